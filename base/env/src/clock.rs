@@ -1,0 +1,70 @@
+//! Wall and monotonic time, real or moved by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A cheap handle on the time. The real one asks the system; the manual one stands still until a test moves it.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The system's clock.
+    Real,
+    /// A clock that only moves when told: milliseconds since the Unix epoch.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `now_ms` until it is moved by [`Clock::advance`].
+    pub fn manual(now_ms: i64) -> Self {
+        Clock::Manual(Arc::new(AtomicI64::new(now_ms)))
+    }
+
+    /// Milliseconds since the Unix epoch (Java's `System.currentTimeMillis`).
+    pub fn now_ms(&self) -> i64 {
+        match self {
+            Clock::Real => wall_ms(),
+            Clock::Manual(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// Moves a manual clock forward by `by_ms` milliseconds; the real clock stays as it is.
+    pub fn advance(&self, by_ms: i64) {
+        if let Clock::Manual(now) = self {
+            now.fetch_add(by_ms, Ordering::AcqRel);
+        }
+    }
+}
+
+fn wall_ms() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock the rest of the project is sent to")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+}
+
+/// A point of the monotonic clock, for measuring how long something took and for deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Instant);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock the rest of the project is sent to")]
+        let now = Instant::now();
+        Moment(now)
+    }
+
+    /// Time since this moment.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// This moment moved forward by `by`.
+    pub fn after(&self, by: Duration) -> Self {
+        Moment(self.0 + by)
+    }
+
+    /// The instant, for `tokio::time::sleep_until`.
+    pub fn instant(&self) -> Instant {
+        self.0
+    }
+}

@@ -1,0 +1,56 @@
+//! Sockets: listen, connect, zero-copy send.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections waiting to be accepted (Kafka: `socket.listen.backlog.size` 50; more costs nothing here).
+const BACKLOG: i32 = 1024;
+
+/// Listens on `addr`. IPv6 wildcard addresses take IPv4 as well. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The system's own: address in use, no permission, no such address.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connects to `addr` without Nagle's delay.
+///
+/// # Errors
+/// The system's own: refused, unreachable, timed out.
+pub async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Sends up to `length` bytes of `file` from `position` on to `stream` without copying them through this
+/// process, waiting until the socket takes at least one. Returns how many went; 0 means the file ended.
+///
+/// # Errors
+/// The system's own, of the socket or of the file.
+pub async fn send_file(
+    stream: &TcpStream,
+    file: &impl AsFd,
+    position: u64,
+    length: usize,
+) -> io::Result<usize> {
+    stream
+        .async_io(Interest::WRITABLE, || {
+            let mut offset = position;
+            Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), length)?)
+        })
+        .await
+}

@@ -1,0 +1,16 @@
+//! Tasks with names, so that a stack dump and a log line say which one it was.
+
+use std::future::Future;
+use tokio::task::JoinHandle;
+
+/// Starts `future` on the current runtime under `name`. A panic in it is logged with the name by whoever
+/// awaits the handle.
+pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tracing::trace!(task = name, "spawn");
+    #[expect(clippy::disallowed_methods, reason = "this is the spawn the rest of the project is sent to")]
+    tokio::spawn(future)
+}
