@@ -4,6 +4,9 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::faulty::{FaultyDisk, FaultyFile, FaultyLock};
 
 /// A cheap handle on a file system.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +14,8 @@ pub enum Disk {
     /// The machine's own.
     #[default]
     Real,
+    /// One in memory that loses, tears and fails as a test orders.
+    Faulty(Arc<FaultyDisk>),
 }
 
 /// How [`Disk::open`] opens a file.
@@ -33,6 +38,17 @@ pub struct Entry {
     pub is_dir: bool,
     /// Length in bytes (0 for a folder).
     pub length: u64,
+    /// Last modification, milliseconds since the Unix epoch.
+    pub modified_ms: i64,
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// What an unprivileged process may still use.
+    pub usable: u64,
 }
 
 /// An open file. All reads and writes name their position; there is no cursor.
@@ -40,25 +56,49 @@ pub struct Entry {
 pub enum File {
     /// A file of the machine.
     Real(Arc<std::fs::File>),
+    /// A file of a faulty disk.
+    Faulty(FaultyFile),
 }
 
 /// An exclusive lock on a folder, released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: std::fs::File,
+    _held: Held,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop only")]
+enum Held {
+    Real(std::fs::File),
+    Faulty(FaultyLock),
 }
 
 impl Disk {
     /// Opens the file at `path`.
     pub fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File> {
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(mode != OpenMode::Read).create(mode == OpenMode::Create);
-        Ok(File::Real(Arc::new(options.open(path)?)))
+        match self {
+            Disk::Real => {
+                let mut options = std::fs::OpenOptions::new();
+                options.read(true).write(mode != OpenMode::Read).create(mode == OpenMode::Create);
+                Ok(File::Real(Arc::new(options.open(path)?)))
+            }
+            Disk::Faulty(disk) => Ok(File::Faulty(disk.open(path, mode)?)),
+        }
     }
 
     /// The whole content of the file at `path`.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        match self {
+            Disk::Real => std::fs::read(path),
+            Disk::Faulty(disk) => disk.read(path),
+        }
+    }
+
+    /// Makes or overwrites the file at `path`. Not safe against a crash; [`Disk::replace`] is.
+    pub fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let file = self.open(path, OpenMode::Create)?;
+        file.set_len(0)?;
+        file.write_at(0, &[IoSlice::new(content)])
     }
 
     /// Replaces the file at `path` by `content` so that a crash leaves the old or the new one, never a
@@ -80,87 +120,136 @@ impl Disk {
 
     /// Makes the folder and those above it.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
+        match self {
+            Disk::Real => std::fs::create_dir_all(path),
+            Disk::Faulty(disk) => disk.create_dir_all(path),
+        }
+    }
+
+    /// Makes one folder, whose parent exists; an error of kind `AlreadyExists` when it is there.
+    pub fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Disk::Real => std::fs::create_dir(path),
+            Disk::Faulty(disk) => disk.create_dir(path),
+        }
     }
 
     /// Renames a file or a folder, replacing a file that stands there.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        #[expect(clippy::disallowed_methods, reason = "this is the rename the rest of the project is sent to")]
-        std::fs::rename(from, to)
+        match self {
+            Disk::Real =>
+            {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this is the rename the rest of the project is sent to"
+                )]
+                std::fs::rename(from, to)
+            }
+            Disk::Faulty(disk) => disk.rename(from, to),
+        }
     }
 
     /// Removes a file.
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        match self {
+            Disk::Real => std::fs::remove_file(path),
+            Disk::Faulty(disk) => disk.remove_file(path),
+        }
     }
 
     /// Removes a folder with all that is in it.
     pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_dir_all(path)
+        match self {
+            Disk::Real => std::fs::remove_dir_all(path),
+            Disk::Faulty(disk) => disk.remove_dir_all(path),
+        }
     }
 
     /// The entries of a folder, sorted by name.
     pub fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(path)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            entries.push(Entry {
-                name: entry.file_name().to_string_lossy().into_owned(),
-                is_dir: metadata.is_dir(),
-                length: if metadata.is_dir() { 0 } else { metadata.len() },
-            });
-        }
+        let mut entries = match self {
+            Disk::Real => list_real(path)?,
+            Disk::Faulty(disk) => disk.list(path)?,
+        };
         entries.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(entries)
     }
 
     /// Whether something stands at `path`.
     pub fn exists(&self, path: &Path) -> bool {
-        path.exists()
+        match self {
+            Disk::Real => path.exists(),
+            Disk::Faulty(disk) => disk.exists(path),
+        }
     }
 
     /// Makes renames, creations and removals inside the folder durable.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::File::open(path)?.sync_all()
+        match self {
+            Disk::Real => std::fs::File::open(path)?.sync_all(),
+            Disk::Faulty(disk) => disk.sync_dir(path),
+        }
     }
 
     /// Takes the exclusive lock file at `path`, or `WouldBlock` when another process holds it.
     pub fn lock(&self, path: &Path) -> io::Result<Lock> {
-        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Lock { _file: file })
+        let held = match self {
+            Disk::Real => {
+                let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+                rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+                Held::Real(file)
+            }
+            Disk::Faulty(disk) => Held::Faulty(disk.lock(path)?),
+        };
+        Ok(Lock { _held: held })
     }
+
+    /// Room on the file system that holds `path`.
+    pub fn space(&self, path: &Path) -> io::Result<Space> {
+        match self {
+            Disk::Real => {
+                let stat = rustix::fs::statvfs(path)?;
+                Ok(Space { total: stat.f_blocks * stat.f_frsize, usable: stat.f_bavail * stat.f_frsize })
+            }
+            Disk::Faulty(disk) => Ok(disk.space()),
+        }
+    }
+}
+
+fn list_real(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        entries.push(Entry {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            is_dir: metadata.is_dir(),
+            length: if metadata.is_dir() { 0 } else { metadata.len() },
+            modified_ms: metadata.modified().map_or(0, millis),
+        });
+    }
+    Ok(entries)
+}
+
+fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
 }
 
 impl File {
     /// Writes all of `parts`, one after the other, from `position` on.
     pub fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let File::Real(file) = self;
-        let total: usize = parts.iter().map(|part| part.len()).sum();
-        let mut done = rustix::io::pwritev(file, parts, position)?;
-        if done == total {
-            return Ok(());
+        match self {
+            File::Real(file) => write_real(file, position, parts),
+            File::Faulty(file) => file.write_at(position, parts),
         }
-        // A short write (a signal, a nearly full disk): go on part by part, so that the real error shows.
-        let mut start = 0;
-        for part in parts {
-            let end = start + part.len();
-            while done < end {
-                let written = rustix::io::pwrite(file, &part[done - start..], position + done as u64)?;
-                if written == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
-                }
-                done += written;
-            }
-            start = end;
-        }
-        Ok(())
     }
 
     /// Reads up to `into.len()` bytes from `position` on; fewer only at the end of the file.
     pub fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
-        let File::Real(file) = self;
+        let file = match self {
+            File::Real(file) => file,
+            File::Faulty(file) => return file.read_at(into, position),
+        };
         let mut done = 0;
         while done < into.len() {
             match rustix::io::pread(file, &mut into[done..], position + done as u64) {
@@ -175,25 +264,84 @@ impl File {
 
     /// Cuts or extends the file.
     pub fn set_len(&self, length: u64) -> io::Result<()> {
-        let File::Real(file) = self;
-        file.set_len(length)
+        match self {
+            File::Real(file) => file.set_len(length),
+            File::Faulty(file) => file.set_len(length),
+        }
     }
 
     /// Length in bytes.
     pub fn length(&self) -> io::Result<u64> {
-        let File::Real(file) = self;
-        Ok(file.metadata()?.len())
+        match self {
+            File::Real(file) => Ok(file.metadata()?.len()),
+            File::Faulty(file) => file.length(),
+        }
+    }
+
+    /// Reserves room for the first `length` bytes without changing the file's length. A file system that
+    /// cannot is no error: preallocation only saves time.
+    pub fn reserve(&self, length: u64) -> io::Result<()> {
+        match self {
+            File::Real(file) => {
+                match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
+                    Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            File::Faulty(_) => Ok(()),
+        }
+    }
+
+    /// Sets the time of last modification, milliseconds since the Unix epoch.
+    pub fn set_modified(&self, modified_ms: i64) -> io::Result<()> {
+        match self {
+            File::Real(file) => {
+                file.set_modified(UNIX_EPOCH + Duration::from_millis(modified_ms.max(0).unsigned_abs()))
+            }
+            File::Faulty(file) => file.set_modified(modified_ms),
+        }
     }
 
     /// Makes content and length durable (fdatasync).
     pub fn sync(&self) -> io::Result<()> {
-        let File::Real(file) = self;
-        file.sync_data()
+        match self {
+            File::Real(file) => file.sync_data(),
+            File::Faulty(file) => file.sync(),
+        }
     }
 
     /// The descriptor for `sendfile`, or `None` where there is none and bytes must be copied.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        let File::Real(file) = self;
-        Some(file.as_fd())
+        match self {
+            File::Real(file) => Some(file.as_fd()),
+            File::Faulty(_) => None,
+        }
     }
+}
+
+fn write_real(file: &std::fs::File, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let mut done = match rustix::io::pwritev(file, parts, position) {
+        Ok(done) => done,
+        Err(rustix::io::Errno::INTR) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if done == total {
+        return Ok(());
+    }
+    // A short write (a signal, a nearly full disk): go on part by part, so that the real error shows.
+    let mut start = 0;
+    for part in parts {
+        let end = start + part.len();
+        while done < end {
+            match rustix::io::pwrite(file, &part[done - start..], position + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => done += written,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        start = end;
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@
 pub mod clock;
 /// Files: append, positioned reads, sync, rename, list, locks; real or faulty.
 pub mod disk;
+/// A file system in memory that loses power, fills up and fails on order.
+pub mod faulty;
 /// Listening, connecting and zero-copy sending.
 pub mod net;
 /// Named tasks.
@@ -14,3 +16,4 @@ pub mod task;
 
 pub use clock::Clock;
 pub use disk::{Disk, File};
+pub use faulty::FaultyDisk;
