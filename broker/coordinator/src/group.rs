@@ -1,0 +1,1 @@
+//! Classic groups and the offsets of all groups.
