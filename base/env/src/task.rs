@@ -14,3 +14,13 @@ where
     #[expect(clippy::disallowed_methods, reason = "this is the spawn the rest of the project is sent to")]
     tokio::spawn(future)
 }
+
+/// Runs `work`, which may block on files, on the runtime's pool for such work.
+pub fn spawn_blocking<F, T>(name: &'static str, work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    tracing::trace!(task = name, "spawn blocking");
+    tokio::task::spawn_blocking(work)
+}

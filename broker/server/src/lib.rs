@@ -1,1 +1,4 @@
-//! Placeholder of the first commit.
+//! A node: sockets, handlers, replicas, the runtime of coordinators.
+
+/// Coordinator partitions: replay, step, append, answer.
+pub mod coord;

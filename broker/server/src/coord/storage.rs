@@ -1,0 +1,96 @@
+//! The partition under a coordinator shard: append a batch, replay the log. The one place where the coordinators'
+//! runtime meets the log.
+//!
+//! Called by [`crate::coord::shard`]; never interprets a record.
+
+use std::sync::Arc;
+
+use millstream_broker_coordinator::step::{AppendError, Machine};
+use millstream_broker_log::{self as log, FlushDue, LeaderAppend, PartitionLog, ReadError};
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendState {
+    /// It is below the high watermark.
+    Committed,
+    /// It waits for the high watermark to reach `end_offset`.
+    Replicating {
+        /// Offset after its last record.
+        end_offset: i64,
+    },
+    /// `flush.messages` asks for an fsync up to `end_offset` first.
+    FlushFirst {
+        /// Offset after its last record.
+        end_offset: i64,
+    },
+}
+
+/// A handle on the partition under one leader epoch.
+#[derive(Clone)]
+pub struct Storage {
+    log: Arc<PartitionLog>,
+    leader_epoch: i32,
+}
+
+impl Storage {
+    /// The partition `log`, led by this node under `leader_epoch`.
+    pub fn new(log: Arc<PartitionLog>, leader_epoch: i32) -> Self {
+        Storage { log, leader_epoch }
+    }
+
+    /// The epoch under which everything is appended.
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// The topic, for logs.
+    pub fn topic(&self) -> &str {
+        self.log.topic()
+    }
+
+    /// Whether there is nothing to replay.
+    pub fn is_empty(&self) -> bool {
+        self.log.high_watermark() <= self.log.log_start_offset()
+    }
+
+    /// Appends one batch.
+    pub fn append(&self, batch: &[u8], transaction_version: i16) -> Result<AppendState, AppendError> {
+        let how = LeaderAppend { transaction_version, ..LeaderAppend::coordinator(self.leader_epoch) };
+        let info = self.log.append_as_leader(batch, &how).map_err(append_error)?;
+        let end_offset = info.last_offset + 1;
+        Ok(match info.flush {
+            FlushDue::Now => AppendState::FlushFirst { end_offset },
+            FlushDue::No if info.high_watermark >= end_offset => AppendState::Committed,
+            FlushDue::No => AppendState::Replicating { end_offset },
+        })
+    }
+
+    /// Makes everything below `end_offset` durable. Blocks.
+    pub fn flush_to(&self, end_offset: i64) -> Result<(), log::StorageError> {
+        self.log.flush_to(end_offset)
+    }
+
+    /// Replays everything below the high watermark into `machine`. Blocks.
+    pub fn replay<M: Machine>(&self, machine: &mut M) -> Result<(), ReadError> {
+        let _ = machine;
+        unimplemented!()
+    }
+}
+
+fn append_error(error: log::AppendError) -> AppendError {
+    match error {
+        log::AppendError::MessageTooLarge { .. } | log::AppendError::RecordListTooLarge { .. } => AppendError::TooLarge,
+        log::AppendError::InvalidProducerEpoch(_) => AppendError::ProducerFenced,
+        log::AppendError::TransactionCoordinatorFenced(_) => AppendError::CoordinatorFenced,
+        log::AppendError::Storage(_) => AppendError::Storage,
+        log::AppendError::InvalidRecord { .. }
+        | log::AppendError::InvalidTimestamp { .. }
+        | log::AppendError::CorruptMessage(_)
+        | log::AppendError::UnsupportedCompressionType(_)
+        | log::AppendError::UnsupportedForMessageFormat(_)
+        | log::AppendError::OutOfOrderSequence(_)
+        | log::AppendError::InvalidTxnState(_)
+        | log::AppendError::UnexpectedOffset { .. }
+        | log::AppendError::OffsetsOutOfOrder(_) => AppendError::Other,
+    }
+}
