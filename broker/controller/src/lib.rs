@@ -8,8 +8,12 @@
 pub mod refusal;
 /// Metadata records and their bytes.
 pub mod record;
+/// A map copied in pieces.
+mod shards;
 /// The immutable image of the cluster.
 pub mod image;
+/// Image + records -> next image (pure).
+pub mod apply;
 /// The door: start, image, subscribe, and one method per change.
 pub mod controller;
 /// What the controller's methods take and answer.
