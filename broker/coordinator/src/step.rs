@@ -30,6 +30,8 @@ pub enum Event<Q> {
     Appended {
         /// The append.
         token: AppendToken,
+        /// Offset of its first record.
+        base_offset: i64,
     },
     /// The append did not happen, or will never be committed here.
     AppendFailed {

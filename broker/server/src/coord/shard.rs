@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use crate::coord::storage::{AppendState, Storage};
+use crate::coord::storage::{AppendState, Appended, Storage};
 use crate::coord::timer::Timer;
 
 /// The answer to a request.
@@ -63,8 +63,8 @@ struct Active<M: Machine> {
     effects: Effects<M>,
     parked: HashMap<Token, oneshot::Sender<M::Response>>,
     token_next: u64,
-    /// Appended, not yet below the high watermark: end offset and token, in order.
-    uncommitted: std::collections::VecDeque<(i64, AppendToken)>,
+    /// Appended, not yet below the high watermark, in order.
+    uncommitted: std::collections::VecDeque<(Appended, AppendToken)>,
     /// The earliest time this shard is registered for with the timer.
     wakeup_registered: i64,
 }
@@ -185,8 +185,11 @@ impl<M: Machine> Shard<M> {
         let mut guard = self.state.lock();
         let State::Active(active) = &mut *guard else { return };
         let mut released = Released::new();
-        while let Some((_, token)) = active.uncommitted.pop_front_if(|(end, _)| *end <= high_watermark) {
-            self.run(active, Event::Appended { token }, None, &mut released);
+        while let Some((appended, token)) =
+            active.uncommitted.pop_front_if(|(appended, _)| appended.end_offset <= high_watermark)
+        {
+            let event = Event::Appended { token, base_offset: appended.base_offset };
+            self.run(active, event, None, &mut released);
         }
         drop(guard);
         self.release(released);
@@ -266,26 +269,24 @@ impl<M: Machine> Shard<M> {
     /// Appends one batch; the event to step now, or `None` when its outcome comes later.
     fn append(self: &Arc<Self>, active: &mut Active<M>, append: Append) -> Option<Event<M::Request>> {
         let token = append.token;
-        match active.storage.append(&append.batch, append.transaction_version) {
-            Ok(AppendState::Committed) => Some(Event::Appended { token }),
-            Ok(AppendState::Replicating { end_offset }) => {
-                active.uncommitted.push_back((end_offset, token));
-                None
-            }
-            Ok(AppendState::FlushFirst { end_offset }) => {
-                self.flush_then_commit(active.storage.clone(), end_offset, token);
-                None
-            }
-            Err(error) => Some(Event::AppendFailed { token, error }),
+        let appended = match active.storage.append(&append.batch, append.transaction_version) {
+            Ok(appended) => appended,
+            Err(error) => return Some(Event::AppendFailed { token, error }),
+        };
+        match appended.state {
+            AppendState::Committed => return Some(Event::Appended { token, base_offset: appended.base_offset }),
+            AppendState::Replicating => active.uncommitted.push_back((appended, token)),
+            AppendState::FlushFirst => self.flush_then_commit(active.storage.clone(), appended, token),
         }
+        None
     }
 
     /// `flush.messages` asks for an fsync before the answer; that may not block the caller's poll.
-    fn flush_then_commit(self: &Arc<Self>, storage: Storage, end_offset: i64, token: AppendToken) {
+    fn flush_then_commit(self: &Arc<Self>, storage: Storage, appended: Appended, token: AppendToken) {
         let shard = Arc::downgrade(self);
         millstream_base_env::task::spawn_blocking("coordinator flush", move || {
-            let event = match storage.flush_to(end_offset) {
-                Ok(()) => Event::Appended { token },
+            let event = match storage.flush_to(appended.end_offset) {
+                Ok(()) => Event::Appended { token, base_offset: appended.base_offset },
                 Err(_) => Event::AppendFailed { token, error: AppendError::Storage },
             };
             if let Some(shard) = shard.upgrade() {

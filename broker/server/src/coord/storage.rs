@@ -13,16 +13,21 @@ use millstream_broker_log::{self as log, FlushDue, LeaderAppend, PartitionLog, R
 pub enum AppendState {
     /// It is below the high watermark.
     Committed,
-    /// It waits for the high watermark to reach `end_offset`.
-    Replicating {
-        /// Offset after its last record.
-        end_offset: i64,
-    },
-    /// `flush.messages` asks for an fsync up to `end_offset` first.
-    FlushFirst {
-        /// Offset after its last record.
-        end_offset: i64,
-    },
+    /// It waits for the high watermark to reach its end.
+    Replicating,
+    /// `flush.messages` asks for an fsync up to its end first.
+    FlushFirst,
+}
+
+/// An append that went into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// What is left to wait for.
+    pub state: AppendState,
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// Offset after its last record.
+    pub end_offset: i64,
 }
 
 /// A handle on the partition under one leader epoch.
@@ -54,15 +59,16 @@ impl Storage {
     }
 
     /// Appends one batch.
-    pub fn append(&self, batch: &[u8], transaction_version: i16) -> Result<AppendState, AppendError> {
+    pub fn append(&self, batch: &[u8], transaction_version: i16) -> Result<Appended, AppendError> {
         let how = LeaderAppend { transaction_version, ..LeaderAppend::coordinator(self.leader_epoch) };
         let info = self.log.append_as_leader(batch, &how).map_err(append_error)?;
         let end_offset = info.last_offset + 1;
-        Ok(match info.flush {
-            FlushDue::Now => AppendState::FlushFirst { end_offset },
+        let state = match info.flush {
+            FlushDue::Now => AppendState::FlushFirst,
             FlushDue::No if info.high_watermark >= end_offset => AppendState::Committed,
-            FlushDue::No => AppendState::Replicating { end_offset },
-        })
+            FlushDue::No => AppendState::Replicating,
+        };
+        Ok(Appended { state, base_offset: info.first_offset, end_offset })
     }
 
     /// Makes everything below `end_offset` durable. Blocks.
