@@ -1,1 +1,27 @@
-//! Placeholder of the first commit.
+//! Every configuration key of Apache Kafka 4.3 as tables, and what is made of them.
+//!
+//! The same row serves parsing, validation, DescribeConfigs, AlterConfigs and the docs. Never here: what a key
+//! does; that is where it is read.
+
+/// A row: name, type, default, validator, and how it may change.
+pub mod key;
+/// The broker keys.
+pub mod table_broker;
+/// The topic keys.
+pub mod table_topic;
+/// The keys of clients.
+pub mod table_client;
+/// Whether a text is a legal value of a key.
+pub mod valid;
+/// Properties files and `key=value` arguments.
+pub mod parse;
+/// Which of several places a value comes from.
+pub mod resolve;
+/// Addresses to listen on and to advertise.
+pub mod listener;
+/// The broker's keys as typed fields.
+pub mod broker;
+
+pub use broker::BrokerConfig;
+pub use key::{Fallback, Importance, Key, Kind, Synonym, Update, Valid};
+pub use parse::ConfigError;

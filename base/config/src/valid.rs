@@ -1,0 +1,179 @@
+//! Whether a text is a legal value of a key, with the messages of Java's `ConfigDef` and its validators.
+
+use crate::key::{Key, Kind, Valid};
+
+/// A value in the form of its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// BOOLEAN
+    Boolean(bool),
+    /// INT, SHORT, LONG
+    Number(i64),
+    /// DOUBLE
+    Double(f64),
+    /// STRING, CLASS, PASSWORD
+    Text(String),
+    /// LIST
+    List(Vec<String>),
+}
+
+/// The message of Java's `ConfigException(name, value, message)`.
+fn refuse(key: &Key, value: &str, reason: impl std::fmt::Display) -> String {
+    format!("Invalid value {value} for configuration {}: {reason}", key.name)
+}
+
+/// Parses and checks `text` as a value of `key`; the error is Apache's message.
+pub fn check(key: &Key, text: &str) -> Result<Value, String> {
+    let value = parse(key, text)?;
+    validate(key, &value)?;
+    Ok(value)
+}
+
+/// Parses `text` by the kind of `key` only.
+pub fn parse(key: &Key, text: &str) -> Result<Value, String> {
+    let trimmed = text.trim();
+    let not_a_number = || refuse(key, text, format_args!("Not a number of type {}", key.kind));
+    let number = |min: i64, max: i64| {
+        let number: i64 = trimmed.parse().map_err(|_| not_a_number())?;
+        if (min..=max).contains(&number) { Ok(Value::Number(number)) } else { Err(not_a_number()) }
+    };
+    match key.kind {
+        Kind::Boolean if trimmed.eq_ignore_ascii_case("true") => Ok(Value::Boolean(true)),
+        Kind::Boolean if trimmed.eq_ignore_ascii_case("false") => Ok(Value::Boolean(false)),
+        Kind::Boolean => Err(refuse(key, text, "Expected value to be either true or false")),
+        Kind::Int => number(i64::from(i32::MIN), i64::from(i32::MAX)),
+        Kind::Short => number(i64::from(i16::MIN), i64::from(i16::MAX)),
+        Kind::Long => number(i64::MIN, i64::MAX),
+        Kind::Double => trimmed.parse().map(Value::Double).map_err(|_| not_a_number()),
+        Kind::String | Kind::Class | Kind::Password => Ok(Value::Text(trimmed.to_owned())),
+        Kind::List if trimmed.is_empty() => Ok(Value::List(Vec::new())),
+        Kind::List => Ok(Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())),
+    }
+}
+
+fn validate(key: &Key, value: &Value) -> Result<(), String> {
+    match (key.valid, value) {
+        (Valid::AtLeast(min), Value::Number(number)) => at_least(key, *number, min),
+        (Valid::Between(min, max), Value::Number(number)) => {
+            at_least(key, *number, min)?;
+            at_most(key, *number, max)
+        }
+        (Valid::BetweenOr(min, max, other), Value::Number(number)) if *number != other => {
+            if (min..=max).contains(number) {
+                return Ok(());
+            }
+            Err(refuse(
+                key,
+                &number.to_string(),
+                format_args!("Value must be between {min} and {max} or equal to {other}"),
+            ))
+        }
+        (Valid::Fraction(min, _), Value::Double(number)) if *number < min => {
+            Err(refuse(key, &java_double(*number), format_args!("Value must be at least {}", min as i64)))
+        }
+        (Valid::Fraction(_, max), Value::Double(number)) if *number > max => Err(refuse(
+            key,
+            &java_double(*number),
+            format_args!("Value must be no more than {}", shortest(max)),
+        )),
+        (Valid::AtLeast(min), Value::Double(number)) if *number < min as f64 => {
+            Err(refuse(key, &java_double(*number), format_args!("Value must be at least {min}")))
+        }
+        (Valid::OneOf(texts), Value::Text(text)) => one_of(key, text, texts),
+        (Valid::OneOfIgnoringCase(texts), Value::Text(text))
+            if !texts.iter().any(|one| one.eq_ignore_ascii_case(text)) =>
+        {
+            Err(refuse(
+                key,
+                text,
+                format_args!("String must be one of (case insensitive): {}", texts.join(", ")),
+            ))
+        }
+        (Valid::NonEmpty, Value::Text(text)) if text.is_empty() => {
+            Err(refuse(key, text, "String must be non-empty"))
+        }
+        (Valid::ListOf(texts), Value::List(items)) => list_of(key, items, texts),
+        (Valid::ThrottledReplicas, Value::List(items)) => throttled_replicas(key, items),
+        (Valid::OffsetReset, Value::Text(text)) => offset_reset(key, text),
+        _ => Ok(()),
+    }
+}
+
+fn at_least(key: &Key, number: i64, min: i64) -> Result<(), String> {
+    if number >= min {
+        Ok(())
+    } else {
+        Err(refuse(key, &number.to_string(), format_args!("Value must be at least {min}")))
+    }
+}
+
+fn at_most(key: &Key, number: i64, max: i64) -> Result<(), String> {
+    if number <= max {
+        Ok(())
+    } else {
+        Err(refuse(key, &number.to_string(), format_args!("Value must be no more than {max}")))
+    }
+}
+
+fn one_of(key: &Key, text: &str, texts: &[&str]) -> Result<(), String> {
+    if texts.contains(&text) {
+        return Ok(());
+    }
+    Err(refuse(key, text, format_args!("String must be one of: {}", texts.join(", "))))
+}
+
+fn list_of(key: &Key, items: &[String], texts: &[&str]) -> Result<(), String> {
+    let mut sorted: Vec<&String> = items.iter().collect();
+    sorted.sort();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(format!("Configuration '{}' values must not be duplicated.", key.name));
+    }
+    for item in items {
+        if item.is_empty() {
+            return Err(format!("Configuration '{}' values must not be empty.", key.name));
+        }
+        one_of(key, item, texts)?;
+    }
+    Ok(())
+}
+
+/// Java: `ThrottledReplicaListValidator`.
+fn throttled_replicas(key: &Key, items: &[String]) -> Result<(), String> {
+    let pair = |item: &String| {
+        item.split_once(':').is_some_and(|(partition, broker)| {
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits(partition) && digits(broker)
+        })
+    };
+    if items.iter().all(pair) || (items.len() == 1 && items[0] == "*") {
+        return Ok(());
+    }
+    let shown = format!("[{}]", items.join(", "));
+    Err(refuse(
+        key,
+        &shown,
+        format_args!(
+            "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+            key.name
+        ),
+    ))
+}
+
+/// Java: `AutoOffsetResetStrategy.Validator`.
+fn offset_reset(key: &Key, text: &str) -> Result<(), String> {
+    let known = ["latest", "earliest", "none"].iter().any(|one| one.eq_ignore_ascii_case(text));
+    let duration = text.to_ascii_lowercase().starts_with("by_duration:p");
+    if known || duration {
+        return Ok(());
+    }
+    Err(refuse(key, text, "Invalid value for auto.offset.reset"))
+}
+
+/// Java prints 2.0 where Rust prints 2.
+fn java_double(number: f64) -> String {
+    format!("{number:?}")
+}
+
+fn shortest(number: f64) -> String {
+    if number.fract() == 0.0 { format!("{}", number as i64) } else { format!("{number}") }
+}
