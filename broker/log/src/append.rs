@@ -1,7 +1,5 @@
 //! What goes into an append and what comes out of it.
 
-pub use crate::codec::CompressionType;
-
 /// Who appends: it decides which rules a batch must satisfy (Java: `AppendOrigin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendOrigin {
@@ -32,6 +30,8 @@ pub struct VerificationGuard(pub(crate) u64);
 impl VerificationGuard {
     /// No verification needed: a transaction is already open here, or the batch is not transactional.
     pub const NONE: VerificationGuard = VerificationGuard(0);
+    /// The broker runs with `transaction.partition.verification.enable=false`.
+    pub const DISABLED: VerificationGuard = VerificationGuard(u64::MAX);
 }
 
 /// How to append as leader.

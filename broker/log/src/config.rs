@@ -3,7 +3,7 @@
 //! The server resolves the keys (topic > broker > default) and hands the result to every partition of the
 //! topic. Never here: names of keys, parsing, validation (base/config has them).
 
-use crate::append::CompressionType;
+use crate::codec::Codec;
 
 /// `message.timestamp.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ pub enum TopicCompression {
     /// Recompress what arrives in another codec; the level is the codec's own scale.
     Codec {
         /// The codec of every batch in the log.
-        codec: CompressionType,
+        codec: Codec,
         /// Its level; `None` is the codec's default.
         level: Option<i32>,
     },

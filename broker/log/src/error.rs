@@ -27,7 +27,10 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> StorageError {
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> StorageError {
         let path = path.into();
         move |source| StorageError::Io { doing, path, source }
     }
@@ -74,27 +77,35 @@ pub enum AppendError {
     /// CORRUPT_MESSAGE: wrong CRC, wrong size, garbage inside.
     #[error("{0}")]
     CorruptMessage(String),
-    /// UNSUPPORTED_COMPRESSION_TYPE
+    /// UNKNOWN_SERVER_ERROR, as Apache answers it: an unknown codec, or compressed bytes that do not
+    /// decompress.
     #[error("{0}")]
-    UnsupportedCompressionType(String),
-    /// UNSUPPORTED_FOR_MESSAGE_FORMAT
-    #[error("{0}")]
-    UnsupportedForMessageFormat(String),
+    Undecodable(String),
     /// MESSAGE_TOO_LARGE: over `max.message.bytes`.
-    #[error("the record batch size in the append is {size} bytes which exceeds the maximum configured value of {max}")]
+    #[error(
+        "The record batch size in the append to {partition} is {size} bytes which exceeds the maximum configured \
+         value of {max})."
+    )]
     MessageTooLarge {
         /// Size of the batch.
         size: usize,
         /// `max.message.bytes`.
         max: u32,
+        /// Topic and partition.
+        partition: String,
     },
     /// RECORD_LIST_TOO_LARGE: over `segment.bytes`.
-    #[error("the append of {size} bytes exceeds the maximum configured segment size of {max}")]
+    #[error(
+        "Message batch size is {size} bytes in append to partition {partition}, which exceeds the maximum \
+         configured segment size of {max}."
+    )]
     RecordListTooLarge {
         /// Size of the whole append.
         size: usize,
         /// `segment.bytes`.
         max: u32,
+        /// Topic and partition.
+        partition: String,
     },
     /// OUT_OF_ORDER_SEQUENCE_NUMBER
     #[error("{0}")]

@@ -1,0 +1,239 @@
+//! Reading: from an offset to a piece of a file (Java: `LocalLog.read`, `LogSegment.read`).
+//!
+//! The lock is held only to find the segment and an indexed position near the offset; headers are walked
+//! outside it. A consumer at the tail finds its position in memory and costs no system call here.
+
+use std::io;
+
+use millstream_base_env::File;
+
+use crate::error::ReadError;
+use crate::index_txn::{AbortedTxn, Search};
+use crate::partition_log::{PartitionLog, Writer};
+use crate::read::{
+    AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Slice,
+};
+use crate::scan;
+
+/// What is found under the lock.
+struct Window {
+    file: File,
+    segment_base: i64,
+    /// A batch begins here, at or before the one wanted.
+    start: u64,
+    /// Bytes of the segment.
+    size: u64,
+    limit: Limit,
+    /// Where the next segment begins, `None` in the active one.
+    next_base: Option<i64>,
+}
+
+/// Where the reader's view ends.
+enum Limit {
+    /// With the segment.
+    Segment,
+    /// In front of the batch that holds `offset`; a batch begins at `near`, at or before it.
+    Offset { offset: i64, near: u64 },
+}
+
+impl PartitionLog {
+    /// Reads whole batches from the one that holds `request.offset` on; the end may cut a batch.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the log start and above the log end; the end itself is legal and empty.
+    pub fn read(&self, request: &ReadRequest) -> Result<ReadResult, ReadError> {
+        let mut offset = request.offset;
+        loop {
+            let (window, offsets) = self.window(request, offset)?;
+            let Some(window) = window else {
+                let place = if offset == request.offset { Place::Active } else { Place::Sealed };
+                return Ok(self.nothing(request, offsets, place));
+            };
+            let found = self.slice(&window, request, offset).map_err(|error| self.read_failed(error))?;
+            match (found, window.next_base) {
+                // A segment may end in front of its offsets' end after compaction.
+                (Found::Gap, Some(next_base)) => offset = next_base,
+                (Found::Slice(slice), next_base) => {
+                    let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
+                    let aborted = match request.isolation {
+                        Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset)?),
+                        Isolation::LogEnd | Isolation::HighWatermark => None,
+                    };
+                    return Ok(ReadResult { slice: Some(slice), aborted, offsets, place });
+                }
+                (Found::Gap | Found::Nothing, next_base) => {
+                    let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
+                    return Ok(self.nothing(request, offsets, place));
+                }
+            }
+        }
+    }
+
+    fn nothing(&self, request: &ReadRequest, offsets: Offsets, place: Place) -> ReadResult {
+        let aborted = if request.isolation == Isolation::Committed { Some(Vec::new()) } else { None };
+        ReadResult { slice: None, aborted, offsets, place }
+    }
+
+    fn window(&self, request: &ReadRequest, offset: i64) -> Result<(Option<Window>, Offsets), ReadError> {
+        let mut writer = self.writer.lock();
+        self.check_open(&writer)?;
+        let offsets = Offsets {
+            log_start: writer.log_start,
+            last_stable: writer.last_stable_offset(),
+            high_watermark: writer.high_watermark,
+            log_end: writer.log_end,
+        };
+        if request.offset < offsets.log_start || request.offset > offsets.log_end {
+            return Err(ReadError::OffsetOutOfRange {
+                offset: request.offset,
+                log_start_offset: offsets.log_start,
+                log_end_offset: offsets.log_end,
+            });
+        }
+        let limit = match request.isolation {
+            Isolation::LogEnd => offsets.log_end,
+            Isolation::HighWatermark => offsets.high_watermark,
+            Isolation::Committed => offsets.last_stable,
+        };
+        if offset >= limit {
+            return Ok((None, offsets));
+        }
+        let window = self.window_in(&mut writer, offset, limit).map_err(|error| self.read_failed(error))?;
+        Ok((Some(window), offsets))
+    }
+
+    fn window_in(&self, writer: &mut Writer, offset: i64, limit: i64) -> io::Result<Window> {
+        let index = writer.segment_of(offset);
+        let is_active = index + 1 == writer.segments.len();
+        let segment_end = writer.end_of(index);
+        let recent = if is_active { Some(writer.recent) } else { None };
+        let Writer { segments, folder, .. } = &mut *writer;
+        let segment = &mut segments[index];
+        let place = segment.place(&self.dir.disk, folder);
+        let mut near = |wanted: i64| match recent.as_ref().and_then(|recent| recent.position_of(wanted)) {
+            Some(position) => Ok(position),
+            None => segment.offset_index.lookup(wanted, &place),
+        };
+        let start = near(offset)?;
+        let limit = if limit >= segment_end {
+            Limit::Segment
+        } else {
+            Limit::Offset { offset: limit, near: near(limit)? }
+        };
+        let file = segment.file(&place)?;
+        Ok(Window {
+            file,
+            segment_base: segment.base_offset,
+            start,
+            size: segment.size,
+            limit,
+            next_base: if is_active { None } else { Some(segment_end) },
+        })
+    }
+
+    fn slice(&self, window: &Window, request: &ReadRequest, offset: i64) -> io::Result<Found> {
+        let Some(first) = scan::find_offset(&window.file, window.start, window.size, offset)? else {
+            return Ok(Found::Gap);
+        };
+        let end = match window.limit {
+            Limit::Segment => window.size,
+            Limit::Offset { offset, near } => {
+                let from = near.max(first.position);
+                scan::find_offset(&window.file, from, window.size, offset)?
+                    .map_or(window.size, |found| found.position)
+            }
+        };
+        let available = (end.saturating_sub(first.position)) as usize;
+        let size = first.header.size();
+        let allowed = match request.minimum_one {
+            MinimumOne::Yes => request.bytes_max.max(size),
+            MinimumOne::No if request.bytes_max < size => 0,
+            MinimumOne::No => request.bytes_max,
+        };
+        let length = available.min(allowed);
+        if length == 0 {
+            return Ok(Found::Nothing);
+        }
+        Ok(Found::Slice(Slice { file: window.file.clone(), position: first.position, length }))
+    }
+
+    /// The aborted transactions that a read_committed consumer must know for `slice` (B items 34, 35).
+    fn aborted_in(
+        &self,
+        window: &Window,
+        slice: &Slice,
+        fetch_offset: i64,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let mut writer = self.writer.lock();
+        let index = writer.segment_of(window.segment_base);
+        if writer.segments[index..].iter().all(|segment| segment.txn_index.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let mut aborted = Vec::new();
+        self.collect_aborted(&mut writer, index, slice, fetch_offset, &mut |found| {
+            aborted.push(AbortedTransaction {
+                producer_id: found.producer_id,
+                first_offset: found.first_offset,
+            });
+        })
+        .map_err(|error| self.read_failed(error))?;
+        Ok(aborted)
+    }
+
+    fn collect_aborted(
+        &self,
+        writer: &mut Writer,
+        index: usize,
+        slice: &Slice,
+        fetch_offset: i64,
+        found: &mut impl FnMut(&AbortedTxn),
+    ) -> io::Result<()> {
+        let segment_end = writer.end_of(index);
+        let Writer { segments, folder, .. } = &mut *writer;
+        let segment = &mut segments[index];
+        let place = segment.place(&self.dir.disk, folder);
+        let behind = slice.position + slice.length as u64;
+        let upper_bound = segment.offset_index.upper_bound(behind, &place)?.unwrap_or(segment_end);
+        for segment in &mut segments[index..] {
+            let place = segment.place(&self.dir.disk, folder);
+            if segment.txn_index.collect(fetch_offset, upper_bound, &place, found)? == Search::Complete {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Aborted transactions that touch `from..upper_bound`, for compaction.
+    pub(crate) fn aborted_between(&self, from: i64, upper_bound: i64) -> Result<Vec<AbortedTxn>, ReadError> {
+        let mut writer = self.writer.lock();
+        let mut aborted = Vec::new();
+        let index = writer.segment_of(from);
+        let log_start = writer.log_start;
+        let Writer { segments, folder, .. } = &mut *writer;
+        for segment in &mut segments[index..] {
+            let place = segment.place(&self.dir.disk, folder);
+            let search = segment
+                .txn_index
+                .collect(log_start, upper_bound, &place, &mut |found| aborted.push(*found))
+                .map_err(|error| self.read_failed(error))?;
+            if search == Search::Complete {
+                break;
+            }
+        }
+        Ok(aborted)
+    }
+
+    pub(crate) fn read_failed(&self, error: io::Error) -> ReadError {
+        let folder = self.dir.path.join(self.name.to_string());
+        ReadError::Storage(self.dir.failed("cannot read", &folder)(error))
+    }
+}
+
+/// What a window holds for a request.
+enum Found {
+    Slice(Slice),
+    /// No batch of this segment ends at or after the offset.
+    Gap,
+    /// The first batch is larger than allowed.
+    Nothing,
+}

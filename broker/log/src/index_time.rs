@@ -1,0 +1,95 @@
+//! `.timeindex`: the running largest timestamp (Java: `TimeIndex`).
+//!
+//! ```text
+//! 0  i64  largest timestamp in the segment so far
+//! 8  i32  last offset of the batch that holds it, minus the segment's base offset
+//! ```
+
+use std::io;
+
+use crate::entry_file::EntryFile;
+use crate::folder::{Place, TIME_INDEX};
+
+pub(crate) const ENTRY_BYTES: usize = 12;
+
+#[derive(Debug)]
+pub(crate) struct TimeIndex {
+    entries: EntryFile<ENTRY_BYTES>,
+    /// Timestamp of the last entry, `None` until it was read.
+    last_timestamp: Option<i64>,
+}
+
+impl TimeIndex {
+    pub(crate) fn empty() -> Self {
+        TimeIndex { entries: EntryFile::empty(), last_timestamp: Some(-1) }
+    }
+
+    pub(crate) fn existing(length: u64) -> Self {
+        TimeIndex { entries: EntryFile::existing(length), last_timestamp: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Appends unless `timestamp` is no later than the last entry's.
+    pub(crate) fn push(&mut self, timestamp: i64, offset: i64, place: &Place<'_>) -> io::Result<()> {
+        let last = match self.last_timestamp {
+            Some(last) => last,
+            None => self.last(place)?.map_or(-1, |(timestamp, _)| timestamp),
+        };
+        if timestamp > last {
+            self.entries.push(encode(timestamp, (offset - place.base_offset) as i32), place, TIME_INDEX);
+            self.last_timestamp = Some(timestamp);
+        }
+        Ok(())
+    }
+
+    /// The last entry at or before `timestamp`: the offset from which on a later record may be found.
+    pub(crate) fn lookup(&mut self, timestamp: i64, place: &Place<'_>) -> io::Result<i64> {
+        let after = self.entries.partition_point(place, TIME_INDEX, |entry| decode(entry).0 <= timestamp)?;
+        match after.checked_sub(1) {
+            Some(index) => {
+                let (_, relative) = decode(&self.entries.get(index, place, TIME_INDEX)?);
+                Ok(place.base_offset + i64::from(relative))
+            }
+            None => Ok(place.base_offset),
+        }
+    }
+
+    /// Drops entries at or after `offset`.
+    pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>) -> io::Result<()> {
+        let target = offset - place.base_offset;
+        let kept =
+            self.entries.partition_point(place, TIME_INDEX, |entry| i64::from(decode(entry).1) < target)?;
+        self.entries.truncate(kept);
+        self.last_timestamp = None;
+        Ok(())
+    }
+
+    /// The last entry: timestamp and offset.
+    pub(crate) fn last(&mut self, place: &Place<'_>) -> io::Result<Option<(i64, i64)>> {
+        let last = self.entries.last(place, TIME_INDEX)?.map(|entry| {
+            let (timestamp, relative) = decode(&entry);
+            (timestamp, place.base_offset + i64::from(relative))
+        });
+        self.last_timestamp = Some(last.map_or(-1, |(timestamp, _)| timestamp));
+        Ok(last)
+    }
+
+    pub(crate) fn file(&mut self) -> &mut EntryFile<ENTRY_BYTES> {
+        &mut self.entries
+    }
+}
+
+fn encode(timestamp: i64, relative: i32) -> [u8; ENTRY_BYTES] {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..8].copy_from_slice(&timestamp.to_be_bytes());
+    entry[8..].copy_from_slice(&relative.to_be_bytes());
+    entry
+}
+
+fn decode(entry: &[u8; ENTRY_BYTES]) -> (i64, i32) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *entry;
+    (i64::from_be_bytes([a, b, c, d, e, f, g, h]), i32::from_be_bytes([i, j, k, l]))
+}

@@ -1,0 +1,263 @@
+//! Records inside a batch, walked in place without allocation, and a batch written anew from some of them.
+
+use crate::codec::{self, Codec};
+use crate::error::AppendError;
+use crate::header::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+
+/// Why the bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Java's `InvalidRecordException`.
+    Record(&'static str),
+    /// A length that is no varint, which Java lets through as an unexpected error.
+    Varint,
+}
+
+/// One record, borrowed from the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) timestamp_delta: i64,
+    pub(crate) offset_delta: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// Attributes are zero in every version so far; kept as they came.
+    attributes: u8,
+    /// Key and value with their lengths, header count and headers: what does not change with the offset.
+    body: &'a [u8],
+}
+
+/// Walks `count` records.
+pub(crate) struct Records<'a> {
+    bytes: &'a [u8],
+    left: i32,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(bytes: &'a [u8], count: i32) -> Self {
+        Records { bytes, left: count }
+    }
+
+    /// Whether bytes are left behind the last record.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left <= 0 {
+            return None;
+        }
+        self.left -= 1;
+        let record = read_record(&mut self.bytes);
+        if record.is_err() {
+            self.left = 0;
+        }
+        Some(record)
+    }
+}
+
+#[inline]
+fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let size = match varint(bytes) {
+        Ok(size) => size,
+        Err(Malformed::Varint) => return Err(Malformed::Varint),
+        Err(Malformed::Record(_)) => {
+            return Err(Malformed::Record("Incorrect declared batch size, premature EOF reached"));
+        }
+    };
+    let Some((mut rest, behind)) = usize::try_from(size).ok().and_then(|size| bytes.split_at_checked(size))
+    else {
+        return Err(Malformed::Record("Invalid record size: the payload is shorter than declared"));
+    };
+    *bytes = behind;
+    read_fields(&mut rest).map_err(|_| Malformed::Record("Found invalid record structure"))
+}
+
+#[inline]
+fn read_fields<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (attributes, after) = rest.split_first().ok_or(Malformed::Record("no attributes"))?;
+    *rest = after;
+    let timestamp_delta = varlong(rest)?;
+    let offset_delta = varint(rest)?;
+    let body = *rest;
+    let key = sized(rest)?;
+    let value = sized(rest)?;
+    let header_count = varint(rest)?;
+    if header_count < 0 || header_count as usize > rest.len() {
+        return Err(Malformed::Record("header count"));
+    }
+    for _ in 0..header_count {
+        sized(rest)?.ok_or(Malformed::Record("header without key"))?;
+        sized(rest)?;
+    }
+    if !rest.is_empty() {
+        return Err(Malformed::Record("bytes left in the record"));
+    }
+    Ok(Record { timestamp_delta, offset_delta, key, value, attributes: *attributes, body })
+}
+
+#[inline]
+fn sized<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    let size = varint(bytes)?;
+    if size < 0 {
+        return Ok(None);
+    }
+    let (field, rest) =
+        bytes.split_at_checked(size as usize).ok_or(Malformed::Record("field longer than record"))?;
+    *bytes = rest;
+    Ok(Some(field))
+}
+
+#[inline]
+fn varint(bytes: &mut &[u8]) -> Result<i32, Malformed> {
+    let mut value: u32 = 0;
+    for index in 0..5 {
+        let byte = *bytes.get(index).ok_or(Malformed::Record("varint cut"))?;
+        value |= u32::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[index + 1..];
+            return Ok((value >> 1) as i32 ^ -((value & 1) as i32));
+        }
+    }
+    Err(Malformed::Varint)
+}
+
+#[inline]
+fn varlong(bytes: &mut &[u8]) -> Result<i64, Malformed> {
+    let mut value: u64 = 0;
+    for index in 0..10 {
+        let byte = *bytes.get(index).ok_or(Malformed::Record("varlong cut"))?;
+        value |= u64::from(byte & 0x7f).checked_shl(7 * index as u32).unwrap_or(0);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[index + 1..];
+            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    Err(Malformed::Varint)
+}
+
+fn put_varint(into: &mut Vec<u8>, value: i64) {
+    let mut bits = ((value << 1) ^ (value >> 63)) as u64;
+    while bits >= 0x80 {
+        into.push(bits as u8 | 0x80);
+        bits >>= 7;
+    }
+    into.push(bits as u8);
+}
+
+fn varint_size(value: i64) -> usize {
+    let bits = ((value << 1) ^ (value >> 63)) as u64;
+    (64 - (bits | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Writes a batch anew from records of an old one: what recompression and compaction need.
+pub(crate) struct BatchWriter {
+    records: Vec<u8>,
+    base_timestamp: i64,
+    first_timestamp: Option<i64>,
+    max_timestamp: i64,
+    count: i32,
+}
+
+impl BatchWriter {
+    /// `base_timestamp` is what the new batch's deltas count from; `None` takes the first record's time.
+    pub(crate) fn new(base_timestamp: Option<i64>) -> Self {
+        BatchWriter {
+            records: Vec::new(),
+            base_timestamp: base_timestamp.unwrap_or(0),
+            first_timestamp: base_timestamp,
+            max_timestamp: -1,
+            count: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Appends a record under a new offset, with its time.
+    pub(crate) fn push(&mut self, record: &Record<'_>, offset_delta: i32, timestamp: i64) {
+        if self.first_timestamp.is_none() {
+            self.first_timestamp = Some(timestamp);
+            self.base_timestamp = timestamp;
+        }
+        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        let size =
+            1 + varint_size(timestamp_delta) + varint_size(i64::from(offset_delta)) + record.body.len();
+        put_varint(&mut self.records, size as i64);
+        self.records.push(record.attributes);
+        put_varint(&mut self.records, timestamp_delta);
+        put_varint(&mut self.records, i64::from(offset_delta));
+        self.records.extend_from_slice(record.body);
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self.count += 1;
+    }
+
+    /// Appends the finished batch to `into`. Offsets, epoch, producer and attributes other than codec come
+    /// from `like`; `like.max_timestamp` stands when it marks log append time.
+    pub(crate) fn finish(
+        self,
+        like: &BatchHeader,
+        codec: Codec,
+        level: Option<i32>,
+        into: &mut Vec<u8>,
+    ) -> Result<(), AppendError> {
+        let start = into.len();
+        into.resize(start + HEADER_BYTES, 0);
+        codec::compress(codec, level, &self.records, into)?;
+        let mut header = *like;
+        header.length = (into.len() - start - LENGTH_OVERHEAD) as i32;
+        header.attributes = like.attributes & !header::CODEC_MASK | codec.id();
+        header.base_timestamp = self.base_timestamp;
+        if !like.is_log_append_time() {
+            header.max_timestamp = self.max_timestamp;
+        }
+        header.record_count = self.count;
+        header.crc = header::checksum(&header.encode(), &into[start + HEADER_BYTES..]);
+        into[start..start + HEADER_BYTES].copy_from_slice(&header.encode());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_at_their_edges() {
+        for value in [
+            0,
+            1,
+            -1,
+            63,
+            64,
+            -64,
+            -65,
+            8191,
+            8192,
+            i64::from(i32::MAX),
+            i64::from(i32::MIN),
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert_eq!(bytes.len(), varint_size(value), "{value}");
+            assert_eq!(varlong(&mut &bytes[..]), Ok(value));
+        }
+        assert_eq!(varint(&mut &[0xff, 0xff, 0xff, 0xff, 0xff][..]), Err(Malformed::Varint));
+        assert!(matches!(varint(&mut &[0xff][..]), Err(Malformed::Record(_))));
+    }
+
+    #[test]
+    fn a_record_that_lies_about_its_size_is_malformed() {
+        // size 3, attributes, timestamp delta, offset delta, then nothing where the key should be.
+        let mut records = Records::new(&[6, 0, 0, 0], 1);
+        assert_eq!(records.next(), Some(Err(Malformed::Record("Found invalid record structure"))));
+        assert_eq!(records.next(), None);
+    }
+}

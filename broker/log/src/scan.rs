@@ -1,0 +1,137 @@
+//! Walking the batches of a `.log` file: headers only, or whole batches.
+
+use std::io;
+
+use millstream_base_env::File;
+
+use crate::header::{BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+
+/// Bytes per read of a header scan: small batches share one.
+const HEADER_READ: usize = 4096;
+/// Bytes per read of a batch scan.
+const BATCH_READ: usize = 1 << 20;
+
+/// Where a batch lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+/// The first batch from `position` on that ends at or after `offset`; `None` when there is none before `end`
+/// or the bytes are no batches.
+pub(crate) fn find_offset(file: &File, position: u64, end: u64, offset: i64) -> io::Result<Option<Located>> {
+    find(file, position, end, |header| header.last_offset() >= offset)
+}
+
+/// The first batch from `position` on that satisfies `wanted`.
+pub(crate) fn find(
+    file: &File,
+    mut position: u64,
+    end: u64,
+    mut wanted: impl FnMut(&BatchHeader) -> bool,
+) -> io::Result<Option<Located>> {
+    let mut buffer = [0; HEADER_READ];
+    let mut buffered = position..position;
+    while position + HEADER_BYTES as u64 <= end {
+        if position < buffered.start || position + HEADER_BYTES as u64 > buffered.end {
+            let length = buffer.len().min((end - position) as usize);
+            let read = file.read_at(&mut buffer[..length], position)?;
+            buffered = position..position + read as u64;
+        }
+        let Some(header) = BatchHeader::decode(&buffer[(position - buffered.start) as usize..]) else {
+            return Ok(None);
+        };
+        if !is_sound(&header) {
+            return Ok(None);
+        }
+        if wanted(&header) {
+            return Ok(Some(Located { position, header }));
+        }
+        position += header.size() as u64;
+    }
+    Ok(None)
+}
+
+/// Whether a header can be one of a batch v2.
+pub(crate) fn is_sound(header: &BatchHeader) -> bool {
+    header.magic == 2
+        && header.size() >= HEADER_BYTES
+        && header.base_offset >= 0
+        && header.last_offset_delta >= 0
+}
+
+/// Reads whole batches one after the other into a buffer of its own.
+pub(crate) struct BatchScan {
+    file: File,
+    /// Position of the next batch.
+    position: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    /// Position of the buffer's first byte.
+    buffer_start: u64,
+    filled: usize,
+}
+
+/// What comes next in a scan.
+pub(crate) enum Next<'a> {
+    /// A batch whose frame is sound; its CRC was not looked at.
+    Batch(Located, &'a [u8]),
+    /// The end, exactly behind a batch.
+    End,
+    /// What follows is no batch or is cut.
+    Torn,
+}
+
+impl BatchScan {
+    pub(crate) fn new(file: File, position: u64, end: u64) -> Self {
+        BatchScan { file, position, end, buffer: Vec::new(), buffer_start: position, filled: 0 }
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
+        if self.position == self.end {
+            return Ok(Next::End);
+        }
+        if !self.fill(HEADER_BYTES)? {
+            return Ok(Next::Torn);
+        }
+        let start = (self.position - self.buffer_start) as usize;
+        let Some(header) = BatchHeader::decode(&self.buffer[start..self.filled]) else {
+            return Ok(Next::Torn);
+        };
+        let is_inside = self.position + header.size() as u64 <= self.end;
+        if !is_sound(&header) || header.length < (HEADER_BYTES - LENGTH_OVERHEAD) as i32 || !is_inside {
+            return Ok(Next::Torn);
+        }
+        if !self.fill(header.size())? {
+            return Ok(Next::Torn);
+        }
+        let position = self.position;
+        let start = (position - self.buffer_start) as usize;
+        self.position += header.size() as u64;
+        Ok(Next::Batch(Located { position, header }, &self.buffer[start..start + header.size()]))
+    }
+
+    /// Makes `needed` bytes from `position` on available.
+    fn fill(&mut self, needed: usize) -> io::Result<bool> {
+        let start = (self.position - self.buffer_start) as usize;
+        if start + needed <= self.filled {
+            return Ok(true);
+        }
+        self.buffer.copy_within(start..self.filled, 0);
+        self.filled -= start;
+        self.buffer_start = self.position;
+        let left = (self.end - self.position) as usize;
+        let wanted = needed.max(BATCH_READ).min(left);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let from = self.buffer_start + self.filled as u64;
+        self.filled += self.file.read_at(&mut self.buffer[self.filled..wanted], from)?;
+        Ok(needed <= self.filled)
+    }
+}
