@@ -46,6 +46,20 @@ pub struct Slice {
     pub length: usize,
 }
 
+impl Slice {
+    /// The bytes themselves, for readers inside the process. Fewer than `length` when a truncation came
+    /// between.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length];
+        let read = self.file.read_at(&mut bytes, self.position)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
 /// A transaction whose records a read_committed consumer must drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbortedTransaction {

@@ -92,8 +92,7 @@ fn append_error(error: log::AppendError) -> AppendError {
         log::AppendError::InvalidRecord { .. }
         | log::AppendError::InvalidTimestamp { .. }
         | log::AppendError::CorruptMessage(_)
-        | log::AppendError::UnsupportedCompressionType(_)
-        | log::AppendError::UnsupportedForMessageFormat(_)
+        | log::AppendError::Undecodable(_)
         | log::AppendError::OutOfOrderSequence(_)
         | log::AppendError::InvalidTxnState(_)
         | log::AppendError::UnexpectedOffset { .. }
