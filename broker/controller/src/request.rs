@@ -102,3 +102,45 @@ pub struct ProducerIdBlock {
     /// How many.
     pub count: i32,
 }
+
+/// What a topic takes where its request says -1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// `num.partitions`
+    pub partitions: i32,
+    /// `default.replication.factor`
+    pub replication_factor: i16,
+}
+
+/// How a leader is elected (ElectLeaders).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionType {
+    /// The first replica, if it is in sync.
+    Preferred,
+    /// Any replica, when there is no leader.
+    Unclean,
+}
+
+/// A change to the level of a feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// Its name.
+    pub feature: String,
+    /// The level wanted.
+    pub level: i16,
+    /// What the client is prepared for.
+    pub upgrade_type: UpgradeType,
+}
+
+/// See [`FeatureUpdate::upgrade_type`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeType {
+    /// A number that this version does not know.
+    Unknown,
+    /// The level may only go up.
+    Upgrade,
+    /// It may go down where nothing is lost.
+    SafeDowngrade,
+    /// It may go down.
+    UnsafeDowngrade,
+}

@@ -1,0 +1,104 @@
+//! Which brokers get the replicas of new partitions (Java: `StripedReplicaPlacer`), and which log directory of a
+//! broker a replica goes to.
+//!
+//! Not done: racks; brokers are taken in turn, starting at the partition's index.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::image::{Image, Replicas};
+use crate::refusal::{Refusal, code};
+
+/// Replicas of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) replicas: Replicas,
+    pub(crate) directories: Arc<[Uuid]>,
+    pub(crate) isr: Replicas,
+}
+
+/// Places `count` partitions from index `first` on.
+///
+/// # Errors
+/// INVALID_REPLICATION_FACTOR with the placer's own message, which the caller may put into a longer one.
+pub(crate) fn place(image: &Image, first: i32, count: i32, factor: i16) -> Result<Vec<Placement>, Refusal> {
+    let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
+    if factor <= 0 {
+        return refuse(format!("Invalid replication factor {factor}: the replication factor must be positive."));
+    }
+    let active: Vec<i32> = image.brokers().keys().copied().filter(|broker| image.is_active(*broker)).collect();
+    if active.is_empty() {
+        return refuse("All brokers are currently fenced, or have all their log directories cordoned.".to_owned());
+    }
+    let total = image.brokers().len();
+    let factor = factor as usize;
+    if factor > total {
+        return refuse(format!(
+            "The target replication factor of {factor} cannot be reached because only {total} broker(s) are \
+             registered or some brokers have all their log directories cordoned."
+        ));
+    }
+    // Fenced brokers come last: they may hold a replica but must not be the first choice.
+    let mut order = active.clone();
+    order.extend(image.brokers().keys().filter(|broker| !active.contains(broker)));
+    let mut placements = Vec::with_capacity(count.max(0) as usize);
+    for partition in first..first.saturating_add(count) {
+        let start = partition as usize % active.len();
+        let turn = active[start..].iter().chain(&active[..start]).chain(&order[active.len()..]);
+        let replicas: Vec<i32> = turn.take(factor).copied().collect();
+        placements.push(on_directories(image, replicas, partition));
+    }
+    Ok(placements)
+}
+
+/// Checks replicas that a client chose itself, in Apache's order.
+///
+/// # Errors
+/// INVALID_REPLICA_ASSIGNMENT.
+pub(crate) fn check_manual(image: &Image, replicas: &[i32], factor: Option<usize>) -> Result<(), Refusal> {
+    let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICA_ASSIGNMENT, message));
+    if replicas.is_empty() {
+        return refuse("The manual partition assignment includes an empty replica list.".to_owned());
+    }
+    let mut sorted = replicas.to_vec();
+    sorted.sort_unstable();
+    let mut before = None;
+    for broker in sorted {
+        if !image.brokers().contains_key(&broker) {
+            return refuse(format!(
+                "The manual partition assignment includes broker {broker}, but no such broker is registered."
+            ));
+        }
+        if before == Some(broker) {
+            return refuse(format!(
+                "The manual partition assignment includes the broker {broker} more than once."
+            ));
+        }
+        before = Some(broker);
+    }
+    match factor {
+        Some(factor) if factor != replicas.len() => refuse(format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is not consistent \
+             with previous partitions, which have {factor} replica(s).",
+            replicas.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Gives each replica a log directory of its broker, in turn over the partitions.
+pub(crate) fn on_directories(image: &Image, replicas: Vec<i32>, partition: i32) -> Placement {
+    let directory = |broker: &i32| {
+        let directories = image.brokers().get(broker).map_or(&[][..], |broker| &broker.directories);
+        match directories.len() {
+            0 => Uuid::nil(),
+            count => directories[partition as usize % count],
+        }
+    };
+    let directories = replicas.iter().map(directory).collect();
+    let isr: Replicas = replicas.iter().copied().filter(|broker| image.is_active(*broker)).collect();
+    let replicas: Replicas = replicas.into();
+    let isr = if isr == replicas { replicas.clone() } else { isr };
+    Placement { replicas, directories, isr }
+}

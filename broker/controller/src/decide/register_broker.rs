@@ -1,0 +1,17 @@
+//! A broker registers (Java: `ClusterControlManager.registerBroker`), and the first records of a cluster.
+
+use super::features;
+use crate::image::Image;
+use crate::record::{MetadataRecord, RegisterBrokerRecord};
+
+/// What a metadata log opens with.
+pub(crate) fn new_cluster(cluster_id: &str) -> Vec<MetadataRecord> {
+    let mut records = vec![MetadataRecord::Cluster { cluster_id: cluster_id.to_owned() }];
+    records.extend(features::initial());
+    records
+}
+
+/// The records of a broker's start. Its epoch is larger than all it had: the offset of the record itself.
+pub(crate) fn register_broker(image: &Image, broker: RegisterBrokerRecord) -> Vec<MetadataRecord> {
+    vec![MetadataRecord::RegisterBroker(RegisterBrokerRecord { broker_epoch: image.offset() + 1, ..broker })]
+}
