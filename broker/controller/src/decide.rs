@@ -12,6 +12,8 @@ pub mod create_partitions;
 pub mod elect_leader;
 /// IncrementalAlterConfigs and AlterConfigs.
 pub mod configs;
+/// What configuration keys mean and which values they take.
+pub mod rules;
 /// UpdateFeatures.
 pub mod features;
 /// Blocks of producer ids.
@@ -26,7 +28,7 @@ pub mod reassign;
 pub mod topic_name;
 
 use crate::record::MetadataRecord;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, code};
 
 /// Most records that one request may make (Java: `QuorumController.MAX_RECORDS_PER_USER_OP`).
 const RECORDS_MAX: usize = 10_000;
@@ -42,5 +44,3 @@ fn bounded<T>(records: Vec<MetadataRecord>, answers: Vec<Result<T, Refusal>>) ->
     }
     Ok((records, answers))
 }
-
-use crate::refusal::code;

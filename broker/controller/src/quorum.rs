@@ -18,7 +18,7 @@ use crate::raft_log::RaftLog;
 use crate::raft_net::Alone;
 use crate::raft_types::{Applied, Change, Raft};
 use crate::snapshot::ImageMachine;
-use crate::state_file::{self, HardState, StateFileError};
+use crate::state_file::{HardState, StateFileError};
 
 /// Topic of the metadata log.
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -54,15 +54,6 @@ pub struct QuorumState {
     pub log_end_offset: i64,
 }
 
-/// Whether the metadata log existed before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// This is the first start on these folders.
-    First,
-    /// Metadata was there.
-    Again,
-}
-
 impl Quorum {
     /// Opens everything, and answers when this node leads and the image holds all that was committed.
     pub(crate) async fn start(
@@ -71,7 +62,7 @@ impl Quorum {
         log_dir: Arc<LogDir>,
         node_id: i32,
         publisher: Arc<Publisher>,
-    ) -> Result<(Quorum, Start), StartError> {
+    ) -> Result<Quorum, StartError> {
         let opened = {
             let (disk, publisher) = (disk.clone(), publisher.clone());
             tokio::task::spawn_blocking(move || open(disk, clock, log_dir, publisher))
@@ -100,7 +91,7 @@ impl Quorum {
         }
         let quorum = Quorum { raft, log, node_id };
         quorum.caught_up().await?;
-        Ok((quorum, if empty { Start::First } else { Start::Again }))
+        Ok(quorum)
     }
 
     /// Waits until this node leads and has applied all that its log held at start.
@@ -221,10 +212,4 @@ fn set_aside_apache(disk: &Disk, folder: &Path) -> Result<(), StartError> {
     disk.sync_dir(folder).map_err(failed("cannot sync", folder.to_owned()))?;
     tracing::warn!(folder = %aside.display(), "metadata log of Apache Kafka set aside");
     Ok(())
-}
-
-/// Whether the metadata log in this log directory was written by this program before.
-pub(crate) fn is_formatted(disk: &Disk, log_dir: &Path) -> Result<bool, StateFileError> {
-    let path = log_dir.join(format!("{METADATA_TOPIC}-0")).join(STATE_FILE);
-    Ok(state_file::read(disk, &path)?.is_some())
 }

@@ -14,9 +14,7 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader, StorageIOError, Vote};
 
 use crate::batch;
-use crate::raft_types::{
-    RaftEntry, RaftLogId, RaftStorageError, Types, decode_entry, encode_entry,
-};
+use crate::raft_types::{RaftEntry, RaftLogId, RaftStorageError, Types, decode_entry, encode_entry};
 use crate::state_file::HardState;
 
 /// Bytes read at once when entries are read back.

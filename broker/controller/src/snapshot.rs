@@ -13,8 +13,8 @@ use bytes::BytesMut;
 use millstream_base_env::Disk;
 use openraft::storage::RaftStateMachine;
 use openraft::{
-    EmptyNode, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
-    StorageIOError, StoredMembership,
+    EmptyNode, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot,
+    SnapshotMeta, StorageIOError, StoredMembership,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -57,8 +57,9 @@ impl ImageMachine {
     pub(crate) fn load(disk: Disk, path: PathBuf, publisher: Arc<Publisher>) -> Result<Self, StateFileError> {
         let state = match state_file::read(&disk, &path)? {
             None => State { image: Arc::default(), header: Header::default() },
-            Some(content) => decode(&content)
-                .map_err(|reason| StateFileError::Damaged { path: path.clone(), reason })?,
+            Some(content) => {
+                decode(&content).map_err(|reason| StateFileError::Damaged { path: path.clone(), reason })?
+            }
         };
         publisher.publish(state.image.clone());
         Ok(ImageMachine { shared: Arc::new(Shared { publisher, disk, path, state: Mutex::new(state) }) })
@@ -105,7 +106,8 @@ impl ImageMachine {
 }
 
 fn encode(state: &State) -> Vec<u8> {
-    let header = serde_json::to_vec(&state.header).expect("log ids and sets of numbers are always valid JSON");
+    let header =
+        serde_json::to_vec(&state.header).expect("log ids and sets of numbers are always valid JSON");
     let mut content = BytesMut::new();
     content.extend_from_slice(&(header.len() as u32).to_be_bytes());
     content.extend_from_slice(&header);
@@ -152,8 +154,9 @@ impl RaftStateMachine<Types> for ImageMachine {
         let mut state = self.shared.state.lock();
         for entry in entries {
             let index = entry.log_id.index;
-            Self::apply_entry(&mut state, entry)
-                .map_err(|error| failed(ErrorVerb::Write, format!("entry {index} cannot be applied: {error}")))?;
+            Self::apply_entry(&mut state, entry).map_err(|error| {
+                failed(ErrorVerb::Write, format!("entry {index} cannot be applied: {error}"))
+            })?;
             answers.push(Applied { offset: index as i64 });
         }
         self.shared.publisher.publish(state.image.clone());

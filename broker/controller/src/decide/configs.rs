@@ -1,54 +1,15 @@
 //! IncrementalAlterConfigs and AlterConfigs (Java: `ConfigurationControlManager`). What a key means and which
-//! values it takes is answered by [`ConfigRules`]; here is how a set of keys changes.
+//! values it takes is answered by [`Rules`]; here is how a set of keys changes.
 
 use std::collections::BTreeMap;
 
+use super::rules::Rules;
 use super::topic_name;
 use super::{Decision, bounded};
 use crate::image::{ConfigResource, ConfigResourceType, Image};
 use crate::record::{ConfigRecord, MetadataRecord};
 use crate::refusal::{Refusal, code};
 use crate::request::{ConfigChange, ConfigOp, ConfigReplacement};
-
-/// What the controller asks about configuration keys. Implemented over base/config's tables by the server; must
-/// be pure.
-pub trait ConfigRules: Send + Sync {
-    /// Whether the key holds a list, so that APPEND and SUBTRACT make sense.
-    fn is_list(&self, kind: ConfigResourceType, key: &str) -> bool;
-    /// The default of the key, for a list that was never set.
-    fn default_of(&self, kind: ConfigResourceType, key: &str) -> Option<String>;
-    /// Checks the whole set that a resource would hold, and `before`, what it holds now.
-    ///
-    /// # Errors
-    /// INVALID_CONFIG or INVALID_REQUEST with Apache's message.
-    fn validate(
-        &self,
-        resource: &ConfigResource,
-        configs: &BTreeMap<String, String>,
-        before: &BTreeMap<String, String>,
-    ) -> Result<(), Refusal>;
-}
-
-/// Rules that allow everything and know no list; for tests and tools that never alter configurations.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoRules;
-
-impl ConfigRules for NoRules {
-    fn is_list(&self, _kind: ConfigResourceType, _key: &str) -> bool {
-        false
-    }
-    fn default_of(&self, _kind: ConfigResourceType, _key: &str) -> Option<String> {
-        None
-    }
-    fn validate(
-        &self,
-        _resource: &ConfigResource,
-        _configs: &BTreeMap<String, String>,
-        _before: &BTreeMap<String, String>,
-    ) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
 
 /// Longest value that is taken (Java: `Short.MAX_VALUE`).
 const VALUE_LENGTH_MAX: usize = i16::MAX as usize;
@@ -61,9 +22,9 @@ enum Existence {
 }
 
 /// Decides on every resource; one that is refused does not hold up the others.
-pub(crate) fn alter(image: &Image, rules: &dyn ConfigRules, changes: &[ConfigChange]) -> Decision<()> {
+pub(crate) fn alter(image: &Image, rules: &Rules, changes: &[ConfigChange]) -> Decision<()> {
     let decide = |change: &ConfigChange| {
-        let records = changed_records(image, rules, &change.resource, &change.ops)?;
+        let records = changed_records(image, &change.resource, &change.ops)?;
         check(image, rules, &change.resource, &records, Existence::Required)?;
         Ok(records)
     };
@@ -73,17 +34,17 @@ pub(crate) fn alter(image: &Image, rules: &dyn ConfigRules, changes: &[ConfigCha
 /// The configuration of a resource that is just being made.
 pub(crate) fn alter_new(
     image: &Image,
-    rules: &dyn ConfigRules,
+    rules: &Rules,
     resource: &ConfigResource,
     ops: &[(String, ConfigOp)],
 ) -> Result<Vec<MetadataRecord>, Refusal> {
-    let records = changed_records(image, rules, resource, ops)?;
+    let records = changed_records(image, resource, ops)?;
     check(image, rules, resource, &records, Existence::New)?;
     Ok(records.into_iter().map(MetadataRecord::Config).collect())
 }
 
 /// Decides on every resource; keys that the request leaves out go back to their defaults.
-pub(crate) fn replace(image: &Image, rules: &dyn ConfigRules, wanted: &[ConfigReplacement]) -> Decision<()> {
+pub(crate) fn replace(image: &Image, rules: &Rules, wanted: &[ConfigReplacement]) -> Decision<()> {
     let decide = |wanted: &ConfigReplacement| {
         let resource = &wanted.resource;
         let current = current(image, resource);
@@ -127,7 +88,6 @@ fn record(resource: &ConfigResource, key: &str, value: Option<String>) -> Config
 
 fn changed_records(
     image: &Image,
-    rules: &dyn ConfigRules,
     resource: &ConfigResource,
     ops: &[(String, ConfigOp)],
 ) -> Result<Vec<ConfigRecord>, Refusal> {
@@ -139,7 +99,7 @@ fn changed_records(
             ConfigOp::Set(value) => value.clone(),
             ConfigOp::Delete => None,
             ConfigOp::Append(items) => {
-                let mut list = list_of(rules, resource, key, before, "APPEND")?;
+                let mut list = list_of(resource, key, before, "APPEND")?;
                 for item in items.as_deref().unwrap_or_default().split(',') {
                     if !list.iter().any(|held| held == item) {
                         list.push(item.to_owned());
@@ -148,7 +108,7 @@ fn changed_records(
                 Some(list.join(","))
             }
             ConfigOp::Subtract(items) => {
-                let mut list = list_of(rules, resource, key, before, "SUBTRACT")?;
+                let mut list = list_of(resource, key, before, "SUBTRACT")?;
                 for item in items.as_deref().unwrap_or_default().split(',') {
                     if let Some(at) = list.iter().position(|held| held == item) {
                         list.remove(at);
@@ -167,23 +127,22 @@ fn changed_records(
 }
 
 fn list_of(
-    rules: &dyn ConfigRules,
     resource: &ConfigResource,
     key: &str,
     before: Option<&String>,
     op: &str,
 ) -> Result<Vec<String>, Refusal> {
-    if !rules.is_list(resource.kind, key) {
+    if !Rules::is_list(resource.kind, key) {
         let message = format!("Can't {op} to key {key} because its type is not LIST.");
         return Err(Refusal::new(code::INVALID_CONFIG, message));
     }
-    let value = before.cloned().or_else(|| rules.default_of(resource.kind, key)).unwrap_or_default();
+    let value = before.cloned().or_else(|| Rules::default_of(resource.kind, key)).unwrap_or_default();
     Ok(value.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
 }
 
 fn check(
     image: &Image,
-    rules: &dyn ConfigRules,
+    rules: &Rules,
     resource: &ConfigResource,
     records: &[ConfigRecord],
     existence: Existence,

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::configs::{self, ConfigRules};
+use super::configs;
 use super::place_replicas::{self, Placement};
+use super::rules::Rules;
 use super::topic_name::{self, Collisions};
 use super::{Decision, bounded};
 use crate::image::{ConfigResource, Image};
@@ -19,7 +20,7 @@ const PARTITIONS_MAX: i64 = 10_000;
 /// Decides on every topic; one that is refused does not hold up the others. `new_id` makes topic ids.
 pub(crate) fn create_topics(
     image: &Image,
-    rules: &dyn ConfigRules,
+    rules: &Rules,
     defaults: TopicDefaults,
     topics: &[NewTopic],
     mut new_id: impl FnMut() -> Uuid,
@@ -54,7 +55,10 @@ fn check_total(topics: &[NewTopic], defaults: TopicDefaults) -> Result<(), Refus
         };
     }
     if total > PARTITIONS_MAX {
-        return Err(Refusal::new(code::POLICY_VIOLATION, "Excessively large number of partitions per request."));
+        return Err(Refusal::new(
+            code::POLICY_VIOLATION,
+            "Excessively large number of partitions per request.",
+        ));
     }
     Ok(())
 }
@@ -65,7 +69,7 @@ fn already_exists(name: &str) -> Refusal {
 
 fn create_topic(
     image: &Image,
-    rules: &dyn ConfigRules,
+    rules: &Rules,
     defaults: TopicDefaults,
     topic: &NewTopic,
     collisions: &mut Collisions<'_>,
@@ -81,11 +85,8 @@ fn create_topic(
         return Err(Refusal::new(code::INVALID_TOPIC_EXCEPTION, message));
     }
     let config_records = config_records(image, rules, topic)?;
-    let placements = if topic.assignments.is_empty() {
-        place(image, defaults, topic)?
-    } else {
-        manual(image, topic)?
-    };
+    let placements =
+        if topic.assignments.is_empty() { place(image, defaults, topic)? } else { manual(image, topic)? };
     let topic_id = new_id();
     let created = CreatedTopic {
         id: topic_id,
@@ -100,11 +101,7 @@ fn create_topic(
     Ok((records, created))
 }
 
-fn config_records(
-    image: &Image,
-    rules: &dyn ConfigRules,
-    topic: &NewTopic,
-) -> Result<Vec<MetadataRecord>, Refusal> {
+fn config_records(image: &Image, rules: &Rules, topic: &NewTopic) -> Result<Vec<MetadataRecord>, Refusal> {
     let null: Vec<&str> =
         topic.configs.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
     if !null.is_empty() {
@@ -146,7 +143,8 @@ fn place(image: &Image, defaults: TopicDefaults, topic: &NewTopic) -> Result<Vec
 
 fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
     if topic.replication_factor != -1 {
-        let message = "A manual partition assignment was specified, but replication factor was not set to -1.";
+        let message =
+            "A manual partition assignment was specified, but replication factor was not set to -1.";
         return Err(Refusal::new(code::INVALID_REQUEST, message));
     }
     if topic.partitions != -1 {
@@ -172,7 +170,8 @@ fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
         by_partition.insert(*partition, placement);
     }
     let count = by_partition.len() as i32;
-    let in_order: Option<Vec<Placement>> = (0..count).map(|partition| by_partition.remove(&partition)).collect();
+    let in_order: Option<Vec<Placement>> =
+        (0..count).map(|partition| by_partition.remove(&partition)).collect();
     match in_order {
         Some(placements) => Ok(placements),
         None => refuse("partitions should be a consecutive 0-based integer sequence".to_owned()),

@@ -25,11 +25,16 @@ pub(crate) struct Placement {
 pub(crate) fn place(image: &Image, first: i32, count: i32, factor: i16) -> Result<Vec<Placement>, Refusal> {
     let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
     if factor <= 0 {
-        return refuse(format!("Invalid replication factor {factor}: the replication factor must be positive."));
+        return refuse(format!(
+            "Invalid replication factor {factor}: the replication factor must be positive."
+        ));
     }
-    let active: Vec<i32> = image.brokers().keys().copied().filter(|broker| image.is_active(*broker)).collect();
+    let active: Vec<i32> =
+        image.brokers().keys().copied().filter(|broker| image.is_active(*broker)).collect();
     if active.is_empty() {
-        return refuse("All brokers are currently fenced, or have all their log directories cordoned.".to_owned());
+        return refuse(
+            "All brokers are currently fenced, or have all their log directories cordoned.".to_owned(),
+        );
     }
     let total = image.brokers().len();
     let factor = factor as usize;

@@ -76,7 +76,8 @@ impl<'a> Collisions<'a> {
         if !unified.contains(&wanted) {
             return None;
         }
-        let mut colliding: Vec<_> = image.topics().map(|topic| &*topic.name).filter(|name| unify(name) == wanted).collect();
+        let mut colliding: Vec<_> =
+            image.topics().map(|topic| &*topic.name).filter(|name| unify(name) == wanted).collect();
         colliding.sort_unstable();
         colliding.first().map(|name| (*name).to_owned())
     }
