@@ -2511,7 +2511,7 @@ pub const CONSUMER_KEYS: &[Key] = &[
         name: "share.acquire.mode",
         kind: Kind::String,
         fallback: Fallback::Value("BATCH_OPTIMIZED"),
-        valid: Valid::OneOf(&["batch_optimized", "record_limit"]),
+        valid: Valid::OneOfIgnoringCase(&["batch_optimized", "record_limit"]),
         importance: Importance::Medium,
         update: Update::ReadOnly,
         internal: false,

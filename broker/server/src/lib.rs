@@ -2,3 +2,5 @@
 
 /// Coordinator partitions: replay, step, append, answer.
 pub mod coord;
+/// Health and metrics.
+pub mod life;
