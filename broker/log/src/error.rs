@@ -27,14 +27,6 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(crate) fn io(
-        doing: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> StorageError {
-        let path = path.into();
-        move |source| StorageError::Io { doing, path, source }
-    }
-
     /// Whether the disk is full: writes resume once space is free, nothing goes offline.
     pub fn is_disk_full(&self) -> bool {
         match self {

@@ -55,6 +55,12 @@ mod recover;
 mod truncate;
 /// Deleting old segments.
 mod retention;
+/// Compaction.
+mod compact;
+/// Which records survive it.
+mod clean_filter;
+/// The last offset of each key.
+mod key_map;
 /// Checkpoint files and `partition.metadata`.
 mod checkpoints;
 /// Names of folders and files.
@@ -65,6 +71,10 @@ mod dir_state;
 mod meta_properties;
 /// One of `log.dirs`.
 pub mod log_dir;
+
+/// Batches and disks for tests.
+#[cfg(test)]
+mod testing;
 
 pub use append::{
     AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,

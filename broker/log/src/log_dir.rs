@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use millstream_base_env::disk::{Lock, Space};
 use millstream_base_env::{Clock, Disk};
 use parking_lot::Mutex;
@@ -38,6 +38,8 @@ pub struct LogDir {
     pub(crate) written: Mutex<Checkpoints>,
     /// Whether every partition was opened: only then may a clean stop be claimed (KAFKA-15375).
     loaded: AtomicBool,
+    /// Partitions that compaction found damaged.
+    pub(crate) uncleanable: Mutex<HashSet<(String, i32)>>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -80,6 +82,7 @@ impl LogDir {
             found,
             shutdown,
             loaded: AtomicBool::new(false),
+            uncleanable: Mutex::new(HashSet::new()),
             lock: Mutex::new(Some(lock)),
             state,
         }))
@@ -274,7 +277,7 @@ impl LogDir {
     /// When the disk fails.
     pub fn delete_partition(&self, log: &PartitionLog) -> Result<(), StorageError> {
         self.state.check_online()?;
-        let _no_cleaning = log.cleaning.lock();
+        let _no_cleaning = log.stop_cleaning();
         let _no_flush = log.flushing.lock();
         let mut writer = log.writer.lock();
         if writer.life == Life::Closed {

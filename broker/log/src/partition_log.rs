@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -65,6 +65,8 @@ pub struct PartitionLog {
     pub(crate) flushing: Mutex<()>,
     /// Held by compaction, and by what would pull segments away from under it.
     pub(crate) cleaning: Mutex<()>,
+    /// How many wait for compaction to let go.
+    pub(crate) stop_cleaning: AtomicUsize,
 }
 
 /// The offsets, readable without the lock. Written under it, in an order that keeps
@@ -638,3 +640,6 @@ impl Writer {
         self.segments.get(index + 1).map_or(self.log_end, |next| next.base_offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -443,10 +443,6 @@ impl ProducerState {
             .retain(|_, verification| now_ms.saturating_sub(verification.started_ms) < expiration_ms);
     }
 
-    pub(crate) fn producer(&self, producer_id: i64) -> Option<&Producer> {
-        self.producers.get(&producer_id)
-    }
-
     pub(crate) fn active(&self) -> Vec<ActiveProducer> {
         let all = self.producers.iter();
         all.map(|(producer_id, producer)| ActiveProducer {

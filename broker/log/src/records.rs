@@ -26,6 +26,14 @@ pub(crate) struct Record<'a> {
     body: &'a [u8],
 }
 
+#[cfg(test)]
+impl<'a> Record<'a> {
+    /// A record of a test; `body` is key, value and headers as they stand in a batch.
+    pub(crate) fn of_body(body: &'a [u8]) -> Self {
+        Record { timestamp_delta: 0, offset_delta: 0, key: None, value: None, attributes: 0, body }
+    }
+}
+
 /// Walks `count` records.
 pub(crate) struct Records<'a> {
     bytes: &'a [u8],
@@ -140,7 +148,7 @@ fn varlong(bytes: &mut &[u8]) -> Result<i64, Malformed> {
     Err(Malformed::Varint)
 }
 
-fn put_varint(into: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_varint(into: &mut Vec<u8>, value: i64) {
     let mut bits = ((value << 1) ^ (value >> 63)) as u64;
     while bits >= 0x80 {
         into.push(bits as u8 | 0x80);
@@ -173,10 +181,6 @@ impl BatchWriter {
             max_timestamp: -1,
             count: 0,
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// Appends a record under a new offset, with its time.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use millstream_base_env::disk::Entry;
@@ -129,6 +129,7 @@ fn assemble(dir: &Arc<DirState>, opening: &Opening, epochs: Epochs) -> Partition
         }),
         flushing: Mutex::new(()),
         cleaning: Mutex::new(()),
+        stop_cleaning: AtomicUsize::new(0),
     }
 }
 

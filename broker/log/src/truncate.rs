@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
+
 use crate::dir_state::DoomedKind;
 use crate::error::{ReadError, StorageError};
 use crate::folder::{DELETED, LOG, SEGMENT_FILES, SNAPSHOT};
@@ -15,7 +17,7 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails.
     pub fn truncate_to(&self, offset: i64) -> Result<bool, StorageError> {
-        let _no_cleaning = self.cleaning.lock();
+        let _no_cleaning = self.stop_cleaning();
         let _no_flush = self.flushing.lock();
         let mut writer = self.writer.lock();
         self.check_open(&writer)?;
@@ -56,11 +58,19 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails.
     pub fn truncate_fully(&self, offset: i64) -> Result<(), StorageError> {
-        let _no_cleaning = self.cleaning.lock();
+        let _no_cleaning = self.stop_cleaning();
         let _no_flush = self.flushing.lock();
         let mut writer = self.writer.lock();
         self.check_open(&writer)?;
         self.start_over(&mut writer, offset)
+    }
+
+    /// Interrupts a cleaning that is under way and keeps others from starting.
+    pub(crate) fn stop_cleaning(&self) -> MutexGuard<'_, ()> {
+        self.stop_cleaning.fetch_add(1, Ordering::AcqRel);
+        let guard = self.cleaning.lock();
+        self.stop_cleaning.fetch_sub(1, Ordering::AcqRel);
+        guard
     }
 
     fn start_over(&self, writer: &mut Writer, offset: i64) -> Result<(), StorageError> {
