@@ -54,3 +54,22 @@ pub async fn send_file(
         })
         .await
 }
+
+/// Whether more bytes follow at once, so that the system may wait with a packet that is not full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// These are the last for now.
+    No,
+    /// More follow.
+    Yes,
+}
+
+/// Sends some of `bytes`, waiting until the socket takes at least one. Returns how many went.
+///
+/// # Errors
+/// The system's own.
+pub async fn send(stream: &TcpStream, bytes: &[u8], more: More) -> io::Result<usize> {
+    use rustix::net::SendFlags;
+    let flags = SendFlags::NOSIGNAL | if more == More::Yes { SendFlags::MORE } else { SendFlags::empty() };
+    stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(stream, bytes, flags)?)).await
+}

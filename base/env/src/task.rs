@@ -24,3 +24,8 @@ where
     tracing::trace!(task = name, "spawn blocking");
     tokio::task::spawn_blocking(work)
 }
+
+/// Sleeps for `by` on the runtime's clock.
+pub fn sleep(by: std::time::Duration) -> tokio::time::Sleep {
+    tokio::time::sleep(by)
+}

@@ -1,0 +1,122 @@
+//! The only match on the API key: frame -> header -> handler -> answer.
+//!
+//! Called by net/connection.rs for each frame. What ApiVersions advertises comes from the same table, so a key or
+//! version that is not served is not advertised.
+
+use bytes::Bytes;
+use millstream_protocol::messages::{ApiKey, Decodable, Encodable};
+use millstream_protocol::{request, response};
+
+use crate::api::context::Context;
+use crate::api::reply::{Next, Outcome, Output, Reply};
+use crate::api::{k00_produce, k01_fetch, k18_api_versions};
+
+/// The versions of one API that a handler serves, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// Oldest.
+    pub min: i16,
+    /// Newest.
+    pub max: i16,
+}
+
+impl Versions {
+    /// `min..=max`
+    pub const fn new(min: i16, max: i16) -> Self {
+        Versions { min, max }
+    }
+
+    /// Whether `version` is among them.
+    pub const fn contains(self, version: i16) -> bool {
+        self.min <= version && version <= self.max
+    }
+}
+
+/// Every API that is served, in the order of the keys.
+pub static SERVED: &[(ApiKey, Versions)] = &[
+    (ApiKey::Produce, k00_produce::SERVES),
+    (ApiKey::Fetch, k01_fetch::SERVES),
+    (ApiKey::ApiVersions, k18_api_versions::SERVES),
+];
+
+/// Handles one frame (without its length). The answer goes to `out`, or comes later as [`Reply`] says.
+pub fn dispatch(context: &mut Context, frame: Bytes, out: &mut Output) -> Reply {
+    let (header, body) = match request::decode_header(frame) {
+        Ok(parts) => parts,
+        Err(error) => {
+            tracing::debug!(peer = %context.connection.peer, %error, "unreadable request header");
+            return Reply::Close("unreadable request header");
+        }
+    };
+    context.header = header;
+    let (key, version) = (context.header.api_key, context.header.api_version);
+    let served = ApiKey::try_from(key)
+        .ok()
+        .and_then(|key| SERVED.binary_search_by_key(&key, |(served, _)| *served).ok())
+        .map(|index| SERVED[index]);
+    let Some((key, versions)) = served else {
+        tracing::debug!(peer = %context.connection.peer, key, version, "unknown API key");
+        return Reply::Close("unknown API key");
+    };
+    if !versions.contains(version) {
+        if key == ApiKey::ApiVersions {
+            return k18_api_versions::refuse_version(context, out);
+        }
+        tracing::debug!(peer = %context.connection.peer, ?key, version, "unsupported version");
+        return Reply::Close("unsupported version of an API");
+    }
+    route(key, context, body, out)
+}
+
+fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply {
+    match key {
+        ApiKey::Produce => k00_produce::handle(context, body, out),
+        ApiKey::Fetch => k01_fetch::handle(context, body, out),
+        ApiKey::ApiVersions => typed(context, body, out, k18_api_versions::handle),
+        _ => unreachable!("every key of SERVED has its arm: {key:?}"),
+    }
+}
+
+/// Decodes the body, runs the handler, encodes its answer now or later.
+fn typed<Q, R>(context: &Context, body: Bytes, out: &mut Output, handle: fn(&Context, Q) -> Outcome<R>) -> Reply
+where
+    Q: Decodable,
+    R: Encodable + Send + 'static,
+{
+    let request = match request::decode::<Q>(context.header.api_key, context.header.api_version, body) {
+        Ok(request) => request,
+        Err(error) => {
+            let (key, version) = (context.header.api_key, context.header.api_version);
+            tracing::debug!(peer = %context.connection.peer, key, version, %error, "malformed request");
+            return Reply::Close("malformed request");
+        }
+    };
+    match handle(context, request) {
+        Outcome::Now(answer) => match encode(context, &answer, out) {
+            Ok(()) => Reply::Done,
+            Err(reason) => Reply::Close(reason),
+        },
+        Outcome::Later(answer) => {
+            let context = context.clone();
+            let answer = Box::pin(async move {
+                let answer = answer.await;
+                let mut out = Output::default();
+                match encode(&context, &answer, &mut out) {
+                    Ok(()) => Some(out),
+                    Err(_) => None,
+                }
+            });
+            Reply::Later { answer, next: Next::Wait }
+        }
+    }
+}
+
+/// Writes `answer` behind `out` as the answer to the request of `context`.
+pub fn encode<R: Encodable>(context: &Context, answer: &R, out: &mut Output) -> Result<(), &'static str> {
+    let header = &context.header;
+    response::encode(header.api_key, header.api_version, header.correlation_id, answer, out.buffer()).map_err(|error| {
+        // Only a handler that fills a field its version lacks comes here.
+        tracing::error!(key = header.api_key, version = header.api_version, %error, "an answer could not be encoded");
+        "an answer could not be encoded"
+    })
+}

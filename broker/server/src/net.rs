@@ -1,0 +1,10 @@
+//! Sockets: who may connect, and what happens to the bytes of a connection.
+
+/// Accepts connections and keeps their limits.
+pub mod listener;
+/// One connection: frames in, answers out, in order.
+pub mod connection;
+/// Bytes read and not yet handled.
+mod input;
+/// Bytes to be sent, files without a copy.
+mod send;

@@ -1,0 +1,216 @@
+//! One connection: bytes -> frames -> dispatch -> answers in the order of the requests.
+//!
+//! Started by net/listener.rs, one task a connection. Everything that can be answered at once is read, handled
+//! and answered in this task's own poll: no queue, no other thread. A request whose answer comes later holds those
+//! behind it, as Apache Kafka mutes the channel, except appends behind an append that waits for replicas or fsync.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millstream_base_env::task;
+use millstream_protocol::messages::ApiKey;
+use millstream_protocol::request::RequestHeader;
+use tokio::net::TcpStream;
+
+use crate::api::context::{ConnectionFacts, Context};
+use crate::api::dispatch::dispatch;
+use crate::api::reply::{Later, Next, Output, Reply};
+use crate::net::input::{Front, Input};
+use crate::net::send::send;
+use crate::node::Node;
+
+/// Output is sent once it holds this much, even if more frames wait.
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Answers that may wait behind one another before reading stops.
+const WAITING_MAX: usize = 64;
+/// A connection is looked at this often per idle time: it closes between 1 and 1.25 times the limit.
+const IDLE_TICKS: u32 = 4;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client closed it.
+    Closed,
+    /// It broke a rule; the text says which.
+    Refused(&'static str),
+    /// It was silent for `connections.max.idle.ms`.
+    Idle,
+    /// The socket or a file failed.
+    Io(io::Error),
+}
+
+/// An answer in the queue of those that are not sent yet.
+enum Waiting {
+    Ready(Output),
+    Pending(Later<Option<Output>>, Next),
+}
+
+/// What woke the connection.
+enum Woken {
+    Input(io::Result<usize>),
+    Answer(Option<Output>),
+    Tick,
+}
+
+struct Connection {
+    stream: TcpStream,
+    context: Context,
+    input: Input,
+    output: Output,
+    waiting: VecDeque<Waiting>,
+    frame_bytes_max: usize,
+}
+
+/// Serves `stream` until it ends.
+pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFacts>) -> End {
+    let frame_bytes_max = node.limits.socket_request_max_bytes;
+    let idle = node.limits.connections_max_idle;
+    let context = Context { node, connection: facts, header: RequestHeader::default() };
+    let mut connection = Connection {
+        stream,
+        context,
+        input: Input::default(),
+        output: Output::default(),
+        waiting: VecDeque::new(),
+        frame_bytes_max,
+    };
+    connection.run(idle).await
+}
+
+impl Connection {
+    async fn run(&mut self, idle: Duration) -> End {
+        let tick = (idle / IDLE_TICKS).max(Duration::from_millis(1));
+        let mut timer = pin!(task::sleep(tick));
+        let mut silent_ticks = 0;
+        loop {
+            let frames = self.handle_frames();
+            // What was answered before a refused frame still goes out.
+            if let Err(error) = send(&self.stream, &mut self.output).await {
+                return End::Io(error);
+            }
+            let more = match frames {
+                Ok(more) => more,
+                Err(end) => return end,
+            };
+            if more == Frames::Left {
+                continue;
+            }
+            let woken = poll_fn(|context| {
+                if let Some(Waiting::Pending(answer, _)) = self.waiting.front_mut()
+                    && let Poll::Ready(answer) = answer.as_mut().poll(context)
+                {
+                    return Poll::Ready(Woken::Answer(answer));
+                }
+                if self.may_read()
+                    && let Poll::Ready(read) = self.input.poll_fill(context, &self.stream)
+                {
+                    return Poll::Ready(Woken::Input(read));
+                }
+                timer.as_mut().poll(context).map(|()| Woken::Tick)
+            })
+            .await;
+            match woken {
+                Woken::Input(Ok(0)) => return End::Closed,
+                Woken::Input(Ok(_)) => silent_ticks = 0,
+                Woken::Input(Err(error)) => return End::Io(error),
+                Woken::Answer(Some(answer)) => self.release_answers(answer),
+                Woken::Answer(None) => return End::Refused("a request that cannot be answered"),
+                Woken::Tick => {
+                    silent_ticks = if self.waiting.is_empty() { silent_ticks + 1 } else { 0 };
+                    if silent_ticks > IDLE_TICKS {
+                        return End::Idle;
+                    }
+                    timer.set(task::sleep(tick));
+                }
+            }
+        }
+    }
+
+    /// Handles every whole frame that may be handled now.
+    fn handle_frames(&mut self) -> Result<Frames, End> {
+        loop {
+            if self.waiting.len() >= WAITING_MAX || self.must_wait() {
+                return Ok(Frames::Done);
+            }
+            if self.output.memory_bytes() >= OUTPUT_BYTES_MAX {
+                return Ok(Frames::Left);
+            }
+            if !self.waiting.is_empty() && self.input.peek_key() != Some(ApiKey::Produce as i16) {
+                return Ok(Frames::Done);
+            }
+            match self.input.next_frame(self.frame_bytes_max) {
+                Front::Frame(frame) => self.handle(frame)?,
+                Front::Partial => {
+                    self.input.release_when_empty();
+                    return Ok(Frames::Done);
+                }
+                Front::IllegalLength(length) => {
+                    tracing::info!(peer = %self.context.connection.peer, length, "illegal request size");
+                    return Err(End::Refused("illegal request size"));
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, frame: Bytes) -> Result<(), End> {
+        if self.waiting.is_empty() {
+            return match dispatch(&mut self.context, frame, &mut self.output) {
+                Reply::Later { answer, next } => {
+                    self.waiting.push_back(Waiting::Pending(answer, next));
+                    Ok(())
+                }
+                reply => finish(reply),
+            };
+        }
+        let mut output = Output::default();
+        match dispatch(&mut self.context, frame, &mut output) {
+            Reply::Later { answer, next } => self.waiting.push_back(Waiting::Pending(answer, next)),
+            reply => {
+                finish(reply)?;
+                self.waiting.push_back(Waiting::Ready(output));
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer at the front came: it and those ready behind it may go.
+    fn release_answers(&mut self, answer: Output) {
+        self.waiting.pop_front();
+        self.output.append(answer);
+        while matches!(self.waiting.front(), Some(Waiting::Ready(_))) {
+            if let Some(Waiting::Ready(output)) = self.waiting.pop_front() {
+                self.output.append(output);
+            }
+        }
+    }
+
+    /// Whether an answer is awaited behind which nothing may be handled.
+    fn must_wait(&self) -> bool {
+        matches!(self.waiting.back(), Some(Waiting::Pending(_, Next::Wait)))
+    }
+
+    fn may_read(&self) -> bool {
+        self.waiting.len() < WAITING_MAX && !self.must_wait()
+    }
+}
+
+/// Whether whole frames are left that may be handled as soon as the output is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frames {
+    Done,
+    Left,
+}
+
+fn finish(reply: Reply) -> Result<(), End> {
+    match reply {
+        Reply::Done | Reply::Silent => Ok(()),
+        Reply::Close(reason) => Err(End::Refused(reason)),
+        Reply::Later { .. } => unreachable!("both callers keep an answer that comes later"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Bytes that were read from a connection and are not handled yet, cut into frames.
+//!
+//! An idle connection holds no buffer. A frame's memory is reserved as its bytes arrive, never because its length
+//! says so (a client that claims 100 MiB and sends nothing costs nothing).
+
+use std::io;
+use std::task::Poll;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+/// What one read takes at least: several small requests, or a good part of a large one.
+const READ_BYTES_MIN: usize = 32 * 1024;
+/// What one read takes at most while a large frame arrives.
+const READ_BYTES_MAX: usize = 512 * 1024;
+
+/// The unread bytes of a connection.
+#[derive(Debug, Default)]
+pub struct Input {
+    buffer: BytesMut,
+    /// Bytes still missing from the frame at the front, 0 when its length is not known.
+    missing: usize,
+}
+
+/// What stands at the front of the input.
+#[derive(Debug)]
+pub enum Front {
+    /// A whole frame, without its length.
+    Frame(Bytes),
+    /// Not a whole frame yet.
+    Partial,
+    /// The length is negative or over the limit.
+    IllegalLength(i32),
+}
+
+impl Input {
+    /// Takes the next whole frame.
+    pub fn next_frame(&mut self, length_max: usize) -> Front {
+        let Some(length) = self.buffer.first_chunk::<4>() else {
+            self.missing = 0;
+            return Front::Partial;
+        };
+        let length = i32::from_be_bytes(*length);
+        let Some(size) = usize::try_from(length).ok().filter(|size| *size <= length_max) else {
+            return Front::IllegalLength(length);
+        };
+        let have = self.buffer.len() - 4;
+        if have < size {
+            self.missing = size - have;
+            return Front::Partial;
+        }
+        self.missing = 0;
+        self.buffer.advance(4);
+        Front::Frame(self.buffer.split_to(size).freeze())
+    }
+
+    /// The API key of the frame at the front, once its first bytes are here.
+    pub fn peek_key(&self) -> Option<i16> {
+        let start = self.buffer.get(4..6)?;
+        Some(i16::from_be_bytes([start[0], start[1]]))
+    }
+
+    /// Reads what is there; pending until something is. 0 means that the client closed its side.
+    pub fn poll_fill(&mut self, task: &mut std::task::Context<'_>, stream: &TcpStream) -> Poll<io::Result<usize>> {
+        loop {
+            if let Poll::Pending = stream.poll_read_ready(task)? {
+                return Poll::Pending;
+            }
+            self.buffer.reserve(self.missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+            match stream.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release_when_empty(),
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Gives the buffer back while there is nothing in it.
+    pub fn release_when_empty(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+}

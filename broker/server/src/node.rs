@@ -1,0 +1,85 @@
+//! What a node consists of, as its handlers see it.
+//!
+//! Made by start.rs; shared by every connection. Never here: how it is started or stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use millstream_base_config::BrokerConfig;
+use millstream_base_env::Clock;
+use millstream_broker_controller::Controller;
+
+use crate::api::fetch_session::FetchSessions;
+use crate::replica::partitions::Partitions;
+
+/// Limits of connections, read once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `socket.request.max.bytes`
+    pub socket_request_max_bytes: usize,
+    /// `connections.max.idle.ms`
+    pub connections_max_idle: Duration,
+    /// `max.connections`
+    pub max_connections: usize,
+    /// `max.connections.per.ip`
+    pub max_connections_per_ip: usize,
+}
+
+impl Limits {
+    /// As the configuration says.
+    pub fn new(config: &BrokerConfig) -> Self {
+        let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
+        // A negative idle time closes nothing; a thousand years come to the same.
+        let idle_ms = u64::try_from(config.number("connections.max.idle.ms")).unwrap_or(1000 * 365 * 86_400_000);
+        Limits {
+            socket_request_max_bytes: size("socket.request.max.bytes"),
+            connections_max_idle: Duration::from_millis(idle_ms),
+            max_connections: size("max.connections"),
+            max_connections_per_ip: size("max.connections.per.ip"),
+        }
+    }
+}
+
+/// A node.
+pub struct Node {
+    /// The time.
+    pub clock: Clock,
+    /// What the file and the command line said.
+    pub config: Arc<BrokerConfig>,
+    /// Limits of connections.
+    pub limits: Limits,
+    /// Cluster metadata.
+    pub controller: Controller,
+    /// Partitions on this node.
+    pub partitions: Arc<Partitions>,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: FetchSessions,
+    /// Counts that /metrics shows.
+    pub counts: Counts,
+    /// Whether recovery is done and requests are served.
+    pub ready: AtomicBool,
+}
+
+/// Counts of requests and bytes, recorded per request.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections open now.
+    pub connections: AtomicU64,
+    /// Bytes of records produced.
+    pub produce_bytes: AtomicU64,
+    /// Bytes of records fetched.
+    pub fetch_bytes: AtomicU64,
+}
+
+impl Node {
+    /// `node.id`
+    pub fn id(&self) -> i32 {
+        self.config.node_id
+    }
+
+    /// Whether requests are served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}

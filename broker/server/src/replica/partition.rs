@@ -1,0 +1,254 @@
+//! One replica of a partition: its role, leader epoch and ISR, and the reads and writes that depend on them.
+//!
+//! Called by the handlers and the coordinators' runtime; fed by replica/partitions.rs. On a single node the ISR is
+//! this replica alone, and an append commits under the log's own lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use millstream_broker_log::{
+    AppendError, AppendInfo, AppendOrigin, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
+    ReadResult, VerificationGuard,
+};
+use parking_lot::RwLock;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::replica::wait::Waiters;
+
+/// What this replica is to its partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// The leader, -1 for none.
+    pub leader: i32,
+    /// Raised whenever the leader changes.
+    pub leader_epoch: i32,
+    /// Raised on every change.
+    pub partition_epoch: i32,
+    /// In-sync replicas.
+    pub isr: Arc<[i32]>,
+    /// All replicas.
+    pub replicas: Arc<[i32]>,
+}
+
+/// How many replicas a producer wants its records on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// 0: it does not wait.
+    None,
+    /// 1: the leader.
+    Leader,
+    /// -1: every in-sync replica, `min.insync.replicas` at least.
+    All,
+}
+
+/// Why a replica refused.
+#[derive(Debug, Error)]
+pub enum ReplicaError {
+    /// NOT_LEADER_OR_FOLLOWER
+    #[error("this node does not lead the partition")]
+    NotLeader,
+    /// FENCED_LEADER_EPOCH: the caller's epoch is older.
+    #[error("the leader epoch in the request is older than {current}")]
+    FencedLeaderEpoch {
+        /// The epoch of this replica.
+        current: i32,
+    },
+    /// UNKNOWN_LEADER_EPOCH: the caller's epoch is newer.
+    #[error("the leader epoch in the request is newer than {current}")]
+    UnknownLeaderEpoch {
+        /// The epoch of this replica.
+        current: i32,
+    },
+    /// NOT_ENOUGH_REPLICAS, before anything was written.
+    #[error("the size of the current ISR {isr:?} is insufficient to satisfy the min.isr requirement of {min} for partition {partition}")]
+    NotEnoughReplicas {
+        /// The in-sync replicas.
+        isr: Vec<i32>,
+        /// What is required.
+        min: u32,
+        /// Topic and index, as `t-0`.
+        partition: String,
+    },
+    /// The log refused the records.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// One replica.
+pub struct Partition {
+    topic: Arc<str>,
+    topic_id: Uuid,
+    index: i32,
+    node_id: i32,
+    log: Arc<PartitionLog>,
+    role: RwLock<Role>,
+    min_insync_replicas: AtomicU32,
+    waiters: Waiters,
+}
+
+impl Partition {
+    /// A replica of partition `index` on top of `log`.
+    pub fn new(
+        topic: Arc<str>,
+        topic_id: Uuid,
+        index: i32,
+        node_id: i32,
+        log: Arc<PartitionLog>,
+        role: Role,
+        min_insync_replicas: u32,
+    ) -> Self {
+        Partition {
+            topic,
+            topic_id,
+            index,
+            node_id,
+            log,
+            role: RwLock::new(role),
+            min_insync_replicas: AtomicU32::new(min_insync_replicas),
+            waiters: Waiters::default(),
+        }
+    }
+
+    /// `min.insync.replicas` of the topic changed.
+    pub fn set_min_insync_replicas(&self, min: u32) {
+        self.min_insync_replicas.store(min, Ordering::Relaxed);
+    }
+
+    /// Name of the topic.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Id of the topic.
+    pub fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    /// Index of the partition.
+    pub fn index(&self) -> i32 {
+        self.index
+    }
+
+    /// The log underneath; for what does not depend on the role.
+    pub fn log(&self) -> &Arc<PartitionLog> {
+        &self.log
+    }
+
+    /// Its role now.
+    pub fn role(&self) -> Role {
+        self.role.read().clone()
+    }
+
+    /// The epoch under which this node leads, or NOT_LEADER_OR_FOLLOWER; `expected` is the epoch the caller knows,
+    /// -1 when it does not say (KIP-320).
+    pub fn leader_epoch(&self, expected: i32) -> Result<i32, ReplicaError> {
+        let role = self.role.read();
+        check_epoch(role.leader_epoch, expected)?;
+        if role.leader != self.node_id {
+            return Err(ReplicaError::NotLeader);
+        }
+        Ok(role.leader_epoch)
+    }
+
+    /// Appends as leader and wakes who waits for it.
+    pub fn append(
+        &self,
+        records: &[u8],
+        acks: Acks,
+        origin: AppendOrigin,
+        verification: VerificationGuard,
+    ) -> Result<AppendInfo, ReplicaError> {
+        let (leader_epoch, commit) = {
+            let role = self.role.read();
+            if role.leader != self.node_id {
+                return Err(ReplicaError::NotLeader);
+            }
+            if acks == Acks::All {
+                self.check_isr(&role)?;
+            }
+            let alone = role.isr.len() <= 1;
+            (role.leader_epoch, if alone { Commit::AtOnce } else { Commit::WhenReplicated })
+        };
+        let append = LeaderAppend { leader_epoch, origin, verification, transaction_version: 0, commit };
+        let info = self.log.append_as_leader(records, &append)?;
+        self.waiters.wake();
+        Ok(info)
+    }
+
+    /// A partition asks for no more in-sync replicas than it has replicas (Java: `Partition.effectiveMinIsr`).
+    fn check_isr(&self, role: &Role) -> Result<(), ReplicaError> {
+        let replicas = role.replicas.len() as u32;
+        let isr = role.isr.len() as u32;
+        if isr >= replicas {
+            return Ok(());
+        }
+        let min = self.min_insync_replicas.load(Ordering::Relaxed).min(replicas);
+        if isr >= min {
+            return Ok(());
+        }
+        let partition = format!("{}-{}", self.topic, self.index);
+        Err(ReplicaError::NotEnoughReplicas { isr: role.isr.to_vec(), min, partition })
+    }
+
+    /// Reads as a consumer or a follower; `expected_epoch` as in [`Partition::leader_epoch`].
+    pub fn read(&self, request: &ReadRequest, expected_epoch: i32) -> Result<ReadResult, ReplicaError> {
+        self.leader_epoch(expected_epoch)?;
+        Ok(self.log.read(request)?)
+    }
+
+    /// The offsets at one instant.
+    pub fn offsets(&self) -> Offsets {
+        self.log.offsets()
+    }
+
+    /// Takes a new role; whoever waits looks again. Answers whether this node became leader of a new epoch.
+    pub fn change_role(&self, role: Role) -> Became {
+        let mut current = self.role.write();
+        let newer = role.leader_epoch > current.leader_epoch || role.leader != current.leader;
+        let leads = role.leader == self.node_id;
+        *current = role;
+        drop(current);
+        self.waiters.wake();
+        match (newer, leads) {
+            (false, _) => Became::Same,
+            (true, true) => Became::Leader,
+            (true, false) => Became::Follower,
+        }
+    }
+
+    /// Wakes who waits: an offset moved by another way than [`Partition::append`], or the partition is gone.
+    pub fn wake(&self) {
+        self.waiters.wake();
+    }
+}
+
+impl AsRef<Waiters> for Partition {
+    fn as_ref(&self) -> &Waiters {
+        &self.waiters
+    }
+}
+
+/// What [`Partition::change_role`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// Leader and epoch are what they were.
+    Same,
+    /// This node leads in a new epoch.
+    Leader,
+    /// Another node leads, or none.
+    Follower,
+}
+
+fn check_epoch(current: i32, expected: i32) -> Result<(), ReplicaError> {
+    if expected < 0 || expected == current {
+        Ok(())
+    } else if expected < current {
+        Err(ReplicaError::FencedLeaderEpoch { current })
+    } else {
+        Err(ReplicaError::UnknownLeaderEpoch { current })
+    }
+}

@@ -1,0 +1,101 @@
+//! What happens to logs without a request: retention, checkpoints, flush by time, compaction, removal of deleted
+//! files, expiry of producers.
+//!
+//! One task for each rhythm, started by start.rs; the work runs where blocking is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_base_env::task;
+use tokio::task::JoinSet;
+
+use crate::node::Node;
+
+/// How often deleted files are looked for; they wait `file.delete.delay.ms`.
+const PURGE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often logs with `flush.ms` are looked at.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Starts every task; they end when the set is dropped.
+pub fn start(node: &Arc<Node>) -> JoinSet<()> {
+    let every = |key: &str| Duration::from_millis(node.config.number(key).max(1) as u64);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(repeat(node.clone(), every("log.retention.check.interval.ms"), "retention", retain));
+    tasks.spawn(repeat(node.clone(), every("log.flush.offset.checkpoint.interval.ms"), "checkpoint", checkpoint));
+    tasks.spawn(repeat(node.clone(), PURGE_INTERVAL, "purge", purge));
+    tasks.spawn(repeat(node.clone(), FLUSH_INTERVAL, "flush", flush));
+    tasks.spawn(repeat(node.clone(), every("producer.id.expiration.check.interval.ms"), "producers", expire));
+    if node.config.flag("log.cleaner.enable") {
+        tasks.spawn(repeat(node.clone(), every("log.cleaner.backoff.ms"), "cleaner", clean));
+    }
+    tasks
+}
+
+async fn repeat(node: Arc<Node>, every: Duration, name: &'static str, work: fn(&Node)) {
+    loop {
+        task::sleep(every).await;
+        let node = node.clone();
+        if let Err(error) = task::spawn_blocking(name, move || work(&node)).await {
+            tracing::error!(name, %error, "background work panicked");
+        }
+    }
+}
+
+fn retain(node: &Node) {
+    for partition in node.partitions.all() {
+        let before = partition.offsets().log_start;
+        match partition.log().apply_retention() {
+            Ok(_) if partition.offsets().log_start != before => partition.wake(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(topic = %partition.topic(), partition = partition.index(), %error, "retention failed"),
+        }
+    }
+}
+
+fn checkpoint(node: &Node) {
+    for dir in node.partitions.dirs() {
+        if let Err(error) = dir.checkpoint() {
+            tracing::warn!(dir = %dir.path().display(), %error, "checkpoint failed");
+        }
+    }
+}
+
+fn purge(node: &Node) {
+    for dir in node.partitions.dirs() {
+        if let Err(error) = dir.purge() {
+            tracing::warn!(dir = %dir.path().display(), %error, "removal of deleted files failed");
+        }
+    }
+}
+
+fn flush(node: &Node) {
+    for partition in node.partitions.all() {
+        if partition.log().config().flush_ms == i64::MAX {
+            continue;
+        }
+        if let Err(error) = partition.log().flush() {
+            tracing::warn!(topic = %partition.topic(), partition = partition.index(), %error, "flush failed");
+        }
+    }
+}
+
+fn expire(node: &Node) {
+    for partition in node.partitions.all() {
+        partition.log().expire_producers();
+    }
+}
+
+fn clean(node: &Node) {
+    for dir in node.partitions.dirs() {
+        loop {
+            match dir.clean_one() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(dir = %dir.path().display(), %error, "compaction failed");
+                    break;
+                }
+            }
+        }
+    }
+}
