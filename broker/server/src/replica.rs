@@ -6,6 +6,8 @@ pub mod partition;
 pub mod partitions;
 /// Texts of configuration to what a partition obeys.
 pub mod topic_config;
+/// What a fetch reads.
+pub mod fetch_plan;
 /// Retention, checkpoints, compaction: work without a request.
 pub mod upkeep;
 /// Requests that wait for a partition to change.

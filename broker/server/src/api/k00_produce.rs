@@ -1,0 +1,343 @@
+//! Produce (key 0), v3-v13. Appends batches to partitions that this broker leads.
+//! Versions: v7 zstd (KIP-110); v8 record errors (KIP-467); v9 flexible; v10 current leader (KIP-951); v12 implicit
+//! partitions of transactions (KIP-890); v13 topic ids (KIP-516).
+//! Authorizes: Write on Topic, Write on TransactionalId.
+//! Waits: with flush.messages, until the records are on disk; a transactional batch, until its coordinator agrees.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_base_env::task;
+use millstream_broker_log::{
+    AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, TransactionSupport, VerificationGuard,
+};
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use millstream_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+};
+use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes};
+use millstream_protocol::request;
+
+use crate::api::context::Context;
+use crate::api::dispatch::{Versions, encode};
+use crate::api::error_map;
+use crate::api::reply::{Next, Output, Reply};
+use crate::coord::internal_topics;
+use crate::coord::verify::{self, Claim, Denied};
+use crate::replica::partition::{Acks, Partition, ReplicaError};
+
+/// Versions served.
+pub const SERVES: Versions = Versions::new(3, 13);
+
+/// First version that names topics by id.
+const TOPIC_IDS_FROM: i16 = 13;
+/// First version whose producers let the broker add partitions to their transaction.
+const IMPLICIT_ADD_FROM: i16 = 12;
+/// First version that takes zstd.
+const ZSTD_FROM: i16 = 7;
+
+/// One partition of the request on its way into the log.
+struct Entry {
+    partition: Arc<Partition>,
+    records: Bytes,
+    acks: Acks,
+    origin: AppendOrigin,
+}
+
+/// What the answer says of one partition, and whether a sync is due first.
+struct Appended {
+    response: PartitionProduceResponse,
+    flush: Option<(Arc<Partition>, i64)>,
+}
+
+/// Handles the request; everything that waits for nothing is appended and answered before this returns.
+pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
+    let request = match request::decode::<ProduceRequest>(context.version(), body) {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::debug!(peer = %context.connection.peer, %error, "malformed produce request");
+            return Reply::Close("malformed request");
+        }
+    };
+    let acks = match request.acks {
+        -1 => Acks::All,
+        0 => Acks::None,
+        1 => Acks::Leader,
+        _ => return respond(context, Acks::All, refuse_all(&request, ErrorCode::InvalidRequiredAcks), out),
+    };
+    if is_transactional(&request) {
+        return handle_transactional(context, request, acks);
+    }
+    let mut flushes = Vec::new();
+    let response = answer(&request, |topic, data| {
+        let appended = match entry(context, topic, data, acks) {
+            Ok(entry) => append(&entry, data.index, VerificationGuard::NONE),
+            Err(refused) => Appended { response: *refused, flush: None },
+        };
+        flushes.extend(appended.flush);
+        appended.response
+    });
+    if flushes.is_empty() {
+        return respond(context, acks, response, out);
+    }
+    let context = context.clone();
+    let answer = Box::pin(async move {
+        let response = flush_all(flushes, response).await;
+        let mut out = Output::default();
+        match respond(&context, acks, response, &mut out) {
+            Reply::Done | Reply::Silent => Some(out),
+            Reply::Later { .. } | Reply::Close(_) => None,
+        }
+    });
+    Reply::Later { answer, next: Next::Produce }
+}
+
+/// Goes through the request partition by partition and collects what `each` answers.
+fn answer(
+    request: &ProduceRequest,
+    mut each: impl FnMut(&TopicProduceData, &PartitionProduceData) -> PartitionProduceResponse,
+) -> ProduceResponse {
+    let topics = request.topic_data.iter().map(|topic| {
+        let partitions = topic.partition_data.iter().map(|data| each(topic, data)).collect();
+        TopicProduceResponse::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
+}
+
+fn refuse_all(request: &ProduceRequest, code: ErrorCode) -> ProduceResponse {
+    answer(request, |_, data| refusal(data.index, code, None))
+}
+
+fn refusal(index: i32, code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(code as i16)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+        .with_error_message(message.map(StrBytes::from_string))
+}
+
+/// Finds the partition and checks what the version asks of its records.
+fn entry(
+    context: &Context,
+    topic: &TopicProduceData,
+    data: &PartitionProduceData,
+    acks: Acks,
+) -> Result<Entry, Box<PartitionProduceResponse>> {
+    let refuse = |code| Box::new(refusal(data.index, code, None));
+    let partitions = &context.node.partitions;
+    let found = if context.version() >= TOPIC_IDS_FROM {
+        if partitions.topic_name(topic.topic_id).is_none() {
+            return Err(refuse(ErrorCode::UnknownTopicId));
+        }
+        partitions.partition_by_id(topic.topic_id, data.index)
+    } else {
+        partitions.partition(&topic.name, data.index)
+    };
+    let partition = found.ok_or_else(|| refuse(ErrorCode::UnknownTopicOrPartition))?;
+    let records = data.records.clone().unwrap_or_default();
+    if let Err(code) = check_records(context.version(), &records) {
+        return Err(refuse(code));
+    }
+    if internal_topics::is_internal(partition.topic()) && context.client_id() != "__admin_client" {
+        let message = format!("Cannot append to internal topic {}", partition.topic());
+        return Err(Box::new(refusal(data.index, ErrorCode::InvalidTopicException, Some(message))));
+    }
+    Ok(Entry { partition, records, acks, origin: AppendOrigin::Client })
+}
+
+/// Exactly one batch of magic 2, no zstd below v7 (Java: `ProduceRequest.validateRecords`). What is wrong inside
+/// the batch the log finds.
+fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
+    const BATCH_HEADER: usize = 61;
+    const MAGIC_AT: usize = 16;
+    const ATTRIBUTES_AT: usize = 21;
+    if records.len() <= MAGIC_AT {
+        return Err(ErrorCode::InvalidRecord);
+    }
+    let size = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()).map_or(0, |raw| i32::from_be_bytes(*raw));
+    if records[MAGIC_AT] != 2 {
+        return Err(ErrorCode::InvalidRecord);
+    }
+    if records.len() >= BATCH_HEADER && version < ZSTD_FROM && records[ATTRIBUTES_AT + 1] & 7 == 4 {
+        return Err(ErrorCode::UnsupportedCompressionType);
+    }
+    let end = 12 + usize::try_from(size).unwrap_or(0);
+    if records.len() >= end + 17 {
+        return Err(ErrorCode::InvalidRecord);
+    }
+    Ok(())
+}
+
+fn append(entry: &Entry, index: i32, verification: VerificationGuard) -> Appended {
+    match entry.partition.append(&entry.records, entry.acks, entry.origin, verification) {
+        Ok(info) => {
+            let due = info.flush == FlushDue::Now;
+            Appended {
+                response: accepted(index, &info),
+                flush: due.then(|| (entry.partition.clone(), info.last_offset + 1)),
+            }
+        }
+        Err(error) => Appended { response: refused(index, &entry.partition, &error), flush: None },
+    }
+}
+
+fn accepted(index: i32, info: &AppendInfo) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_base_offset(info.first_offset)
+        .with_log_append_time_ms(info.log_append_time)
+        .with_log_start_offset(info.log_start_offset)
+}
+
+/// Only errors about single records carry a text (Java: `LogAppendResult.errorMessage`).
+fn refused(index: i32, partition: &Partition, error: &ReplicaError) -> PartitionProduceResponse {
+    let code = error_map::replica(error);
+    let (message, record_errors): (Option<String>, &[RecordError]) = match error {
+        ReplicaError::Append(
+            AppendError::InvalidRecord { message, record_errors } | AppendError::InvalidTimestamp { message, record_errors },
+        ) if !record_errors.is_empty() => (Some(message.clone()), record_errors),
+        _ => (None, &[]),
+    };
+    let mut response = refusal(index, code, message);
+    if !record_errors.is_empty() {
+        response.log_start_offset = partition.offsets().log_start;
+    }
+    response.record_errors = record_errors
+        .iter()
+        .map(|error| {
+            BatchIndexAndErrorMessage::default()
+                .with_batch_index(error.batch_index)
+                .with_batch_index_error_message(Some(StrBytes::from_string(error.message.clone())))
+        })
+        .collect();
+    if code == ErrorCode::NotLeaderOrFollower {
+        let role = partition.role();
+        response.current_leader =
+            LeaderIdAndEpoch::default().with_leader_id(role.leader.into()).with_leader_epoch(role.leader_epoch);
+    }
+    response
+}
+
+/// acks=0 is not answered; on an error the connection is closed, so that the producer asks for metadata again.
+fn respond(context: &Context, acks: Acks, response: ProduceResponse, out: &mut Output) -> Reply {
+    if acks == Acks::None {
+        let failed = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses)
+            .any(|partition| partition.error_code != 0);
+        return if failed { Reply::Close("an error in a produce request with acks=0") } else { Reply::Silent };
+    }
+    match encode(context, &response, out) {
+        Ok(()) => Reply::Done,
+        Err(reason) => Reply::Close(reason),
+    }
+}
+
+/// Syncs every log that asks for it; a failure turns the partition's answer into KAFKA_STORAGE_ERROR.
+async fn flush_all(flushes: Vec<(Arc<Partition>, i64)>, mut response: ProduceResponse) -> ProduceResponse {
+    for (partition, offset) in flushes {
+        let (log, topic) = (partition.log().clone(), partition.topic().clone());
+        let done = task::spawn_blocking("produce flush", move || log.flush_to(offset)).await;
+        if matches!(done, Ok(Ok(()))) {
+            continue;
+        }
+        tracing::error!(%topic, partition = partition.index(), "a produced batch could not be synced");
+        let of_topic = |one: &&mut TopicProduceResponse| **one.name == *topic || one.topic_id == partition.topic_id();
+        for one in response.responses.iter_mut().filter(of_topic) {
+            for answer in one.partition_responses.iter_mut().filter(|answer| answer.index == partition.index()) {
+                *answer = refusal(answer.index, ErrorCode::KafkaStorageError, None);
+            }
+        }
+    }
+    response
+}
+
+fn is_transactional(request: &ProduceRequest) -> bool {
+    request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data)
+        .any(|data| data.records.as_deref().is_some_and(|records| transactional_producer(records).is_some()))
+}
+
+/// Producer id, epoch and base sequence of a transactional batch.
+fn transactional_producer(records: &[u8]) -> Option<(i64, i16, i32)> {
+    const TRANSACTIONAL: u8 = 0x10;
+    let header = records.first_chunk::<61>()?;
+    let producer_id = i64::from_be_bytes(*header[43..].first_chunk()?);
+    let producer_epoch = i16::from_be_bytes(*header[51..].first_chunk()?);
+    let base_sequence = i32::from_be_bytes(*header[53..].first_chunk()?);
+    (header[22] & TRANSACTIONAL != 0 && producer_id >= 0).then_some((producer_id, producer_epoch, base_sequence))
+}
+
+fn handle_transactional(context: &Context, request: ProduceRequest, acks: Acks) -> Reply {
+    let Some(transactional_id) = request.transactional_id.clone() else {
+        let mut out = Output::default();
+        let refused = refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
+        return match respond(context, acks, refused, &mut out) {
+            Reply::Done => Reply::Later { answer: Box::pin(std::future::ready(Some(out))), next: Next::Produce },
+            reply => reply,
+        };
+    };
+    let context = context.clone();
+    let answer = Box::pin(async move {
+        let guards = verify_all(&context, &request, &transactional_id, acks).await;
+        let mut next = guards.into_iter();
+        let mut flushes = Vec::new();
+        let response = answer(&request, |topic, data| {
+            let appended = match entry(&context, topic, data, acks) {
+                Err(refused) => Appended { response: *refused, flush: None },
+                Ok(entry) if transactional_producer(&entry.records).is_none() => {
+                    append(&entry, data.index, VerificationGuard::NONE)
+                }
+                Ok(entry) => match next.next() {
+                    Some(Ok(guard)) => append(&entry, data.index, guard),
+                    Some(Err(denied)) => {
+                        Appended { response: refusal(data.index, denied.code, denied.message), flush: None }
+                    }
+                    None => Appended { response: refusal(data.index, ErrorCode::NotEnoughReplicas, None), flush: None },
+                },
+            };
+            flushes.extend(appended.flush);
+            appended.response
+        });
+        let response = flush_all(flushes, response).await;
+        let mut out = Output::default();
+        match respond(&context, acks, response, &mut out) {
+            Reply::Done | Reply::Silent => Some(out),
+            Reply::Later { .. } | Reply::Close(_) => None,
+        }
+    });
+    Reply::Later { answer, next: Next::Wait }
+}
+
+/// Asks the coordinator about every transactional batch that [`entry`] lets through, in the order of the request.
+async fn verify_all(
+    context: &Context,
+    request: &ProduceRequest,
+    transactional_id: &str,
+    acks: Acks,
+) -> Vec<Result<VerificationGuard, Denied>> {
+    let mut claims = Vec::new();
+    for topic in &request.topic_data {
+        for data in &topic.partition_data {
+            let Ok(entry) = entry(context, topic, data, acks) else { continue };
+            if let Some((producer_id, producer_epoch, base_sequence)) = transactional_producer(&entry.records) {
+                claims.push(Claim { partition: entry.partition, producer_id, producer_epoch, base_sequence });
+            }
+        }
+    }
+    if claims.is_empty() {
+        return Vec::new();
+    }
+    let support =
+        if context.version() >= IMPLICIT_ADD_FROM { TransactionSupport::V2 } else { TransactionSupport::V1 };
+    verify::verify(&context.node, transactional_id, &claims, support).await
+}

@@ -1,0 +1,111 @@
+//! ListOffsets (key 2), v1-v11. Finds offsets by time or by place.
+//! Versions: v2 isolation; v4 leader epochs (KIP-320); v6 flexible; v7 max timestamp (KIP-734); v8 earliest local
+//! (KIP-405); v9 latest tiered (KIP-1005); v10 timeout (KIP-1075); v11 earliest pending upload (KIP-1023).
+//! Authorizes: Describe on Topic.   Waits: no.
+
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use crate::api::context::Context;
+use crate::api::dispatch::Versions;
+use crate::api::error_map;
+use crate::api::reply::Outcome;
+use crate::replica::partition::{Partition, ReplicaError};
+
+/// Versions served.
+pub const SERVES: Versions = Versions::new(1, 11);
+
+const LATEST: i64 = -1;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// Special timestamps and the first version that has them (Java: `ReplicaManager.timestampMinSupportedVersion`).
+const SPECIAL: [(i64, i16); 6] = [(-2, 1), (-1, 1), (-3, 7), (-4, 8), (LATEST_TIERED, 9), (EARLIEST_PENDING_UPLOAD, 11)];
+
+/// Up to where a reader may see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Follower,
+    Uncommitted,
+    Committed,
+}
+
+/// Handles the request.
+pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOffsetsResponse> {
+    let reader = match (request.replica_id.0, request.isolation_level) {
+        (0.., _) => Reader::Follower,
+        (_, 1) => Reader::Committed,
+        _ => Reader::Uncommitted,
+    };
+    let mut seen = Vec::new();
+    let mut repeated = Vec::new();
+    for topic in &request.topics {
+        for data in &topic.partitions {
+            let place = (topic.name.clone(), data.partition_index);
+            if seen.contains(&place) { repeated.push(place) } else { seen.push(place) }
+        }
+    }
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|data| {
+            if repeated.iter().any(|(name, index)| *name == topic.name && *index == data.partition_index) {
+                return refusal(data, ErrorCode::InvalidRequest);
+            }
+            if is_unsupported(data.timestamp, context.version()) {
+                return refusal(data, ErrorCode::UnsupportedVersion);
+            }
+            match context.node.partitions.partition(&topic.name, data.partition_index) {
+                Some(partition) => search(&partition, data, reader)
+                    .unwrap_or_else(|error| refusal(data, error_map::replica(&error))),
+                None => refusal(data, ErrorCode::UnknownTopicOrPartition),
+            }
+        });
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect()).into()
+}
+
+fn is_unsupported(timestamp: i64, version: i16) -> bool {
+    timestamp < 0 && !SPECIAL.iter().any(|(special, from)| *special == timestamp && version >= *from)
+}
+
+fn answer(data: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse::default()
+        .with_partition_index(data.partition_index)
+        .with_timestamp(-1)
+        .with_offset(-1)
+        .with_leader_epoch(-1)
+}
+
+fn refusal(data: &ListOffsetsPartition, code: ErrorCode) -> ListOffsetsPartitionResponse {
+    answer(data).with_error_code(code as i16)
+}
+
+/// Java: `Partition.fetchOffsetForTimestamp`.
+fn search(
+    partition: &Partition,
+    data: &ListOffsetsPartition,
+    reader: Reader,
+) -> Result<ListOffsetsPartitionResponse, ReplicaError> {
+    let leader_epoch = partition.leader_epoch(data.current_leader_epoch)?;
+    let offsets = partition.offsets();
+    let end = match reader {
+        Reader::Follower => offsets.log_end,
+        Reader::Uncommitted => offsets.high_watermark,
+        Reader::Committed => offsets.last_stable,
+    };
+    if data.timestamp == LATEST {
+        return Ok(answer(data).with_offset(end).with_leader_epoch(leader_epoch));
+    }
+    let found = partition.log().offset_for_timestamp(data.timestamp)?;
+    // A record that the reader may not see yet is not found, a position always is.
+    let hidden = |offset: i64| (data.timestamp >= 0 || data.timestamp == -3) && offset >= end;
+    Ok(match found {
+        Some(found) if !hidden(found.offset) => answer(data)
+            .with_timestamp(found.timestamp)
+            .with_offset(found.offset)
+            .with_leader_epoch(found.leader_epoch),
+        _ => answer(data),
+    })
+}

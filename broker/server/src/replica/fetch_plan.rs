@@ -1,0 +1,126 @@
+//! What a fetch reads: partition by partition in the order of the request, within the limits of KIP-74.
+//!
+//! Called by api/k01_fetch.rs, again each time that a waiting fetch is woken. Reads positions, never bytes.
+
+use std::sync::Arc;
+
+use millstream_broker_log::{Isolation, MinimumOne, Place, ReadRequest, ReadResult};
+
+use crate::replica::partition::{Partition, ReplicaError};
+
+/// One partition of a fetch.
+#[derive(Clone)]
+pub struct Wanted {
+    /// The partition.
+    pub partition: Arc<Partition>,
+    /// First offset wanted.
+    pub offset: i64,
+    /// The epoch the client knows, -1 when it does not say.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record it has, -1 when it does not say (KIP-595).
+    pub last_fetched_epoch: i32,
+    /// Most bytes wanted of this partition.
+    pub bytes_max: usize,
+}
+
+impl AsRef<crate::replica::wait::Waiters> for Wanted {
+    fn as_ref(&self) -> &crate::replica::wait::Waiters {
+        self.partition.as_ref().as_ref()
+    }
+}
+
+/// Limits of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Up to where the reader may see.
+    pub isolation: Isolation,
+    /// Most bytes of the whole answer; the first batch may go over it.
+    pub bytes_max: usize,
+    /// The answer waits for this many bytes.
+    pub bytes_min: usize,
+}
+
+/// What one partition answers.
+pub enum Part {
+    /// What was read.
+    Read(ReadResult),
+    /// The client's log differs: largest epoch and its end, from which it is to truncate (KIP-595).
+    Diverging {
+        /// The epoch.
+        epoch: i32,
+        /// Where it ends.
+        end_offset: i64,
+        /// The partition's offsets.
+        read: ReadResult,
+    },
+    /// It was refused.
+    Failed(ReplicaError),
+}
+
+/// What a look at every partition found.
+pub struct Plan {
+    /// One answer per partition wanted, in order.
+    pub parts: Vec<Part>,
+    /// Whether the answer goes out now, whatever time is left.
+    pub ready: Ready,
+}
+
+/// Whether a fetch has what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Enough bytes, an error, a divergence, or data in an older segment (Java: `DelayedFetch` cases A to H).
+    Now,
+    /// Worth waiting for more.
+    Wait,
+}
+
+/// Looks at every partition.
+pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
+    let mut parts = Vec::with_capacity(wanted.len());
+    let mut ready = Ready::Wait;
+    let mut left = limits.bytes_max;
+    let mut bytes = 0usize;
+    let mut minimum_one = MinimumOne::Yes;
+    for one in wanted {
+        let part = read(one, limits.isolation, left, minimum_one);
+        match &part {
+            Part::Read(result) => {
+                let length = result.slice.as_ref().map_or(0, |slice| slice.length);
+                if length > 0 {
+                    minimum_one = MinimumOne::No;
+                    if result.place == Place::Sealed {
+                        ready = Ready::Now;
+                    }
+                }
+                bytes += length;
+                left = left.saturating_sub(length);
+            }
+            Part::Diverging { .. } | Part::Failed(_) => ready = Ready::Now,
+        }
+        parts.push(part);
+    }
+    if bytes >= limits.bytes_min || wanted.is_empty() {
+        ready = Ready::Now;
+    }
+    Plan { parts, ready }
+}
+
+fn read(wanted: &Wanted, isolation: Isolation, left: usize, minimum_one: MinimumOne) -> Part {
+    let request = ReadRequest {
+        offset: wanted.offset,
+        bytes_max: wanted.bytes_max.min(left),
+        minimum_one,
+        isolation,
+    };
+    let result = match wanted.partition.read(&request, wanted.current_leader_epoch) {
+        Ok(result) => result,
+        Err(error) => return Part::Failed(error),
+    };
+    if wanted.last_fetched_epoch >= 0
+        && let Some((epoch, end_offset)) = wanted.partition.log().end_offset_for_epoch(wanted.last_fetched_epoch)
+        && (end_offset < wanted.offset || epoch < wanted.last_fetched_epoch)
+    {
+        return Part::Diverging { epoch, end_offset, read: ReadResult { slice: None, ..result } };
+    }
+    Part::Read(result)
+}
