@@ -8,3 +8,28 @@ pub mod reply;
 pub mod dispatch;
 /// Domain errors to error codes, every variant by name.
 pub mod error_map;
+
+/// Produce.
+pub mod k00_produce;
+/// Fetch.
+pub mod k01_fetch;
+/// ListOffsets.
+pub mod k02_list_offsets;
+/// SaslHandshake.
+pub mod k17_sasl_handshake;
+/// ApiVersions.
+pub mod k18_api_versions;
+/// DeleteRecords.
+pub mod k21_delete_records;
+/// OffsetForLeaderEpoch.
+pub mod k23_offset_for_leader_epoch;
+/// DescribeAcls.
+pub mod k29_describe_acls;
+/// CreateAcls.
+pub mod k30_create_acls;
+/// DeleteAcls.
+pub mod k31_delete_acls;
+/// DescribeLogDirs.
+pub mod k35_describe_log_dirs;
+/// SaslAuthenticate.
+pub mod k36_sasl_authenticate;

@@ -10,3 +10,9 @@ pub mod shard;
 pub mod storage;
 /// Wakes shards.
 pub mod timer;
+/// The topics that coordinators keep their state in.
+pub mod internal_topics;
+/// Which partitions of those topics this node leads.
+pub mod leadership;
+/// Whether a transactional append may enter a partition.
+pub mod verify;

@@ -1,5 +1,7 @@
 //! A node: sockets, handlers, replicas, the runtime of coordinators.
 
+/// Start and stop, in a stated order.
+pub mod start;
 /// Sockets: listeners and connections.
 pub mod net;
 /// One file per API key, and the one match that finds it.

@@ -10,7 +10,6 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_env::Clock;
 use millstream_broker_controller::Controller;
 
-use crate::api::fetch_session::FetchSessions;
 use crate::replica::partitions::Partitions;
 
 /// Limits of connections, read once.
@@ -53,8 +52,6 @@ pub struct Node {
     pub controller: Controller,
     /// Partitions on this node.
     pub partitions: Arc<Partitions>,
-    /// Incremental fetch sessions.
-    pub fetch_sessions: FetchSessions,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -73,6 +70,20 @@ pub struct Counts {
 }
 
 impl Node {
+    /// A node that is not ready yet.
+    pub fn new(clock: Clock, config: Arc<BrokerConfig>, controller: Controller, partitions: Arc<Partitions>) -> Self {
+        let limits = Limits::new(&config);
+        Node {
+            clock,
+            config,
+            limits,
+            controller,
+            partitions,
+            counts: Counts::default(),
+            ready: AtomicBool::new(false),
+        }
+    }
+
     /// `node.id`
     pub fn id(&self) -> i32 {
         self.config.node_id

@@ -4,12 +4,17 @@
 //! version that is not served is not advertised.
 
 use bytes::Bytes;
-use millstream_protocol::messages::{ApiKey, Decodable, Encodable};
-use millstream_protocol::{request, response};
+use millstream_protocol::messages::{ApiKey, Encodable, Request};
+use millstream_protocol::request::{self, take_request_header};
+use millstream_protocol::response;
 
 use crate::api::context::Context;
 use crate::api::reply::{Next, Outcome, Output, Reply};
-use crate::api::{k00_produce, k01_fetch, k18_api_versions};
+use crate::api::{
+    k00_produce, k01_fetch, k02_list_offsets, k17_sasl_handshake, k18_api_versions, k21_delete_records,
+    k23_offset_for_leader_epoch, k29_describe_acls, k30_create_acls, k31_delete_acls, k35_describe_log_dirs,
+    k36_sasl_authenticate,
+};
 
 /// The versions of one API that a handler serves, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,43 +41,56 @@ impl Versions {
 pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::Produce, k00_produce::SERVES),
     (ApiKey::Fetch, k01_fetch::SERVES),
+    (ApiKey::ListOffsets, k02_list_offsets::SERVES),
+    (ApiKey::SaslHandshake, k17_sasl_handshake::SERVES),
     (ApiKey::ApiVersions, k18_api_versions::SERVES),
+    (ApiKey::DeleteRecords, k21_delete_records::SERVES),
+    (ApiKey::OffsetForLeaderEpoch, k23_offset_for_leader_epoch::SERVES),
+    (ApiKey::DescribeAcls, k29_describe_acls::SERVES),
+    (ApiKey::CreateAcls, k30_create_acls::SERVES),
+    (ApiKey::DeleteAcls, k31_delete_acls::SERVES),
+    (ApiKey::DescribeLogDirs, k35_describe_log_dirs::SERVES),
+    (ApiKey::SaslAuthenticate, k36_sasl_authenticate::SERVES),
 ];
 
 /// Handles one frame (without its length). The answer goes to `out`, or comes later as [`Reply`] says.
-pub fn dispatch(context: &mut Context, frame: Bytes, out: &mut Output) -> Reply {
-    let (header, body) = match request::decode_header(frame) {
-        Ok(parts) => parts,
+pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Reply {
+    context.header = match take_request_header(&mut frame) {
+        Ok(header) => header,
         Err(error) => {
             tracing::debug!(peer = %context.connection.peer, %error, "unreadable request header");
             return Reply::Close("unreadable request header");
         }
     };
-    context.header = header;
     let (key, version) = (context.header.api_key, context.header.api_version);
-    let served = ApiKey::try_from(key)
-        .ok()
-        .and_then(|key| SERVED.binary_search_by_key(&key, |(served, _)| *served).ok())
-        .map(|index| SERVED[index]);
-    let Some((key, versions)) = served else {
-        tracing::debug!(peer = %context.connection.peer, key, version, "unknown API key");
-        return Reply::Close("unknown API key");
+    let Ok(index) = SERVED.binary_search_by_key(&key, |(served, _)| *served) else {
+        tracing::debug!(peer = %context.connection.peer, ?key, version, "an API that is not served");
+        return Reply::Close("an API that is not served");
     };
-    if !versions.contains(version) {
+    if !SERVED[index].1.contains(version) {
         if key == ApiKey::ApiVersions {
             return k18_api_versions::refuse_version(context, out);
         }
         tracing::debug!(peer = %context.connection.peer, ?key, version, "unsupported version");
         return Reply::Close("unsupported version of an API");
     }
-    route(key, context, body, out)
+    route(key, context, frame, out)
 }
 
 fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply {
     match key {
         ApiKey::Produce => k00_produce::handle(context, body, out),
         ApiKey::Fetch => k01_fetch::handle(context, body, out),
+        ApiKey::ListOffsets => typed(context, body, out, k02_list_offsets::handle),
+        ApiKey::SaslHandshake => typed(context, body, out, k17_sasl_handshake::handle),
         ApiKey::ApiVersions => typed(context, body, out, k18_api_versions::handle),
+        ApiKey::DeleteRecords => typed(context, body, out, k21_delete_records::handle),
+        ApiKey::OffsetForLeaderEpoch => typed(context, body, out, k23_offset_for_leader_epoch::handle),
+        ApiKey::DescribeAcls => typed(context, body, out, k29_describe_acls::handle),
+        ApiKey::CreateAcls => typed(context, body, out, k30_create_acls::handle),
+        ApiKey::DeleteAcls => typed(context, body, out, k31_delete_acls::handle),
+        ApiKey::DescribeLogDirs => typed(context, body, out, k35_describe_log_dirs::handle),
+        ApiKey::SaslAuthenticate => typed(context, body, out, k36_sasl_authenticate::handle),
         _ => unreachable!("every key of SERVED has its arm: {key:?}"),
     }
 }
@@ -80,14 +98,14 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
 /// Decodes the body, runs the handler, encodes its answer now or later.
 fn typed<Q, R>(context: &Context, body: Bytes, out: &mut Output, handle: fn(&Context, Q) -> Outcome<R>) -> Reply
 where
-    Q: Decodable,
+    Q: Request,
     R: Encodable + Send + 'static,
 {
-    let request = match request::decode::<Q>(context.header.api_key, context.header.api_version, body) {
+    let request = match request::decode::<Q>(context.header.api_version, body) {
         Ok(request) => request,
         Err(error) => {
             let (key, version) = (context.header.api_key, context.header.api_version);
-            tracing::debug!(peer = %context.connection.peer, key, version, %error, "malformed request");
+            tracing::debug!(peer = %context.connection.peer, ?key, version, %error, "malformed request");
             return Reply::Close("malformed request");
         }
     };
@@ -114,9 +132,9 @@ where
 /// Writes `answer` behind `out` as the answer to the request of `context`.
 pub fn encode<R: Encodable>(context: &Context, answer: &R, out: &mut Output) -> Result<(), &'static str> {
     let header = &context.header;
-    response::encode(header.api_key, header.api_version, header.correlation_id, answer, out.buffer()).map_err(|error| {
+    response::encode_into(out.buffer(), header.api_key, header.api_version, header.correlation_id, answer).map_err(|error| {
         // Only a handler that fills a field its version lacks comes here.
-        tracing::error!(key = header.api_key, version = header.api_version, %error, "an answer could not be encoded");
+        tracing::error!(key = ?header.api_key, version = header.api_version, %error, "an answer could not be encoded");
         "an answer could not be encoded"
     })
 }

@@ -2,6 +2,7 @@
 //! Versions: v3 flexible, client software (KIP-511), features (KIP-584); v4 features whose minimum is 0 (KAFKA-17011).
 //! Authorizes: nothing; it is answered before authentication.   Waits: no.
 
+use millstream_broker_controller::decide::features::SUPPORTED;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use millstream_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, StrBytes};
@@ -14,9 +15,6 @@ use crate::api::reply::{Outcome, Output, Reply};
 /// Versions served.
 pub const SERVES: Versions = Versions::new(0, 4);
 
-/// Features this broker can be set to: name, lowest and highest level.
-pub const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 7, 29), ("transaction.version", 0, 2)];
-
 /// Answers with all that is served.
 pub fn handle(context: &Context, request: ApiVersionsRequest) -> Outcome<ApiVersionsResponse> {
     if context.version() >= 3 && !is_client_software(&request) {
@@ -25,15 +23,15 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> Outcome<ApiVers
     let mut response = ApiVersionsResponse::default().with_api_keys(SERVED.iter().map(|row| advertised(*row)).collect());
     if context.version() >= 3 {
         let image = context.node.controller.image();
-        response.supported_features = FEATURES
+        response.supported_features = SUPPORTED
             .iter()
             // Clients of v3 take a minimum of 0 for an error (KAFKA-17011).
-            .filter(|(_, min, _)| context.version() >= 4 || *min > 0)
-            .map(|(name, min, max)| {
+            .filter(|feature| context.version() >= 4 || feature.min > 0)
+            .map(|feature| {
                 SupportedFeatureKey::default()
-                    .with_name(StrBytes::from_static_str(name))
-                    .with_min_version(*min)
-                    .with_max_version(*max)
+                    .with_name(StrBytes::from_static_str(feature.name))
+                    .with_min_version(feature.min)
+                    .with_max_version(feature.max)
             })
             .collect();
         response.finalized_features_epoch = image.offset();

@@ -57,7 +57,7 @@ fn describe(context: &Context, dir: &LogDir, request: &DescribeLogDirsRequest) -
     answer
         .with_topics(topics.collect())
         .with_total_bytes(i64::try_from(space.total).unwrap_or(i64::MAX))
-        .with_usable_bytes(i64::try_from(space.free).unwrap_or(i64::MAX))
+        .with_usable_bytes(i64::try_from(space.usable).unwrap_or(i64::MAX))
 }
 
 fn absolute(dir: &LogDir) -> String {

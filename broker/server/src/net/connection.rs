@@ -71,7 +71,7 @@ struct Connection {
 pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFacts>) -> End {
     let frame_bytes_max = node.limits.socket_request_max_bytes;
     let idle = node.limits.connections_max_idle;
-    let context = Context { node, connection: facts, header: RequestHeader::default() };
+    let context = Context { node, connection: facts, header: unread_header() };
     let mut connection = Connection {
         stream,
         context,
@@ -81,6 +81,11 @@ pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFact
         frame_bytes_max,
     };
     connection.run(idle).await
+}
+
+/// Stands in the context until the first request came.
+fn unread_header() -> RequestHeader {
+    RequestHeader { api_key: ApiKey::ApiVersions, api_version: 0, correlation_id: 0, client_id: None }
 }
 
 impl Connection {
