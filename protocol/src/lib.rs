@@ -1,1 +1,20 @@
-//! Placeholder of the first commit.
+//! Bytes to messages and back: everything that this workspace knows about the form of the Kafka protocol and of
+//! record batches. The only crate that names kafka-protocol. No sockets, files or clocks.
+
+#![deny(unsafe_code)]
+
+// Tables.
+pub mod api_key;
+pub mod error_code;
+// Frame -> header -> message.
+pub mod frame;
+pub mod header;
+pub mod schema;
+pub mod messages;
+pub mod request;
+pub mod response;
+// Record schemas of internal topics, snapshots and control batches.
+pub mod record_schema;
+// What went wrong, primitive types.
+pub mod error;
+mod wire;

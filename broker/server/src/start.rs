@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use millstream_base_config::BrokerConfig;
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::coord::leadership;
 use crate::net::listener::{Connected, accept};
-use crate::node::{Counts, Limits, Node};
+use crate::node::Node;
 use crate::replica::partitions::Partitions;
 use crate::replica::upkeep;
 

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use millstream_base_config::BrokerConfig;
 use millstream_broker_controller::{ConfigResourceType, Image};
-use millstream_broker_log::LogConfig;
-use millstream_broker_log::append::CompressionType;
+use millstream_broker_log::{Codec, LogConfig};
 use millstream_broker_log::config::{CleanupPolicy, RecordValidation, TimestampType, TopicCompression};
 
 type Set = BTreeMap<String, String>;
@@ -106,11 +105,11 @@ fn cleanup_policy(lookup: &Lookup<'_>) -> CleanupPolicy {
 
 fn compression(lookup: &Lookup<'_>) -> TopicCompression {
     let (codec, level) = match lookup.text("compression.type").as_deref() {
-        Some("uncompressed") => (CompressionType::None, None),
-        Some("gzip") => (CompressionType::Gzip, lookup.text("compression.gzip.level")),
-        Some("snappy") => (CompressionType::Snappy, None),
-        Some("lz4") => (CompressionType::Lz4, lookup.text("compression.lz4.level")),
-        Some("zstd") => (CompressionType::Zstd, lookup.text("compression.zstd.level")),
+        Some("uncompressed") => (Codec::None, None),
+        Some("gzip") => (Codec::Gzip, lookup.text("compression.gzip.level")),
+        Some("snappy") => (Codec::Snappy, None),
+        Some("lz4") => (Codec::Lz4, lookup.text("compression.lz4.level")),
+        Some("zstd") => (Codec::Zstd, lookup.text("compression.zstd.level")),
         _ => return TopicCompression::Producer,
     };
     TopicCompression::Codec { codec, level: level.and_then(|level| level.parse().ok()) }

@@ -70,7 +70,7 @@ fn purge(node: &Node) {
 
 fn flush(node: &Node) {
     for partition in node.partitions.all() {
-        if partition.log().config().flush_ms == i64::MAX {
+        if !partition.log().is_flush_due() {
             continue;
         }
         if let Err(error) = partition.log().flush() {
@@ -86,9 +86,10 @@ fn expire(node: &Node) {
 }
 
 fn clean(node: &Node) {
+    let map_bytes = usize::try_from(node.config.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX);
     for dir in node.partitions.dirs() {
         loop {
-            match dir.clean_one() {
+            match dir.clean_one(map_bytes) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
