@@ -47,6 +47,8 @@ pub mod read;
 mod fetch;
 /// From a time to an offset.
 mod time_search;
+/// All records in order, for who builds its state from a log.
+pub mod replay;
 /// Walking the batches of a file.
 mod scan;
 /// Opening, and recovery after an unclean stop.
@@ -86,6 +88,7 @@ pub use error::{AppendError, OpenError, ReadError, RecordError, StorageError};
 pub use log_dir::LogDir;
 pub use meta_properties::MetaProperties;
 pub use partition_log::{PartitionLog, TransactionSupport};
+pub use replay::{Replayed, TransactionEnd};
 pub use read::{
     AbortedTransaction, ActiveProducer, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult,
     Slice, TimestampOffset,

@@ -2,6 +2,10 @@
 
 /// Which partition coordinates a key.
 pub mod find;
+/// The group coordinator of this node.
+pub mod groups;
+/// An answer that is there or comes.
+pub mod answer;
 /// All shards of one coordinator topic.
 pub mod shards;
 /// One coordinator partition: replay, step, append, answer.

@@ -2,10 +2,17 @@
 //! a shard is asked at all.
 
 use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::delete_groups_response::DeletableGroupResult;
 use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::list_groups_response::ListedGroup;
+use millstream_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use millstream_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use millstream_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use millstream_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
+use millstream_protocol::messages::txn_offset_commit_response::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
 use millstream_protocol::messages::{
     DeleteGroupsResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
     LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
@@ -83,18 +90,18 @@ pub enum GroupResponse {
     Heartbeat(HeartbeatResponse),
     /// To Leave, in the form of v3 and above.
     Leave(LeaveGroupResponse),
-    /// To Commit, or an error of the whole request.
-    Commit(Result<OffsetCommitResponse, ErrorCode>),
-    /// To TxnCommit, or an error of the whole request.
-    TxnCommit(Result<TxnOffsetCommitResponse, ErrorCode>),
+    /// To Commit.
+    Commit(OffsetCommitResponse),
+    /// To TxnCommit.
+    TxnCommit(TxnOffsetCommitResponse),
     /// To Fetch.
     Fetch(OffsetFetchResponseGroup),
     /// To Describe.
     Describe(Vec<DescribedGroup>),
     /// To List.
     List(Vec<ListedGroup>),
-    /// To Delete, or an error of every group.
-    Delete(Result<DeleteGroupsResponse, ErrorCode>),
+    /// To Delete.
+    Delete(DeleteGroupsResponse),
     /// To DeleteOffsets.
     DeleteOffsets(OffsetDeleteResponse),
     /// To EndTransaction.
@@ -205,4 +212,59 @@ pub fn join_error(member_id: &str, error: ErrorCode) -> JoinGroupResponse {
 /// The answer to a SyncGroup that failed.
 pub fn sync_error(error: ErrorCode) -> SyncGroupResponse {
     SyncGroupResponse::default().with_error_code(error.code())
+}
+
+/// The answer to an OffsetCommit that failed as a whole: each partition carries the error.
+pub fn commit_error(request: OffsetCommitRequest, error: ErrorCode) -> OffsetCommitResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(error.code())
+        });
+        OffsetCommitResponseTopic::default()
+            .with_partitions(partitions.collect())
+            .with_topic_id(topic.topic_id)
+            .with_name(topic.name)
+    });
+    OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+/// The same for TxnOffsetCommit.
+pub fn txn_commit_error(request: TxnOffsetCommitRequest, error: ErrorCode) -> TxnOffsetCommitResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(error.code())
+        });
+        TxnOffsetCommitResponseTopic::default().with_partitions(partitions.collect()).with_name(topic.name)
+    });
+    TxnOffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+/// The answer to an OffsetFetch of one group that failed. Version 1 has no place for it but the partitions.
+pub fn fetch_error(group: OffsetFetchRequestGroup, error: ErrorCode, version: i16) -> OffsetFetchResponseGroup {
+    let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id);
+    if version >= 2 {
+        return response.with_error_code(error.code());
+    }
+    let topics = group.topics.unwrap_or_default().into_iter().map(|topic| {
+        let partitions = topic.partition_indexes.iter().map(|index| {
+            OffsetFetchResponsePartitions::default()
+                .with_partition_index(*index)
+                .with_committed_offset(-1)
+                .with_error_code(error.code())
+        });
+        OffsetFetchResponseTopics::default().with_partitions(partitions.collect()).with_name(topic.name)
+    });
+    response.with_topics(topics.collect())
+}
+
+/// The answer to a DeleteGroups that failed as a whole.
+pub fn delete_error(groups: Vec<GroupId>, error: ErrorCode) -> DeleteGroupsResponse {
+    let results = groups
+        .into_iter()
+        .map(|id| DeletableGroupResult::default().with_group_id(id).with_error_code(error.code()));
+    DeleteGroupsResponse::default().with_results(results.collect())
 }

@@ -22,7 +22,7 @@ use millstream_protocol::messages::{
 };
 use uuid::Uuid;
 
-use super::ask::{GroupResponse, Stability};
+use super::ask::{GroupResponse, Stability, commit_error, txn_commit_error};
 use super::classic::{Group, Name, State};
 use super::offsets::{Change, Committed, Offsets};
 use super::step::{ChangeReply, Pending, Step, text};
@@ -69,7 +69,7 @@ impl Step<'_> {
         };
         let group = match self.committing_group(groups, &request.group_id, &committer, missing) {
             Ok(group) => group,
-            Err(error) => return self.reply(token, GroupResponse::Commit(Err(error))),
+            Err(error) => return self.reply(token, GroupResponse::Commit(commit_error(request, error))),
         };
         // A commit is a sign of life, as a heartbeat is.
         if matches!(group.state(), State::Stable | State::PreparingRebalance) {
@@ -128,7 +128,7 @@ impl Step<'_> {
         };
         let group = match self.committing_group(groups, &request.group_id, &committer, ErrorCode::IllegalGeneration) {
             Ok(group) => group.id.clone(),
-            Err(error) => return self.reply(token, GroupResponse::TxnCommit(Err(error))),
+            Err(error) => return self.reply(token, GroupResponse::TxnCommit(txn_commit_error(request, error))),
         };
         let producer_id = request.producer_id.0;
         let mut writer = OffsetWriter::new(self, group, producer_id, request.producer_epoch);

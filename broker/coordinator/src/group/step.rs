@@ -50,22 +50,34 @@ impl ChangeReply {
     /// As it is when all went well.
     pub(super) fn done(self) -> GroupResponse {
         match self {
-            ChangeReply::Commit(response) => GroupResponse::Commit(Ok(response)),
-            ChangeReply::TxnCommit(response) => GroupResponse::TxnCommit(Ok(response)),
-            ChangeReply::Delete(response) => GroupResponse::Delete(Ok(response)),
+            ChangeReply::Commit(response) => GroupResponse::Commit(response),
+            ChangeReply::TxnCommit(response) => GroupResponse::TxnCommit(response),
+            ChangeReply::Delete(response) => GroupResponse::Delete(response),
             ChangeReply::DeleteOffsets(response) => GroupResponse::DeleteOffsets(response),
             ChangeReply::TopicsDeleted => GroupResponse::TopicsDeleted,
         }
     }
 
-    /// As it is when nothing was stored.
+    /// As it is when nothing was stored: every part of it carries the error, as in Java.
     pub(super) fn failed(self, error: ErrorCode) -> GroupResponse {
+        let code = error.code();
         match self {
-            ChangeReply::Commit(_) => GroupResponse::Commit(Err(error)),
-            ChangeReply::TxnCommit(_) => GroupResponse::TxnCommit(Err(error)),
-            ChangeReply::Delete(_) => GroupResponse::Delete(Err(error)),
+            ChangeReply::Commit(mut response) => {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| partition.error_code = code);
+                GroupResponse::Commit(response)
+            }
+            ChangeReply::TxnCommit(mut response) => {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| partition.error_code = code);
+                GroupResponse::TxnCommit(response)
+            }
+            ChangeReply::Delete(mut response) => {
+                response.results.iter_mut().for_each(|result| result.error_code = code);
+                GroupResponse::Delete(response)
+            }
             ChangeReply::DeleteOffsets(_) => {
-                GroupResponse::DeleteOffsets(OffsetDeleteResponse::default().with_error_code(error.code()))
+                GroupResponse::DeleteOffsets(OffsetDeleteResponse::default().with_error_code(code))
             }
             ChangeReply::TopicsDeleted => GroupResponse::TopicsDeleted,
         }

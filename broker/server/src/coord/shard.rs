@@ -20,13 +20,13 @@ use crate::coord::timer::Timer;
 
 /// The answer to a request.
 #[derive(Debug)]
-pub enum Asked<R> {
+pub enum Asked<M: Machine> {
     /// It is there.
-    Now(R),
+    Now(M::Response),
     /// It comes; a closed channel means that the partition moved away (NOT_COORDINATOR).
-    Later(oneshot::Receiver<R>),
-    /// The shard takes no requests.
-    Unavailable(Unavailable),
+    Later(oneshot::Receiver<M::Response>),
+    /// The shard takes no requests; here is this one back.
+    Unavailable(Unavailable, M::Request),
 }
 
 /// Why a shard takes no requests.
@@ -87,12 +87,12 @@ impl<M: Machine> Shard<M> {
     }
 
     /// Asks the machine.
-    pub fn ask(self: &Arc<Self>, request: M::Request) -> Asked<M::Response> {
+    pub fn ask(self: &Arc<Self>, request: M::Request) -> Asked<M> {
         let mut guard = self.state.lock();
         let active = match &mut *guard {
             State::Active(active) => active,
-            State::Loading(_) => return Asked::Unavailable(Unavailable::Loading),
-            State::Unloaded => return Asked::Unavailable(Unavailable::NotCoordinator),
+            State::Loading(_) => return Asked::Unavailable(Unavailable::Loading, request),
+            State::Unloaded => return Asked::Unavailable(Unavailable::NotCoordinator, request),
         };
         let token = Token(active.token_next);
         active.token_next += 1;

@@ -63,10 +63,10 @@ impl<M: Machine> Shards<M> {
     }
 
     /// Asks the shard of `partition`.
-    pub fn ask(&self, partition: i32, request: M::Request) -> Asked<M::Response> {
+    pub fn ask(&self, partition: i32, request: M::Request) -> Asked<M> {
         match self.shard(partition) {
             Some(shard) => shard.ask(request),
-            None => Asked::Unavailable(Unavailable::NotCoordinator),
+            None => Asked::Unavailable(Unavailable::NotCoordinator, request),
         }
     }
 

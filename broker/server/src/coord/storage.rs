@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use millstream_broker_coordinator::step::{AppendError, Machine};
+use millstream_broker_coordinator::step::{AppendError, Machine, Replayed, TransactionResult};
 use millstream_broker_log::{self as log, FlushDue, LeaderAppend, PartitionLog, ReadError};
 
 /// What became of an append.
@@ -78,8 +78,18 @@ impl Storage {
 
     /// Replays everything below the high watermark into `machine`. Blocks.
     pub fn replay<M: Machine>(&self, machine: &mut M) -> Result<(), ReadError> {
-        let _ = machine;
-        unimplemented!()
+        self.log.replay(|replayed| match replayed {
+            log::Replayed::Record { offset, timestamp, key, value, producer_id, producer_epoch } => {
+                machine.replay(Replayed { offset, timestamp, key, value, producer_id, producer_epoch });
+            }
+            log::Replayed::Marker { producer_id, producer_epoch, end } => {
+                let result = match end {
+                    log::TransactionEnd::Commit => TransactionResult::Commit,
+                    log::TransactionEnd::Abort => TransactionResult::Abort,
+                };
+                machine.replay_marker(producer_id, producer_epoch, result);
+            }
+        })
     }
 }
 

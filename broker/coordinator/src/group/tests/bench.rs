@@ -281,8 +281,7 @@ impl Bench {
             .with_topics(vec![topic]);
         let token = self.ask(GroupRequest::Commit { request, version: commit.version });
         match self.reply(token) {
-            Some(GroupResponse::Commit(Ok(response))) => response.topics[0].partitions[0].error_code,
-            Some(GroupResponse::Commit(Err(error))) => error.code(),
+            Some(GroupResponse::Commit(response)) => response.topics[0].partitions[0].error_code,
             other => panic!("{other:?}"),
         }
     }
@@ -297,8 +296,7 @@ impl Bench {
             .with_topics(vec![topic]);
         let token = self.ask(GroupRequest::TxnCommit(request));
         match self.reply(token) {
-            Some(GroupResponse::TxnCommit(Ok(response))) => response.topics[0].partitions[0].error_code,
-            Some(GroupResponse::TxnCommit(Err(error))) => error.code(),
+            Some(GroupResponse::TxnCommit(response)) => response.topics[0].partitions[0].error_code,
             other => panic!("{other:?}"),
         }
     }
