@@ -1,2 +1,68 @@
-//! The binary.
-fn main() {}
+//! The binary `millstream`: every service and every command-line tool of the stack.
+//!
+//! Exit status: 0 clean stop, 1 failure, 2 wrong usage. An error is one line on standard error that says what was
+//! wrong and what to do.
+
+/// The services: `up`, `broker` and those to come.
+mod serve;
+/// The flags that every service takes.
+mod flags;
+
+use std::process::ExitCode;
+
+use clap::Command;
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It did what it was asked.
+    Well,
+    /// It failed; the line says why.
+    Failed(String),
+    /// It was called wrongly; the line says how.
+    Misused(String),
+}
+
+fn command() -> Command {
+    let service = |name: &'static str, about: &'static str| flags::add(Command::new(name).about(about));
+    Command::new("millstream")
+        .about("The whole Kafka stack in one binary")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(service("up", "Run every service in one process"))
+        .subcommand(service("broker", "Run the broker"))
+        .subcommand(service("registry", "Run the schema registry (not built yet)"))
+        .subcommand(service("rest-proxy", "Run the REST proxy (not built yet)"))
+        .subcommand(service("connect", "Run Connect (not built yet)"))
+        .subcommand(service("ksql-server", "Run the ksql server (not built yet)"))
+        .subcommand(service("console", "Run the web console (not built yet)"))
+}
+
+fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Printing can only fail when the terminal is gone; there is nobody to tell then.
+            let _ = error.print();
+            return if wrong { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
+    let ended = match flags::read(matches) {
+        Ok(flags) => serve::run(name, flags),
+        Err(line) => Ended::Misused(line),
+    };
+    match ended {
+        Ended::Well => ExitCode::SUCCESS,
+        Ended::Failed(line) => {
+            eprintln!("millstream {name}: {line}");
+            ExitCode::from(1)
+        }
+        Ended::Misused(line) => {
+            eprintln!("millstream {name}: {line}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The flags that every service takes, as docs and scripts rely on them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// The services by name, in the order of the address table; the names are the keys of `--port`, `--only` and the
+/// ready file. Port 0 in a flag takes any free one.
+pub const SERVICES: &[(&str, u16)] = &[
+    ("broker", 9092),
+    ("registry", 8081),
+    ("rest-proxy", 8082),
+    ("connect", 8083),
+    ("ksql", 8088),
+    ("console", 8000),
+    ("metrics", 9404),
+];
+
+/// Services that exist.
+pub const BUILT: &[&str] = &["broker", "metrics"];
+
+/// What was given.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    /// `--data`
+    pub data: PathBuf,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--set`, in order.
+    pub set: Vec<String>,
+    /// `--port`, by service.
+    pub ports: BTreeMap<String, u16>,
+    /// `--host`
+    pub host: IpAddr,
+    /// `--only`
+    pub only: Option<Vec<String>>,
+    /// `--ready-file`
+    pub ready_file: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The port of a service.
+    pub fn port(&self, service: &str) -> u16 {
+        let default = || SERVICES.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
+        self.ports.get(service).copied().unwrap_or_else(default)
+    }
+}
+
+/// Adds the flags to a command.
+pub fn add(command: Command) -> Command {
+    let arg = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    command
+        .arg(arg("data", "DIR", "Folder for all data").default_value("./data"))
+        .arg(arg("config", "FILE", "A Java properties file with Kafka's own keys"))
+        .arg(arg("set", "KEY=VALUE", "One key, over the file").action(ArgAction::Append))
+        .arg(arg("port", "SERVICE=N", "Port of a service, 0 for any free one").action(ArgAction::Append))
+        .arg(arg("host", "ADDR", "Address to listen on").default_value("127.0.0.1"))
+        .arg(arg("only", "A,B", "Run these services only"))
+        .arg(arg("ready-file", "PATH", "Write the addresses there as JSON once every service answers"))
+}
+
+/// Reads the flags; the error is for the user.
+pub fn read(matches: &ArgMatches) -> Result<Flags, String> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
+    let host = text("host").unwrap_or_default();
+    let host = host.parse().map_err(|_| format!("--host {host} is not an IP address; give 127.0.0.1, 0.0.0.0 or ::1"))?;
+    let mut ports = BTreeMap::new();
+    for pair in many("port") {
+        let (service, port) = pair.split_once('=').ok_or_else(|| format!("--port {pair} is not SERVICE=N"))?;
+        known(service, "--port")?;
+        let port = port.parse().map_err(|_| format!("--port {pair}: {port} is no port up to 65535"))?;
+        ports.insert(service.to_owned(), port);
+    }
+    let only = text("only").map(|list| list.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>());
+    for name in only.iter().flatten() {
+        known(name, "--only")?;
+    }
+    Ok(Flags {
+        data: PathBuf::from(text("data").unwrap_or_default()),
+        config: text("config").map(PathBuf::from),
+        set: many("set"),
+        ports,
+        host,
+        only,
+        ready_file: text("ready-file").map(PathBuf::from),
+    })
+}
+
+fn known(service: &str, flag: &str) -> Result<(), String> {
+    if SERVICES.iter().any(|(name, _)| *name == service) {
+        return Ok(());
+    }
+    let names: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
+    Err(format!("{flag} {service}: there is no such service; choose among {}", names.join(", ")))
+}

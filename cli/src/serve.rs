@@ -1,0 +1,152 @@
+//! The services: reads the configuration, starts what was asked for, says where it listens, waits for a signal.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use millstream_base_config::parse::Properties;
+use millstream_base_config::{BrokerConfig, ConfigError};
+use millstream_base_env::{Clock, Disk, net, task};
+use millstream_base_metrics::Registry;
+use millstream_broker_server::life::admin_http::{self, Readiness};
+use millstream_broker_server::start::{RunningBroker, start};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::Ended;
+use crate::flags::{BUILT, Flags};
+
+/// Runs the service `name` until it is told to stop.
+pub fn run(name: &str, flags: Flags) -> Ended {
+    if let Some(missing) = missing(name, &flags) {
+        return Ended::Failed(format!("the service {missing} is not built yet; leave it out"));
+    }
+    log_to_stderr();
+    let properties = match properties(&flags) {
+        Ok(properties) => properties,
+        Err(error) => return Ended::Failed(error.to_string()),
+    };
+    let config = match BrokerConfig::new(&properties) {
+        Ok(config) => config,
+        Err(error) => return Ended::Failed(error.to_string()),
+    };
+    for (key, nearest) in &config.unknown_keys {
+        match nearest {
+            Some(nearest) => tracing::warn!(key, "unknown configuration key, did you mean {nearest}?"),
+            None => tracing::warn!(key, "unknown configuration key"),
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("millstream").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Ended::Failed(format!("cannot start threads: {error}")),
+    };
+    let ended = runtime.block_on(serve(config, &flags));
+    runtime.shutdown_background();
+    ended
+}
+
+/// The first service that was asked for and does not exist.
+fn missing(name: &str, flags: &Flags) -> Option<String> {
+    let command = match name {
+        "up" | "broker" => None,
+        "ksql-server" => Some("ksql".to_owned()),
+        other => Some(other.to_owned()),
+    };
+    command.or_else(|| flags.only.iter().flatten().find(|name| !BUILT.contains(&name.as_str())).cloned())
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MILLSTREAM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn"));
+    // A second subscriber can only be asked for by a test in the same process.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// The file, then what the flags say, then what a node alone is given.
+fn properties(flags: &Flags) -> Result<Properties, ConfigError> {
+    let mut properties = match &flags.config {
+        Some(path) => BrokerConfig::from_file(path)?,
+        None => Properties::default(),
+    };
+    for argument in &flags.set {
+        properties.read_argument(argument)?;
+    }
+    if flags.config.is_none() {
+        BrokerConfig::single_node(&mut properties);
+    }
+    if properties.value("log.dirs").is_none() && properties.value("log.dir").is_none() {
+        let dir = flags.data.join("broker");
+        properties.set_default("log.dirs", &dir.to_string_lossy());
+    }
+    let address = SocketAddr::new(flags.host, flags.port("broker"));
+    if properties.value("listeners").is_none() {
+        properties.set_default("listeners", &format!("PLAINTEXT://{address}"));
+    }
+    Ok(properties)
+}
+
+async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return Ended::Failed(format!("cannot wait for signals: {error}")),
+    };
+    let wants = |service: &str| flags.only.as_ref().is_none_or(|only| only.iter().any(|name| name == service));
+    let readiness = Readiness::default();
+    let registry = Registry::default();
+    let metrics_address = SocketAddr::new(flags.host, flags.port("metrics"));
+    let (stop_metrics, stopped) = oneshot::channel::<()>();
+    let mut metrics = None;
+    if wants("metrics") {
+        let listener = match net::listen(metrics_address) {
+            Ok(listener) => listener,
+            Err(error) => {
+                return Ended::Failed(format!(
+                    "cannot listen on {metrics_address} (metrics): {error}; choose another port with --port metrics=N"
+                ));
+            }
+        };
+        metrics = listener.local_addr().ok();
+        let serving = admin_http::serve(listener, readiness.clone(), registry.clone(), async move {
+            // An error means that the sender is gone: time to stop as well.
+            let _ = stopped.await;
+        });
+        task::spawn("metrics", serving);
+    }
+    let broker = match start(config, Disk::Real, Clock::Real).await {
+        Ok(broker) => broker,
+        Err(error) => return Ended::Failed(error.to_string()),
+    };
+    readiness.set_ready();
+    if let Err(line) = announce(&broker, metrics, flags.ready_file.as_deref()) {
+        return Ended::Failed(line);
+    }
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        failure = broker.failed() => Some(failure.0),
+    };
+    readiness.set_unready();
+    let stopped = broker.stop().await;
+    drop(stop_metrics);
+    match (failure, stopped) {
+        (Some(line), _) => Ended::Failed(line),
+        (None, Err(line)) => Ended::Failed(format!("not everything could be closed cleanly: {line}")),
+        (None, Ok(())) => Ended::Well,
+    }
+}
+
+/// Prints the table of addresses and writes the ready file.
+fn announce(broker: &RunningBroker, metrics: Option<SocketAddr>, ready_file: Option<&Path>) -> Result<(), String> {
+    let mut rows = vec![("broker", broker.address().to_string())];
+    rows.extend(metrics.map(|address| ("metrics", format!("http://{address}"))));
+    for (service, address) in &rows {
+        println!("{service:<12} {address}");
+    }
+    let Some(path) = ready_file else { return Ok(()) };
+    let mut ready = serde_json::Map::new();
+    ready.insert("pid".to_owned(), std::process::id().into());
+    for (service, address) in rows {
+        ready.insert(service.to_owned(), address.into());
+    }
+    let text = serde_json::Value::Object(ready).to_string();
+    Disk::Real.replace(path, text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
