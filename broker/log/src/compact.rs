@@ -458,3 +458,6 @@ fn group_by_size<'a>(sources: &'a [Source], config: &LogConfig) -> Vec<&'a [Sour
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,23 @@ impl TxnIndex {
         Ok(())
     }
 
+    /// Whether the entries make sense for a segment that begins at `place.base_offset`.
+    pub(crate) fn is_sane(&mut self, place: &Place<'_>) -> io::Result<bool> {
+        let mut last = place.base_offset - 1;
+        for index in 0..self.entries.len() {
+            let entry = self.entries.get(index, place, TXN_INDEX)?;
+            let aborted = decode(&entry);
+            if entry[..2] != [0, 0]
+                || aborted.last_offset <= last
+                || aborted.first_offset > aborted.last_offset
+            {
+                return Ok(false);
+            }
+            last = aborted.last_offset;
+        }
+        Ok(true)
+    }
+
     pub(crate) fn file(&mut self) -> &mut EntryFile<ENTRY_BYTES> {
         &mut self.entries
     }

@@ -77,6 +77,9 @@ pub mod log_dir;
 /// Batches and disks for tests.
 #[cfg(test)]
 mod testing;
+/// Random operations against a model; power losses; damaged files.
+#[cfg(test)]
+mod torture;
 
 pub use append::{
     AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,

@@ -60,7 +60,18 @@ impl LogDir {
     pub fn open(disk: Disk, clock: Clock, path: &Path) -> Result<Arc<LogDir>, OpenError> {
         let state = Arc::new(DirState::new(disk, clock, path));
         let disk = &state.disk;
-        disk.create_dir_all(path).map_err(state.failed("cannot make", path))?;
+        if !disk.exists(path) {
+            disk.create_dir_all(path).map_err(state.failed("cannot make", path))?;
+            for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+                match disk.sync_dir(above) {
+                    // A folder that may be passed through but not read is not ours to sync.
+                    Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                        return Err(state.failed("cannot sync", above)(error).into());
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
         let lock = match disk.lock(&path.join(LOCK)) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -283,7 +283,7 @@ impl PartitionLog {
         for (base_offset, found) in &contents.segments {
             writer.segments.push(Segment::existing(*base_offset, found));
         }
-        let untrusted = first_untrusted(&contents.segments, opening);
+        let untrusted = self.first_untrusted(writer, &contents.segments, opening)?;
         match untrusted {
             Some(index) => self.recover(writer, index, opening, &config)?,
             None => writer.log_end = self.find_end(writer)?,
@@ -293,7 +293,13 @@ impl PartitionLog {
             let dropped = std::mem::take(&mut writer.segments);
             self.remove_segments(writer, dropped)?;
             writer.epochs.clear();
-            writer.segments.push(Segment::new(opening.log_start, self.dir.clock.now_ms()));
+            let mut fresh = Segment::new(opening.log_start, self.dir.clock.now_ms());
+            // The file's name carries the offset on.
+            let place = fresh.place(&self.dir.disk, &writer.folder);
+            fresh.file(&place).map_err(self.dir.failed("cannot make", &place.path(LOG)))?;
+            fresh.close();
+            writer.folder_changed = true;
+            writer.segments.push(fresh);
             writer.log_end = opening.log_start;
             writer.producers.reset(opening.log_start);
         }
@@ -327,6 +333,40 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// The first segment that must be checked; `None` when all can be trusted.
+    fn first_untrusted(
+        &self,
+        writer: &mut Writer,
+        found: &BTreeMap<i64, Found>,
+        opening: &Opening,
+    ) -> Result<Option<usize>, StorageError> {
+        let Writer { segments, folder, .. } = &mut *writer;
+        let last = segments.len().saturating_sub(1);
+        let mut damaged = None;
+        for (index, (segment, found)) in segments.iter_mut().zip(found.values()).enumerate() {
+            let place = segment.place(&self.dir.disk, folder);
+            let failed = |error| self.dir.failed("cannot read", &place.path(LOG))(error);
+            let is_sane = found.log == 0
+                || has_whole_indexes(found)
+                    && segment.txn_index.is_sane(&place).map_err(failed)?
+                    && (index < last || segment.is_index_sane(&place).map_err(failed)?);
+            if !is_sane {
+                tracing::warn!(partition = %self.name, segment = segment.base_offset, "indexes damaged, built anew");
+                damaged = Some(index);
+                break;
+            }
+        }
+        let unflushed = match opening.shutdown {
+            Shutdown::Clean => None,
+            Shutdown::Unclean if found.is_empty() => None,
+            Shutdown::Unclean => Some(writer.segment_of(opening.recovery_point)),
+        };
+        Ok(match (damaged, unflushed) {
+            (Some(damaged), Some(unflushed)) => Some(damaged.min(unflushed)),
+            (damaged, unflushed) => damaged.or(unflushed),
+        })
+    }
+
     fn find_end(&self, writer: &mut Writer) -> Result<i64, StorageError> {
         let Writer { segments, folder, .. } = &mut *writer;
         let Some(active) = segments.last_mut() else { return Ok(0) };
@@ -347,32 +387,65 @@ impl PartitionLog {
         let mut index = first;
         while index < writer.segments.len() {
             let base_offset = writer.segments[index].base_offset;
+            if base_offset < writer.log_end {
+                // Left over from before an earlier cut: what is in front of it is newer.
+                return self.drop_from(writer, index);
+            }
+            let is_unflushed = opening.shutdown == Shutdown::Unclean && base_offset > opening.recovery_point;
+            if index > first && base_offset > writer.log_end && is_unflushed && !config.cleanup_policy.compact
+            {
+                // The power took the end of the segment in front, but not this one. Compaction leaves such gaps
+                // too, so a compacted log is taken as it is.
+                tracing::warn!(partition = %self.name, log_end_offset = writer.log_end, "log cut at a hole");
+                return self.drop_from(writer, index);
+            }
             writer.producers.set_end_offset(base_offset);
             if index > first {
                 self.take_snapshot(writer)?;
             }
-            let cut = self.recover_segment(writer, index, config)?;
+            let torn = self.recover_segment(writer, index, config)?;
             let is_trusted = writer.segments.get(index + 1).is_some_and(|next| {
                 opening.shutdown == Shutdown::Clean || next.base_offset <= opening.recovery_point
             });
+            if torn > 0 {
+                tracing::warn!(
+                    partition = %self.name, segment = base_offset, bytes = torn, log_end_offset = writer.log_end,
+                    "torn tail cut off"
+                );
+                if !is_trusted {
+                    // What follows a torn batch was never acknowledged as durable; it would leave a hole.
+                    self.drop_from(writer, index + 1)?;
+                }
+                self.cut_torn(writer, index)?;
+            }
             index += 1;
-            if cut == 0 {
-                continue;
-            }
-            tracing::warn!(
-                partition = %self.name, segment = base_offset, bytes = cut, log_end_offset = writer.log_end,
-                "torn tail cut off"
-            );
-            if !is_trusted {
-                // What follows a torn batch was never acknowledged as durable; it would leave a hole.
-                let dropped = writer.segments.split_off(index);
-                self.remove_segments(writer, dropped)?;
-            }
         }
         Ok(())
     }
 
-    /// Checks and indexes one segment; answers how many bytes were cut from its end.
+    /// Drops the segments from `index` on, durably, the newest first: a crash in between leaves a log that is
+    /// cut here again, never one with a hole.
+    pub(crate) fn drop_from(&self, writer: &mut Writer, index: usize) -> Result<(), StorageError> {
+        if index >= writer.segments.len() {
+            return Ok(());
+        }
+        let mut dropped = writer.segments.split_off(index);
+        dropped.reverse();
+        self.remove_segments(writer, dropped)?;
+        self.dir.disk.sync_dir(&writer.folder).map_err(self.dir.failed("cannot sync", &writer.folder))
+    }
+
+    /// Makes the end of a segment durable, so that what was behind it cannot come back under new batches.
+    fn cut_torn(&self, writer: &mut Writer, index: usize) -> Result<(), StorageError> {
+        let Writer { segments, folder, .. } = &mut *writer;
+        let segment = &mut segments[index];
+        let place = segment.place(&self.dir.disk, folder);
+        let size = segment.size;
+        let cut = segment.cut(size, &place).and_then(|()| segment.file(&place)?.sync());
+        cut.map_err(self.dir.failed("cannot cut", &place.path(LOG)))
+    }
+
+    /// Checks and indexes one segment; answers how many bytes at its end are no intact batches.
     fn recover_segment(
         &self,
         writer: &mut Writer,
@@ -408,13 +481,8 @@ impl PartitionLog {
             }
             *log_end = header.last_offset() + 1;
         }
-        let cut = length - segment.size;
-        if cut > 0 {
-            let size = segment.size;
-            segment.cut(size, &place).map_err(failed)?;
-        }
         segment.seal(&place).map_err(failed)?;
-        Ok(cut)
+        Ok(length - segment.size)
     }
 
     /// Builds the producer table as of the log end: the newest usable snapshot, then the log behind it.
@@ -498,26 +566,10 @@ fn replay(producers: &mut ProducerState, header: &BatchHeader, batch: &[u8]) -> 
     })
 }
 
-/// The first segment that must be checked; `None` when all can be trusted.
-fn first_untrusted(segments: &BTreeMap<i64, Found>, opening: &Opening) -> Option<usize> {
+fn has_whole_indexes(found: &Found) -> bool {
     let is_whole =
         |length: Option<u64>, entry: usize| length.is_some_and(|length| length % entry as u64 == 0);
-    let damaged = segments.values().position(|found| {
-        found.log > 0
-            && !(is_whole(found.offset_index, index_offset::ENTRY_BYTES)
-                && is_whole(found.time_index, index_time::ENTRY_BYTES)
-                && found.txn_index.is_none_or(|length| length % index_txn::ENTRY_BYTES as u64 == 0))
-    });
-    let unflushed = match opening.shutdown {
-        Shutdown::Clean => None,
-        Shutdown::Unclean if segments.is_empty() => None,
-        Shutdown::Unclean => {
-            let after = segments.keys().filter(|base_offset| **base_offset <= opening.recovery_point).count();
-            Some(after.saturating_sub(1))
-        }
-    };
-    match (damaged, unflushed) {
-        (Some(damaged), Some(unflushed)) => Some(damaged.min(unflushed)),
-        (damaged, unflushed) => damaged.or(unflushed),
-    }
+    is_whole(found.offset_index, index_offset::ENTRY_BYTES)
+        && is_whole(found.time_index, index_time::ENTRY_BYTES)
+        && found.txn_index.is_none_or(|length| length % index_txn::ENTRY_BYTES as u64 == 0)
 }

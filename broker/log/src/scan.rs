@@ -18,10 +18,23 @@ pub(crate) struct Located {
     pub(crate) header: BatchHeader,
 }
 
-/// The first batch from `position` on that ends at or after `offset`; `None` when there is none before `end`
-/// or the bytes are no batches.
-pub(crate) fn find_offset(file: &File, position: u64, end: u64, offset: i64) -> io::Result<Option<Located>> {
-    find(file, position, end, |header| header.last_offset() >= offset)
+/// The first batch that ends at or after `offset`, looked for from `hint` on; `None` when there is none before
+/// `end` or the bytes are no batches. A hint that points to no batch at or before `offset` comes from a damaged
+/// index: the search begins at the start of the file then.
+pub(crate) fn find_offset(file: &File, hint: u64, end: u64, offset: i64) -> io::Result<Option<Located>> {
+    let mut is_first = true;
+    let mut hint_holds = true;
+    let found = find(file, hint, end, |header| {
+        if std::mem::take(&mut is_first) && header.base_offset > offset && hint > 0 {
+            hint_holds = false;
+            return true;
+        }
+        header.last_offset() >= offset
+    })?;
+    if hint > 0 && (is_first || !hint_holds) {
+        return find(file, 0, end, |header| header.last_offset() >= offset);
+    }
+    Ok(found)
 }
 
 /// The first batch from `position` on that satisfies `wanted`.

@@ -203,19 +203,20 @@ impl Segment {
         Ok(last.unwrap_or(self.base_offset))
     }
 
-    /// Position of the first batch that ends at or after `offset`; the end when there is none.
-    pub(crate) fn position_of(&mut self, offset: i64, place: &Place<'_>) -> io::Result<u64> {
-        if self.size == 0 {
-            return Ok(0);
-        }
-        let from = self.offset_index.lookup(offset, place)?;
-        let found = scan::find_offset(&self.file(place)?, from, self.size, offset)?;
-        Ok(found.map_or(self.size, |found| found.position))
+    /// Whether the offset index's last entry points to the batch that it names.
+    pub(crate) fn is_index_sane(&mut self, place: &Place<'_>) -> io::Result<bool> {
+        let Some((offset, position)) = self.offset_index.last(place)? else { return Ok(true) };
+        let found = scan::find(&self.file(place)?, position, self.size, |_| true)?;
+        Ok(found.is_some_and(|found| found.header.last_offset() == offset))
     }
 
-    /// Drops batches that end at or after `offset`.
-    pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>, now_ms: i64) -> io::Result<()> {
-        let position = self.position_of(offset, place)?;
+    /// Drops batches that end at or after `offset`; answers where the log ends now, which is before `offset` when
+    /// it lay inside a batch.
+    pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>, now_ms: i64) -> io::Result<i64> {
+        let near = self.offset_index.lookup(offset, place)?;
+        let first = scan::find_offset(&self.file(place)?, near, self.size, offset)?;
+        let position = first.map_or(self.size, |first| first.position);
+        let end = first.map_or(offset, |first| first.header.base_offset.min(offset));
         self.offset_index.truncate(offset, place)?;
         self.time_index.truncate(offset, place)?;
         self.txn_index.truncate(offset, place)?;
@@ -234,7 +235,7 @@ impl Segment {
             false
         })?;
         self.max_timestamp = Some((timestamp, at));
-        Ok(())
+        Ok(end)
     }
 
     /// Makes the `.log` file end at `size`.

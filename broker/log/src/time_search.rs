@@ -60,13 +60,16 @@ impl PartitionLog {
     fn first_at_or_after(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
         let mut from_offset = self.log_start_offset();
         loop {
-            let stretch = self.stretch_by_time(timestamp, from_offset).map_err(|error| self.read_failed(error))?;
+            let stretch =
+                self.stretch_by_time(timestamp, from_offset).map_err(|error| self.read_failed(error))?;
             let Some(Stretch { mut scan, log_start, end_offset }) = stretch else { return Ok(None) };
             while let Next::Batch(found, batch) = scan.next().map_err(|error| self.read_failed(error))? {
                 if found.header.max_timestamp < timestamp {
                     continue;
                 }
-                let hit = find_record(&found.header, batch, |time, offset| time >= timestamp && offset >= log_start)?;
+                let hit = find_record(&found.header, batch, |time, offset| {
+                    time >= timestamp && offset >= log_start
+                })?;
                 if hit.is_some() {
                     return Ok(hit);
                 }

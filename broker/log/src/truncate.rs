@@ -12,7 +12,8 @@ use crate::partition_log::{PartitionLog, Writer};
 use crate::segment::Segment;
 
 impl PartitionLog {
-    /// Drops everything from `offset` on; false when the log ends at or before it.
+    /// Drops everything from `offset` on; false when the log ends at or before it. Batches are dropped whole,
+    /// so that the log may end before `offset`: the follower fetches such a batch again.
     ///
     /// # Errors
     /// When the disk fails.
@@ -31,15 +32,15 @@ impl PartitionLog {
             return Ok(true);
         }
         let kept = writer.segment_of(offset) + 1;
-        let dropped = writer.segments.split_off(kept);
+        self.drop_from(&mut writer, kept)?;
         let now_ms = self.dir.clock.now_ms();
         let Writer { segments, folder, .. } = &mut *writer;
         let active = segments.last_mut().expect("a log has at least one segment");
         let place = active.place(&self.dir.disk, folder);
-        active
+        let offset = active
             .truncate(offset, &place, now_ms)
+            .and_then(|end| active.file(&place)?.sync().map(|()| end))
             .map_err(|error| self.dir.failed("cannot truncate", &place.path(LOG))(error))?;
-        self.remove_segments(&mut writer, dropped)?;
         writer.log_end = offset;
         writer.log_start = writer.log_start.min(offset);
         writer.epochs.truncate_from_end(offset);
@@ -74,7 +75,8 @@ impl PartitionLog {
     }
 
     fn start_over(&self, writer: &mut Writer, offset: i64) -> Result<(), StorageError> {
-        let dropped = std::mem::take(&mut writer.segments);
+        let mut dropped = std::mem::take(&mut writer.segments);
+        dropped.reverse();
         let mut fresh = Segment::new(offset, self.dir.clock.now_ms());
         let removed = self.remove_segments(writer, dropped);
         let place = fresh.place(&self.dir.disk, &writer.folder);
