@@ -2,6 +2,8 @@
 
 /// Which partition coordinates a key.
 pub mod find;
+/// The coordinators of a node.
+pub mod coordinators;
 /// The group coordinator of this node.
 pub mod groups;
 /// An answer that is there or comes.

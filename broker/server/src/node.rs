@@ -10,6 +10,7 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_env::Clock;
 use millstream_broker_controller::Controller;
 
+use crate::coord::coordinators::Coordinators;
 use crate::replica::partitions::Partitions;
 
 /// Limits of connections, read once.
@@ -52,6 +53,8 @@ pub struct Node {
     pub controller: Controller,
     /// Partitions on this node.
     pub partitions: Arc<Partitions>,
+    /// Groups, offsets, transactions.
+    pub coordinators: Coordinators,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -73,12 +76,14 @@ impl Node {
     /// A node that is not ready yet.
     pub fn new(clock: Clock, config: Arc<BrokerConfig>, controller: Controller, partitions: Arc<Partitions>) -> Self {
         let limits = Limits::new(&config);
+        let coordinators = Coordinators::new(&clock, &config);
         Node {
             clock,
             config,
             limits,
             controller,
             partitions,
+            coordinators,
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }

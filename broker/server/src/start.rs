@@ -283,9 +283,11 @@ async fn follow_metadata(node: Arc<Node>, mut subscription: Subscription) {
 async fn apply(node: &Arc<Node>, delta: millstream_broker_controller::Delta) {
     let node = node.clone();
     let applied = task::spawn_blocking("apply metadata", move || {
+        leadership::metadata_changes(&node, &delta);
         for change in node.partitions.apply(&delta) {
             leadership::changed(&node, change);
         }
+        leadership::metadata_changed(&node, &delta);
     });
     if let Err(error) = applied.await {
         tracing::error!(%error, "a metadata change could not be applied");

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use millstream_broker_coordinator::step::{AppendError, Machine, Replayed, TransactionResult};
-use millstream_broker_log::{self as log, FlushDue, LeaderAppend, PartitionLog, ReadError};
+use millstream_broker_log::{self as log, FlushDue, ReadError};
+
+use crate::replica::partition::{Partition, ReplicaError};
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +35,14 @@ pub struct Appended {
 /// A handle on the partition under one leader epoch.
 #[derive(Clone)]
 pub struct Storage {
-    log: Arc<PartitionLog>,
+    partition: Arc<Partition>,
     leader_epoch: i32,
 }
 
 impl Storage {
-    /// The partition `log`, led by this node under `leader_epoch`.
-    pub fn new(log: Arc<PartitionLog>, leader_epoch: i32) -> Self {
-        Storage { log, leader_epoch }
+    /// `partition`, led by this node under `leader_epoch`.
+    pub fn new(partition: Arc<Partition>, leader_epoch: i32) -> Self {
+        Storage { partition, leader_epoch }
     }
 
     /// The epoch under which everything is appended.
@@ -50,18 +52,18 @@ impl Storage {
 
     /// The topic, for logs.
     pub fn topic(&self) -> &str {
-        self.log.topic()
+        self.partition.topic()
     }
 
     /// Whether there is nothing to replay.
     pub fn is_empty(&self) -> bool {
-        self.log.high_watermark() <= self.log.log_start_offset()
+        self.partition.log().high_watermark() <= self.partition.log().log_start_offset()
     }
 
     /// Appends one batch.
     pub fn append(&self, batch: &[u8], transaction_version: i16) -> Result<Appended, AppendError> {
-        let how = LeaderAppend { transaction_version, ..LeaderAppend::coordinator(self.leader_epoch) };
-        let info = self.log.append_as_leader(batch, &how).map_err(append_error)?;
+        let append = self.partition.append_as_coordinator(batch, self.leader_epoch, transaction_version);
+        let info = append.map_err(replica_error)?;
         let end_offset = info.last_offset + 1;
         let state = match info.flush {
             FlushDue::Now => AppendState::FlushFirst,
@@ -73,12 +75,12 @@ impl Storage {
 
     /// Makes everything below `end_offset` durable. Blocks.
     pub fn flush_to(&self, end_offset: i64) -> Result<(), log::StorageError> {
-        self.log.flush_to(end_offset)
+        self.partition.log().flush_to(end_offset)
     }
 
     /// Replays everything below the high watermark into `machine`. Blocks.
     pub fn replay<M: Machine>(&self, machine: &mut M) -> Result<(), ReadError> {
-        self.log.replay(|replayed| match replayed {
+        self.partition.log().replay(|replayed| match replayed {
             log::Replayed::Record { offset, timestamp, key, value, producer_id, producer_epoch } => {
                 machine.replay(Replayed { offset, timestamp, key, value, producer_id, producer_epoch });
             }
@@ -90,6 +92,17 @@ impl Storage {
                 machine.replay_marker(producer_id, producer_epoch, result);
             }
         })
+    }
+}
+
+fn replica_error(error: ReplicaError) -> AppendError {
+    match error {
+        ReplicaError::NotLeader
+        | ReplicaError::FencedLeaderEpoch { .. }
+        | ReplicaError::UnknownLeaderEpoch { .. } => AppendError::NotLeader,
+        ReplicaError::NotEnoughReplicas { .. } => AppendError::NotEnoughReplicas,
+        ReplicaError::Append(error) => append_error(error),
+        ReplicaError::Read(_) => AppendError::Other,
     }
 }
 

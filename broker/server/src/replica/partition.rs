@@ -162,21 +162,42 @@ impl Partition {
         origin: AppendOrigin,
         verification: VerificationGuard,
     ) -> Result<AppendInfo, ReplicaError> {
-        let (leader_epoch, commit) = {
-            let role = self.role.read();
-            if role.leader != self.node_id {
-                return Err(ReplicaError::NotLeader);
-            }
-            if acks == Acks::All {
-                self.check_isr(&role)?;
-            }
-            let alone = role.isr.len() <= 1;
-            (role.leader_epoch, if alone { Commit::AtOnce } else { Commit::WhenReplicated })
-        };
+        let (leader_epoch, commit) = self.may_append(acks)?;
         let append = LeaderAppend { leader_epoch, origin, verification, transaction_version: 0, commit };
         let info = self.log.append_as_leader(records, &append)?;
         self.waiters.wake();
         Ok(info)
+    }
+
+    /// Appends for the coordinator that this partition is the log of, under the epoch it was loaded in.
+    /// `transaction_version` is that of a marker, 0 for data.
+    pub fn append_as_coordinator(
+        &self,
+        records: &[u8],
+        loaded_epoch: i32,
+        transaction_version: i16,
+    ) -> Result<AppendInfo, ReplicaError> {
+        let (leader_epoch, commit) = self.may_append(Acks::All)?;
+        if leader_epoch != loaded_epoch {
+            // The coordinator of this epoch is being loaded; the one that asks is of the past.
+            return Err(ReplicaError::NotLeader);
+        }
+        let append = LeaderAppend { transaction_version, commit, ..LeaderAppend::coordinator(leader_epoch) };
+        let info = self.log.append_as_leader(records, &append)?;
+        self.waiters.wake();
+        Ok(info)
+    }
+
+    fn may_append(&self, acks: Acks) -> Result<(i32, Commit), ReplicaError> {
+        let role = self.role.read();
+        if role.leader != self.node_id {
+            return Err(ReplicaError::NotLeader);
+        }
+        if acks == Acks::All {
+            self.check_isr(&role)?;
+        }
+        let alone = role.isr.len() <= 1;
+        Ok((role.leader_epoch, if alone { Commit::AtOnce } else { Commit::WhenReplicated }))
     }
 
     /// A partition asks for no more in-sync replicas than it has replicas (Java: `Partition.effectiveMinIsr`).
