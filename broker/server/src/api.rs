@@ -15,6 +15,24 @@ pub mod k00_produce;
 pub mod k01_fetch;
 /// ListOffsets.
 pub mod k02_list_offsets;
+/// OffsetCommit.
+pub mod k08_offset_commit;
+/// OffsetFetch.
+pub mod k09_offset_fetch;
+/// FindCoordinator.
+pub mod k10_find_coordinator;
+/// JoinGroup.
+pub mod k11_join_group;
+/// Heartbeat.
+pub mod k12_heartbeat;
+/// LeaveGroup.
+pub mod k13_leave_group;
+/// SyncGroup.
+pub mod k14_sync_group;
+/// DescribeGroups.
+pub mod k15_describe_groups;
+/// ListGroups.
+pub mod k16_list_groups;
 /// SaslHandshake.
 pub mod k17_sasl_handshake;
 /// ApiVersions.
@@ -33,3 +51,7 @@ pub mod k31_delete_acls;
 pub mod k35_describe_log_dirs;
 /// SaslAuthenticate.
 pub mod k36_sasl_authenticate;
+/// DeleteGroups.
+pub mod k42_delete_groups;
+/// OffsetDelete.
+pub mod k47_offset_delete;

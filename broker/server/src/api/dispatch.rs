@@ -11,9 +11,11 @@ use millstream_protocol::response;
 use crate::api::context::Context;
 use crate::api::reply::{Next, Outcome, Output, Reply};
 use crate::api::{
-    k00_produce, k01_fetch, k02_list_offsets, k17_sasl_handshake, k18_api_versions, k21_delete_records,
-    k23_offset_for_leader_epoch, k29_describe_acls, k30_create_acls, k31_delete_acls, k35_describe_log_dirs,
-    k36_sasl_authenticate,
+    k00_produce, k01_fetch, k02_list_offsets, k08_offset_commit, k09_offset_fetch, k10_find_coordinator,
+    k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group, k15_describe_groups, k16_list_groups,
+    k17_sasl_handshake, k18_api_versions, k21_delete_records, k23_offset_for_leader_epoch,
+    k29_describe_acls, k30_create_acls, k31_delete_acls, k35_describe_log_dirs, k36_sasl_authenticate,
+    k42_delete_groups, k47_offset_delete,
 };
 
 /// The versions of one API that a handler serves, both ends included.
@@ -42,6 +44,15 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::Produce, k00_produce::SERVES),
     (ApiKey::Fetch, k01_fetch::SERVES),
     (ApiKey::ListOffsets, k02_list_offsets::SERVES),
+    (ApiKey::OffsetCommit, k08_offset_commit::SERVES),
+    (ApiKey::OffsetFetch, k09_offset_fetch::SERVES),
+    (ApiKey::FindCoordinator, k10_find_coordinator::SERVES),
+    (ApiKey::JoinGroup, k11_join_group::SERVES),
+    (ApiKey::Heartbeat, k12_heartbeat::SERVES),
+    (ApiKey::LeaveGroup, k13_leave_group::SERVES),
+    (ApiKey::SyncGroup, k14_sync_group::SERVES),
+    (ApiKey::DescribeGroups, k15_describe_groups::SERVES),
+    (ApiKey::ListGroups, k16_list_groups::SERVES),
     (ApiKey::SaslHandshake, k17_sasl_handshake::SERVES),
     (ApiKey::ApiVersions, k18_api_versions::SERVES),
     (ApiKey::DeleteRecords, k21_delete_records::SERVES),
@@ -51,6 +62,8 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::DeleteAcls, k31_delete_acls::SERVES),
     (ApiKey::DescribeLogDirs, k35_describe_log_dirs::SERVES),
     (ApiKey::SaslAuthenticate, k36_sasl_authenticate::SERVES),
+    (ApiKey::DeleteGroups, k42_delete_groups::SERVES),
+    (ApiKey::OffsetDelete, k47_offset_delete::SERVES),
 ];
 
 /// Handles one frame (without its length). The answer goes to `out`, or comes later as [`Reply`] says.
@@ -82,6 +95,15 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::Produce => k00_produce::handle(context, body, out),
         ApiKey::Fetch => k01_fetch::handle(context, body, out),
         ApiKey::ListOffsets => typed(context, body, out, k02_list_offsets::handle),
+        ApiKey::OffsetCommit => typed(context, body, out, k08_offset_commit::handle),
+        ApiKey::OffsetFetch => typed(context, body, out, k09_offset_fetch::handle),
+        ApiKey::FindCoordinator => typed(context, body, out, k10_find_coordinator::handle),
+        ApiKey::JoinGroup => typed(context, body, out, k11_join_group::handle),
+        ApiKey::Heartbeat => typed(context, body, out, k12_heartbeat::handle),
+        ApiKey::LeaveGroup => typed(context, body, out, k13_leave_group::handle),
+        ApiKey::SyncGroup => typed(context, body, out, k14_sync_group::handle),
+        ApiKey::DescribeGroups => typed(context, body, out, k15_describe_groups::handle),
+        ApiKey::ListGroups => typed(context, body, out, k16_list_groups::handle),
         ApiKey::SaslHandshake => typed(context, body, out, k17_sasl_handshake::handle),
         ApiKey::ApiVersions => typed(context, body, out, k18_api_versions::handle),
         ApiKey::DeleteRecords => typed(context, body, out, k21_delete_records::handle),
@@ -91,6 +113,8 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::DeleteAcls => typed(context, body, out, k31_delete_acls::handle),
         ApiKey::DescribeLogDirs => typed(context, body, out, k35_describe_log_dirs::handle),
         ApiKey::SaslAuthenticate => typed(context, body, out, k36_sasl_authenticate::handle),
+        ApiKey::DeleteGroups => typed(context, body, out, k42_delete_groups::handle),
+        ApiKey::OffsetDelete => typed(context, body, out, k47_offset_delete::handle),
         _ => unreachable!("every key of SERVED has its arm: {key:?}"),
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use millstream_broker_coordinator::step::Machine;
 use millstream_protocol::error_code::ErrorCode;
 
+use crate::api::reply::Outcome;
 use crate::coord::shard::{Asked, Unavailable};
 
 /// See the module.
@@ -64,6 +65,15 @@ impl<T: Send + 'static> Answer<T> {
             }
             values
         }))
+    }
+}
+
+impl<T> From<Answer<T>> for Outcome<T> {
+    fn from(answer: Answer<T>) -> Self {
+        match answer {
+            Answer::Now(value) => Outcome::Now(value),
+            Answer::Later(future) => Outcome::Later(future),
+        }
     }
 }
 
