@@ -24,6 +24,7 @@ pub struct BatchBuilder {
     attributes: i16,
     producer_id: i64,
     producer_epoch: i16,
+    base_sequence: i32,
     /// Reused to learn a record's length before it is written.
     scratch: BytesMut,
 }
@@ -39,7 +40,16 @@ impl BatchBuilder {
         let mut buffer = BytesMut::with_capacity(256);
         buffer.resize(HEADER_BYTES, 0);
         let attributes = if producer_id >= 0 { TRANSACTIONAL } else { 0 };
-        BatchBuilder { buffer, timestamp, count: 0, attributes, producer_id, producer_epoch, scratch: BytesMut::new() }
+        // CoordinatorRuntime opens its builder with base sequence 0, also without a producer.
+        let base_sequence = 0;
+        let scratch = BytesMut::new();
+        BatchBuilder { buffer, timestamp, count: 0, attributes, producer_id, producer_epoch, base_sequence, scratch }
+    }
+
+    /// The same batch with base sequence -1, as TransactionStateManager builds it.
+    pub fn without_sequence(mut self) -> Self {
+        self.base_sequence = -1;
+        self
     }
 
     /// Adds a record whose key and value are written by `key` and `value`; a value writer that answers
@@ -99,8 +109,7 @@ impl BatchBuilder {
         header.put_i64(self.timestamp);
         header.put_i64(self.producer_id);
         header.put_i16(self.producer_epoch);
-        // CoordinatorRuntime opens its builder with base sequence 0, also without a producer; a marker has -1.
-        header.put_i32(if self.attributes & CONTROL != 0 { -1 } else { 0 });
+        header.put_i32(self.base_sequence);
         header.put_i32(self.count);
         let crc = crc32c::crc32c(&self.buffer[ATTRIBUTES_AT..]);
         self.buffer[ATTRIBUTES_AT - 4..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
@@ -126,7 +135,7 @@ pub fn marker_batch(
     coordinator_epoch: i32,
     result: TransactionResult,
 ) -> Bytes {
-    let mut batch = BatchBuilder::of_producer(timestamp, producer_id, producer_epoch);
+    let mut batch = BatchBuilder::of_producer(timestamp, producer_id, producer_epoch).without_sequence();
     batch.attributes = TRANSACTIONAL | CONTROL;
     batch.push(
         |key| {

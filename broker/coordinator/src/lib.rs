@@ -10,3 +10,7 @@ pub mod batch;
 pub mod record_group;
 /// Groups and their offsets.
 pub mod group;
+/// Records of `__transaction_state`.
+pub mod record_txn;
+/// Transactions.
+pub mod txn;
