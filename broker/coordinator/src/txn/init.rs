@@ -64,15 +64,6 @@ impl TxnShard {
         if request.transactional_id.is_empty() || request.transactional_id.len() > i16::MAX as usize {
             return Err(ErrorCode::InvalidRequest);
         }
-        if request.two_phase.enable && !self.config.two_phase_commit_enable {
-            return Err(ErrorCode::TransactionalIdAuthorizationFailed);
-        }
-        if request.two_phase.keep_prepared {
-            return Err(ErrorCode::UnsupportedVersion);
-        }
-        if request.two_phase.enable {
-            return Ok(i32::MAX);
-        }
         if request.timeout_ms <= 0 || request.timeout_ms > self.config.max_timeout_ms {
             return Err(ErrorCode::InvalidTransactionTimeout);
         }

@@ -7,6 +7,9 @@
 //! the log no other begins for that id. So the log alone says what is left to do after a crash.
 //!
 //! Never here: authorization, versions of requests (the handlers map error codes for old ones).
+//!
+//! Not done: two-phase commit (KIP-939); no released version of InitProducerId asks for it. Transactions without
+//! a timeout that a log holds are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,8 +36,6 @@ pub struct TxnConfig {
     pub abort_scan_ms: i64,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
     pub expire_scan_ms: i64,
-    /// `transaction.two.phase.commit.enable`.
-    pub two_phase_commit_enable: bool,
     /// Finalized level of `transaction.version`.
     pub server_version: TransactionVersion,
     /// `max.message.bytes` of the log: tombstones of one append stay below it.
@@ -48,7 +49,6 @@ impl Default for TxnConfig {
             id_expiration_ms: 604_800_000,
             abort_scan_ms: 10_000,
             expire_scan_ms: 3_600_000,
-            two_phase_commit_enable: false,
             server_version: TransactionVersion::Tv2,
             batch_bytes_max: 1_048_588,
         }
@@ -64,17 +64,6 @@ pub struct InitProducerId {
     pub timeout_ms: i32,
     /// Producer id and epoch that the client holds already (KIP-360).
     pub expected: Option<(i64, i16)>,
-    /// Two-phase commit wanted (KIP-939).
-    pub two_phase: TwoPhase,
-}
-
-/// The two flags of KIP-939 in InitProducerId v6; older versions leave them out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TwoPhase {
-    /// `Enable2Pc`.
-    pub enable: bool,
-    /// `KeepPreparedTxn`.
-    pub keep_prepared: bool,
 }
 
 /// AddPartitionsToTxn and AddOffsetsToTxn.

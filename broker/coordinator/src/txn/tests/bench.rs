@@ -267,7 +267,7 @@ pub fn logged(data: &TxnData) -> Logged {
 }
 
 pub fn init_request(expected: Option<(i64, i16)>) -> InitProducerId {
-    InitProducerId { transactional_id: ID.into(), timeout_ms: 60_000, expected, two_phase: TwoPhase::default() }
+    InitProducerId { transactional_id: ID.into(), timeout_ms: 60_000, expected }
 }
 
 pub fn add_request((producer_id, producer_epoch): (i64, i16), partition: i32, version: TransactionVersion) -> AddPartitions {

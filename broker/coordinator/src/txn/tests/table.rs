@@ -198,8 +198,6 @@ fn init_checks_its_request_before_anything_else() {
         (with(|request| request.timeout_ms = 0), ErrorCode::InvalidTransactionTimeout),
         (with(|request| request.timeout_ms = -1), ErrorCode::InvalidTransactionTimeout),
         (with(|request| request.timeout_ms = 900_001), ErrorCode::InvalidTransactionTimeout),
-        (with(|request| request.two_phase.enable = true), ErrorCode::TransactionalIdAuthorizationFailed),
-        (with(|request| request.two_phase.keep_prepared = true), ErrorCode::UnsupportedVersion),
     ];
     for (request, error) in table {
         let token = bench.ask(TxnRequest::InitProducerId(request.clone()));
