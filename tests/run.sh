@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Every test: the Rust ones, then the suites of real clients. Ends with one line `N passed, N failed, N skipped`.
+# A suite whose toolchain is missing is named as skipped; with CI=true that is a failure. --soak runs the long forms.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "${1:-}" = --soak ] && export MILLSTREAM_SOAK=1
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0 skipped=0
+
+# Adds the counts of the last run to the sum. $1: what ran, $2: its exit status.
+add() {
+  local counts
+  counts=$(awk '
+    /^test result:/ { for (i = 1; i <= NF; i++) { if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
+    /^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p += $1; f += $3; s += $5 }
+    END { print p + 0, f + 0, s + 0 }' "$log")
+  read -r p f s <<< "$counts"
+  # A run that broke before it counted anything has failed all the same.
+  [ "$2" != 0 ] && [ "$f" = 0 ] && f=1
+  [ "$f" = 0 ] || echo "FAILED: $1"
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+run() {
+  local name=$1
+  shift
+  echo "== $name"
+  "$@" 2>&1 | tee "$log"
+  add "$name" "${PIPESTATUS[0]}"
+}
+
+run "build" cargo build --release --locked -p millstream-cli
+run "cargo test" cargo test --release --locked --workspace --no-fail-fast
+run "interop" tests/interop/run.sh
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
