@@ -13,6 +13,8 @@ pub mod schema;
 pub mod messages;
 pub mod request;
 pub mod response;
+// The Fetch response around records that stay in their files.
+pub mod fetch_response;
 // Record schemas of internal topics, snapshots and control batches.
 pub mod record_schema;
 // What went wrong, primitive types.

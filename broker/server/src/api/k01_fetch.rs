@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
-use millstream_broker_log::{Isolation, ReadError, ReadResult};
+use millstream_broker_log::{Isolation, ReadError, Slice};
 use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::fetch_response::{FetchWriter, Head, PartitionHead, Piece};
 use millstream_protocol::messages::fetch_request::FetchPartition;
-use millstream_protocol::messages::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
-};
-use millstream_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use millstream_protocol::messages::{FetchRequest, TopicName};
 use millstream_protocol::request;
 use uuid::Uuid;
 
 use crate::api::context::Context;
-use crate::api::dispatch::{Versions, encode};
+use crate::api::dispatch::Versions;
 use crate::api::error_map;
 use crate::api::reply::{Next, Output, Reply};
 use crate::replica::fetch_plan::{self, Limits, Part, Plan, Ready, Wanted};
+use crate::replica::partition::ReplicaError;
 use crate::replica::wait::Registration;
 
 /// Versions served.
@@ -31,10 +30,10 @@ pub const SERVES: Versions = Versions::new(4, 18);
 /// First version that names topics by id.
 const TOPIC_IDS_FROM: i16 = 13;
 
-/// One partition of the request: found, or its refusal.
+/// One partition of the request: its place among those wanted, or its refusal.
 enum Asked {
     Found(usize),
-    Refused(PartitionData),
+    Refused(ErrorCode),
 }
 
 /// One topic of the request, in its order.
@@ -61,24 +60,23 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         }
     };
     if let Some(code) = refused_session(&request) {
-        let response = FetchResponse::default().with_error_code(code as i16);
-        return finish(context, &response, out);
+        write(context, code, &[], &[], Plan::default(), out);
+        return Reply::Done;
     }
     let fetch = resolve(context, &request);
     let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let refused = fetch.topics.iter().flat_map(|topic| &topic.partitions).any(|(_, asked)| matches!(asked, Asked::Refused(_)));
     if plan.ready == Ready::Now || wait.is_zero() || refused {
-        return finish(context, &respond(&fetch, plan), out);
+        write(context, ErrorCode::None, &fetch.topics, &fetch.wanted, plan, out);
+        return Reply::Done;
     }
     let context = context.clone();
     let answer = Box::pin(async move {
         let plan = await_bytes(&fetch, wait).await;
         let mut out = Output::default();
-        match finish(&context, &respond(&fetch, plan), &mut out) {
-            Reply::Done => Some(out),
-            Reply::Later { .. } | Reply::Silent | Reply::Close(_) => None,
-        }
+        write(&context, ErrorCode::None, &fetch.topics, &fetch.wanted, plan, &mut out);
+        Some(out)
     });
     Reply::Later { answer, next: Next::Wait }
 }
@@ -109,7 +107,7 @@ fn resolve(context: &Context, request: &FetchRequest) -> Fetch {
                     wanted.push(one);
                     Asked::Found(wanted.len() - 1)
                 }
-                Err(code) => Asked::Refused(refusal(data.partition, code)),
+                Err(code) => Asked::Refused(code),
             };
             (data.partition, asked)
         });
@@ -154,91 +152,90 @@ async fn await_bytes(fetch: &Fetch, wait: Duration) -> Plan {
     }
 }
 
-fn respond(fetch: &Fetch, plan: Plan) -> FetchResponse {
-    let mut parts: Vec<Option<Part>> = plan.parts.into_iter().map(Some).collect();
-    let topics = fetch.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|(index, asked)| match asked {
-            Asked::Refused(refused) => refused.clone(),
-            Asked::Found(place) => match parts[*place].take() {
-                Some(part) => partition_data(*index, part, &fetch.wanted[*place]),
-                None => refusal(*index, ErrorCode::UnknownServerError),
-            },
-        });
-        FetchableTopicResponse::default()
-            .with_topic(topic.name.clone())
-            .with_topic_id(topic.id)
-            .with_partitions(partitions.collect())
-    });
-    FetchResponse::default().with_responses(topics.collect())
-}
-
-fn refusal(index: i32, code: ErrorCode) -> PartitionData {
-    PartitionData::default()
-        .with_partition_index(index)
-        .with_error_code(code as i16)
-        .with_high_watermark(-1)
-        .with_last_stable_offset(-1)
-        .with_log_start_offset(-1)
-        .with_records(Some(Bytes::new()))
-}
-
-fn partition_data(index: i32, part: Part, wanted: &Wanted) -> PartitionData {
-    match part {
-        Part::Read(read) => read_data(index, read),
-        Part::Diverging { epoch, end_offset, read } => read_data(index, read)
-            .with_diverging_epoch(EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset)),
-        Part::Failed(error) => {
-            let code = error_map::replica(&error);
-            let mut data = refusal(index, code);
-            if let crate::replica::partition::ReplicaError::Read(ReadError::OffsetOutOfRange { .. }) = error {
-                let offsets = wanted.partition.offsets();
-                data.high_watermark = offsets.high_watermark;
-                data.last_stable_offset = offsets.last_stable;
-                data.log_start_offset = offsets.log_start;
+/// Writes the answer: heads into memory, records as ranges of their files.
+fn write(context: &Context, code: ErrorCode, topics: &[AskedTopic], wanted: &[Wanted], plan: Plan, out: &mut Output) {
+    let header = &context.header;
+    let head = Head { correlation_id: header.correlation_id, error_code: code as i16, ..Head::default() };
+    let mut writer = FetchWriter::new(header.api_version, head, topics.len());
+    let mut records = Vec::new();
+    for topic in topics {
+        writer.topic(&topic.name, topic.id, topic.partitions.len());
+        for (index, asked) in &topic.partitions {
+            match asked {
+                Asked::Refused(code) => writer.partition(&refusal(*index, *code)),
+                Asked::Found(place) => {
+                    records.extend(write_part(&mut writer, *index, &plan.parts[*place], &wanted[*place]));
+                }
             }
-            if code == ErrorCode::NotLeaderOrFollower {
-                let role = wanted.partition.role();
-                data.current_leader = LeaderIdAndEpoch::default()
-                    .with_leader_id(role.leader.into())
-                    .with_leader_epoch(role.leader_epoch);
+        }
+        writer.end_topic();
+    }
+    let mut records = records.into_iter();
+    for piece in writer.finish(&[]) {
+        match piece {
+            Piece::Bytes(bytes) => out.buffer().extend_from_slice(&bytes),
+            Piece::Records(_) => {
+                if let Some(slice) = records.next() {
+                    out.push_file(slice);
+                }
             }
-            data
         }
     }
 }
 
-fn read_data(index: i32, read: ReadResult) -> PartitionData {
-    let records = match &read.slice {
-        Some(slice) => match slice.bytes() {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) => {
-                tracing::error!(%error, "a segment could not be read");
-                return refusal(index, ErrorCode::KafkaStorageError);
-            }
-        },
-        None => Bytes::new(),
-    };
-    let aborted = read.aborted.map(|list| {
-        list.iter()
-            .map(|one| {
-                AbortedTransaction::default()
-                    .with_producer_id(one.producer_id.into())
-                    .with_first_offset(one.first_offset)
-            })
-            .collect()
-    });
-    PartitionData::default()
-        .with_partition_index(index)
-        .with_high_watermark(read.offsets.high_watermark)
-        .with_last_stable_offset(read.offsets.last_stable)
-        .with_log_start_offset(read.offsets.log_start)
-        .with_aborted_transactions(aborted)
-        .with_records(Some(records))
+/// What a partition without data says.
+fn refusal(index: i32, code: ErrorCode) -> PartitionHead<'static> {
+    PartitionHead {
+        index,
+        error_code: code as i16,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        diverging: None,
+        current_leader: None,
+        aborted: None,
+        preferred_read_replica: -1,
+        records_length: 0,
+    }
 }
 
-fn finish(context: &Context, response: &FetchResponse, out: &mut Output) -> Reply {
-    match encode(context, response, out) {
-        Ok(()) => Reply::Done,
-        Err(reason) => Reply::Close(reason),
+/// Writes one partition; answers the records that belong behind it.
+fn write_part(writer: &mut FetchWriter, index: i32, part: &Part, wanted: &Wanted) -> Option<Slice> {
+    let (read, diverging) = match part {
+        Part::Read(read) => (read, None),
+        Part::Diverging { epoch, end_offset, read } => (read, Some((*epoch, *end_offset))),
+        Part::Failed(error) => {
+            writer.partition(&failure(index, error, wanted));
+            return None;
+        }
+    };
+    let aborted: Option<Vec<(i64, i64)>> =
+        read.aborted.as_ref().map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
+    let slice = read.slice.as_ref().filter(|slice| slice.length > 0);
+    writer.partition(&PartitionHead {
+        high_watermark: read.offsets.high_watermark,
+        last_stable_offset: read.offsets.last_stable,
+        log_start_offset: read.offsets.log_start,
+        diverging,
+        aborted: aborted.as_deref(),
+        records_length: slice.map_or(0, |slice| slice.length),
+        ..refusal(index, ErrorCode::None)
+    });
+    slice.cloned()
+}
+
+fn failure(index: i32, error: &ReplicaError, wanted: &Wanted) -> PartitionHead<'static> {
+    let code = error_map::replica(error);
+    let mut head = refusal(index, code);
+    if let ReplicaError::Read(ReadError::OffsetOutOfRange { .. }) = error {
+        let offsets = wanted.partition.offsets();
+        head.high_watermark = offsets.high_watermark;
+        head.last_stable_offset = offsets.last_stable;
+        head.log_start_offset = offsets.log_start;
     }
+    if code == ErrorCode::NotLeaderOrFollower {
+        let role = wanted.partition.role();
+        head.current_leader = Some((role.leader, role.leader_epoch));
+    }
+    head
 }

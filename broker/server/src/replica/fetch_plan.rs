@@ -65,6 +65,13 @@ pub struct Plan {
     pub ready: Ready,
 }
 
+impl Default for Plan {
+    /// Of nothing.
+    fn default() -> Self {
+        Plan { parts: Vec::new(), ready: Ready::Now }
+    }
+}
+
 /// Whether a fetch has what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
