@@ -412,6 +412,29 @@ pub fn subscription(topics: &[&str]) -> Bytes {
 /// Reads a batch as the runtime does; answers the next offset.
 pub fn replay_batch(shard: &mut GroupShard, batch: &[u8], base_offset: i64) -> i64 {
     let attributes = i16::from_be_bytes([batch[21], batch[22]]);
+    walk(batch, base_offset, |record| {
+        if attributes & 0x20 == 0 {
+            shard.replay(record);
+            return;
+        }
+        let commit = record.key.is_some_and(|key| key[3] == 1);
+        let result = if commit { TransactionResult::Commit } else { TransactionResult::Abort };
+        shard.replay_marker(record.producer_id, record.producer_epoch, result);
+    })
+}
+
+/// The batches of a segment.
+pub fn batches(mut log: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = i32::from_be_bytes(log.get(8..12)?.try_into().ok()?) as usize + 12;
+        let (batch, rest) = log.split_at_checked(length)?;
+        log = rest;
+        Some(batch)
+    })
+}
+
+/// Hands every record of a batch to `each`; answers the next offset.
+pub fn walk(batch: &[u8], base_offset: i64, mut each: impl FnMut(Replayed<'_>)) -> i64 {
     let timestamp = i64::from_be_bytes(batch[27..35].try_into().expect("eight bytes"));
     let producer_id = i64::from_be_bytes(batch[43..51].try_into().expect("eight bytes"));
     let producer_epoch = i16::from_be_bytes([batch[51], batch[52]]);
@@ -423,15 +446,10 @@ pub fn replay_batch(shard: &mut GroupShard, batch: &[u8], base_offset: i64) -> i
         rest = after;
         record.advance(2);
         assert_eq!(varint(&mut record), index);
-        let key = field(&mut record).expect("every record has a key");
+        let key = field(&mut record);
         let value = field(&mut record);
-        if attributes & 0x20 != 0 {
-            let result = if key[3] == 1 { TransactionResult::Commit } else { TransactionResult::Abort };
-            shard.replay_marker(producer_id, producer_epoch, result);
-        } else {
-            let offset = base_offset + index;
-            shard.replay(Replayed { offset, timestamp, key: Some(key), value, producer_id, producer_epoch });
-        }
+        let offset = base_offset + index;
+        each(Replayed { offset, timestamp, key, value, producer_id, producer_epoch });
     }
     assert!(rest.is_empty());
     base_offset + count
