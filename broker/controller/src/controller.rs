@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use millstream_base_env::{Clock, Disk, task};
 use millstream_broker_log::LogDir;
+use millstream_protocol::error_code::ErrorCode;
 use uuid::Uuid;
 
 use crate::adopt;
@@ -23,7 +24,7 @@ use crate::image::{Endpoint, Image};
 use crate::publish::{Publisher, Subscription};
 use crate::quorum::{Quorum, QuorumState};
 use crate::record::{self, MetadataRecord, RegisterBrokerRecord};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::{
     ConfigChange, ConfigReplacement, CreatedTopic, ElectionType, FeatureUpdate, Mode, NewPartitions,
     NewTopic, ProducerIdBlock, TopicDefaults,
@@ -338,11 +339,11 @@ impl Controller {
             Ok((offset, answer))
         });
         let (offset, answer) = committed.await.map_err(|error| {
-            Refusal::new(code::UNKNOWN_SERVER_ERROR, format!("a change of metadata failed: {error}"))
+            Refusal::new(ErrorCode::UnknownServerError, format!("a change of metadata failed: {error}"))
         })??;
         if let Some(offset) = offset {
             let acted = tokio::time::timeout(timeout, self.shared.publisher.acted(offset)).await;
-            acted.map_err(|_late| Refusal { code: code::REQUEST_TIMED_OUT, message: None })?;
+            acted.map_err(|_late| Refusal { code: ErrorCode::RequestTimedOut, message: None })?;
         }
         Ok(answer)
     }
@@ -352,7 +353,7 @@ impl Controller {
         record::encode_all(&records, &mut bytes);
         let applied = self.shared.quorum.write(bytes.to_vec()).await.map_err(|error| {
             tracing::error!(%error, "metadata log cannot be written");
-            Refusal::new(code::KAFKA_STORAGE_ERROR, format!("the metadata log cannot be written: {error}"))
+            Refusal::new(ErrorCode::KafkaStorageError, format!("the metadata log cannot be written: {error}"))
         })?;
         Ok(applied.offset)
     }

@@ -28,7 +28,8 @@ pub mod reassign;
 pub mod topic_name;
 
 use crate::record::MetadataRecord;
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
+use millstream_protocol::error_code::ErrorCode;
 
 /// Most records that one request may make (Java: `QuorumController.MAX_RECORDS_PER_USER_OP`).
 const RECORDS_MAX: usize = 10_000;
@@ -40,7 +41,7 @@ pub(crate) type Decision<T> = Result<(Vec<MetadataRecord>, Vec<Result<T, Refusal
 fn bounded<T>(records: Vec<MetadataRecord>, answers: Vec<Result<T, Refusal>>) -> Decision<T> {
     if records.len() > RECORDS_MAX {
         let message = "Unable to perform excessively large batch operation.";
-        return Err(Refusal::new(code::POLICY_VIOLATION, message));
+        return Err(Refusal::new(ErrorCode::PolicyViolation, message));
     }
     Ok((records, answers))
 }

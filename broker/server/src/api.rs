@@ -9,12 +9,17 @@ pub mod dispatch;
 /// Domain errors to error codes, every variant by name.
 pub mod error_map;
 
+/// Brokers and partitions as a client of one listener sees them.
+pub mod view;
+
 /// Produce.
 pub mod k00_produce;
 /// Fetch.
 pub mod k01_fetch;
 /// ListOffsets.
 pub mod k02_list_offsets;
+/// Metadata.
+pub mod k03_metadata;
 /// OffsetCommit.
 pub mod k08_offset_commit;
 /// OffsetFetch.
@@ -37,6 +42,10 @@ pub mod k16_list_groups;
 pub mod k17_sasl_handshake;
 /// ApiVersions.
 pub mod k18_api_versions;
+/// CreateTopics.
+pub mod k19_create_topics;
+/// DeleteTopics.
+pub mod k20_delete_topics;
 /// DeleteRecords.
 pub mod k21_delete_records;
 /// OffsetForLeaderEpoch.
@@ -51,7 +60,23 @@ pub mod k31_delete_acls;
 pub mod k35_describe_log_dirs;
 /// SaslAuthenticate.
 pub mod k36_sasl_authenticate;
+/// CreatePartitions.
+pub mod k37_create_partitions;
 /// DeleteGroups.
 pub mod k42_delete_groups;
+/// ElectLeaders.
+pub mod k43_elect_leaders;
+/// AlterPartitionReassignments.
+pub mod k45_alter_partition_reassignments;
+/// ListPartitionReassignments.
+pub mod k46_list_partition_reassignments;
 /// OffsetDelete.
 pub mod k47_offset_delete;
+/// DescribeQuorum.
+pub mod k55_describe_quorum;
+/// UpdateFeatures.
+pub mod k57_update_features;
+/// DescribeCluster.
+pub mod k60_describe_cluster;
+/// DescribeTopicPartitions.
+pub mod k75_describe_topic_partitions;

@@ -300,7 +300,7 @@ async fn a_change_is_carried_out_although_its_caller_went_away() {
         }
         // The next change sees it, or sees that it never began; it is never decided on an older image.
         let again = create(&controller, &name, 1).await;
-        assert!(again.is_ok() || again.unwrap_err().code == code::TOPIC_ALREADY_EXISTS);
+        assert!(again.is_ok() || again.unwrap_err().code == ErrorCode::TopicAlreadyExists);
     }
     assert_eq!(controller.image().topic_count(), 20);
     stop(controller, log_dir).await;
@@ -310,7 +310,9 @@ async fn a_change_is_carried_out_although_its_caller_went_away() {
 async fn folders_of_apache_become_topics() {
     let node = Node::new();
     let id = Uuid::from_u128(0x1234);
-    for (name, epochs) in [("orders-0", "0\n1\n3 17\n"), ("orders-2", "0\n0\n"), ("__consumer_offsets-0", "0\n0\n")] {
+    for (name, epochs) in
+        [("orders-0", "0\n1\n3 17\n"), ("orders-2", "0\n0\n"), ("__consumer_offsets-0", "0\n0\n")]
+    {
         let folder = node.log_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let id = if name.starts_with("orders") { id } else { Uuid::from_u128(7) };
@@ -327,7 +329,10 @@ async fn folders_of_apache_become_topics() {
     let image = controller.image();
     let topic = image.topic("orders").unwrap();
     assert_eq!((topic.id, topic.partitions.len()), (id, 3));
-    assert_eq!(topic.partitions.iter().map(|partition| partition.leader_epoch).collect::<Vec<_>>(), [4, 0, 0]);
+    assert_eq!(
+        topic.partitions.iter().map(|partition| partition.leader_epoch).collect::<Vec<_>>(),
+        [4, 0, 0]
+    );
     let offsets = image.configs(ConfigResourceType::Topic, "__consumer_offsets").unwrap();
     assert_eq!(offsets["cleanup.policy"], "compact");
     assert!(image.next_producer_id() > 0);

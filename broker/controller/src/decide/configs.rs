@@ -8,8 +8,9 @@ use super::topic_name;
 use super::{Decision, bounded};
 use crate::image::{ConfigResource, ConfigResourceType, Image};
 use crate::record::{ConfigRecord, MetadataRecord};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::{ConfigChange, ConfigOp, ConfigReplacement};
+use millstream_protocol::error_code::ErrorCode;
 
 /// Longest value that is taken (Java: `Short.MAX_VALUE`).
 const VALUE_LENGTH_MAX: usize = i16::MAX as usize;
@@ -134,7 +135,7 @@ fn list_of(
 ) -> Result<Vec<String>, Refusal> {
     if !Rules::is_list(resource.kind, key) {
         let message = format!("Can't {op} to key {key} because its type is not LIST.");
-        return Err(Refusal::new(code::INVALID_CONFIG, message));
+        return Err(Refusal::new(ErrorCode::InvalidConfig, message));
     }
     let value = before.cloned().or_else(|| Rules::default_of(resource.kind, key)).unwrap_or_default();
     Ok(value.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
@@ -159,7 +160,7 @@ fn check(
                     "The configuration value cannot be added because it exceeds the maximum value size of \
                      {VALUE_LENGTH_MAX} bytes."
                 );
-                return Err(Refusal::new(code::INVALID_CONFIG, message));
+                return Err(Refusal::new(ErrorCode::InvalidConfig, message));
             }
             Some(value) => {
                 after.insert(record.key.clone(), value.clone());
@@ -176,7 +177,7 @@ fn check(
 
 /// Java: `ControllerConfigurationValidator`.
 fn check_name(resource: &ConfigResource) -> Result<(), Refusal> {
-    let refuse = |message: String| Err(Refusal::new(code::INVALID_REQUEST, message));
+    let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidRequest, message));
     let name = resource.name.as_str();
     match resource.kind {
         ConfigResourceType::Topic if name.is_empty() => {
@@ -202,7 +203,7 @@ fn check_exists(image: &Image, resource: &ConfigResource) -> Result<(), Refusal>
     match resource.kind {
         ConfigResourceType::Topic if image.topic(&resource.name).is_none() => {
             let message = format!("The topic '{}' does not exist.", resource.name);
-            Err(Refusal::new(code::UNKNOWN_TOPIC_OR_PARTITION, message))
+            Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, message))
         }
         ConfigResourceType::Broker if !resource.name.is_empty() => {
             let known = resource.name.parse().is_ok_and(|id: i32| image.brokers().contains_key(&id));
@@ -210,7 +211,7 @@ fn check_exists(image: &Image, resource: &ConfigResource) -> Result<(), Refusal>
                 return Ok(());
             }
             let message = format!("No node with id {} found.", resource.name);
-            Err(Refusal::new(code::BROKER_ID_NOT_REGISTERED, message))
+            Err(Refusal::new(ErrorCode::BrokerIdNotRegistered, message))
         }
         _ => Ok(()),
     }

@@ -7,10 +7,9 @@ use super::place_replicas::{self, Placement};
 use super::{Decision, bounded};
 use crate::image::{Image, Topic};
 use crate::record::MetadataRecord;
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::NewPartitions;
-
-const UNKNOWN_TOPIC: &str = "This server does not host this topic-partition.";
+use millstream_protocol::error_code::ErrorCode;
 
 /// Decides on every topic; one that is refused does not hold up the others.
 pub(crate) fn create_partitions(image: &Image, topics: &[NewPartitions]) -> Decision<()> {
@@ -21,7 +20,7 @@ pub(crate) fn create_partitions(image: &Image, topics: &[NewPartitions]) -> Deci
         // The handler refuses names that a request holds twice; the second of another caller would count from
         // an image that is no longer true.
         if !seen.insert(request.topic.as_str()) {
-            answers.push(Err(Refusal::new(code::INVALID_REQUEST, "Duplicate topic name.")));
+            answers.push(Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name.")));
             continue;
         }
         match add(image, request) {
@@ -38,23 +37,23 @@ pub(crate) fn create_partitions(image: &Image, topics: &[NewPartitions]) -> Deci
 fn add(image: &Image, request: &NewPartitions) -> Result<Vec<MetadataRecord>, Refusal> {
     let topic = image
         .topic(&request.topic)
-        .ok_or_else(|| Refusal::new(code::UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC))?;
+        .ok_or_else(|| Refusal::without_text(ErrorCode::UnknownTopicOrPartition))?;
     let current = topic.partitions.len() as i32;
     if request.count == current {
         let message = format!("Topic already has {current} partition(s).");
-        return Err(Refusal::new(code::INVALID_PARTITIONS, message));
+        return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
     if request.count < current {
         let message = format!(
             "The topic {} currently has {current} partition(s); {} would not be an increase.",
             topic.name, request.count
         );
-        return Err(Refusal::new(code::INVALID_PARTITIONS, message));
+        return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
     let additional = request.count - current;
     if additional as usize > super::RECORDS_MAX {
         let message = "Unable to perform excessively large batch operation.";
-        return Err(Refusal::new(code::POLICY_VIOLATION, message));
+        return Err(Refusal::new(ErrorCode::PolicyViolation, message));
     }
     let placements = match &request.assignments {
         Some(assignments) => manual(image, topic, additional, assignments)?,
@@ -66,7 +65,7 @@ fn add(image: &Image, request: &NewPartitions) -> Result<Vec<MetadataRecord>, Re
                     "Unable to replicate the partition {factor} time(s): All brokers are currently fenced or in \
                      controlled shutdown."
                 );
-                return Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
+                return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
             }
             placements
         }
@@ -85,7 +84,7 @@ fn manual(
             "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
             assignments.len()
         );
-        return Err(Refusal::new(code::INVALID_REPLICA_ASSIGNMENT, message));
+        return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     }
     let factor = topic.partitions.first().map(|partition| partition.replicas.len());
     let mut placements = Vec::with_capacity(assignments.len());
@@ -98,7 +97,7 @@ fn manual(
                 "All brokers specified in the manual partition assignment for partition {partition} are fenced \
                  or in controlled shutdown."
             );
-            return Err(Refusal::new(code::INVALID_REPLICA_ASSIGNMENT, message));
+            return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
         }
         placements.push(placement);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use millstream_protocol::error_code::ErrorCode;
 use uuid::Uuid;
 
 use super::configs;
@@ -11,7 +12,7 @@ use super::topic_name::{self, Collisions};
 use super::{Decision, bounded};
 use crate::image::{ConfigResource, Image};
 use crate::record::{MetadataRecord, PartitionRecord, TopicRecord};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::{ConfigOp, CreatedTopic, NewTopic, TopicDefaults};
 
 /// Most partitions that one request may ask for (KAFKA-14996).
@@ -56,7 +57,7 @@ fn check_total(topics: &[NewTopic], defaults: TopicDefaults) -> Result<(), Refus
     }
     if total > PARTITIONS_MAX {
         return Err(Refusal::new(
-            code::POLICY_VIOLATION,
+            ErrorCode::PolicyViolation,
             "Excessively large number of partitions per request.",
         ));
     }
@@ -64,7 +65,7 @@ fn check_total(topics: &[NewTopic], defaults: TopicDefaults) -> Result<(), Refus
 }
 
 fn already_exists(name: &str) -> Refusal {
-    Refusal::new(code::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."))
+    Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists."))
 }
 
 fn create_topic(
@@ -82,7 +83,7 @@ fn create_topic(
     topic_name::validate(&topic.name)?;
     if let Some(colliding) = collisions.find(&topic.name) {
         let message = format!("Topic '{}' collides with existing topic: {colliding}", topic.name);
-        return Err(Refusal::new(code::INVALID_TOPIC_EXCEPTION, message));
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
     }
     let config_records = config_records(image, rules, topic)?;
     let placements =
@@ -106,7 +107,7 @@ fn config_records(image: &Image, rules: &Rules, topic: &NewTopic) -> Result<Vec<
         topic.configs.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
     if !null.is_empty() {
         let message = format!("Null value not supported for topic configs: {}", null.join(","));
-        return Err(Refusal::new(code::INVALID_CONFIG, message));
+        return Err(Refusal::new(ErrorCode::InvalidConfig, message));
     }
     if topic.configs.is_empty() {
         return Ok(Vec::new());
@@ -119,11 +120,11 @@ fn config_records(image: &Image, rules: &Rules, topic: &NewTopic) -> Result<Vec<
 fn place(image: &Image, defaults: TopicDefaults, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
     if topic.replication_factor < -1 || topic.replication_factor == 0 {
         let message = "Replication factor must be larger than 0, or -1 to use the default value.";
-        return Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
+        return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
     }
     if topic.partitions < -1 || topic.partitions == 0 {
         let message = "Number of partitions was set to an invalid non-positive value.";
-        return Err(Refusal::new(code::INVALID_PARTITIONS, message));
+        return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
     let partitions = if topic.partitions == -1 { defaults.partitions } else { topic.partitions };
     let factor =
@@ -131,7 +132,7 @@ fn place(image: &Image, defaults: TopicDefaults, topic: &NewTopic) -> Result<Vec
     let first = 0;
     let unable = |reason: String| {
         let message = format!("Unable to replicate the partition {factor} time(s): {reason}");
-        Refusal::new(code::INVALID_REPLICATION_FACTOR, message)
+        Refusal::new(ErrorCode::InvalidReplicationFactor, message)
     };
     let placements = place_replicas::place(image, first, partitions, factor)
         .map_err(|refusal| unable(refusal.message.unwrap_or_default()))?;
@@ -145,13 +146,13 @@ fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
     if topic.replication_factor != -1 {
         let message =
             "A manual partition assignment was specified, but replication factor was not set to -1.";
-        return Err(Refusal::new(code::INVALID_REQUEST, message));
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     if topic.partitions != -1 {
         let message = "A manual partition assignment was specified, but numPartitions was not set to -1.";
-        return Err(Refusal::new(code::INVALID_REQUEST, message));
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
-    let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICA_ASSIGNMENT, message));
+    let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     let mut by_partition = HashMap::new();
     let mut factor = None;
     for (partition, replicas) in &topic.assignments {

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
+use millstream_protocol::error_code::ErrorCode;
 use uuid::Uuid;
 
 use super::{Decision, bounded};
 use crate::image::Image;
 use crate::record::MetadataRecord;
-use crate::refusal::{Refusal, code};
-
-const UNKNOWN_ID: &str = "This server does not host this topic ID.";
+use crate::refusal::Refusal;
 
 /// Decides on every topic by its id.
 pub(crate) fn delete_topics(image: &Image, ids: &[Uuid]) -> Decision<()> {
@@ -21,7 +20,7 @@ pub(crate) fn delete_topics(image: &Image, ids: &[Uuid]) -> Decision<()> {
             records.push(MetadataRecord::RemoveTopic { topic_id: *id });
             answers.push(Ok(()));
         } else {
-            answers.push(Err(Refusal::new(code::UNKNOWN_TOPIC_ID, UNKNOWN_ID)));
+            answers.push(Err(Refusal::without_text(ErrorCode::UnknownTopicId)));
         }
     }
     bounded(records, answers)

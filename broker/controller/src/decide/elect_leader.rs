@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Decision, bounded};
 use crate::image::{Image, PartitionInfo, Topic};
 use crate::record::{MetadataRecord, PartitionChangeRecord};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::ElectionType;
+use millstream_protocol::error_code::ErrorCode;
 
 /// Decides on every partition, named by topic and index.
 pub(crate) fn elect_leaders(
@@ -23,7 +24,7 @@ pub(crate) fn elect_leaders(
 }
 
 fn elect(image: &Image, election: ElectionType, name: &str, index: i32) -> Result<MetadataRecord, Refusal> {
-    let unknown = |message: String| Refusal::new(code::UNKNOWN_TOPIC_OR_PARTITION, message);
+    let unknown = |message: String| Refusal::new(ErrorCode::UnknownTopicOrPartition, message);
     let topic: &Arc<Topic> = image.topic(name).ok_or_else(|| unknown(format!("No such topic as {name}")))?;
     let partition = usize::try_from(index)
         .ok()
@@ -35,22 +36,15 @@ fn elect(image: &Image, election: ElectionType, name: &str, index: i32) -> Resul
         ElectionType::Unclean => partition.leader == -1,
     };
     if !needed {
-        return Err(with_text(code::ELECTION_NOT_NEEDED, "Leader election not needed for topic partition."));
+        return Err(Refusal::with_default_text(ErrorCode::ElectionNotNeeded));
     }
     let (leader, isr) = match election {
         ElectionType::Preferred if in_sync(image, partition, preferred) => (preferred, None),
         ElectionType::Preferred => {
-            return Err(with_text(
-                code::PREFERRED_LEADER_NOT_AVAILABLE,
-                "The preferred leader was not available.",
-            ));
+            return Err(Refusal::with_default_text(ErrorCode::PreferredLeaderNotAvailable));
         }
-        ElectionType::Unclean => any_leader(image, partition).ok_or_else(|| {
-            with_text(
-                code::ELIGIBLE_LEADERS_NOT_AVAILABLE,
-                "Eligible topic partition leaders are not available.",
-            )
-        })?,
+        ElectionType::Unclean => any_leader(image, partition)
+            .ok_or_else(|| Refusal::with_default_text(ErrorCode::EligibleLeadersNotAvailable))?,
     };
     Ok(MetadataRecord::PartitionChange(PartitionChangeRecord {
         topic_id: topic.id,
@@ -73,10 +67,6 @@ fn any_leader(image: &Image, partition: &PartitionInfo) -> Option<(i32, Option<A
     }
     let leader = partition.replicas.iter().copied().find(|replica| image.is_active(*replica))?;
     Some((leader, Some([leader].into())))
-}
-
-fn with_text(code: i16, text: &str) -> Refusal {
-    Refusal::new(code, text)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::image::Image;
 use crate::record::MetadataRecord;
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::{FeatureUpdate, UpgradeType};
+use millstream_protocol::error_code::ErrorCode;
 
 /// The feature that names the format of the metadata.
 pub const METADATA_VERSION: &str = "metadata.version";
@@ -63,7 +64,7 @@ fn update_feature(
     let level = update.level;
     let invalid = |reason: String| {
         let message = format!("Invalid update version {level} for feature {name}. {reason}");
-        Err(Refusal::new(code::INVALID_UPDATE_VERSION, message))
+        Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message))
     };
     let current = finalized.get(name).copied().unwrap_or(0);
     if update.upgrade_type == UpgradeType::Unknown {
@@ -92,7 +93,7 @@ fn update_feature(
             _ => "Refusing to perform the requested downgrade because it might delete metadata information.",
         };
         let message = format!("Unsupported metadata.version downgrade from {current} to {level}. {reason}");
-        return Err(Refusal::new(code::INVALID_UPDATE_VERSION, message));
+        return Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message));
     }
     Ok(MetadataRecord::FeatureLevel { name: name.to_owned(), level })
 }

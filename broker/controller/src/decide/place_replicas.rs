@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use millstream_protocol::error_code::ErrorCode;
 use uuid::Uuid;
 
 use crate::image::{Image, Replicas};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 
 /// Replicas of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) struct Placement {
 /// # Errors
 /// INVALID_REPLICATION_FACTOR with the placer's own message, which the caller may put into a longer one.
 pub(crate) fn place(image: &Image, first: i32, count: i32, factor: i16) -> Result<Vec<Placement>, Refusal> {
-    let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
+    let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
     if factor <= 0 {
         return refuse(format!(
             "Invalid replication factor {factor}: the replication factor must be positive."
@@ -62,7 +63,7 @@ pub(crate) fn place(image: &Image, first: i32, count: i32, factor: i16) -> Resul
 /// # Errors
 /// INVALID_REPLICA_ASSIGNMENT.
 pub(crate) fn check_manual(image: &Image, replicas: &[i32], factor: Option<usize>) -> Result<(), Refusal> {
-    let refuse = |message: String| Err(Refusal::new(code::INVALID_REPLICA_ASSIGNMENT, message));
+    let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".to_owned());
     }

@@ -2,8 +2,9 @@
 
 use crate::image::Image;
 use crate::record::MetadataRecord;
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 use crate::request::ProducerIdBlock;
+use millstream_protocol::error_code::ErrorCode;
 
 /// Ids in a block (Java: `ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
 const BLOCK: i32 = 1000;
@@ -17,7 +18,7 @@ pub(crate) fn allocate(image: &Image) -> Result<(MetadataRecord, ProducerIdBlock
     match first.checked_add(i64::from(BLOCK)) {
         Some(next) => Ok((MetadataRecord::ProducerIds { next }, ProducerIdBlock { first, count: BLOCK })),
         None => Err(Refusal::new(
-            code::UNKNOWN_SERVER_ERROR,
+            ErrorCode::UnknownServerError,
             "Exhausted all producerIds as the next block's end producerId has exceeded the int64 type limit",
         )),
     }

@@ -5,7 +5,8 @@
 
 use super::place_replicas;
 use crate::image::{Image, PartitionInfo};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
+use millstream_protocol::error_code::ErrorCode;
 
 /// Whether a reassignment may change the number of replicas (KIP-860).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub fn alter_reassignment(
     target: Option<&[i32]>,
     factor: FactorChange,
 ) -> Result<(), Refusal> {
-    let unknown = |message: String| Refusal::new(code::UNKNOWN_TOPIC_OR_PARTITION, message);
+    let unknown = |message: String| Refusal::new(ErrorCode::UnknownTopicOrPartition, message);
     let found =
         image.topic(topic).ok_or_else(|| unknown(format!("Unable to find a topic named {topic}.")))?;
     let partition = usize::try_from(index)
@@ -36,8 +37,7 @@ pub fn alter_reassignment(
         .ok_or_else(|| unknown(format!("Unable to find partition {topic}:{index}.")))?;
     let Some(target) = target else {
         if !is_reassigning(partition) {
-            let message = "No partition reassignment is in progress.";
-            return Err(Refusal::new(code::NO_REASSIGNMENT_IN_PROGRESS, message));
+            return Err(Refusal::without_text(ErrorCode::NoReassignmentInProgress));
         }
         return Ok(());
     };
@@ -45,7 +45,7 @@ pub fn alter_reassignment(
     let current = partition.replicas.len();
     if factor == FactorChange::Refused && current != target.len() {
         let message = format!("The replication factor is changed from {current} to {}", target.len());
-        return Err(Refusal::new(code::INVALID_REPLICATION_FACTOR, message));
+        return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
     }
     Ok(())
 }

@@ -10,9 +10,10 @@ use millstream_base_config::resolve::{Layers, topic_value};
 use millstream_base_config::table_broker::BROKER_KEYS;
 use millstream_base_config::table_topic::TOPIC_KEYS;
 use millstream_base_config::valid;
+use millstream_protocol::error_code::ErrorCode;
 
 use crate::image::{ConfigResource, ConfigResourceType};
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
 
 /// The keys that a client-metrics subscription takes.
 const CLIENT_METRICS_KEYS: [&str; 3] = ["interval.ms", "match", "metrics"];
@@ -49,14 +50,14 @@ impl Rules {
         match resource.kind {
             ConfigResourceType::Topic => self.validate_topic(configs, before),
             ConfigResourceType::ClientMetrics if resource.name.is_empty() => {
-                Err(Refusal::new(code::INVALID_REQUEST, "Subscription name can't be empty"))
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Subscription name can't be empty"))
             }
             ConfigResourceType::ClientMetrics => {
                 match configs.keys().find(|key| !CLIENT_METRICS_KEYS.contains(&key.as_str())) {
                     None => Ok(()),
                     Some(key) => {
                         let message = format!("Unknown client metrics configuration: {key}");
-                        Err(Refusal::new(code::INVALID_REQUEST, message))
+                        Err(Refusal::new(ErrorCode::InvalidRequest, message))
                     }
                 }
             }
@@ -78,7 +79,8 @@ impl Rules {
         }
         for row in TOPIC_KEYS {
             if let Some(value) = configs.get(row.name) {
-                valid::check(row, value).map_err(|message| Refusal::new(code::INVALID_CONFIG, message))?;
+                valid::check(row, value)
+                    .map_err(|message| Refusal::new(ErrorCode::InvalidConfig, message))?;
             }
         }
         let (min, max) =
@@ -133,5 +135,5 @@ fn is_true(configs: &BTreeMap<String, String>, key: &str) -> bool {
 }
 
 fn invalid(message: String) -> Result<(), Refusal> {
-    Err(Refusal::new(code::INVALID_CONFIG, message))
+    Err(Refusal::new(ErrorCode::InvalidConfig, message))
 }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use crate::image::Image;
-use crate::refusal::{Refusal, code};
+use crate::refusal::Refusal;
+use millstream_protocol::error_code::ErrorCode;
 
 /// Topics that only the broker itself writes to.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
@@ -23,7 +24,7 @@ pub fn validate(name: &str) -> Result<(), Refusal> {
     match reason_invalid(name) {
         None => Ok(()),
         Some(reason) => {
-            Err(Refusal::new(code::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {reason}")))
+            Err(Refusal::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {reason}")))
         }
     }
 }

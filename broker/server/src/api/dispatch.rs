@@ -11,11 +11,14 @@ use millstream_protocol::response;
 use crate::api::context::Context;
 use crate::api::reply::{Next, Outcome, Output, Reply};
 use crate::api::{
-    k00_produce, k01_fetch, k02_list_offsets, k08_offset_commit, k09_offset_fetch, k10_find_coordinator,
-    k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group, k15_describe_groups, k16_list_groups,
-    k17_sasl_handshake, k18_api_versions, k21_delete_records, k23_offset_for_leader_epoch,
-    k29_describe_acls, k30_create_acls, k31_delete_acls, k35_describe_log_dirs, k36_sasl_authenticate,
-    k42_delete_groups, k47_offset_delete,
+    k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch,
+    k10_find_coordinator, k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group,
+    k15_describe_groups, k16_list_groups, k17_sasl_handshake, k18_api_versions, k19_create_topics,
+    k20_delete_topics, k21_delete_records, k23_offset_for_leader_epoch, k29_describe_acls, k30_create_acls,
+    k31_delete_acls, k35_describe_log_dirs, k36_sasl_authenticate, k37_create_partitions, k42_delete_groups,
+    k43_elect_leaders, k45_alter_partition_reassignments, k46_list_partition_reassignments,
+    k47_offset_delete, k55_describe_quorum, k57_update_features, k60_describe_cluster,
+    k75_describe_topic_partitions,
 };
 
 /// The versions of one API that a handler serves, both ends included.
@@ -44,6 +47,7 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::Produce, k00_produce::SERVES),
     (ApiKey::Fetch, k01_fetch::SERVES),
     (ApiKey::ListOffsets, k02_list_offsets::SERVES),
+    (ApiKey::Metadata, k03_metadata::SERVES),
     (ApiKey::OffsetCommit, k08_offset_commit::SERVES),
     (ApiKey::OffsetFetch, k09_offset_fetch::SERVES),
     (ApiKey::FindCoordinator, k10_find_coordinator::SERVES),
@@ -55,6 +59,8 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::ListGroups, k16_list_groups::SERVES),
     (ApiKey::SaslHandshake, k17_sasl_handshake::SERVES),
     (ApiKey::ApiVersions, k18_api_versions::SERVES),
+    (ApiKey::CreateTopics, k19_create_topics::SERVES),
+    (ApiKey::DeleteTopics, k20_delete_topics::SERVES),
     (ApiKey::DeleteRecords, k21_delete_records::SERVES),
     (ApiKey::OffsetForLeaderEpoch, k23_offset_for_leader_epoch::SERVES),
     (ApiKey::DescribeAcls, k29_describe_acls::SERVES),
@@ -62,8 +68,16 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::DeleteAcls, k31_delete_acls::SERVES),
     (ApiKey::DescribeLogDirs, k35_describe_log_dirs::SERVES),
     (ApiKey::SaslAuthenticate, k36_sasl_authenticate::SERVES),
+    (ApiKey::CreatePartitions, k37_create_partitions::SERVES),
     (ApiKey::DeleteGroups, k42_delete_groups::SERVES),
+    (ApiKey::ElectLeaders, k43_elect_leaders::SERVES),
+    (ApiKey::AlterPartitionReassignments, k45_alter_partition_reassignments::SERVES),
+    (ApiKey::ListPartitionReassignments, k46_list_partition_reassignments::SERVES),
     (ApiKey::OffsetDelete, k47_offset_delete::SERVES),
+    (ApiKey::DescribeQuorum, k55_describe_quorum::SERVES),
+    (ApiKey::UpdateFeatures, k57_update_features::SERVES),
+    (ApiKey::DescribeCluster, k60_describe_cluster::SERVES),
+    (ApiKey::DescribeTopicPartitions, k75_describe_topic_partitions::SERVES),
 ];
 
 /// Handles one frame (without its length). The answer goes to `out`, or comes later as [`Reply`] says.
@@ -95,6 +109,7 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::Produce => k00_produce::handle(context, body, out),
         ApiKey::Fetch => k01_fetch::handle(context, body, out),
         ApiKey::ListOffsets => typed(context, body, out, k02_list_offsets::handle),
+        ApiKey::Metadata => typed(context, body, out, k03_metadata::handle),
         ApiKey::OffsetCommit => typed(context, body, out, k08_offset_commit::handle),
         ApiKey::OffsetFetch => typed(context, body, out, k09_offset_fetch::handle),
         ApiKey::FindCoordinator => typed(context, body, out, k10_find_coordinator::handle),
@@ -106,6 +121,8 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::ListGroups => typed(context, body, out, k16_list_groups::handle),
         ApiKey::SaslHandshake => typed(context, body, out, k17_sasl_handshake::handle),
         ApiKey::ApiVersions => typed(context, body, out, k18_api_versions::handle),
+        ApiKey::CreateTopics => typed(context, body, out, k19_create_topics::handle),
+        ApiKey::DeleteTopics => typed(context, body, out, k20_delete_topics::handle),
         ApiKey::DeleteRecords => typed(context, body, out, k21_delete_records::handle),
         ApiKey::OffsetForLeaderEpoch => typed(context, body, out, k23_offset_for_leader_epoch::handle),
         ApiKey::DescribeAcls => typed(context, body, out, k29_describe_acls::handle),
@@ -113,14 +130,31 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::DeleteAcls => typed(context, body, out, k31_delete_acls::handle),
         ApiKey::DescribeLogDirs => typed(context, body, out, k35_describe_log_dirs::handle),
         ApiKey::SaslAuthenticate => typed(context, body, out, k36_sasl_authenticate::handle),
+        ApiKey::CreatePartitions => typed(context, body, out, k37_create_partitions::handle),
         ApiKey::DeleteGroups => typed(context, body, out, k42_delete_groups::handle),
+        ApiKey::ElectLeaders => typed(context, body, out, k43_elect_leaders::handle),
+        ApiKey::AlterPartitionReassignments => {
+            typed(context, body, out, k45_alter_partition_reassignments::handle)
+        }
+        ApiKey::ListPartitionReassignments => {
+            typed(context, body, out, k46_list_partition_reassignments::handle)
+        }
         ApiKey::OffsetDelete => typed(context, body, out, k47_offset_delete::handle),
+        ApiKey::DescribeQuorum => typed(context, body, out, k55_describe_quorum::handle),
+        ApiKey::UpdateFeatures => typed(context, body, out, k57_update_features::handle),
+        ApiKey::DescribeCluster => typed(context, body, out, k60_describe_cluster::handle),
+        ApiKey::DescribeTopicPartitions => typed(context, body, out, k75_describe_topic_partitions::handle),
         _ => unreachable!("every key of SERVED has its arm: {key:?}"),
     }
 }
 
 /// Decodes the body, runs the handler, encodes its answer now or later.
-fn typed<Q, R>(context: &Context, body: Bytes, out: &mut Output, handle: fn(&Context, Q) -> Outcome<R>) -> Reply
+fn typed<Q, R>(
+    context: &Context,
+    body: Bytes,
+    out: &mut Output,
+    handle: fn(&Context, Q) -> Outcome<R>,
+) -> Reply
 where
     Q: Request,
     R: Encodable + Send + 'static,
