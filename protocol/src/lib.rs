@@ -17,6 +17,8 @@ pub mod response;
 pub mod fetch_response;
 // Record schemas of internal topics, snapshots and control batches.
 pub mod record_schema;
+// Codecs of a record batch.
+pub mod compress;
 // What went wrong, primitive types.
 pub mod error;
 mod wire;

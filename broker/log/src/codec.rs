@@ -2,36 +2,10 @@
 
 use std::cell::RefCell;
 
+use millstream_protocol::compress;
+pub(crate) use millstream_protocol::compress::Codec;
+
 use crate::error::AppendError;
-
-/// Compression of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// 0
-    None,
-    /// 1
-    Gzip,
-    /// 2
-    Snappy,
-    /// 3
-    Lz4,
-    /// 4
-    Zstd,
-}
-
-impl Codec {
-    /// Its number in a batch's attributes.
-    pub fn id(self) -> i16 {
-        self as i16
-    }
-
-    /// The codec of that number.
-    pub fn from_id(id: i16) -> Option<Codec> {
-        [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
-            .into_iter()
-            .find(|codec| codec.id() == id)
-    }
-}
 
 thread_local! {
     static PLAIN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -39,6 +13,9 @@ thread_local! {
 
 /// A thread keeps its buffer up to this size.
 const KEPT_BYTES: usize = 4 << 20;
+/// Most that one batch may hold in plain form. Apache has no bound of its own; this one keeps a small request
+/// from claiming all memory.
+const PLAIN_BYTES_MAX: usize = 256 << 20;
 
 /// Hands `then` the records of a batch in plain form.
 pub(crate) fn with_plain<T>(
@@ -51,27 +28,22 @@ pub(crate) fn with_plain<T>(
     }
     let mut plain = PLAIN.take();
     plain.clear();
-    let result = decompress(codec, records, &mut plain).and_then(|()| then(&plain));
+    let unpacked = compress::decompress(codec, records, PLAIN_BYTES_MAX, &mut plain)
+        .map_err(|error| AppendError::Undecodable(format!("Failed to decompress record stream: {error}")));
+    let result = unpacked.and_then(|()| then(&plain));
     if plain.capacity() <= KEPT_BYTES {
         PLAIN.set(plain);
     }
     result
 }
 
-fn decompress(_codec: Codec, _records: &[u8], _into: &mut Vec<u8>) -> Result<(), AppendError> {
-    Err(AppendError::Undecodable("Failed to decompress record stream".to_owned()))
-}
-
 /// Appends `records` in compressed form.
 pub(crate) fn compress(
     codec: Codec,
-    _level: Option<i32>,
+    level: Option<i32>,
     records: &[u8],
     into: &mut Vec<u8>,
 ) -> Result<(), AppendError> {
-    if codec == Codec::None {
-        into.extend_from_slice(records);
-        return Ok(());
-    }
-    Err(AppendError::Undecodable("Failed to compress record stream".to_owned()))
+    compress::compress(codec, level, records, into)
+        .map_err(|error| AppendError::Undecodable(format!("Failed to compress record stream: {error}")))
 }

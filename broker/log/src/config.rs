@@ -3,7 +3,7 @@
 //! The server resolves the keys (topic > broker > default) and hands the result to every partition of the
 //! topic. Never here: names of keys, parsing, validation (base/config has them).
 
-use crate::codec::Codec;
+use millstream_protocol::compress::Codec;
 
 /// `message.timestamp.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

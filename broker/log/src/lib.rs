@@ -16,7 +16,7 @@ mod header;
 /// Records inside a batch.
 mod records;
 /// The codecs of `protocol`, on a buffer that the thread keeps.
-pub mod codec;
+mod codec;
 /// What a batch must satisfy before it enters.
 mod validate;
 /// Offsets, epoch and time of a batch that enters.
@@ -85,14 +85,13 @@ pub use append::{
     AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,
 };
 pub use checkpoints::{parse_uuid, render_uuid};
-pub use codec::Codec;
 pub use config::LogConfig;
 pub use error::{AppendError, OpenError, ReadError, RecordError, StorageError};
 pub use log_dir::LogDir;
 pub use meta_properties::MetaProperties;
 pub use partition_log::{PartitionLog, TransactionSupport};
-pub use replay::{Replayed, TransactionEnd};
 pub use read::{
     AbortedTransaction, ActiveProducer, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult,
     Slice, TimestampOffset,
 };
+pub use replay::{Replayed, TransactionEnd};
