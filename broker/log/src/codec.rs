@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use millstream_protocol::compress;
-pub(crate) use millstream_protocol::compress::Codec;
+pub use millstream_protocol::compress::Codec;
 
 use crate::error::AppendError;
 

@@ -85,6 +85,7 @@ pub use append::{
     AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,
 };
 pub use checkpoints::{parse_uuid, render_uuid};
+pub use codec::Codec;
 pub use config::LogConfig;
 pub use error::{AppendError, OpenError, ReadError, RecordError, StorageError};
 pub use log_dir::LogDir;
