@@ -22,3 +22,5 @@ pub mod internal_topics;
 pub mod leadership;
 /// Whether a transactional append may enter a partition.
 pub mod verify;
+/// The transaction coordinator of this node.
+pub mod txn;

@@ -76,7 +76,7 @@ impl Node {
     /// A node that is not ready yet.
     pub fn new(clock: Clock, config: Arc<BrokerConfig>, controller: Controller, partitions: Arc<Partitions>) -> Self {
         let limits = Limits::new(&config);
-        let coordinators = Coordinators::new(&clock, &config);
+        let coordinators = Coordinators::new(&clock, &config, &controller, &partitions);
         Node {
             clock,
             config,

@@ -52,6 +52,7 @@ pub struct TxnClient {
     timeout_ms: i32,
     sequences: BTreeMap<(String, i32), i32>,
     added: BTreeSet<(String, i32)>,
+    groups_found: BTreeSet<String>,
 }
 
 impl TxnClient {
@@ -68,6 +69,7 @@ impl TxnClient {
             timeout_ms,
             sequences: BTreeMap::new(),
             added: BTreeSet::new(),
+            groups_found: BTreeSet::new(),
         })
     }
 
@@ -93,6 +95,9 @@ impl TxnClient {
 
     /// Commits an offset of a group in the transaction.
     pub fn commit_offset(&mut self, group: &str, topic: &str, partition: i32, offset: i64) -> anyhow::Result<()> {
+        if self.groups_found.insert(group.to_owned()) {
+            self.connection.await_coordinator(group, 0)?;
+        }
         let (producer_id, producer_epoch) = self.identity;
         if self.protocol == Protocol::V1 {
             let request = AddOffsetsToTxnRequest::default()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millstream_base_env::task;
 use millstream_broker_log::{
-    AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, TransactionSupport, VerificationGuard,
+    AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard,
 };
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -32,8 +32,6 @@ pub const SERVES: Versions = Versions::new(3, 13);
 
 /// First version that names topics by id.
 const TOPIC_IDS_FROM: i16 = 13;
-/// First version whose producers let the broker add partitions to their transaction.
-const IMPLICIT_ADD_FROM: i16 = 12;
 /// First version that takes zstd.
 const ZSTD_FROM: i16 = 7;
 
@@ -337,7 +335,5 @@ async fn verify_all(
     if claims.is_empty() {
         return Vec::new();
     }
-    let support =
-        if context.version() >= IMPLICIT_ADD_FROM { TransactionSupport::V2 } else { TransactionSupport::V1 };
-    verify::verify(&context.node, transactional_id, &claims, support).await
+    verify::verify(&context.node, transactional_id, &claims, context.version()).await
 }

@@ -46,6 +46,14 @@ impl<T: Send + 'static> Answer<T> {
         }
     }
 
+    /// Waits for it.
+    pub async fn wait(self) -> T {
+        match self {
+            Answer::Now(value) => value,
+            Answer::Later(future) => future.await,
+        }
+    }
+
     /// All of `answers`, in their order.
     pub fn all(answers: Vec<Answer<T>>) -> Answer<Vec<T>> {
         if answers.iter().all(|answer| matches!(answer, Answer::Now(_))) {

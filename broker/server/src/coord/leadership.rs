@@ -45,13 +45,22 @@ pub fn changed(node: &Arc<Node>, change: Leadership) {
             // Led and lost again within one delta: the loss comes as its own change.
             let Ok(leader_epoch) = partition.leader_epoch(-1) else { return };
             let index = partition.index();
-            if partition.topic().as_ref() == internal_topics::OFFSETS {
-                node.coordinators.groups.shards().lead(index, Storage::new(partition, leader_epoch));
+            let topic = partition.topic().clone();
+            match topic.as_ref() {
+                internal_topics::OFFSETS => {
+                    node.coordinators.groups.shards().lead(index, Storage::new(partition, leader_epoch));
+                }
+                internal_topics::TRANSACTIONS => {
+                    node.coordinators.txns.shards().lead(index, Storage::new(partition, leader_epoch));
+                }
+                _ => {}
             }
         }
         Leadership::Lost(topic, index) => {
-            if topic.as_ref() == internal_topics::OFFSETS {
-                node.coordinators.groups.shards().resign(index);
+            match topic.as_ref() {
+                internal_topics::OFFSETS => node.coordinators.groups.shards().resign(index),
+                internal_topics::TRANSACTIONS => node.coordinators.txns.shards().resign(index),
+                _ => {}
             }
         }
     }

@@ -188,6 +188,16 @@ impl Partition {
         Ok(info)
     }
 
+    /// Appends a transaction marker, under the version of the transaction protocol that decided it, and wakes who
+    /// waits for the last stable offset.
+    pub fn append_marker(&self, marker: &[u8], transaction_version: i16) -> Result<AppendInfo, ReplicaError> {
+        let (leader_epoch, commit) = self.may_append(Acks::All)?;
+        let append = LeaderAppend { transaction_version, commit, ..LeaderAppend::coordinator(leader_epoch) };
+        let info = self.log.append_as_leader(marker, &append)?;
+        self.waiters.wake();
+        Ok(info)
+    }
+
     fn may_append(&self, acks: Acks) -> Result<(i32, Commit), ReplicaError> {
         let role = self.role.read();
         if role.leader != self.node_id {
