@@ -48,8 +48,20 @@ pub mod k19_create_topics;
 pub mod k20_delete_topics;
 /// DeleteRecords.
 pub mod k21_delete_records;
+/// InitProducerId.
+pub mod k22_init_producer_id;
 /// OffsetForLeaderEpoch.
 pub mod k23_offset_for_leader_epoch;
+/// AddPartitionsToTxn.
+pub mod k24_add_partitions_to_txn;
+/// AddOffsetsToTxn.
+pub mod k25_add_offsets_to_txn;
+/// EndTxn.
+pub mod k26_end_txn;
+/// WriteTxnMarkers.
+pub mod k27_write_txn_markers;
+/// TxnOffsetCommit.
+pub mod k28_txn_offset_commit;
 /// DescribeAcls.
 pub mod k29_describe_acls;
 /// CreateAcls.
@@ -78,5 +90,11 @@ pub mod k55_describe_quorum;
 pub mod k57_update_features;
 /// DescribeCluster.
 pub mod k60_describe_cluster;
+/// DescribeProducers.
+pub mod k61_describe_producers;
+/// DescribeTransactions.
+pub mod k65_describe_transactions;
+/// ListTransactions.
+pub mod k66_list_transactions;
 /// DescribeTopicPartitions.
 pub mod k75_describe_topic_partitions;

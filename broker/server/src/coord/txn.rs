@@ -18,6 +18,7 @@ use millstream_broker_coordinator::txn::shard::{
     AddPartitions, EndTxn, InitProducerId, TxnConfig, TxnReply, TxnRequest, TxnShard,
 };
 use millstream_broker_coordinator::txn::state::{TransactionVersion, TxnState};
+use millstream_broker_coordinator::txn::transaction::TopicPartition;
 use millstream_broker_coordinator::txn::view::{TxnDescription, TxnFilter, TxnListing};
 use millstream_protocol::error_code::ErrorCode;
 use tokio::sync::Notify;
@@ -182,7 +183,26 @@ impl TxnCoordinator {
         &self.writer
     }
 
-    pub(crate) fn look<T>(&self, transactional_id: &str, look: impl FnOnce(&TxnShard) -> T) -> Result<T, ErrorCode> {
+    /// Verify only: see `TxnShard::verify_partitions`.
+    ///
+    /// # Errors
+    /// The code for every partition.
+    pub fn verify_partitions(
+        &self,
+        transactional_id: &str,
+        producer_id: i64,
+        producer_epoch: i16,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        if transactional_id.is_empty() {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        self.look(transactional_id, |shard| {
+            shard.verify_partitions(transactional_id, producer_id, producer_epoch, partitions)
+        })?
+    }
+
+    fn look<T>(&self, transactional_id: &str, look: impl FnOnce(&TxnShard) -> T) -> Result<T, ErrorCode> {
         let shard = self.shards.shard(self.partition_for(transactional_id)).ok_or(ErrorCode::NotCoordinator)?;
         match shard.view(look) {
             Some(seen) => Ok(seen),

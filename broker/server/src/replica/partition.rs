@@ -182,7 +182,9 @@ impl Partition {
             // The coordinator of this epoch is being loaded; the one that asks is of the past.
             return Err(ReplicaError::NotLeader);
         }
-        let append = LeaderAppend { transaction_version, commit, ..LeaderAppend::coordinator(leader_epoch) };
+        let verification = self.verification_of(records);
+        let append =
+            LeaderAppend { transaction_version, commit, verification, ..LeaderAppend::coordinator(leader_epoch) };
         let info = self.log.append_as_leader(records, &append)?;
         self.waiters.wake();
         Ok(info)
@@ -196,6 +198,18 @@ impl Partition {
         let info = self.log.append_as_leader(marker, &append)?;
         self.waiters.wake();
         Ok(info)
+    }
+
+    /// The guard of the producer of a transactional batch: TxnOffsetCommit opened it before its coordinator was asked.
+    fn verification_of(&self, records: &[u8]) -> VerificationGuard {
+        const TRANSACTIONAL: u8 = 0x10;
+        match records.first_chunk::<61>() {
+            Some(header) if header[22] & TRANSACTIONAL != 0 => {
+                let producer_id = header[43..].first_chunk().map_or(-1, |raw| i64::from_be_bytes(*raw));
+                self.log.open_verification(producer_id)
+            }
+            _ => VerificationGuard::NONE,
+        }
     }
 
     fn may_append(&self, acks: Acks) -> Result<(i32, Commit), ReplicaError> {

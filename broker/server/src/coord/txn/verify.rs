@@ -153,11 +153,7 @@ impl TxnCoordinator {
     fn verify(&self, question: &Question) -> Refused {
         let partitions: Vec<TopicPartition> = question.partitions.iter().cloned().collect();
         let (id, epoch) = (question.producer_id, question.producer_epoch);
-        let verified = self
-            .look(&question.transactional_id, |shard| {
-                shard.verify_partitions(&question.transactional_id, id, epoch, &partitions)
-            })
-            .and_then(|verified| verified);
+        let verified = self.verify_partitions(&question.transactional_id, id, epoch, &partitions);
         match verified {
             Err(error) => refused(question, error),
             Ok(errors) => partitions
