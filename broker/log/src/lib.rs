@@ -77,6 +77,9 @@ pub mod log_dir;
 /// Batches and disks for tests.
 #[cfg(test)]
 mod testing;
+/// Folders exchanged with Apache Kafka.
+#[cfg(test)]
+mod apache;
 /// Random operations against a model; power losses; damaged files.
 #[cfg(test)]
 mod torture;

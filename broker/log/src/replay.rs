@@ -110,11 +110,13 @@ fn walk_records(
     from: i64,
     each: &mut impl FnMut(Replayed<'_>),
 ) -> Result<(), ReadError> {
-    let corrupt = |what: String| ReadError::Corrupt(format!("the batch at offset {}: {what}", header.base_offset));
+    let corrupt =
+        |what: String| ReadError::Corrupt(format!("the batch at offset {}: {what}", header.base_offset));
     let codec = Codec::from_id(header.codec()).ok_or_else(|| corrupt("unknown compression".to_owned()))?;
     codec::with_plain(codec, records, |plain| {
         for record in Records::new(plain, header.record_count) {
-            let record = record.map_err(|what| crate::error::AppendError::CorruptMessage(format!("{what:?}")))?;
+            let record =
+                record.map_err(|what| crate::error::AppendError::CorruptMessage(format!("{what:?}")))?;
             let offset = header.base_offset + i64::from(record.offset_delta);
             if offset < from {
                 continue;
