@@ -3,13 +3,16 @@ import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.coordinator.group.GroupConfig;
 import org.apache.kafka.server.config.DynamicBrokerConfig;
+import org.apache.kafka.server.config.QuotaConfig;
 import org.apache.kafka.server.config.ServerTopicConfigSynonyms;
+import org.apache.kafka.server.metrics.ClientMetricsConfigs;
 import org.apache.kafka.storage.internals.log.LogConfig;
 
 /**
  * Prints every configuration key of Apache Kafka as tab-separated rows: scope, name, type, default, validator,
- * importance, internal, and for broker keys how they may be changed, for topic keys their broker synonyms.
+ * importance, internal, and for broker keys how they may be changed, for topic and group keys their broker synonyms.
  *   tests/apache/apache.sh java base/config/golden/DumpConfigs.java > base/config/golden/keys.tsv
  */
 public final class DumpConfigs {
@@ -20,6 +23,9 @@ public final class DumpConfigs {
         dump("producer", field(ProducerConfig.class));
         dump("consumer", field(ConsumerConfig.class));
         dump("admin", field(AdminClientConfig.class));
+        dump("group", GroupConfig.CONFIG_DEF);
+        dump("client-metrics", ClientMetricsConfigs.configDef());
+        dump("quota", QuotaConfig.brokerQuotaConfigs());
     }
 
     private static ConfigDef field(Class<?> kind) throws Exception {
@@ -41,6 +47,7 @@ public final class DumpConfigs {
                 for (var synonym : synonyms) names.add(synonym.name() + "/" + synonym.converter().apply("2"));
                 extra = String.join(",", names);
             }
+            if (scope.equals("group")) extra = GroupConfig.brokerSynonym(key.name).map(name -> name + "/2").orElse("");
             System.out.println(String.join("\t", scope, key.name, key.type.name(), value, validator, key.importance.name(), Boolean.toString(key.internalConfig), extra));
         }
     }

@@ -96,6 +96,8 @@ pub enum Valid {
     ThrottledReplicas,
     /// earliest, latest, none or by_duration:ISO-8601.
     OffsetReset,
+    /// earliest, latest or by_duration:ISO-8601.
+    ShareOffsetReset,
 }
 
 /// Kafka's own ranking of keys.

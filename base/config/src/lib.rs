@@ -9,6 +9,8 @@ pub mod key;
 pub mod table_broker;
 /// The topic keys.
 pub mod table_topic;
+/// The keys of groups and of client-metrics subscriptions, and the broker keys that no file may set.
+pub mod table_group;
 /// The keys of clients.
 pub mod table_client;
 /// Whether a text is a legal value of a key.
@@ -17,6 +19,10 @@ pub mod valid;
 pub mod parse;
 /// Which of several places a value comes from.
 pub mod resolve;
+/// Which changes a running broker takes.
+pub mod dynamic;
+/// Pages of documentation made of the tables.
+pub mod docs;
 /// Addresses to listen on and to advertise.
 pub mod listener;
 /// The broker's keys as typed fields.

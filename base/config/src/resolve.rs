@@ -57,41 +57,87 @@ const BROKER_SYNONYMS: &[&[&str]] = &[
     &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
 ];
 
-/// Names under which the value of the broker key `name` may be set, itself first.
+/// Names under which the value of the broker key `name` may be set (Java: `brokerConfigSynonyms`). A key that is
+/// set for one listener falls back on the key for all of them.
 pub fn broker_synonyms(name: &str) -> Vec<&str> {
-    match BROKER_SYNONYMS.iter().find(|names| names.contains(&name)) {
-        Some(names) => names.iter().copied().skip_while(|other| *other != name).collect(),
+    if name == "log.flush.scheduler.interval.ms" {
+        return vec![name];
+    }
+    if let Some(names) = BROKER_SYNONYMS.iter().find(|names| names.contains(&name)) {
+        return names.to_vec();
+    }
+    match listener_base(name) {
+        Some(base) => vec![name, base],
         None => vec![name],
     }
 }
 
-/// Everything that a broker key could take its value from, the winner first.
-pub fn broker(key: &'static Key, layers: Layers<'_>) -> Vec<Found> {
+/// `max.connections` of `listener.name.plaintext.max.connections`.
+pub fn listener_base(name: &str) -> Option<&str> {
+    let (_, base) = name.strip_prefix("listener.name.")?.split_once('.')?;
+    if base.is_empty() { None } else { Some(base) }
+}
+
+/// Everything that the broker key `name` could take its value from, the winner first (Java:
+/// `ConfigHelper.configSynonyms`). What other names were given before its own is left out.
+pub fn broker(name: &str, layers: Layers<'_>) -> Vec<Found> {
+    let names = broker_synonyms(name);
     let mut found = Vec::new();
-    for name in broker_synonyms(key.name) {
-        push_layers(&mut found, name, layers);
+    let places = [
+        (layers.broker, Source::DynamicBroker),
+        (layers.cluster, Source::DynamicDefaultBroker),
+        (Some(layers.file), Source::StaticBroker),
+    ];
+    for (place, source) in places {
+        for name in &names {
+            if let Some(value) = place.and_then(|place| place.get(*name)) {
+                found.push(Found { name: (*name).to_owned(), value: Some(value.clone()), source });
+            }
+        }
     }
-    found.sort_by_key(|one| one.source as i8);
+    for name in &names {
+        if let Some(value) = find(BROKER_KEYS, name).and_then(|key| key.default_value()) {
+            let value = Some(value.to_owned());
+            found.push(Found { name: (*name).to_owned(), value, source: Source::Default });
+        }
+    }
+    let own = found.iter().position(|one| one.name == name).unwrap_or(found.len());
+    found.split_off(own)
+}
+
+/// Everything that a topic or group key could take its value from, the winner first; `set` is what the resource
+/// itself says, and `source` where that stands.
+pub fn resource(
+    key: &'static Key,
+    set: Option<&BTreeMap<String, String>>,
+    source: Source,
+    layers: Layers<'_>,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    if let Some(value) = set.and_then(|set| set.get(key.name)) {
+        found.push(Found { name: key.name.to_owned(), value: Some(value.clone()), source });
+    }
+    if let Some(synonym) = key.synonyms.first() {
+        found.append(&mut broker(synonym.name, layers));
+    }
     found
 }
 
-/// Everything that a topic key could take its value from, the winner first.
-pub fn topic(key: &'static Key, set: Option<&BTreeMap<String, String>>, layers: Layers<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    if let Some(value) = set.and_then(|set| set.get(key.name)) {
-        found.push(Found {
-            name: key.name.to_owned(),
-            value: Some(value.clone()),
-            source: Source::DynamicTopic,
-        });
+/// What a broker runs with, key by key, where anything is set: a dynamic value drops what lower places said under
+/// any of its names (Java: `DynamicBrokerConfig.overrideProps`).
+pub fn effective(layers: Layers<'_>) -> BTreeMap<String, String> {
+    let mut values = layers.file.clone();
+    for place in [layers.cluster, layers.broker].into_iter().flatten() {
+        for (name, value) in place {
+            if listener_base(name).is_none() {
+                for synonym in broker_synonyms(name) {
+                    values.remove(synonym);
+                }
+            }
+            values.insert(name.clone(), value.clone());
+        }
     }
-    let mut from_broker = Vec::new();
-    for synonym in key.synonyms {
-        push_layers(&mut from_broker, synonym.name, layers);
-    }
-    from_broker.sort_by_key(|one| one.source as i8);
-    found.append(&mut from_broker);
-    found
+    values
 }
 
 /// The text that `topic` is worth: the winner's, in the topic key's unit.
@@ -124,22 +170,6 @@ fn scale(value: &str, factor: i64) -> String {
     }
 }
 
-fn push_layers(found: &mut Vec<Found>, name: &str, layers: Layers<'_>) {
-    let places = [
-        (layers.broker, Source::DynamicBroker),
-        (layers.cluster, Source::DynamicDefaultBroker),
-        (Some(layers.file), Source::StaticBroker),
-    ];
-    for (place, source) in places {
-        if let Some(value) = place.and_then(|place| place.get(name)) {
-            found.push(Found { name: name.to_owned(), value: Some(value.clone()), source });
-        }
-    }
-    if let Some(value) = find(BROKER_KEYS, name).and_then(|key| key.default_value()) {
-        found.push(Found { name: name.to_owned(), value: Some(value.to_owned()), source: Source::Default });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +192,50 @@ mod tests {
         let empty = map(&[]);
         let nothing = Layers { broker: None, cluster: None, file: &empty };
         assert_eq!(topic_value(retention, None, nothing).as_deref(), Some("604800000"));
+    }
+
+    fn shown(found: &[Found]) -> Vec<String> {
+        let one =
+            |one: &Found| format!("{}={}@{:?}", one.name, one.value.as_deref().unwrap_or("null"), one.source);
+        found.iter().map(one).collect()
+    }
+
+    /// Expected lines are those of Apache Kafka 4.3.1 with the same settings.
+    #[test]
+    fn synonyms_come_in_apaches_order() {
+        let file = map(&[]);
+        let cluster = map(&[("log.retention.ms", "200000")]);
+        let own = map(&[("log.retention.ms", "100000"), ("listener.name.plaintext.max.connections", "100")]);
+        let layers = Layers { broker: Some(&own), cluster: Some(&cluster), file: &file };
+        let retention = find(TOPIC_KEYS, "retention.ms").expect("a topic key");
+        let set = map(&[("retention.ms", "7")]);
+        assert_eq!(
+            shown(&resource(retention, Some(&set), Source::DynamicTopic, layers)),
+            [
+                "retention.ms=7@DynamicTopic",
+                "log.retention.ms=100000@DynamicBroker",
+                "log.retention.ms=200000@DynamicDefaultBroker",
+                "log.retention.hours=168@Default",
+            ]
+        );
+        assert_eq!(
+            shown(&broker("listener.name.plaintext.max.connections", layers)),
+            [
+                "listener.name.plaintext.max.connections=100@DynamicBroker",
+                "max.connections=2147483647@Default"
+            ]
+        );
+        let bare = Layers { broker: None, cluster: None, file: &file };
+        assert!(broker("log.roll.ms", bare).is_empty());
+        assert_eq!(shown(&broker("log.roll.hours", bare)), ["log.roll.hours=168@Default"]);
+    }
+
+    #[test]
+    fn a_dynamic_value_drops_what_the_file_said_under_another_name() {
+        let file = map(&[("log.retention.hours", "5"), ("num.io.threads", "4")]);
+        let own = map(&[("log.retention.ms", "100")]);
+        let values = effective(Layers { broker: Some(&own), cluster: None, file: &file });
+        assert_eq!(values, map(&[("log.retention.ms", "100"), ("num.io.threads", "4")]));
     }
 
     #[test]

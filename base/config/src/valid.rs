@@ -1,5 +1,7 @@
 //! Whether a text is a legal value of a key, with the messages of Java's `ConfigDef` and its validators.
 
+use std::fmt;
+
 use crate::key::{Key, Kind, Valid};
 
 /// A value in the form of its kind.
@@ -47,7 +49,31 @@ pub fn parse(key: &Key, text: &str) -> Result<Value, String> {
         Kind::Double => trimmed.parse().map(Value::Double).map_err(|_| not_a_number()),
         Kind::String | Kind::Class | Kind::Password => Ok(Value::Text(trimmed.to_owned())),
         Kind::List if trimmed.is_empty() => Ok(Value::List(Vec::new())),
-        Kind::List => Ok(Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())),
+        Kind::List => Ok(Value::List(distinct(trimmed.split(',').map(str::trim)))),
+    }
+}
+
+/// A list names nothing twice: Apache drops what comes again (KIP-1161).
+fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for item in items {
+        if !kept.iter().any(|known| known == item) {
+            kept.push(item.to_owned());
+        }
+    }
+    kept
+}
+
+impl fmt::Display for Value {
+    /// As Java's `ConfigDef.convertToString`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Boolean(flag) => write!(f, "{flag}"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Double(number) => f.write_str(&java_double(*number)),
+            Value::Text(text) => f.write_str(text),
+            Value::List(items) => f.write_str(&items.join(",")),
+        }
     }
 }
 
@@ -95,6 +121,7 @@ fn validate(key: &Key, value: &Value) -> Result<(), String> {
         (Valid::ListOf(texts), Value::List(items)) => list_of(key, items, texts),
         (Valid::ThrottledReplicas, Value::List(items)) => throttled_replicas(key, items),
         (Valid::OffsetReset, Value::Text(text)) => offset_reset(key, text),
+        (Valid::ShareOffsetReset, Value::Text(text)) => share_offset_reset(key, text),
         _ => Ok(()),
     }
 }
@@ -123,11 +150,6 @@ fn one_of(key: &Key, text: &str, texts: &[&str]) -> Result<(), String> {
 }
 
 fn list_of(key: &Key, items: &[String], texts: &[&str]) -> Result<(), String> {
-    let mut sorted: Vec<&String> = items.iter().collect();
-    sorted.sort();
-    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(format!("Configuration '{}' values must not be duplicated.", key.name));
-    }
     for item in items {
         if item.is_empty() {
             return Err(format!("Configuration '{}' values must not be empty.", key.name));
@@ -167,6 +189,19 @@ fn offset_reset(key: &Key, text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(refuse(key, text, "Invalid value for auto.offset.reset"))
+}
+
+/// Java: `ShareGroupAutoOffsetResetStrategy.Validator`.
+fn share_offset_reset(key: &Key, text: &str) -> Result<(), String> {
+    if ["latest", "earliest"].contains(&text) || text.to_ascii_lowercase().starts_with("by_duration:p") {
+        return Ok(());
+    }
+    let reason = format!(
+        "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of the format \
+         'by_duration:<PnDTnHnMn.nS>'.",
+        key.name
+    );
+    Err(refuse(key, text, reason))
 }
 
 /// Java prints 2.0 where Rust prints 2.
