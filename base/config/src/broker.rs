@@ -80,10 +80,13 @@ impl BrokerConfig {
             advertised_listeners: Vec::new(),
             unknown_keys,
         };
-        config.node_id = match config.values.get("node.id").or_else(|| config.values.get("broker.id")) {
-            Some(_) => config.number("node.id") as i32,
-            None => 1,
-        };
+        // Either name sets both (Java: `AbstractKafkaConfig.populateSynonyms`).
+        let id = config.values.get("node.id").or_else(|| config.values.get("broker.id")).cloned();
+        let id = id.unwrap_or_else(|| config.node_id.to_string());
+        for name in ["node.id", "broker.id"] {
+            config.values.entry(name.to_owned()).or_insert_with(|| id.clone());
+        }
+        config.node_id = config.number("node.id") as i32;
         config.log_dirs = config.read_log_dirs()?;
         config.read_listeners()?;
         Ok(config)

@@ -140,26 +140,39 @@ pub fn effective(layers: Layers<'_>) -> BTreeMap<String, String> {
     values
 }
 
-/// The text that `topic` is worth: the winner's, in the topic key's unit.
+/// The text that a topic key is worth, in its own unit.
 pub fn topic_value(
     key: &'static Key,
     set: Option<&BTreeMap<String, String>>,
     layers: Layers<'_>,
 ) -> Option<String> {
+    winner(key, set, layers).0
+}
+
+/// The text that a topic key is worth and the place that says so (Java: `KafkaConfigSchema`).
+pub fn winner(
+    key: &'static Key,
+    set: Option<&BTreeMap<String, String>>,
+    layers: Layers<'_>,
+) -> (Option<String>, Source) {
     if let Some(value) = set.and_then(|set| set.get(key.name)) {
-        return Some(value.clone());
+        return (Some(value.clone()), Source::DynamicTopic);
     }
     // A synonym that nobody set loses to one that is set further down the list: log.retention.hours in a file
     // counts although log.retention.ms comes first.
-    let places = [layers.broker, layers.cluster, Some(layers.file)];
-    for place in places.into_iter().flatten() {
+    let places = [
+        (layers.broker, Source::DynamicBroker),
+        (layers.cluster, Source::DynamicDefaultBroker),
+        (Some(layers.file), Source::StaticBroker),
+    ];
+    for (place, source) in places {
         for synonym in key.synonyms {
-            if let Some(value) = place.get(synonym.name) {
-                return Some(scale(value, synonym.factor));
+            if let Some(value) = place.and_then(|place| place.get(synonym.name)) {
+                return (Some(scale(value, synonym.factor)), source);
             }
         }
     }
-    key.default_value().map(str::to_owned)
+    (key.default_value().map(str::to_owned), Source::Default)
 }
 
 fn scale(value: &str, factor: i64) -> String {

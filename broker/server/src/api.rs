@@ -12,6 +12,9 @@ pub mod error_map;
 /// Brokers and partitions as a client of one listener sees them.
 pub mod view;
 
+/// Checks that AlterConfigs and IncrementalAlterConfigs share.
+pub mod config_changes;
+
 /// Produce.
 pub mod k00_produce;
 /// Fetch.
@@ -68,6 +71,10 @@ pub mod k29_describe_acls;
 pub mod k30_create_acls;
 /// DeleteAcls.
 pub mod k31_delete_acls;
+/// DescribeConfigs.
+pub mod k32_describe_configs;
+/// AlterConfigs.
+pub mod k33_alter_configs;
 /// DescribeLogDirs.
 pub mod k35_describe_log_dirs;
 /// SaslAuthenticate.
@@ -78,6 +85,8 @@ pub mod k37_create_partitions;
 pub mod k42_delete_groups;
 /// ElectLeaders.
 pub mod k43_elect_leaders;
+/// IncrementalAlterConfigs.
+pub mod k44_incremental_alter_configs;
 /// AlterPartitionReassignments.
 pub mod k45_alter_partition_reassignments;
 /// ListPartitionReassignments.
@@ -96,5 +105,7 @@ pub mod k61_describe_producers;
 pub mod k65_describe_transactions;
 /// ListTransactions.
 pub mod k66_list_transactions;
+/// ListConfigResources.
+pub mod k74_list_config_resources;
 /// DescribeTopicPartitions.
 pub mod k75_describe_topic_partitions;

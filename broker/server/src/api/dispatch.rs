@@ -12,14 +12,16 @@ use crate::api::context::Context;
 use crate::api::reply::{Next, Outcome, Output, Reply};
 use crate::api::{
     k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch,
-    k10_find_coordinator, k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group, k15_describe_groups,
-    k16_list_groups, k17_sasl_handshake, k18_api_versions, k19_create_topics, k20_delete_topics,
-    k21_delete_records, k22_init_producer_id, k23_offset_for_leader_epoch, k24_add_partitions_to_txn,
-    k25_add_offsets_to_txn, k26_end_txn, k27_write_txn_markers, k28_txn_offset_commit, k29_describe_acls,
-    k30_create_acls, k31_delete_acls, k35_describe_log_dirs, k36_sasl_authenticate, k37_create_partitions,
-    k42_delete_groups, k43_elect_leaders, k45_alter_partition_reassignments, k46_list_partition_reassignments,
-    k47_offset_delete, k55_describe_quorum, k57_update_features, k60_describe_cluster, k61_describe_producers,
-    k65_describe_transactions, k66_list_transactions, k75_describe_topic_partitions,
+    k10_find_coordinator, k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group,
+    k15_describe_groups, k16_list_groups, k17_sasl_handshake, k18_api_versions, k19_create_topics,
+    k20_delete_topics, k21_delete_records, k22_init_producer_id, k23_offset_for_leader_epoch,
+    k24_add_partitions_to_txn, k25_add_offsets_to_txn, k26_end_txn, k27_write_txn_markers,
+    k28_txn_offset_commit, k29_describe_acls, k30_create_acls, k31_delete_acls, k32_describe_configs,
+    k33_alter_configs, k35_describe_log_dirs, k36_sasl_authenticate, k37_create_partitions,
+    k42_delete_groups, k43_elect_leaders, k44_incremental_alter_configs, k45_alter_partition_reassignments,
+    k46_list_partition_reassignments, k47_offset_delete, k55_describe_quorum, k57_update_features,
+    k60_describe_cluster, k61_describe_producers, k65_describe_transactions, k66_list_transactions,
+    k74_list_config_resources, k75_describe_topic_partitions,
 };
 
 /// The versions of one API that a handler serves, both ends included.
@@ -73,11 +75,14 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::DescribeAcls, k29_describe_acls::SERVES),
     (ApiKey::CreateAcls, k30_create_acls::SERVES),
     (ApiKey::DeleteAcls, k31_delete_acls::SERVES),
+    (ApiKey::DescribeConfigs, k32_describe_configs::SERVES),
+    (ApiKey::AlterConfigs, k33_alter_configs::SERVES),
     (ApiKey::DescribeLogDirs, k35_describe_log_dirs::SERVES),
     (ApiKey::SaslAuthenticate, k36_sasl_authenticate::SERVES),
     (ApiKey::CreatePartitions, k37_create_partitions::SERVES),
     (ApiKey::DeleteGroups, k42_delete_groups::SERVES),
     (ApiKey::ElectLeaders, k43_elect_leaders::SERVES),
+    (ApiKey::IncrementalAlterConfigs, k44_incremental_alter_configs::SERVES),
     (ApiKey::AlterPartitionReassignments, k45_alter_partition_reassignments::SERVES),
     (ApiKey::ListPartitionReassignments, k46_list_partition_reassignments::SERVES),
     (ApiKey::OffsetDelete, k47_offset_delete::SERVES),
@@ -87,6 +92,7 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::DescribeProducers, k61_describe_producers::SERVES),
     (ApiKey::DescribeTransactions, k65_describe_transactions::SERVES),
     (ApiKey::ListTransactions, k66_list_transactions::SERVES),
+    (ApiKey::ListConfigResources, k74_list_config_resources::SERVES),
     (ApiKey::DescribeTopicPartitions, k75_describe_topic_partitions::SERVES),
 ];
 
@@ -144,11 +150,14 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::DescribeAcls => typed(context, body, out, k29_describe_acls::handle),
         ApiKey::CreateAcls => typed(context, body, out, k30_create_acls::handle),
         ApiKey::DeleteAcls => typed(context, body, out, k31_delete_acls::handle),
+        ApiKey::DescribeConfigs => typed(context, body, out, k32_describe_configs::handle),
+        ApiKey::AlterConfigs => typed(context, body, out, k33_alter_configs::handle),
         ApiKey::DescribeLogDirs => typed(context, body, out, k35_describe_log_dirs::handle),
         ApiKey::SaslAuthenticate => typed(context, body, out, k36_sasl_authenticate::handle),
         ApiKey::CreatePartitions => typed(context, body, out, k37_create_partitions::handle),
         ApiKey::DeleteGroups => typed(context, body, out, k42_delete_groups::handle),
         ApiKey::ElectLeaders => typed(context, body, out, k43_elect_leaders::handle),
+        ApiKey::IncrementalAlterConfigs => typed(context, body, out, k44_incremental_alter_configs::handle),
         ApiKey::AlterPartitionReassignments => {
             typed(context, body, out, k45_alter_partition_reassignments::handle)
         }
@@ -162,6 +171,7 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::DescribeProducers => typed(context, body, out, k61_describe_producers::handle),
         ApiKey::DescribeTransactions => typed(context, body, out, k65_describe_transactions::handle),
         ApiKey::ListTransactions => typed(context, body, out, k66_list_transactions::handle),
+        ApiKey::ListConfigResources => typed(context, body, out, k74_list_config_resources::handle),
         ApiKey::DescribeTopicPartitions => typed(context, body, out, k75_describe_topic_partitions::handle),
         _ => unreachable!("every key of SERVED has its arm: {key:?}"),
     }

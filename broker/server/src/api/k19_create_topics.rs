@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use millstream_base_config::resolve::{self, Layers, Source};
+use millstream_base_config::resolve::{self, Layers};
 use millstream_base_config::table_topic::TOPIC_KEYS;
 use millstream_broker_controller::request::{CreatedTopic, Mode, NewTopic};
 use millstream_broker_controller::{ConfigResourceType, Controller, Image, Refusal};
@@ -151,9 +151,7 @@ fn effective_configs(
     let mut configs: Vec<CreatableTopicConfigs> = TOPIC_KEYS
         .iter()
         .map(|key| {
-            let source =
-                resolve::topic(key, Some(&set), layers).first().map_or(Source::Default, |found| found.source);
-            let value = resolve::topic_value(key, Some(&set), layers);
+            let (value, source) = resolve::winner(key, Some(&set), layers);
             CreatableTopicConfigs::default()
                 .with_name(text(key.name))
                 .with_value(value.as_deref().filter(|_| !key.is_sensitive()).map(text))
