@@ -204,6 +204,9 @@ impl Controller {
         mode: Mode,
         timeout: Duration,
     ) -> Result<Vec<Result<CreatedTopic, Refusal>>, Refusal> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
         let (rules, defaults) = (self.shared.rules.clone(), self.shared.topic_defaults);
         self.change(mode, timeout, move |image| {
             create_topic::create_topics(image, &rules, defaults, &topics, Uuid::new_v4)
@@ -220,6 +223,9 @@ impl Controller {
         ids: Vec<Uuid>,
         timeout: Duration,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.change(Mode::Execute, timeout, move |image| delete_topic::delete_topics(image, &ids)).await
     }
 
@@ -233,6 +239,9 @@ impl Controller {
         mode: Mode,
         timeout: Duration,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
         self.change(mode, timeout, move |image| create_partitions::create_partitions(image, &topics)).await
     }
 
@@ -324,6 +333,10 @@ impl Controller {
         timeout: Duration,
         decide: impl FnOnce(&Image) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refusal> {
+        // A request without time is over before it is looked at (Java: KafkaEventQueue's deadlines).
+        if timeout.is_zero() {
+            return Err(Refusal::without_text(ErrorCode::RequestTimedOut));
+        }
         if mode == Mode::ValidateOnly {
             return decide(&self.image()).map(|(_records, answer)| answer);
         }
@@ -343,7 +356,7 @@ impl Controller {
         })??;
         if let Some(offset) = offset {
             let acted = tokio::time::timeout(timeout, self.shared.publisher.acted(offset)).await;
-            acted.map_err(|_late| Refusal { code: ErrorCode::RequestTimedOut, message: None })?;
+            acted.map_err(|_late| Refusal::without_text(ErrorCode::RequestTimedOut))?;
         }
         Ok(answer)
     }

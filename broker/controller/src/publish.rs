@@ -178,5 +178,3 @@ impl Publisher {
     }
 }
 
-#[cfg(test)]
-mod tests;

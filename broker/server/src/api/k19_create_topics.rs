@@ -150,6 +150,7 @@ fn effective_configs(
     let layers = Layers { broker: broker.map(|set| &**set), cluster: cluster.map(|set| &**set), file };
     let mut configs: Vec<CreatableTopicConfigs> = TOPIC_KEYS
         .iter()
+        .filter(|key| !key.internal)
         .map(|key| {
             let (value, source) = resolve::winner(key, Some(&set), layers);
             CreatableTopicConfigs::default()

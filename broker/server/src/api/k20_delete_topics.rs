@@ -49,6 +49,10 @@ pub async fn answer(
         let code = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
         return failed(&request, code);
     }
+    let nothing = request.topics.is_empty() && request.topic_names.is_empty();
+    if request.timeout_ms <= 0 && !nothing {
+        return failed(&request, ErrorCode::RequestTimedOut);
+    }
     let mut responses = Vec::new();
     let names_by_id = resolve(&controller.image(), &request, &mut responses);
     let ids: Vec<Uuid> = names_by_id.keys().copied().collect();
