@@ -39,7 +39,7 @@ use self::step::{Ongoing, Pending, Step, append_error};
 use self::timers::Kind;
 use crate::batch::marker_batch;
 use crate::record_group::{Key, decode_group, decode_key, decode_offset};
-use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Replayed, Token, TransactionResult};
+use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Nature, Replayed, Token, TransactionResult};
 
 /// The machine.
 #[derive(Debug)]
@@ -95,7 +95,9 @@ impl GroupShard {
             }
             GroupRequest::Leave(request) => step.leave(groups.get_mut(request.group_id.as_str()), token, &request),
             GroupRequest::Commit { request, version } => step.commit(groups, &self.offsets, token, request, version),
-            GroupRequest::TxnCommit(request) => step.commit_transactional(groups, &self.offsets, token, request),
+            GroupRequest::TxnCommit { request, verification } => {
+                step.commit_transactional(groups, &self.offsets, token, request, verification);
+            }
             GroupRequest::Fetch { group, stability } => {
                 let known = groups.get(group.group_id.as_str());
                 let response = commit::fetch(known, &self.offsets, group, stability);
@@ -118,7 +120,8 @@ impl GroupShard {
                 transaction_version,
             } => {
                 let batch = marker_batch(step.now_ms, producer_id, producer_epoch, coordinator_epoch, result);
-                step.append(batch, Pending::Marker { token, producer_id, result }, transaction_version);
+                let nature = Nature::Marker { transaction_version };
+                step.append(batch, Pending::Marker { token, producer_id, result }, nature);
             }
             GroupRequest::TopicsDeleted(topics) => step.topics_deleted(&self.offsets, token, &topics),
         }

@@ -73,6 +73,9 @@ pub enum AppendError {
     /// A marker or batch under an older producer epoch.
     #[error("the producer epoch is fenced")]
     ProducerFenced,
+    /// A record of a transaction that is not open (KIP-890).
+    #[error("the transaction is not open in the partition")]
+    InvalidTxnState,
     /// Anything else.
     #[error("the append was refused")]
     Other,
@@ -85,8 +88,25 @@ pub struct Append {
     pub token: AppendToken,
     /// A whole batch v2 (see [`crate::batch::BatchBuilder`]).
     pub batch: Bytes,
-    /// Protocol version of a transaction marker (0, 1, 2); 0 for data.
-    pub transaction_version: i16,
+    /// What the log must know of it beside its bytes.
+    pub nature: Nature,
+}
+
+/// See [`Append::nature`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// Records that belong to no transaction.
+    Data,
+    /// Records of a transaction.
+    Transactional {
+        /// The log's own name for the verification that was made (KIP-890), 0 for none needed.
+        verification: u64,
+    },
+    /// The marker of a transaction.
+    Marker {
+        /// Version of the transaction protocol (0, 1, 2).
+        transaction_version: i16,
+    },
 }
 
 /// What a step wants done. Reused from step to step: the runtime drains it.
@@ -114,7 +134,7 @@ impl<M: Machine + ?Sized> Effects<M> {
     }
     /// Appends a batch of data.
     pub fn append(&mut self, token: AppendToken, batch: Bytes) {
-        self.appends.push(Append { token, batch, transaction_version: 0 });
+        self.appends.push(Append { token, batch, nature: Nature::Data });
     }
     /// Whether nothing is left to do.
     pub fn is_empty(&self) -> bool {

@@ -32,6 +32,16 @@ impl VerificationGuard {
     pub const NONE: VerificationGuard = VerificationGuard(0);
     /// The broker runs with `transaction.partition.verification.enable=false`.
     pub const DISABLED: VerificationGuard = VerificationGuard(u64::MAX);
+
+    /// The guard as a number, for those who pass it on without knowing the log.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The guard that [`VerificationGuard::bits`] was taken of.
+    pub fn from_bits(bits: u64) -> Self {
+        VerificationGuard(bits)
+    }
 }
 
 /// How to append as leader.

@@ -579,12 +579,6 @@ impl PartitionLog {
         writer.producers.begin_verification(producer_id, producer_epoch, sequence, support, now_ms)
     }
 
-    /// The guard of the verification that is open for the producer, `NONE` without one. A marker or a write ends a
-    /// verification, so a coordinator that verified before its append finds the guard only while it is still good.
-    pub fn open_verification(&self, producer_id: i64) -> VerificationGuard {
-        self.writer.lock().producers.open_verification(producer_id)
-    }
-
     /// Whether the log was closed or deleted, or its directory went offline.
     pub fn is_usable(&self) -> bool {
         self.check_open(&self.writer.lock()).is_ok()

@@ -434,11 +434,6 @@ impl ProducerState {
         Ok(verification.guard)
     }
 
-    /// See [`crate::PartitionLog::open_verification`].
-    pub(crate) fn open_verification(&self, producer_id: i64) -> VerificationGuard {
-        self.verifications.get(&producer_id).map_or(VerificationGuard::NONE, |verification| verification.guard)
-    }
-
     /// Forgets producers without a transaction that were silent for `expiration_ms`.
     pub(crate) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, producer| {

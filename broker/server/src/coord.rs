@@ -24,3 +24,6 @@ pub mod leadership;
 pub mod verify;
 /// The transaction coordinator of this node.
 pub mod txn;
+
+#[cfg(test)]
+mod tests;

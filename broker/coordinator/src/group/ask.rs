@@ -41,7 +41,12 @@ pub enum GroupRequest {
         version: i16,
     },
     /// TxnOffsetCommit; the transaction was verified before.
-    TxnCommit(TxnOffsetCommitRequest),
+    TxnCommit {
+        /// The request.
+        request: TxnOffsetCommitRequest,
+        /// The log's own name for the verification, 0 for none needed.
+        verification: u64,
+    },
     /// One group of OffsetFetch, with the names of topics filled in.
     Fetch {
         /// The group; no topics means all.

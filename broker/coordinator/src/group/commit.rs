@@ -28,7 +28,7 @@ use super::offsets::{Change, Committed, Offsets};
 use super::step::{ChangeReply, Pending, Step, text};
 use crate::batch::BatchBuilder;
 use crate::record_group::{OffsetValue, push_offset, push_offset_tombstone};
-use crate::step::Token;
+use crate::step::{Nature, Token};
 
 /// Versions from which a commit to a group that is not there is told so (KIP-848).
 const TELLS_GROUP_NOT_FOUND: i16 = 9;
@@ -109,7 +109,7 @@ impl Step<'_> {
             );
         }
         let (batch, changes) = writer.finish();
-        self.append_changes(batch, changes, None, token, ChangeReply::Commit(response));
+        self.append_changes(batch, changes, token, ChangeReply::Commit(response));
     }
 
     /// TxnOffsetCommit: the same under a producer id; the offsets wait for its marker.
@@ -119,6 +119,7 @@ impl Step<'_> {
         offsets: &Offsets,
         token: Token,
         request: TxnOffsetCommitRequest,
+        verification: u64,
     ) {
         let committer = Committer {
             member_id: &request.member_id,
@@ -158,7 +159,12 @@ impl Step<'_> {
                 .push(TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(answers));
         }
         let (batch, changes) = writer.finish();
-        self.append_changes(batch, changes, Some(producer_id), token, ChangeReply::TxnCommit(response));
+        let reply = ChangeReply::TxnCommit(response);
+        if batch.is_empty() {
+            return self.reply(token, reply.done());
+        }
+        let pending = Pending::Changes { changes, producer_id: Some(producer_id), reply: Some((token, reply)) };
+        self.append(batch.finish(), pending, Nature::Transactional { verification });
     }
 
     /// The group a commit goes to; one without generation may make it (a group that only holds offsets).
@@ -185,14 +191,13 @@ impl Step<'_> {
         &mut self,
         batch: BatchBuilder,
         changes: Vec<Change>,
-        producer_id: Option<i64>,
         token: Token,
         reply: ChangeReply,
     ) {
         if batch.is_empty() {
             self.reply(token, reply.done());
         } else {
-            self.append(batch.finish(), Pending::Changes { changes, producer_id, reply: Some((token, reply)) }, 0);
+            self.append(batch.finish(), Pending::Changes { changes, producer_id: None, reply: Some((token, reply)) }, Nature::Data);
         }
     }
 
@@ -235,7 +240,7 @@ impl Step<'_> {
                 .topics
                 .push(OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(answers));
         }
-        self.append_changes(batch, changes, None, token, ChangeReply::DeleteOffsets(response));
+        self.append_changes(batch, changes, token, ChangeReply::DeleteOffsets(response));
     }
 }
 

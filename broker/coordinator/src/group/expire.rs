@@ -10,7 +10,7 @@ use super::step::{ChangeReply, Pending, Step};
 use super::timers::Kind;
 use crate::batch::BatchBuilder;
 use crate::record_group::{push_group_tombstone, push_offset_tombstone};
-use crate::step::Token;
+use crate::step::{Nature, Token};
 
 /// A cleaning pass may be of any size, a batch may not: it is cut in appends of this many tombstones.
 const TOMBSTONES_PER_BATCH: i32 = 1000;
@@ -68,7 +68,7 @@ impl Step<'_> {
                 part.push(change);
             }
             let reply = if changes.peek().is_none() { reply.take() } else { None };
-            self.append(batch.finish(), Pending::Changes { changes: part, producer_id: None, reply }, 0);
+            self.append(batch.finish(), Pending::Changes { changes: part, producer_id: None, reply }, Nature::Data);
         }
     }
 }

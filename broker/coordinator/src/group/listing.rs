@@ -98,7 +98,7 @@ impl Step<'_> {
             };
             response.results.push(DeletableGroupResult::default().with_group_id(id).with_error_code(error.code()));
         }
-        self.append_changes(batch, changes, None, token, ChangeReply::Delete(response));
+        self.append_changes(batch, changes, token, ChangeReply::Delete(response));
     }
 }
 

@@ -17,7 +17,7 @@ use super::rebalance::StaticSwap;
 use super::timers::{Kind, Timers};
 use crate::batch::BatchBuilder;
 use crate::record_group::{GroupView, push_group};
-use crate::step::{AppendError, AppendToken, Effects, Token, TransactionResult};
+use crate::step::{Append, AppendError, AppendToken, Effects, Nature, Token, TransactionResult};
 
 /// What happens when an append is in the log, or is not.
 #[derive(Debug)]
@@ -112,11 +112,11 @@ impl Step<'_> {
     }
 
     /// Appends `batch`; `pending` is what follows.
-    pub(super) fn append(&mut self, batch: Bytes, pending: Pending, transaction_version: i16) {
+    pub(super) fn append(&mut self, batch: Bytes, pending: Pending, nature: Nature) {
         self.ongoing.append_next += 1;
         let token = AppendToken(self.ongoing.append_next);
         self.ongoing.pending.insert(token, pending);
-        self.out.appends.push(crate::step::Append { token, batch, transaction_version });
+        self.out.appends.push(Append { token, batch, nature });
         self.appended = true;
     }
 
@@ -129,7 +129,7 @@ impl Step<'_> {
     ) {
         let mut batch = BatchBuilder::new(self.now_ms);
         push_group(&mut batch, &group.id, &group.view(), group.member_views(assignment));
-        self.append(batch.finish(), pending, 0);
+        self.append(batch.finish(), pending, Nature::Data);
     }
 
     /// Appends the record of a group that has no generation yet.
@@ -138,7 +138,7 @@ impl Step<'_> {
         let view =
             GroupView { protocol_type: "", generation: 0, protocol: None, leader: None, state_ms: group.state_ms };
         push_group(&mut batch, &group.id, &view, std::iter::empty());
-        self.append(batch.finish(), Pending::NewGroup { group: group.id.clone() }, 0);
+        self.append(batch.finish(), Pending::NewGroup { group: group.id.clone() }, Nature::Data);
     }
 
     /// Answers at once, or with the record of an empty generation that this step appended.
@@ -181,6 +181,7 @@ pub(super) fn append_error(error: AppendError) -> ErrorCode {
         AppendError::TooLarge | AppendError::Other => ErrorCode::UnknownServerError,
         AppendError::CoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
         AppendError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        AppendError::InvalidTxnState => ErrorCode::InvalidTxnState,
     }
 }
 

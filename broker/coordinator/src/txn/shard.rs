@@ -399,7 +399,7 @@ fn coordinator_error(error: AppendError) -> ErrorCode {
         AppendError::NotLeader | AppendError::Storage => ErrorCode::NotCoordinator,
         AppendError::CoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
         AppendError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-        AppendError::TooLarge | AppendError::Other => ErrorCode::UnknownServerError,
+        AppendError::InvalidTxnState | AppendError::TooLarge | AppendError::Other => ErrorCode::UnknownServerError,
     }
 }
 

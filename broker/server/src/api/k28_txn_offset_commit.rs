@@ -47,11 +47,11 @@ pub fn handle(context: &Context, mut request: TxnOffsetCommitRequest) -> Outcome
 fn commit(context: &Context, request: TxnOffsetCommitRequest) -> Answer<TxnOffsetCommitResponse> {
     // The coordinator answers it, before any transaction is touched.
     if request.group_id.is_empty() {
-        return context.node.coordinators.groups.commit_transactional(request);
+        return context.node.coordinators.groups.commit_transactional(request, VerificationGuard::NONE);
     }
     let operation = Operation::of_txn_offset_commit(context.version());
-    let partition = match begin(context, &request, operation) {
-        Ok(partition) => partition,
+    let (guard, partition) = match begin(context, &request, operation) {
+        Ok(begun) => begun,
         Err(error) => return Answer::Now(txn_commit_error(request, commit_error(error))),
     };
     let question = Question {
@@ -63,7 +63,7 @@ fn commit(context: &Context, request: TxnOffsetCommitRequest) -> Answer<TxnOffse
     };
     let node = context.node.clone();
     let proceed = move |error: Option<ErrorCode>| match error {
-        None => node.coordinators.groups.commit_transactional(request),
+        None => node.coordinators.groups.commit_transactional(request, guard),
         Some(error) => Answer::Now(txn_commit_error(request, commit_error(error))),
     };
     match context.node.coordinators.txns.add_or_verify(question) {
@@ -75,13 +75,13 @@ fn commit(context: &Context, request: TxnOffsetCommitRequest) -> Answer<TxnOffse
     }
 }
 
-/// Opens the verification at the group's partition; `None` when the transaction is open there already, or nothing is
-/// verified.
+/// Opens the verification at the group's partition; no partition when the transaction is open there already, or
+/// nothing is verified.
 fn begin(
     context: &Context,
     request: &TxnOffsetCommitRequest,
     operation: Operation,
-) -> Result<Option<TopicPartition>, ErrorCode> {
+) -> Result<(VerificationGuard, Option<TopicPartition>), ErrorCode> {
     let coordinators = &context.node.coordinators;
     let index = coordinators.groups.partition_for(&request.group_id);
     let partition = context.node.partitions.partition(internal_topics::OFFSETS, index);
@@ -96,7 +96,7 @@ fn begin(
     let guard = begun.map_err(|error| error_map::append(&error))?;
     // The log wants the guard even where nobody is asked.
     let asks = guard != VerificationGuard::NONE && coordinators.txns.verifies(operation);
-    Ok(asks.then(|| TopicPartition::new(internal_topics::OFFSETS, index)))
+    Ok((guard, asks.then(|| TopicPartition::new(internal_topics::OFFSETS, index))))
 }
 
 /// What a group's client is told of a partition's or transaction's error (GroupCoordinatorService,

@@ -13,6 +13,7 @@ use millstream_broker_coordinator::group::ask::{
     commit_error, delete_error, fetch_error, join_error, sync_error, txn_commit_error,
 };
 use millstream_broker_coordinator::step::TransactionResult;
+use millstream_broker_log::VerificationGuard;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -139,17 +140,21 @@ impl GroupCoordinator {
         Answer::of(asked, pick_commit, refused, |_| OffsetCommitResponse::default())
     }
 
-    /// TxnOffsetCommit, topics checked and transaction verified.
-    pub fn commit_transactional(&self, request: TxnOffsetCommitRequest) -> Answer<TxnOffsetCommitResponse> {
+    /// TxnOffsetCommit, topics checked and transaction verified: `guard` is what the group's partition gave for it.
+    pub fn commit_transactional(
+        &self,
+        request: TxnOffsetCommitRequest,
+        guard: VerificationGuard,
+    ) -> Answer<TxnOffsetCommitResponse> {
         if request.group_id.is_empty() {
             return Answer::Now(txn_commit_error(request, ErrorCode::InvalidGroupId));
         }
         let group = request.group_id.clone();
         let refused = |request, error| match request {
-            GroupRequest::TxnCommit(request) => txn_commit_error(request, error),
+            GroupRequest::TxnCommit { request, .. } => txn_commit_error(request, error),
             _ => TxnOffsetCommitResponse::default(),
         };
-        let asked = self.ask(&group, GroupRequest::TxnCommit(request));
+        let asked = self.ask(&group, GroupRequest::TxnCommit { request, verification: guard.bits() });
         Answer::of(asked, pick_txn_commit, refused, |_| TxnOffsetCommitResponse::default())
     }
 

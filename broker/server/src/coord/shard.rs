@@ -269,7 +269,7 @@ impl<M: Machine> Shard<M> {
     /// Appends one batch; the event to step now, or `None` when its outcome comes later.
     fn append(self: &Arc<Self>, active: &mut Active<M>, append: Append) -> Option<Event<M::Request>> {
         let token = append.token;
-        let appended = match active.storage.append(&append.batch, append.transaction_version) {
+        let appended = match active.storage.append(&append.batch, append.nature) {
             Ok(appended) => appended,
             Err(error) => return Some(Event::AppendFailed { token, error }),
         };

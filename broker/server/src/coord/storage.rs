@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use millstream_broker_coordinator::step::{AppendError, Machine, Replayed, TransactionResult};
-use millstream_broker_log::{self as log, FlushDue, ReadError};
+use millstream_broker_coordinator::step::{AppendError, Machine, Nature, Replayed, TransactionResult};
+use millstream_broker_log::{self as log, FlushDue, LeaderAppend, ReadError, VerificationGuard};
 
 use crate::replica::partition::{Partition, ReplicaError};
 
@@ -61,8 +61,16 @@ impl Storage {
     }
 
     /// Appends one batch.
-    pub fn append(&self, batch: &[u8], transaction_version: i16) -> Result<Appended, AppendError> {
-        let append = self.partition.append_as_coordinator(batch, self.leader_epoch, transaction_version);
+    pub fn append(&self, batch: &[u8], nature: Nature) -> Result<Appended, AppendError> {
+        let plain = LeaderAppend::coordinator(self.leader_epoch);
+        let append = match nature {
+            Nature::Data => plain,
+            Nature::Transactional { verification } => {
+                LeaderAppend { verification: VerificationGuard::from_bits(verification), ..plain }
+            }
+            Nature::Marker { transaction_version } => LeaderAppend { transaction_version, ..plain },
+        };
+        let append = self.partition.append_as_coordinator(batch, append);
         let info = append.map_err(replica_error)?;
         let end_offset = info.last_offset + 1;
         let state = match info.flush {
@@ -111,13 +119,13 @@ fn append_error(error: log::AppendError) -> AppendError {
         log::AppendError::MessageTooLarge { .. } | log::AppendError::RecordListTooLarge { .. } => AppendError::TooLarge,
         log::AppendError::InvalidProducerEpoch(_) => AppendError::ProducerFenced,
         log::AppendError::TransactionCoordinatorFenced(_) => AppendError::CoordinatorFenced,
+        log::AppendError::InvalidTxnState(_) => AppendError::InvalidTxnState,
         log::AppendError::Storage(_) => AppendError::Storage,
         log::AppendError::InvalidRecord { .. }
         | log::AppendError::InvalidTimestamp { .. }
         | log::AppendError::CorruptMessage(_)
         | log::AppendError::Undecodable(_)
         | log::AppendError::OutOfOrderSequence(_)
-        | log::AppendError::InvalidTxnState(_)
         | log::AppendError::UnexpectedOffset { .. }
         | log::AppendError::OffsetsOutOfOrder(_) => AppendError::Other,
     }

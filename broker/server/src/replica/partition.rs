@@ -169,23 +169,14 @@ impl Partition {
         Ok(info)
     }
 
-    /// Appends for the coordinator that this partition is the log of, under the epoch it was loaded in.
-    /// `transaction_version` is that of a marker, 0 for data.
-    pub fn append_as_coordinator(
-        &self,
-        records: &[u8],
-        loaded_epoch: i32,
-        transaction_version: i16,
-    ) -> Result<AppendInfo, ReplicaError> {
+    /// Appends for the coordinator that this partition is the log of; `append` names the epoch it was loaded in.
+    pub fn append_as_coordinator(&self, records: &[u8], append: LeaderAppend) -> Result<AppendInfo, ReplicaError> {
         let (leader_epoch, commit) = self.may_append(Acks::All)?;
-        if leader_epoch != loaded_epoch {
+        if leader_epoch != append.leader_epoch {
             // The coordinator of this epoch is being loaded; the one that asks is of the past.
             return Err(ReplicaError::NotLeader);
         }
-        let verification = self.verification_of(records);
-        let append =
-            LeaderAppend { transaction_version, commit, verification, ..LeaderAppend::coordinator(leader_epoch) };
-        let info = self.log.append_as_leader(records, &append)?;
+        let info = self.log.append_as_leader(records, &LeaderAppend { commit, ..append })?;
         self.waiters.wake();
         Ok(info)
     }
@@ -198,18 +189,6 @@ impl Partition {
         let info = self.log.append_as_leader(marker, &append)?;
         self.waiters.wake();
         Ok(info)
-    }
-
-    /// The guard of the producer of a transactional batch: TxnOffsetCommit opened it before its coordinator was asked.
-    fn verification_of(&self, records: &[u8]) -> VerificationGuard {
-        const TRANSACTIONAL: u8 = 0x10;
-        match records.first_chunk::<61>() {
-            Some(header) if header[22] & TRANSACTIONAL != 0 => {
-                let producer_id = header[43..].first_chunk().map_or(-1, |raw| i64::from_be_bytes(*raw));
-                self.log.open_verification(producer_id)
-            }
-            _ => VerificationGuard::NONE,
-        }
     }
 
     fn may_append(&self, acks: Acks) -> Result<(i32, Commit), ReplicaError> {

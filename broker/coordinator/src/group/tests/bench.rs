@@ -294,7 +294,7 @@ impl Bench {
             .with_producer_id(ProducerId(producer_id))
             .with_producer_epoch(0)
             .with_topics(vec![topic]);
-        let token = self.ask(GroupRequest::TxnCommit(request));
+        let token = self.ask(GroupRequest::TxnCommit { request, verification: 0 });
         match self.reply(token) {
             Some(GroupResponse::TxnCommit(response)) => response.topics[0].partitions[0].error_code,
             other => panic!("{other:?}"),
