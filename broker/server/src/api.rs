@@ -6,6 +6,8 @@ pub mod context;
 pub mod reply;
 /// The only match on the API key.
 pub mod dispatch;
+/// Incremental fetch sessions.
+pub mod fetch_session;
 /// Domain errors to error codes, every variant by name.
 pub mod error_map;
 

@@ -11,6 +11,7 @@ use millstream_base_env::Clock;
 use millstream_broker_controller::Controller;
 
 use crate::coord::coordinators::Coordinators;
+use crate::api::fetch_session::FetchSessions;
 use crate::replica::partitions::Partitions;
 
 /// Limits of connections, read once.
@@ -18,6 +19,8 @@ use crate::replica::partitions::Partitions;
 pub struct Limits {
     /// `socket.request.max.bytes`
     pub socket_request_max_bytes: usize,
+    /// `fetch.max.bytes`
+    pub fetch_max_bytes: usize,
     /// `connections.max.idle.ms`
     pub connections_max_idle: Duration,
     /// `max.connections`
@@ -34,6 +37,7 @@ impl Limits {
         let idle_ms = u64::try_from(config.number("connections.max.idle.ms")).unwrap_or(1000 * 365 * 86_400_000);
         Limits {
             socket_request_max_bytes: size("socket.request.max.bytes"),
+            fetch_max_bytes: size("fetch.max.bytes"),
             connections_max_idle: Duration::from_millis(idle_ms),
             max_connections: size("max.connections"),
             max_connections_per_ip: size("max.connections.per.ip"),
@@ -55,6 +59,8 @@ pub struct Node {
     pub partitions: Arc<Partitions>,
     /// Groups, offsets, transactions.
     pub coordinators: Coordinators,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: FetchSessions,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -77,6 +83,8 @@ impl Node {
     pub fn new(clock: Clock, config: Arc<BrokerConfig>, controller: Controller, partitions: Arc<Partitions>) -> Self {
         let limits = Limits::new(&config);
         let coordinators = Coordinators::new(&clock, &config, &controller, &partitions);
+        let slots = usize::try_from(config.number("max.incremental.fetch.session.cache.slots")).unwrap_or(0);
+        let fetch_sessions = FetchSessions::new(slots);
         Node {
             clock,
             config,
@@ -84,6 +92,7 @@ impl Node {
             controller,
             partitions,
             coordinators,
+            fetch_sessions,
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }

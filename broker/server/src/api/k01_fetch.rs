@@ -2,7 +2,7 @@
 //! Versions: v5 log start offset; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10 zstd; v11 rack (KIP-392);
 //! v12 flexible, divergence (KIP-595); v13 topic ids (KIP-516); v16 node endpoints (KIP-951); v18 high watermark.
 //! Authorizes: Read on Topic.   Waits: until min bytes are there, at most max wait.
-//! Not done: incremental sessions; every answer is a full one with session id 0, which clients take.
+//! Not done: followers (replica ids) beyond reading to the log's end; nearest-replica reads, as there is one replica.
 
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use millstream_base_env::clock::Moment;
 use millstream_broker_log::{Isolation, ReadError, Slice};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::fetch_response::{FetchWriter, Head, PartitionHead, Piece};
-use millstream_protocol::messages::fetch_request::FetchPartition;
-use millstream_protocol::messages::{FetchRequest, TopicName};
+use millstream_protocol::messages::FetchRequest;
 use millstream_protocol::request;
-use uuid::Uuid;
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::error_map;
+use crate::api::fetch_session::{Asked, Kind, NO_SESSION, Opened, Told};
 use crate::api::reply::{Next, Output, Reply};
 use crate::replica::fetch_plan::{self, Limits, Part, Plan, Ready, Wanted};
 use crate::replica::partition::ReplicaError;
@@ -30,22 +29,12 @@ pub const SERVES: Versions = Versions::new(4, 18);
 /// First version that names topics by id.
 const TOPIC_IDS_FROM: i16 = 13;
 
-/// One partition of the request: its place among those wanted, or its refusal.
-enum Asked {
-    Found(usize),
-    Refused(ErrorCode),
-}
-
-/// One topic of the request, in its order.
-struct AskedTopic {
-    name: TopicName,
-    id: Uuid,
-    partitions: Vec<(i32, Asked)>,
-}
-
 /// A fetch that may be looked at several times.
 struct Fetch {
-    topics: Vec<AskedTopic>,
+    kind: Kind,
+    asked: Vec<Asked>,
+    /// By partition asked for: its place among those wanted, or its refusal.
+    found: Vec<Result<usize, ErrorCode>>,
     wanted: Vec<Wanted>,
     limits: Limits,
 }
@@ -59,73 +48,70 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
             return Reply::Close("malformed request");
         }
     };
-    if let Some(code) = refused_session(&request) {
-        write(context, code, &[], &[], Plan::default(), out);
-        return Reply::Done;
-    }
-    let fetch = resolve(context, &request);
-    let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
+    let limits = limits(context, &request);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
-    let refused = fetch.topics.iter().flat_map(|topic| &topic.partitions).any(|(_, asked)| matches!(asked, Asked::Refused(_)));
+    let now_ms = context.node.clock.now_ms();
+    let opened = match context.node.fetch_sessions.open(request, context.version(), now_ms) {
+        Ok(opened) => opened,
+        Err(code) => {
+            let head = Head {
+                correlation_id: context.header.correlation_id,
+                error_code: code as i16,
+                ..Head::default()
+            };
+            emit(FetchWriter::new(context.version(), head, 0), Vec::new(), out);
+            return Reply::Done;
+        }
+    };
+    let fetch = resolve(context, opened, limits);
+    let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
+    let refused = fetch.found.iter().any(Result::is_err);
     if plan.ready == Ready::Now || wait.is_zero() || refused {
-        write(context, ErrorCode::None, &fetch.topics, &fetch.wanted, plan, out);
+        write(context, fetch, plan, out);
         return Reply::Done;
     }
     let context = context.clone();
     let answer = Box::pin(async move {
         let plan = await_bytes(&fetch, wait).await;
         let mut out = Output::default();
-        write(&context, ErrorCode::None, &fetch.topics, &fetch.wanted, plan, &mut out);
+        write(&context, fetch, plan, &mut out);
         Some(out)
     });
     Reply::Later { answer, next: Next::Wait }
 }
 
-/// Without a session cache only a full fetch, or the closing of a session, makes sense (Java: `FetchManager`).
-fn refused_session(request: &FetchRequest) -> Option<ErrorCode> {
-    match (request.session_id, request.session_epoch) {
-        (0, 0 | -1) | (_, -1) => None,
-        (0, _) => Some(ErrorCode::InvalidFetchSessionEpoch),
-        _ => Some(ErrorCode::FetchSessionIdNotFound),
-    }
-}
-
-fn resolve(context: &Context, request: &FetchRequest) -> Fetch {
+fn limits(context: &Context, request: &FetchRequest) -> Limits {
     let isolation = match request.isolation_level {
         _ if request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0 => Isolation::LogEnd,
         1 => Isolation::Committed,
         _ => Isolation::HighWatermark,
     };
-    let largest = context.node.config.number("fetch.max.bytes").max(0);
-    let bytes_max = i64::from(request.max_bytes).clamp(0, largest) as usize;
-    let bytes_min = (request.min_bytes.max(0) as usize).min(bytes_max);
-    let mut wanted = Vec::new();
-    let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|data| {
-            let asked = match find(context, &topic.topic, topic.topic_id, data) {
-                Ok(one) => {
-                    wanted.push(one);
-                    Asked::Found(wanted.len() - 1)
-                }
-                Err(code) => Asked::Refused(code),
-            };
-            (data.partition, asked)
-        });
-        AskedTopic { name: topic.topic.clone(), id: topic.topic_id, partitions: partitions.collect() }
-    });
-    let topics = topics.collect();
-    Fetch { topics, wanted, limits: Limits { isolation, bytes_max, bytes_min } }
+    let bytes_max = (request.max_bytes.max(0) as usize).min(context.node.limits.fetch_max_bytes);
+    Limits { isolation, bytes_max, bytes_min: (request.min_bytes.max(0) as usize).min(bytes_max) }
 }
 
-fn find(context: &Context, name: &TopicName, id: Uuid, data: &FetchPartition) -> Result<Wanted, ErrorCode> {
+fn resolve(context: &Context, opened: Opened, limits: Limits) -> Fetch {
+    let mut wanted = Vec::with_capacity(opened.asked.len());
+    let mut found = Vec::with_capacity(opened.asked.len());
+    for asked in &opened.asked {
+        found.push(find(context, asked).map(|one| {
+            wanted.push(one);
+            wanted.len() - 1
+        }));
+    }
+    Fetch { kind: opened.kind, asked: opened.asked, found, wanted, limits }
+}
+
+fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
     let partitions = &context.node.partitions;
+    let data = &asked.data;
     let found = if context.version() >= TOPIC_IDS_FROM {
-        if partitions.topic_name(id).is_none() {
+        if partitions.topic_name(asked.topic_id).is_none() {
             return Err(ErrorCode::UnknownTopicId);
         }
-        partitions.partition_by_id(id, data.partition)
+        partitions.partition_by_id(asked.topic_id, data.partition)
     } else {
-        partitions.partition(name, data.partition)
+        partitions.partition(&asked.topic, data.partition)
     };
     Ok(Wanted {
         partition: found.ok_or(ErrorCode::UnknownTopicOrPartition)?,
@@ -152,24 +138,57 @@ async fn await_bytes(fetch: &Fetch, wait: Duration) -> Plan {
     }
 }
 
+/// What the answer says of one partition.
+struct Answer {
+    head: PartitionHead<'static>,
+    aborted: Option<Vec<(i64, i64)>>,
+    records: Option<Slice>,
+}
+
 /// Writes the answer: heads into memory, records as ranges of their files.
-fn write(context: &Context, code: ErrorCode, topics: &[AskedTopic], wanted: &[Wanted], plan: Plan, out: &mut Output) {
-    let header = &context.header;
-    let head = Head { correlation_id: header.correlation_id, error_code: code as i16, ..Head::default() };
-    let mut writer = FetchWriter::new(header.api_version, head, topics.len());
+fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
+    let answers: Vec<Answer> = fetch
+        .asked
+        .iter()
+        .zip(&fetch.found)
+        .map(|(asked, found)| match found {
+            Ok(place) => answer(asked.data.partition, &plan.parts[*place], &fetch.wanted[*place]),
+            Err(code) => Answer { head: refusal(asked.data.partition, *code), aborted: None, records: None },
+        })
+        .collect();
+    let sessions = &context.node.fetch_sessions;
+    let told: Vec<Told> = answers.iter().map(|answer| told(&answer.head)).collect();
+    let (session_id, named) = match fetch.kind {
+        Kind::Sessionless => (NO_SESSION, None),
+        Kind::Full => {
+            let now_ms = context.node.clock.now_ms();
+            (sessions.create(fetch.asked.clone(), &told, context.version(), now_ms), None)
+        }
+        Kind::Incremental(id) => (id, Some(sessions.changed(id, &told))),
+    };
+    let shown: Vec<usize> =
+        (0..answers.len()).filter(|place| named.as_ref().is_none_or(|named| named[*place])).collect();
+    let same_topic = |left: &usize, right: &usize| {
+        let (left, right) = (&fetch.asked[*left], &fetch.asked[*right]);
+        left.topic_id == right.topic_id && left.topic == right.topic
+    };
+    let head = Head { correlation_id: context.header.correlation_id, session_id, ..Head::default() };
+    let mut writer = FetchWriter::new(context.version(), head, shown.chunk_by(same_topic).count());
     let mut records = Vec::new();
-    for topic in topics {
-        writer.topic(&topic.name, topic.id, topic.partitions.len());
-        for (index, asked) in &topic.partitions {
-            match asked {
-                Asked::Refused(code) => writer.partition(&refusal(*index, *code)),
-                Asked::Found(place) => {
-                    records.extend(write_part(&mut writer, *index, &plan.parts[*place], &wanted[*place]));
-                }
-            }
+    for topic in shown.chunk_by(same_topic) {
+        let asked = &fetch.asked[topic[0]];
+        writer.topic(&asked.topic, asked.topic_id, topic.len());
+        for place in topic {
+            let answer = &answers[*place];
+            writer.partition(&PartitionHead { aborted: answer.aborted.as_deref(), ..answer.head });
+            records.extend(answer.records.clone());
         }
         writer.end_topic();
     }
+    emit(writer, records, out);
+}
+
+fn emit(writer: FetchWriter, records: Vec<Slice>, out: &mut Output) {
     let mut records = records.into_iter();
     for piece in writer.finish(&[]) {
         match piece {
@@ -180,6 +199,16 @@ fn write(context: &Context, code: ErrorCode, topics: &[AskedTopic], wanted: &[Wa
                 }
             }
         }
+    }
+}
+
+fn told(head: &PartitionHead<'_>) -> Told {
+    Told {
+        high_watermark: head.high_watermark,
+        log_start_offset: head.log_start_offset,
+        records_length: head.records_length,
+        error_code: head.error_code,
+        special: head.diverging.is_some() || head.preferred_read_replica >= 0,
     }
 }
 
@@ -199,29 +228,26 @@ fn refusal(index: i32, code: ErrorCode) -> PartitionHead<'static> {
     }
 }
 
-/// Writes one partition; answers the records that belong behind it.
-fn write_part(writer: &mut FetchWriter, index: i32, part: &Part, wanted: &Wanted) -> Option<Slice> {
+fn answer(index: i32, part: &Part, wanted: &Wanted) -> Answer {
     let (read, diverging) = match part {
         Part::Read(read) => (read, None),
         Part::Diverging { epoch, end_offset, read } => (read, Some((*epoch, *end_offset))),
         Part::Failed(error) => {
-            writer.partition(&failure(index, error, wanted));
-            return None;
+            return Answer { head: failure(index, error, wanted), aborted: None, records: None };
         }
     };
-    let aborted: Option<Vec<(i64, i64)>> =
-        read.aborted.as_ref().map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
-    let slice = read.slice.as_ref().filter(|slice| slice.length > 0);
-    writer.partition(&PartitionHead {
+    let records = read.slice.clone().filter(|slice| slice.length > 0);
+    let head = PartitionHead {
         high_watermark: read.offsets.high_watermark,
         last_stable_offset: read.offsets.last_stable,
         log_start_offset: read.offsets.log_start,
         diverging,
-        aborted: aborted.as_deref(),
-        records_length: slice.map_or(0, |slice| slice.length),
+        records_length: records.as_ref().map_or(0, |slice| slice.length),
         ..refusal(index, ErrorCode::None)
-    });
-    slice.cloned()
+    };
+    let aborted =
+        read.aborted.as_ref().map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
+    Answer { head, aborted, records }
 }
 
 fn failure(index: i32, error: &ReplicaError, wanted: &Wanted) -> PartitionHead<'static> {

@@ -1,0 +1,371 @@
+//! Incremental fetch sessions (KIP-227): the broker remembers what a client fetches, so that requests and answers
+//! carry only what changed.
+//!
+//! Called by api/k01_fetch.rs before and after the partitions are read. The rules are those of Java's `FetchManager`
+//! and `FetchSession`.
+//! Not done: eviction of a smaller session for a larger one; when all slots are young, a fetch gets no session,
+//! which every client takes.
+
+use hashbrown::HashMap;
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::fetch_request::FetchPartition;
+use millstream_protocol::messages::{FetchRequest, TopicName};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+/// The epoch of a request that begins a session.
+const INITIAL_EPOCH: i32 = 0;
+/// The epoch of a request that wants none, or ends one.
+const FINAL_EPOCH: i32 = -1;
+/// No session.
+pub const NO_SESSION: i32 = 0;
+/// A session may be evicted when it was not used for this long (Java: `MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
+const EVICTION_MS: i64 = 120_000;
+/// First version that names topics by id.
+const TOPIC_IDS_FROM: i16 = 13;
+
+/// One partition that a fetch asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Name of its topic; empty where only the id is known.
+    pub topic: TopicName,
+    /// Id of its topic; nil below v13.
+    pub topic_id: Uuid,
+    /// What is wanted of it.
+    pub data: FetchPartition,
+}
+
+/// What kind of answer a request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything, and no session.
+    Sessionless,
+    /// Everything, and a session if there is room.
+    Full,
+    /// What changed since the last answer in this session.
+    Incremental(i32),
+}
+
+/// A request's partitions with the kind of its answer.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The kind.
+    pub kind: Kind,
+    /// Every partition to be read, in order.
+    pub asked: Vec<Asked>,
+}
+
+/// What an answer says of one partition, as far as sessions compare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its high watermark.
+    pub high_watermark: i64,
+    /// Its log start.
+    pub log_start_offset: i64,
+    /// Bytes of records.
+    pub records_length: usize,
+    /// Its error, 0 for none.
+    pub error_code: i16,
+    /// Whether it names a diverging epoch or another replica.
+    pub special: bool,
+}
+
+struct Cached {
+    asked: Asked,
+    high_watermark: i64,
+    log_start_offset: i64,
+}
+
+struct Session {
+    epoch: i32,
+    uses_topic_ids: bool,
+    last_used_ms: i64,
+    partitions: Vec<Cached>,
+}
+
+/// The sessions of a node.
+pub struct FetchSessions {
+    slots: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<i32, Session>,
+    id_last: i32,
+}
+
+impl FetchSessions {
+    /// Room for `slots` sessions (`max.incremental.fetch.session.cache.slots`).
+    pub fn new(slots: usize) -> Self {
+        FetchSessions { slots, state: Mutex::default() }
+    }
+
+    /// Number of sessions.
+    pub fn count(&self) -> usize {
+        self.state.lock().sessions.len()
+    }
+
+    /// Takes a request into its session.
+    ///
+    /// # Errors
+    /// FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
+    pub fn open(&self, request: FetchRequest, version: i16, now_ms: i64) -> Result<Opened, ErrorCode> {
+        let (id, epoch) = (request.session_id, request.session_epoch);
+        if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
+            if id != NO_SESSION {
+                self.state.lock().sessions.remove(&id);
+            }
+            let kind = if epoch == FINAL_EPOCH { Kind::Sessionless } else { Kind::Full };
+            return Ok(Opened { kind, asked: flat(request).collect() });
+        }
+        let mut state = self.state.lock();
+        let session = state.sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.epoch != epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.uses_topic_ids != (version >= TOPIC_IDS_FROM) {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        session.update(request);
+        if session.partitions.is_empty() {
+            state.sessions.remove(&id);
+            return Ok(Opened { kind: Kind::Sessionless, asked: Vec::new() });
+        }
+        session.last_used_ms = now_ms;
+        session.epoch = next_epoch(session.epoch);
+        let asked = session.partitions.iter().map(|cached| cached.asked.clone()).collect();
+        Ok(Opened { kind: Kind::Incremental(id), asked })
+    }
+
+    /// Keeps a full fetch as a new session; its id, or none when there is no room.
+    pub fn create(&self, asked: Vec<Asked>, told: &[Told], version: i16, now_ms: i64) -> i32 {
+        if asked.is_empty() {
+            return NO_SESSION;
+        }
+        let mut state = self.state.lock();
+        if state.sessions.len() >= self.slots && !state.evict(now_ms) {
+            return NO_SESSION;
+        }
+        let id = state.free_id();
+        let partitions = asked.into_iter().zip(told).map(|(asked, told)| Cached {
+            asked,
+            // After an error the next answer is to name the partition again.
+            high_watermark: if told.error_code == 0 { told.high_watermark } else { -1 },
+            log_start_offset: told.log_start_offset,
+        });
+        let session = Session {
+            epoch: next_epoch(INITIAL_EPOCH),
+            uses_topic_ids: version >= TOPIC_IDS_FROM,
+            last_used_ms: now_ms,
+            partitions: partitions.collect(),
+        };
+        state.sessions.insert(id, session);
+        id
+    }
+
+    /// Which partitions the answer in session `id` must name; remembers what they were told. Partitions that had
+    /// records go behind the others, so that each has its turn.
+    pub fn changed(&self, id: i32, told: &[Told]) -> Vec<bool> {
+        let mut state = self.state.lock();
+        let Some(session) = state.sessions.get_mut(&id) else { return vec![true; told.len()] };
+        if session.partitions.len() != told.len() {
+            return vec![true; told.len()];
+        }
+        let changed: Vec<bool> =
+            session.partitions.iter_mut().zip(told).map(|(cached, told)| cached.must_tell(told)).collect();
+        let mut served = Vec::new();
+        let mut kept = Vec::with_capacity(told.len());
+        for (cached, told) in session.partitions.drain(..).zip(told) {
+            if told.records_length > 0 { served.push(cached) } else { kept.push(cached) }
+        }
+        kept.append(&mut served);
+        session.partitions = kept;
+        changed
+    }
+}
+
+impl State {
+    /// Drops the session that was idle longest, if it was idle long enough.
+    fn evict(&mut self, now_ms: i64) -> bool {
+        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used_ms);
+        match oldest {
+            Some((id, session)) if now_ms - session.last_used_ms > EVICTION_MS => {
+                let id = *id;
+                self.sessions.remove(&id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ids are not guessable in Java; here it is enough that they do not repeat soon.
+    fn free_id(&mut self) -> i32 {
+        loop {
+            self.id_last = if self.id_last == i32::MAX { 1 } else { self.id_last + 1 };
+            if !self.sessions.contains_key(&self.id_last) {
+                return self.id_last;
+            }
+        }
+    }
+}
+
+impl Session {
+    fn update(&mut self, request: FetchRequest) {
+        let mut forgotten: HashMap<(TopicName, Uuid, i32), ()> = HashMap::new();
+        for topic in &request.forgotten_topics_data {
+            for index in &topic.partitions {
+                forgotten.insert((topic.topic.clone(), topic.topic_id, *index), ());
+            }
+        }
+        let mut wanted: HashMap<(TopicName, Uuid, i32), Asked> = HashMap::new();
+        let mut order = Vec::new();
+        for asked in flat(request) {
+            let key = asked.key();
+            if wanted.insert(key.clone(), asked).is_none() {
+                order.push(key);
+            }
+        }
+        for cached in &mut self.partitions {
+            if let Some(asked) = wanted.remove(&cached.asked.key()) {
+                cached.asked = asked;
+            }
+        }
+        if !forgotten.is_empty() {
+            self.partitions.retain(|cached| !forgotten.contains_key(&cached.asked.key()));
+        }
+        for key in order {
+            if let Some(asked) = wanted.remove(&key) {
+                self.partitions.push(Cached { asked, high_watermark: -1, log_start_offset: -1 });
+            }
+        }
+    }
+}
+
+impl Cached {
+    /// Java: `CachedPartition.maybeUpdateResponseData`.
+    fn must_tell(&mut self, told: &Told) -> bool {
+        let mut must = told.records_length > 0 || told.special;
+        if self.high_watermark != told.high_watermark {
+            must = true;
+            self.high_watermark = told.high_watermark;
+        }
+        if self.log_start_offset != told.log_start_offset {
+            must = true;
+            self.log_start_offset = told.log_start_offset;
+        }
+        if told.error_code != 0 {
+            must = true;
+            self.high_watermark = -1;
+        }
+        must
+    }
+}
+
+impl Asked {
+    fn key(&self) -> (TopicName, Uuid, i32) {
+        (self.topic.clone(), self.topic_id, self.data.partition)
+    }
+}
+
+fn next_epoch(epoch: i32) -> i32 {
+    if epoch == i32::MAX { 1 } else { epoch + 1 }
+}
+
+fn flat(request: FetchRequest) -> impl Iterator<Item = Asked> {
+    request.topics.into_iter().flat_map(|topic| {
+        let (name, id) = (topic.topic, topic.topic_id);
+        topic.partitions.into_iter().map(move |data| Asked { topic: name.clone(), topic_id: id, data })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_protocol::messages::StrBytes;
+    use millstream_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
+
+    fn topic(name: &'static str) -> TopicName {
+        TopicName(StrBytes::from_static_str(name))
+    }
+
+    fn request(id: i32, epoch: i32, partitions: &[(&'static str, i32)]) -> FetchRequest {
+        let topics = partitions.iter().map(|(name, index)| {
+            FetchTopic::default()
+                .with_topic(topic(name))
+                .with_partitions(vec![FetchPartition::default().with_partition(*index)])
+        });
+        FetchRequest::default().with_session_id(id).with_session_epoch(epoch).with_topics(topics.collect())
+    }
+
+    fn told(high_watermark: i64, records_length: usize) -> Told {
+        Told { high_watermark, log_start_offset: 0, records_length, error_code: 0, special: false }
+    }
+
+    fn session(sessions: &FetchSessions) -> i32 {
+        let opened = sessions.open(request(0, 0, &[("a", 0), ("b", 0)]), 12, 0).expect("a full fetch");
+        assert_eq!(opened.kind, Kind::Full);
+        sessions.create(opened.asked, &[told(1, 0), told(1, 0)], 12, 0)
+    }
+
+    #[test]
+    fn an_incremental_answer_names_what_changed() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        let opened = sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        assert_eq!((opened.kind, opened.asked.len()), (Kind::Incremental(id), 2));
+        assert_eq!(sessions.changed(id, &[told(1, 0), told(2, 7)]), [false, true]);
+        assert_eq!(sessions.changed(id, &[told(1, 0), told(2, 0)]), [false, false]);
+    }
+
+    #[test]
+    fn a_partition_with_records_goes_behind_the_others() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        sessions.changed(id, &[told(1, 5), told(1, 0)]);
+        let opened = sessions.open(request(id, 2, &[]), 12, 0).expect("the next epoch");
+        assert_eq!(opened.asked[0].topic, topic("b"));
+    }
+
+    #[test]
+    fn an_error_is_told_each_time_and_the_recovery_too() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        let failed = Told { error_code: 6, ..told(1, 0) };
+        assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
+        assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
+        assert_eq!(sessions.changed(id, &[told(1, 0), told(1, 0)]), [true, false]);
+    }
+
+    #[test]
+    fn forgetting_the_last_partition_ends_the_session() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        let forgotten = ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
+        let request = request(id, 1, &[]).with_forgotten_topics_data(forgotten.to_vec());
+        assert_eq!(sessions.open(request, 12, 0).expect("legal").kind, Kind::Sessionless);
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn wrong_ids_epochs_and_versions_have_their_errors() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        let code = |result: Result<Opened, ErrorCode>| result.map(|opened| opened.kind).expect_err("refused");
+        assert_eq!(code(sessions.open(request(id + 1, 1, &[]), 12, 0)), ErrorCode::FetchSessionIdNotFound);
+        assert_eq!(code(sessions.open(request(id, 5, &[]), 12, 0)), ErrorCode::InvalidFetchSessionEpoch);
+        assert_eq!(code(sessions.open(request(id, 1, &[]), 13, 0)), ErrorCode::FetchSessionTopicIdError);
+    }
+
+    #[test]
+    fn a_full_cache_gives_no_session_until_one_is_old() {
+        let sessions = FetchSessions::new(1);
+        session(&sessions);
+        let asked = sessions.open(request(0, 0, &[("c", 0)]), 12, 0).expect("a full fetch").asked;
+        assert_eq!(sessions.create(asked.clone(), &[told(0, 0)], 12, EVICTION_MS), NO_SESSION);
+        assert_ne!(sessions.create(asked, &[told(0, 0)], 12, EVICTION_MS + 1), NO_SESSION);
+        assert_eq!(sessions.count(), 1);
+    }
+}
