@@ -149,6 +149,18 @@ fn consistent(values: &Set) -> Result<(), String> {
                     max.connections.per.ip.overrides property is set."
             .to_owned());
     }
+    for item in
+        text("max.connections.per.ip.overrides").split(',').map(str::trim).filter(|item| !item.is_empty())
+    {
+        // What Java's substring and parseInt say of it.
+        let reason = match item.rsplit_once(':') {
+            None => format!("begin 0, end -1, length {}", item.len()),
+            Some((_, count)) if count.parse::<i32>().is_err() => format!("For input string: \"{count}\""),
+            Some(_) => continue,
+        };
+        let name = "max.connections.per.ip.overrides";
+        return Err(format!("Error parsing configuration property '{name}': {reason}"));
+    }
     let threads = number(values, "log.cleaner.threads");
     if threads < 1 {
         return Err("/ by zero".to_owned());
@@ -297,6 +309,10 @@ mod tests {
         assert_eq!(
             one("leader.replication.throttled.rate", "-5"),
             "Invalid value -5 for configuration leader.replication.throttled.rate: Value must be at least 0"
+        );
+        assert_eq!(
+            one("max.connections.per.ip.overrides", "foo"),
+            "Error parsing configuration property 'max.connections.per.ip.overrides': begin 0, end -1, length 3"
         );
         assert_eq!(
             one("log.cleaner.dedupe.buffer.size", "1"),

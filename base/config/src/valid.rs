@@ -204,11 +204,30 @@ fn share_offset_reset(key: &Key, text: &str) -> Result<(), String> {
     Err(refuse(key, text, reason))
 }
 
-/// Java prints 2.0 where Rust prints 2.
+/// As Java's `Double.toString`: 2.0 where Rust prints 2, and E for powers of ten.
 fn java_double(number: f64) -> String {
+    let magnitude = number.abs();
+    if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) && number.is_finite() {
+        let text = format!("{number:E}");
+        return match text.split_once('E') {
+            Some((digits, power)) if !digits.contains('.') => format!("{digits}.0E{power}"),
+            _ => text,
+        };
+    }
     format!("{number:?}")
 }
 
 fn shortest(number: f64) -> String {
     if number.fract() == 0.0 { format!("{}", number as i64) } else { format!("{number}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_are_printed_as_java_prints_them() {
+        let shown: Vec<String> = [2.0, 0.5, f64::MAX, 1e7, 0.0001, 0.0, 123.25].map(java_double).to_vec();
+        assert_eq!(shown, ["2.0", "0.5", "1.7976931348623157E308", "1.0E7", "1.0E-4", "0.0", "123.25"]);
+    }
 }
