@@ -506,7 +506,7 @@ def module(raw, header):
             body += ["impl Request for %s {" % message.name, "    const KEY: i16 = %d;" % raw["apiKey"],
                      "    type Response = super::%s;" % message.name.replace("Request", "Response"), "}", ""]
     text = "\n".join(body)
-    entities = sorted({e for e in ENTITIES.values() if re.search(r"\b%s\b" % e, text)})
+    entities = sorted({e for e in ENTITIES.values() if re.search(r'(?<!")\b%s\b(?!")' % e, text)})
     protocol = ["Decodable", "Encodable", "Message", "VersionRange"]
     protocol += [t for t in ("HeaderVersion", "Request", "StrBytes") if re.search(r"\b%s\b" % t, text)]
     uses = ["use std::collections::BTreeMap;", "", "use bytes::Bytes;",

@@ -19,6 +19,11 @@ pub mod fetch_response;
 pub mod record_schema;
 // Codecs of a record batch.
 pub mod compress;
+// The record batch as a view, and the records in it.
+pub mod batch;
+pub mod record;
+// key -> partition.
+pub mod murmur2;
 // What went wrong, primitive types.
 pub mod error;
 mod wire;

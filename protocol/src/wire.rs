@@ -247,14 +247,6 @@ pub(crate) fn bytes_size(flexible: bool, value: &Bytes) -> usize {
     count_size(flexible, value.len()) + value.len()
 }
 
-pub(crate) fn put_null_bytes<B: ByteBufMut>(buf: &mut B, flexible: bool) {
-    put_null_array(buf, flexible);
-}
-
-pub(crate) fn null_bytes_size(flexible: bool) -> usize {
-    null_array_size(flexible)
-}
-
 pub(crate) fn put_tagged_fields<B: ByteBufMut>(buf: &mut B, fields: &BTreeMap<i32, Bytes>) {
     for (&tag, value) in fields {
         put_unsigned_varint(buf, tag as u32);

@@ -4,8 +4,8 @@
 use crate::codec::{self, Codec};
 use crate::config::{LogConfig, TimestampType, TopicCompression};
 use crate::error::AppendError;
-use crate::header::{self, BatchHeader, HEADER_BYTES, LOG_APPEND_TIME};
-use crate::records::{BatchWriter, Records};
+use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES, LOG_APPEND_TIME};
+use millstream_protocol::record::{BatchWriter, Records};
 use crate::validate::{OffsetDeltas, Walked};
 
 /// Stamps `header` for the log; its base offset follows under the lock. The CRC covers neither base offset nor
@@ -72,6 +72,6 @@ pub(crate) fn rewrite(
     let mut like = *header;
     like.last_offset_delta = header.record_count - 1;
     let mut bytes = Vec::with_capacity(batch.len());
-    writer.finish(&like, codec, level, &mut bytes)?;
+    writer.finish(&like, codec, level, &mut bytes).map_err(codec::undecodable)?;
     Ok(bytes)
 }

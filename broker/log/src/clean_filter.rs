@@ -7,12 +7,12 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::codec::{self, Codec};
 use crate::error::AppendError;
-use crate::header::{
-    self, BatchHeader, DELETE_HORIZON, EndMarker, HEADER_BYTES, LENGTH_OVERHEAD, MarkerKind,
+use millstream_protocol::batch::{
+    self as header, BatchHeader, DELETE_HORIZON, EndMarker, HEADER_BYTES, LENGTH_OVERHEAD, MarkerKind,
 };
 use crate::index_txn::AbortedTxn;
 use crate::key_map::KeyMap;
-use crate::records::{BatchWriter, Record, Records};
+use millstream_protocol::record::{BatchWriter, Record, Records};
 
 /// The last batch of a producer, which keeps its sequence alive (B item 31).
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +237,7 @@ impl Filter<'_> {
                 writer.push(&record, record.offset_delta, timestamp);
             }
         }
-        writer.finish(&like, codec, None, into)
+        writer.finish(&like, codec, None, into).map_err(codec::undecodable)
     }
 
     fn keeps(&self, header: &BatchHeader, record: &Record<'_>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use millstream_protocol::compress;
+use millstream_protocol::compress::{self, CompressError};
 pub use millstream_protocol::compress::Codec;
 
 use crate::error::AppendError;
@@ -37,13 +37,7 @@ pub(crate) fn with_plain<T>(
     result
 }
 
-/// Appends `records` in compressed form.
-pub(crate) fn compress(
-    codec: Codec,
-    level: Option<i32>,
-    records: &[u8],
-    into: &mut Vec<u8>,
-) -> Result<(), AppendError> {
-    compress::compress(codec, level, records, into)
-        .map_err(|error| AppendError::Undecodable(format!("Failed to compress record stream: {error}")))
+/// What a codec that fails to write means to an append.
+pub(crate) fn undecodable(error: CompressError) -> AppendError {
+    AppendError::Undecodable(format!("Failed to compress record stream: {error}"))
 }

@@ -19,11 +19,11 @@ use crate::codec::{self, Codec};
 use crate::config::LogConfig;
 use crate::error::{AppendError, ReadError, StorageError};
 use crate::folder::{CLEANED, LOG, SEGMENT_FILES, SWAP};
-use crate::header::{self, BatchHeader, HEADER_BYTES};
+use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES};
 use crate::key_map::{KeyMap, Room};
 use crate::log_dir::LogDir;
 use crate::partition_log::{Life, PartitionLog, Writer};
-use crate::records::Records;
+use millstream_protocol::record::Records;
 use crate::scan::{BatchScan, Next};
 use crate::segment::Segment;
 

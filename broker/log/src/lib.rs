@@ -12,9 +12,7 @@ pub mod append;
 /// The door: one partition.
 pub mod partition_log;
 /// The 61 bytes in front of a batch.
-mod header;
 /// Records inside a batch.
-mod records;
 /// The codecs of `protocol`, on a buffer that the thread keeps.
 mod codec;
 /// What a batch must satisfy before it enters.

@@ -23,7 +23,7 @@ use crate::dir_state::DirState;
 use crate::epoch_file::Epochs;
 use crate::error::{AppendError, StorageError};
 use crate::folder::LOG;
-use crate::header::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
+use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 use crate::index_txn::AbortedTxn;
 use crate::producer_state::{BatchMark, ProducerState, Verdict};
 use crate::read::{ActiveProducer, Offsets};

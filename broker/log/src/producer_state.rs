@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::append::{AppendOrigin, VerificationGuard};
 use crate::error::AppendError;
-use crate::header::{BatchHeader, EndMarker, MarkerKind};
+use millstream_protocol::batch::{BatchHeader, EndMarker, MarkerKind};
 use crate::partition_log::{PartitionName, TransactionSupport};
 use crate::read::ActiveProducer;
 

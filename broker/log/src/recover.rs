@@ -22,7 +22,7 @@ use crate::error::{OpenError, StorageError};
 use crate::folder::{
     self, CLEANED, DELETED, LOG, OFFSET_INDEX, Place, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX,
 };
-use crate::header::{self, BatchHeader, EndMarker, MarkerKind};
+use millstream_protocol::batch::{self as header, BatchHeader, EndMarker, MarkerKind};
 use crate::index_txn::{self, AbortedTxn};
 use crate::partition_log::{Life, PartitionLog, PartitionName, Published, Recent, Writer};
 use crate::producer_snapshot;

@@ -2,10 +2,10 @@
 
 use crate::codec::{self, Codec};
 use crate::error::ReadError;
-use crate::header::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
+use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 use crate::partition_log::PartitionLog;
 use crate::read::{Isolation, MinimumOne, ReadRequest};
-use crate::records::Records;
+use millstream_protocol::record::Records;
 
 /// Bytes per read (Java: `offsets.load.buffer.size`).
 const READ_BYTES: usize = 5 << 20;

@@ -4,7 +4,7 @@ use std::io;
 
 use millstream_base_env::File;
 
-use crate::header::{BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+use millstream_protocol::batch::{BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
 
 /// Bytes per read of a header scan: small batches share one.
 const HEADER_READ: usize = 4096;

@@ -7,8 +7,8 @@ use millstream_base_env::{Clock, Disk, FaultyDisk};
 use uuid::Uuid;
 
 use crate::codec::{self, Codec};
-use crate::header::{BatchHeader, CONTROL, HEADER_BYTES, TRANSACTIONAL};
-use crate::records::{BatchWriter, Record, Records, put_varint};
+use millstream_protocol::batch::{BatchHeader, CONTROL, HEADER_BYTES, TRANSACTIONAL};
+use millstream_protocol::record::{BatchWriter, Record, Records, put_varint};
 use crate::{Isolation, LogConfig, LogDir, MinimumOne, PartitionLog, ReadRequest};
 
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
@@ -157,7 +157,7 @@ pub(crate) fn batches(mut bytes: &[u8]) -> Vec<(BatchHeader, &[u8])> {
         && header.size() <= bytes.len()
     {
         let (batch, rest) = bytes.split_at(header.size());
-        assert!(crate::header::is_intact(&header, batch), "served a batch with a wrong CRC");
+        assert!(millstream_protocol::batch::is_intact(&header, batch), "served a batch with a wrong CRC");
         batches.push((header, batch));
         bytes = rest;
     }

@@ -3,10 +3,10 @@
 use crate::codec::{self, Codec};
 use crate::error::{AppendError, ReadError};
 use crate::folder::Place;
-use crate::header::{BatchHeader, HEADER_BYTES};
+use millstream_protocol::batch::{BatchHeader, HEADER_BYTES};
 use crate::partition_log::{PartitionLog, Writer};
 use crate::read::TimestampOffset;
-use crate::records::Records;
+use millstream_protocol::record::Records;
 use crate::scan::{BatchScan, Next};
 
 const LATEST: i64 = -1;

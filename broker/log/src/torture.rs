@@ -308,7 +308,7 @@ fn damaged_indexes_and_snapshots_are_built_anew_after_a_clean_stop() {
             };
             let bytes =
                 model.log.read(&request).unwrap().slice.expect("the record is there").bytes().unwrap();
-            let header = crate::header::BatchHeader::decode(&bytes).unwrap();
+            let header = millstream_protocol::batch::BatchHeader::decode(&bytes).unwrap();
             assert!(
                 (header.base_offset..=header.last_offset()).contains(&record.offset),
                 "seed {seed}: {damage:?}"

@@ -6,9 +6,9 @@ use crate::append::AppendOrigin;
 use crate::codec::{self, Codec};
 use crate::config::{LogConfig, RecordValidation, TimestampType};
 use crate::error::{AppendError, RecordError};
-use crate::header::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH};
+use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH};
 use crate::partition_log::PartitionName;
-use crate::records::{Malformed, Record, Records};
+use millstream_protocol::record::{Malformed, Record, Records};
 
 /// No timestamp.
 const NO_TIMESTAMP: i64 = -1;

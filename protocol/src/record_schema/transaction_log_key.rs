@@ -7,7 +7,6 @@ use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes, VersionRange};
 
-use crate::messages::TransactionalId;
 use crate::wire;
 
 /// `TransactionLogKey`, versions 0.

@@ -1,12 +1,14 @@
-//! Records inside a batch, walked in place without allocation, and a batch written anew from some of them.
+//! Records inside a batch: walked in place without allocation, and batches written from records.
+//!
+//! Used by broker/log to validate and to compact, and by the client to read what it fetched and to write what it
+//! sends. The records are given in plain form; `compress.rs` brings them there.
 
-use crate::codec::{self, Codec};
-use crate::error::AppendError;
-use crate::header::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+use crate::batch::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+use crate::compress::{self, Codec, CompressError};
 
 /// Why the bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     /// Java's `InvalidRecordException`.
     Record(&'static str),
     /// A length that is no varint, which Java lets through as an unexpected error.
@@ -15,38 +17,54 @@ pub(crate) enum Malformed {
 
 /// One record, borrowed from the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
-    pub(crate) timestamp_delta: i64,
-    pub(crate) offset_delta: i32,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
+pub struct Record<'a> {
+    /// Its time less the batch's base timestamp.
+    pub timestamp_delta: i64,
+    /// Its offset less the batch's base offset.
+    pub offset_delta: i32,
+    /// The key, or null.
+    pub key: Option<&'a [u8]>,
+    /// The value, or null.
+    pub value: Option<&'a [u8]>,
     /// Attributes are zero in every version so far; kept as they came.
     attributes: u8,
     /// Key and value with their lengths, header count and headers: what does not change with the offset.
     body: &'a [u8],
+    header_count: i32,
+    /// The headers, checked when the record was read.
+    headers: &'a [u8],
 }
 
-#[cfg(test)]
 impl<'a> Record<'a> {
+    /// Its headers: names as they stand in the record, which need not be UTF-8, and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = self.headers;
+        (0..self.header_count).map_while(move |_| {
+            let name = sized(&mut rest).ok()??;
+            Some((name, sized(&mut rest).ok()?))
+        })
+    }
+
     /// A record of a test; `body` is key, value and headers as they stand in a batch.
-    pub(crate) fn of_body(body: &'a [u8]) -> Self {
-        Record { timestamp_delta: 0, offset_delta: 0, key: None, value: None, attributes: 0, body }
+    pub fn of_body(body: &'a [u8]) -> Self {
+        Record { timestamp_delta: 0, offset_delta: 0, key: None, value: None, attributes: 0, body, header_count: 0, headers: &[] }
     }
 }
 
-/// Walks `count` records.
-pub(crate) struct Records<'a> {
+/// Walks a number of records.
+pub struct Records<'a> {
     bytes: &'a [u8],
     left: i32,
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn new(bytes: &'a [u8], count: i32) -> Self {
+    /// The first `count` records of `bytes`.
+    pub fn new(bytes: &'a [u8], count: i32) -> Self {
         Records { bytes, left: count }
     }
 
     /// Whether bytes are left behind the last record.
-    pub(crate) fn has_rest(&self) -> bool {
+    pub fn has_rest(&self) -> bool {
         !self.bytes.is_empty()
     }
 }
@@ -98,6 +116,7 @@ fn read_fields<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
     if header_count < 0 || header_count as usize > rest.len() {
         return Err(Malformed::Record("header count"));
     }
+    let headers = *rest;
     for _ in 0..header_count {
         sized(rest)?.ok_or(Malformed::Record("header without key"))?;
         sized(rest)?;
@@ -105,7 +124,7 @@ fn read_fields<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
     if !rest.is_empty() {
         return Err(Malformed::Record("bytes left in the record"));
     }
-    Ok(Record { timestamp_delta, offset_delta, key, value, attributes: *attributes, body })
+    Ok(Record { timestamp_delta, offset_delta, key, value, attributes: *attributes, body, header_count, headers })
 }
 
 #[inline]
@@ -148,7 +167,8 @@ fn varlong(bytes: &mut &[u8]) -> Result<i64, Malformed> {
     Err(Malformed::Varint)
 }
 
-pub(crate) fn put_varint(into: &mut Vec<u8>, value: i64) {
+/// Appends a zigzag varint.
+pub fn put_varint(into: &mut Vec<u8>, value: i64) {
     let mut bits = ((value << 1) ^ (value >> 63)) as u64;
     while bits >= 0x80 {
         into.push(bits as u8 | 0x80);
@@ -157,34 +177,47 @@ pub(crate) fn put_varint(into: &mut Vec<u8>, value: i64) {
     into.push(bits as u8);
 }
 
+fn put_sized(into: &mut Vec<u8>, field: Option<&[u8]>) {
+    match field {
+        Some(field) => {
+            put_varint(into, field.len() as i64);
+            into.extend_from_slice(field);
+        }
+        None => put_varint(into, -1),
+    }
+}
+
 fn varint_size(value: i64) -> usize {
     let bits = ((value << 1) ^ (value >> 63)) as u64;
     (64 - (bits | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Writes a batch anew from records of an old one: what recompression and compaction need.
-pub(crate) struct BatchWriter {
+pub struct BatchWriter {
     records: Vec<u8>,
     base_timestamp: i64,
     first_timestamp: Option<i64>,
     max_timestamp: i64,
     count: i32,
+    /// Kept between records.
+    body: Vec<u8>,
 }
 
 impl BatchWriter {
     /// `base_timestamp` is what the new batch's deltas count from; `None` takes the first record's time.
-    pub(crate) fn new(base_timestamp: Option<i64>) -> Self {
+    pub fn new(base_timestamp: Option<i64>) -> Self {
         BatchWriter {
             records: Vec::new(),
             base_timestamp: base_timestamp.unwrap_or(0),
             first_timestamp: base_timestamp,
             max_timestamp: -1,
             count: 0,
+            body: Vec::new(),
         }
     }
 
     /// Appends a record under a new offset, with its time.
-    pub(crate) fn push(&mut self, record: &Record<'_>, offset_delta: i32, timestamp: i64) {
+    pub fn push(&mut self, record: &Record<'_>, offset_delta: i32, timestamp: i64) {
         if self.first_timestamp.is_none() {
             self.first_timestamp = Some(timestamp);
             self.base_timestamp = timestamp;
@@ -201,27 +234,71 @@ impl BatchWriter {
         self.count += 1;
     }
 
+    /// Appends a record made of its parts.
+    pub fn push_parts<'h>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    ) {
+        let mut body = std::mem::take(&mut self.body);
+        body.clear();
+        put_sized(&mut body, key);
+        put_sized(&mut body, value);
+        put_varint(&mut body, headers.len() as i64);
+        for (name, value) in headers {
+            put_sized(&mut body, Some(name));
+            put_sized(&mut body, value);
+        }
+        let record = Record {
+            timestamp_delta: 0,
+            offset_delta: 0,
+            key: None,
+            value: None,
+            attributes: 0,
+            body: &body,
+            header_count: 0,
+            headers: &[],
+        };
+        self.push(&record, self.count, timestamp);
+        self.body = body;
+    }
+
+    /// Number of records so far.
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// Bytes of the batch so far, before compression.
+    pub fn size(&self) -> usize {
+        HEADER_BYTES + self.records.len()
+    }
+
     /// Appends the finished batch to `into`. Offsets, epoch, producer and attributes other than codec come
     /// from `like`; `like.max_timestamp` stands when it marks log append time.
-    pub(crate) fn finish(
+    ///
+    /// # Errors
+    /// Only when the codec fails.
+    pub fn finish(
         self,
         like: &BatchHeader,
         codec: Codec,
         level: Option<i32>,
         into: &mut Vec<u8>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(), CompressError> {
         let start = into.len();
         into.resize(start + HEADER_BYTES, 0);
-        codec::compress(codec, level, &self.records, into)?;
+        compress::compress(codec, level, &self.records, into)?;
         let mut header = *like;
         header.length = (into.len() - start - LENGTH_OVERHEAD) as i32;
-        header.attributes = like.attributes & !header::CODEC_MASK | codec.id();
+        header.attributes = like.attributes & !batch::CODEC_MASK | codec.id();
         header.base_timestamp = self.base_timestamp;
         if !like.is_log_append_time() {
             header.max_timestamp = self.max_timestamp;
         }
         header.record_count = self.count;
-        header.crc = header::checksum(&header.encode(), &into[start + HEADER_BYTES..]);
+        header.crc = batch::checksum(&header.encode(), &into[start + HEADER_BYTES..]);
         into[start..start + HEADER_BYTES].copy_from_slice(&header.encode());
         Ok(())
     }
