@@ -101,7 +101,7 @@ impl Partition {
         role: Role,
         min_insync_replicas: u32,
     ) -> Self {
-        Partition {
+        let partition = Partition {
             topic,
             topic_id,
             index,
@@ -110,6 +110,18 @@ impl Partition {
             role: RwLock::new(role),
             min_insync_replicas: AtomicU32::new(min_insync_replicas),
             waiters: Waiters::default(),
+        };
+        partition.commit_if_alone();
+        partition
+    }
+
+    /// A leader that is the whole ISR commits what its log holds (Java: `Partition.maybeIncrementLeaderHW` in
+    /// makeLeader). After a kill the checkpointed high watermark is older than the log, and without this nothing above
+    /// it would be served before the next append.
+    fn commit_if_alone(&self) {
+        let role = self.role.read();
+        if role.leader == self.node_id && role.isr.len() <= 1 {
+            self.log.raise_high_watermark(i64::MAX);
         }
     }
 
@@ -236,6 +248,7 @@ impl Partition {
         let leads = role.leader == self.node_id;
         *current = role;
         drop(current);
+        self.commit_if_alone();
         self.waiters.wake();
         match (newer, leads) {
             (false, _) => Became::Same,
