@@ -15,6 +15,9 @@ use crate::folder::Place;
 /// Entries that may wait in memory before they are written.
 const TAIL_MAX: usize = 256;
 
+/// Entries that a search reads at once.
+const PAGE: usize = 128;
+
 #[derive(Debug, Default)]
 pub(crate) struct EntryFile<const N: usize> {
     file: Option<File>,
@@ -73,13 +76,16 @@ impl<const N: usize> EntryFile<N> {
         is_before: impl Fn(&[u8; N]) -> bool,
     ) -> io::Result<usize> {
         let written = self.written as usize;
+        if self.is_empty() {
+            return Ok(0);
+        }
         if let Some(first) = self.tail.first()
             && (written == 0 || is_before(first))
         {
             return Ok(written + self.tail.partition_point(is_before));
         }
         let (mut low, mut high) = (0, written);
-        while low < high {
+        while high - low > PAGE {
             let middle = low + (high - low) / 2;
             if is_before(&self.get(middle, place, kind)?) {
                 low = middle + 1;
@@ -87,7 +93,11 @@ impl<const N: usize> EntryFile<N> {
                 high = middle;
             }
         }
-        Ok(low)
+        // The rest fits into one read.
+        let mut page = [[0; N]; PAGE];
+        let page = &mut page[..high - low];
+        let read = self.open(place, kind)?.read_at(page.as_flattened_mut(), (low * N) as u64)?;
+        Ok(low + page[..read / N].partition_point(is_before))
     }
 
     /// Keeps the first `count` entries.
@@ -130,9 +140,11 @@ impl<const N: usize> EntryFile<N> {
         if std::mem::take(&mut self.unsynced) { self.file.clone() } else { None }
     }
 
-    /// Forgets the open file; it is opened again when needed.
+    /// Forgets the open file, unless it waits for a sync; it is opened again when needed.
     pub(crate) fn close(&mut self) {
-        self.file = None;
+        if !self.unsynced {
+            self.file = None;
+        }
     }
 
     pub(crate) fn last(&mut self, place: &Place<'_>, kind: &str) -> io::Result<Option<[u8; N]>> {

@@ -2,6 +2,9 @@
 //!
 //! Used by broker/server, broker/controller (metadata log) and the coordinators' runtime. Modules in the order
 //! in which a record meets them; opening, maintenance and the directory follow.
+//!
+//! Not done: human-readable dumps of segments (kafka-dump-log); recovery reads the partitions of a directory in
+//! parallel, but the segments of one partition one after the other; tiered storage (KIP-405).
 
 /// The topic keys a log obeys.
 pub mod config;

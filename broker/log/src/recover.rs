@@ -330,6 +330,8 @@ impl PartitionLog {
         writer.high_watermark = opening.high_watermark.clamp(log_start, log_end);
         let high_watermark = writer.high_watermark;
         writer.producers.on_high_watermark(high_watermark);
+        // Thousands of partitions without traffic should not hold descriptors each.
+        writer.segments.iter_mut().for_each(Segment::close);
         Ok(())
     }
 
