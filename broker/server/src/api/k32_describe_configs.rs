@@ -108,6 +108,10 @@ impl Entry {
                 .with_value(text(found.value))
                 .with_source(found.source as i8)
         };
+        // Java leaves a logger's documentation at the field's default.
+        let is_logger = self.source == SOURCE_LOGGER;
+        let doc = if is_logger { Some("").filter(|_| form.types) } else { self.doc };
+        let doc = doc.filter(|_| form.documentation || is_logger);
         let synonyms =
             if form.synonyms { self.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
         DescribeConfigsResourceResult::default()
