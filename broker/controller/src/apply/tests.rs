@@ -121,7 +121,8 @@ proptest! {
 
 #[test]
 fn a_change_shares_every_other_topic_with_the_image_before() {
-    let records: Vec<MetadataRecord> = (0..5_000).flat_map(|number| created(&format!("t{number}"), number, 1)).collect();
+    let records: Vec<MetadataRecord> =
+        (0..5_000).flat_map(|number| created(&format!("t{number}"), number, 1)).collect();
     let before = Image::default().apply(&records).unwrap();
     let id = before.topic("t17").unwrap().id;
     let after = before.apply(&[partition(id, 1)]).unwrap();
@@ -137,7 +138,9 @@ fn equal_replica_lists_share_one_allocation() {
     let partitions = &image.topic("t").unwrap().partitions;
     assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.replicas, &partitions[0].replicas)));
     assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.isr, &partition.replicas)));
-    assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.directories, &partitions[0].directories)));
+    assert!(
+        partitions.iter().all(|partition| Arc::ptr_eq(&partition.directories, &partitions[0].directories))
+    );
     assert!(size_of::<PartitionInfo>() <= 104, "{} bytes", size_of::<PartitionInfo>());
 }
 

@@ -202,4 +202,4 @@ pub(crate) fn partition_records(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

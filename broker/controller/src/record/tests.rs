@@ -24,7 +24,15 @@ fn directories() -> impl Strategy<Value = Arc<[Uuid]>> {
 fn partition() -> impl Strategy<Value = MetadataRecord> {
     let numbers = (any::<i32>(), any::<i32>(), any::<i32>(), any::<i32>());
     (uuid(), numbers, replicas(), directories(), replicas(), replicas(), replicas()).prop_map(
-        |(topic_id, (partition, leader, leader_epoch, partition_epoch), replicas, directories, isr, adding, removing)| {
+        |(
+            topic_id,
+            (partition, leader, leader_epoch, partition_epoch),
+            replicas,
+            directories,
+            isr,
+            adding,
+            removing,
+        )| {
             MetadataRecord::Partition(PartitionRecord {
                 topic_id,
                 partition,
@@ -64,7 +72,12 @@ fn broker() -> impl Strategy<Value = MetadataRecord> {
         |(listener, host, port, security_protocol)| Endpoint { listener, host, port, security_protocol },
     );
     let ids = (any::<i32>(), any::<i64>(), uuid(), any::<bool>());
-    (ids, prop::collection::vec(endpoint, 0..3), prop::option::of(".{0,8}"), prop::collection::vec(uuid(), 0..3))
+    (
+        ids,
+        prop::collection::vec(endpoint, 0..3),
+        prop::option::of(".{0,8}"),
+        prop::collection::vec(uuid(), 0..3),
+    )
         .prop_map(|((broker_id, broker_epoch, incarnation, fenced), endpoints, rack, directories)| {
             MetadataRecord::RegisterBroker(RegisterBrokerRecord {
                 broker_id,
@@ -80,10 +93,8 @@ fn broker() -> impl Strategy<Value = MetadataRecord> {
 
 fn record() -> impl Strategy<Value = MetadataRecord> {
     prop_oneof![
-        (".{0,20}", uuid()).prop_map(|(name, topic_id)| MetadataRecord::Topic(TopicRecord {
-            name: name.into(),
-            topic_id
-        })),
+        (".{0,20}", uuid())
+            .prop_map(|(name, topic_id)| MetadataRecord::Topic(TopicRecord { name: name.into(), topic_id })),
         partition(),
         change(),
         broker(),
@@ -95,8 +106,10 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
         (any::<i32>(), any::<i64>(), any::<bool>()).prop_map(|(broker_id, broker_epoch, fenced)| {
             MetadataRecord::Fence { broker_id, broker_epoch, fenced }
         }),
-        (any::<i32>(), any::<i64>())
-            .prop_map(|(broker_id, broker_epoch)| MetadataRecord::UnregisterBroker { broker_id, broker_epoch }),
+        (any::<i32>(), any::<i64>()).prop_map(|(broker_id, broker_epoch)| MetadataRecord::UnregisterBroker {
+            broker_id,
+            broker_epoch
+        }),
         any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
         ".{0,22}".prop_map(|cluster_id| MetadataRecord::Cluster { cluster_id }),
     ]
