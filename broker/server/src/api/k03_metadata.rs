@@ -272,4 +272,4 @@ fn partition(view: View<'_>, version: i16, index: i32, info: &PartitionInfo) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
