@@ -32,6 +32,9 @@ enum Reader {
     Committed,
 }
 
+/// First version that tells the leader epoch.
+const LEADER_EPOCH: i16 = 4;
+
 /// Handles the request.
 pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOffsetsResponse> {
     let reader = match (request.replica_id.0, request.isolation_level) {
@@ -57,6 +60,7 @@ pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOff
             }
             match context.node.partitions.partition(&topic.name, data.partition_index) {
                 Some(partition) => search(&partition, data, reader)
+                    .map(|answer| for_version(answer, context.version()))
                     .unwrap_or_else(|error| refusal(data, error_map::replica(&error))),
                 None => refusal(data, ErrorCode::UnknownTopicOrPartition),
             }
@@ -108,4 +112,8 @@ fn search(
             .with_leader_epoch(found.leader_epoch),
         _ => answer(data),
     })
+}
+
+fn for_version(answer: ListOffsetsPartitionResponse, version: i16) -> ListOffsetsPartitionResponse {
+    if version < LEADER_EPOCH { answer.with_leader_epoch(-1) } else { answer }
 }
