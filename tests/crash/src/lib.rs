@@ -1,6 +1,6 @@
 //! Kills a broker with SIGKILL again and again while clients write to it, and checks afterwards that what was
-//! acknowledged is there, once, and that transactions are whole. `main.rs` runs the long forms, `tests/short.rs`
-//! the short ones. Reproduce a run by its seed.
+//! acknowledged is there, once, and that transactions are whole. `tests/crash.rs` runs as a test and,
+//! longer, in `make soak`; `main.rs` runs one check by hand. Reproduce a run by its seed.
 //!
 //! The clients are small and their own (`wire.rs`), so that a retry, a repeat or a broken connection happens
 //! exactly when the check wants it.

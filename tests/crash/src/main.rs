@@ -1,4 +1,4 @@
-//! The long forms of the crash checks, for `make soak`; the short ones are `cargo test -p millstream-crash`.
+//! One crash check by hand, at any length; `cargo test -p millstream-crash` and `make soak` run them all.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
