@@ -73,7 +73,7 @@ pub(crate) fn check_frame(
 pub(crate) struct Walked {
     /// Largest timestamp of a record.
     pub(crate) max_timestamp: i64,
-    /// Whether the records count their offsets 0, 1, 2 …
+    /// Whether the records count their offsets 0, 1, 2 and so on
     pub(crate) offsets: OffsetDeltas,
 }
 
