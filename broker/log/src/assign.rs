@@ -4,9 +4,9 @@
 use crate::codec::{self, Codec};
 use crate::config::{LogConfig, TimestampType, TopicCompression};
 use crate::error::AppendError;
+use crate::validate::{OffsetDeltas, Walked};
 use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES, LOG_APPEND_TIME};
 use millstream_protocol::record::{BatchWriter, Records};
-use crate::validate::{OffsetDeltas, Walked};
 
 /// Stamps `header` for the log; its base offset follows under the lock. The CRC covers neither base offset nor
 /// epoch, so it is computed again only where time changes the batch.

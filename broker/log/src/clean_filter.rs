@@ -7,11 +7,11 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::codec::{self, Codec};
 use crate::error::AppendError;
+use crate::index_txn::AbortedTxn;
+use crate::key_map::KeyMap;
 use millstream_protocol::batch::{
     self as header, BatchHeader, DELETE_HORIZON, EndMarker, HEADER_BYTES, LENGTH_OVERHEAD, MarkerKind,
 };
-use crate::index_txn::AbortedTxn;
-use crate::key_map::KeyMap;
 use millstream_protocol::record::{BatchWriter, Record, Records};
 
 /// The last batch of a producer, which keeps its sequence alive (B item 31).

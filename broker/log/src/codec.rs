@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use millstream_protocol::compress::{self, CompressError};
 pub use millstream_protocol::compress::Codec;
+use millstream_protocol::compress::{self, CompressError};
 
 use crate::error::AppendError;
 

@@ -19,13 +19,13 @@ use crate::codec::{self, Codec};
 use crate::config::LogConfig;
 use crate::error::{AppendError, ReadError, StorageError};
 use crate::folder::{CLEANED, LOG, SEGMENT_FILES, SWAP};
-use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES};
 use crate::key_map::{KeyMap, Room};
 use crate::log_dir::LogDir;
 use crate::partition_log::{Life, PartitionLog, Writer};
-use millstream_protocol::record::Records;
 use crate::scan::{BatchScan, Next};
 use crate::segment::Segment;
+use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES};
+use millstream_protocol::record::Records;
 
 /// Bytes that gather before they are written to the new segment.
 const WRITE_BYTES: usize = 1 << 20;

@@ -27,10 +27,13 @@ const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// The metadata log's topic, which is opened by the controller alone.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// The partitions that are open, by topic and index.
+type OpenLogs = HashMap<(Box<str>, i32), Arc<PartitionLog>>;
+
 /// One log directory.
 pub struct LogDir {
     pub(crate) state: Arc<DirState>,
-    pub(crate) logs: Mutex<HashMap<(Box<str>, i32), Arc<PartitionLog>>>,
+    logs: Mutex<OpenLogs>,
     /// The checkpoints as they were found, for partitions that open later.
     found: Checkpoints,
     shutdown: Shutdown,

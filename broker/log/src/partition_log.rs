@@ -23,13 +23,13 @@ use crate::dir_state::DirState;
 use crate::epoch_file::Epochs;
 use crate::error::{AppendError, StorageError};
 use crate::folder::LOG;
-use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 use crate::index_txn::AbortedTxn;
 use crate::producer_state::{BatchMark, ProducerState, Verdict};
 use crate::read::{ActiveProducer, Offsets};
 use crate::roll::Incoming;
 use crate::segment::Segment;
 use crate::validate::{self, Walked};
+use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 
 /// Which transaction protocol a producer speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use hashbrown::HashMap;
 
 use crate::append::{AppendOrigin, VerificationGuard};
 use crate::error::AppendError;
-use millstream_protocol::batch::{BatchHeader, EndMarker, MarkerKind};
 use crate::partition_log::{PartitionName, TransactionSupport};
 use crate::read::ActiveProducer;
+use millstream_protocol::batch::{BatchHeader, EndMarker, MarkerKind};
 
 /// Batches per producer by which a retry is recognised (Java: `NUM_BATCHES_TO_RETAIN`).
 const WINDOW: usize = 5;

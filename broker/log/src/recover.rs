@@ -22,7 +22,6 @@ use crate::error::{OpenError, StorageError};
 use crate::folder::{
     self, CLEANED, DELETED, LOG, OFFSET_INDEX, Place, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX,
 };
-use millstream_protocol::batch::{self as header, BatchHeader, EndMarker, MarkerKind};
 use crate::index_txn::{self, AbortedTxn};
 use crate::partition_log::{Life, PartitionLog, PartitionName, Published, Recent, Writer};
 use crate::producer_snapshot;
@@ -31,6 +30,7 @@ use crate::roll;
 use crate::scan::{BatchScan, Next};
 use crate::segment::{Durability, Found, Segment};
 use crate::{index_offset, index_time};
+use millstream_protocol::batch::{self as header, BatchHeader, EndMarker, MarkerKind};
 
 /// How the last life of this directory ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use crate::codec::{self, Codec};
 use crate::error::ReadError;
-use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 use crate::partition_log::PartitionLog;
 use crate::read::{Isolation, MinimumOne, ReadRequest};
+use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, MarkerKind};
 use millstream_protocol::record::Records;
 
 /// Bytes per read (Java: `offsets.load.buffer.size`).

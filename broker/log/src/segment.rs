@@ -10,11 +10,11 @@ use millstream_base_env::disk::OpenMode;
 use millstream_base_env::{Disk, File};
 
 use crate::folder::{LOG, OFFSET_INDEX, Place, TIME_INDEX, TXN_INDEX};
-use millstream_protocol::batch::BatchHeader;
 use crate::index_offset::OffsetIndex;
 use crate::index_time::TimeIndex;
 use crate::index_txn::TxnIndex;
 use crate::scan;
+use millstream_protocol::batch::BatchHeader;
 
 /// Whether the newest writes are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

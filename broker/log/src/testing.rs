@@ -7,17 +7,20 @@ use millstream_base_env::{Clock, Disk, FaultyDisk};
 use uuid::Uuid;
 
 use crate::codec::{self, Codec};
+use crate::{Isolation, LogConfig, LogDir, MinimumOne, PartitionLog, ReadRequest};
 use millstream_protocol::batch::{BatchHeader, CONTROL, HEADER_BYTES, TRANSACTIONAL};
 use millstream_protocol::record::{BatchWriter, Record, Records, put_varint};
-use crate::{Isolation, LogConfig, LogDir, MinimumOne, PartitionLog, ReadRequest};
 
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 pub(crate) const DIR: &str = "/data";
 
+/// Key, value and time of a record.
+type Entry = (Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
 /// A batch under construction.
 #[derive(Clone)]
 pub(crate) struct Batch {
-    pub(crate) records: Vec<(Option<Vec<u8>>, Option<Vec<u8>>, i64)>,
+    pub(crate) records: Vec<Entry>,
     pub(crate) producer: (i64, i16, i32),
     pub(crate) attributes: i16,
     pub(crate) codec: Codec,

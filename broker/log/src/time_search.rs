@@ -3,11 +3,11 @@
 use crate::codec::{self, Codec};
 use crate::error::{AppendError, ReadError};
 use crate::folder::Place;
-use millstream_protocol::batch::{BatchHeader, HEADER_BYTES};
 use crate::partition_log::{PartitionLog, Writer};
 use crate::read::TimestampOffset;
-use millstream_protocol::record::Records;
 use crate::scan::{BatchScan, Next};
+use millstream_protocol::batch::{BatchHeader, HEADER_BYTES};
+use millstream_protocol::record::Records;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

@@ -6,8 +6,10 @@ use crate::append::AppendOrigin;
 use crate::codec::{self, Codec};
 use crate::config::{LogConfig, RecordValidation, TimestampType};
 use crate::error::{AppendError, RecordError};
-use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH};
 use crate::partition_log::PartitionName;
+use millstream_protocol::batch::{
+    self as header, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH,
+};
 use millstream_protocol::record::{Malformed, Record, Records};
 
 /// No timestamp.
@@ -153,8 +155,7 @@ fn walk(
     let mut offsets = OffsetDeltas::Consecutive;
     let mut refused: Vec<(RecordError, Refusal)> = Vec::new();
     let rules = Rules::of(header, config, now_ms);
-    let mut index = 0;
-    for record in &mut records {
+    for (index, record) in (0..).zip(&mut records) {
         let record = record.map_err(malformed)?;
         let timestamp = rules.timestamp_of(header, &record);
         if let Some(refusal) = rules.refuse(&record, timestamp) {
@@ -165,7 +166,6 @@ fn walk(
             offsets = OffsetDeltas::Irregular;
         }
         max_timestamp = max_timestamp.max(timestamp);
-        index += 1;
     }
     if records.has_rest() {
         return invalid("Incorrect declared batch size, records still remaining in file".to_owned());
