@@ -34,7 +34,8 @@ pub fn handle(context: &Context, request: ListTransactionsRequest) -> Outcome<Li
     };
     let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
         None => None,
-        Some(pattern) => match Regex::new(&format!("^(?:{pattern})$")) {
+        // By itself first: inside the anchors an unbalanced pattern could balance.
+        Some(pattern) => match Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$"))) {
             Ok(pattern) => Some(pattern),
             Err(_) => return refused(ErrorCode::InvalidRegularExpression).into(),
         },

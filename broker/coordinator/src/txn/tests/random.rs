@@ -33,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let stale = prop::bool::weighted(0.1);
     let step = prop_oneof![
         2 => any::<bool>().prop_map(|keeps_identity| Step::Init { keeps_identity }),
-        4 => (0..4, version.clone(), stale.clone())
+        4 => (0..4, version.clone(), stale)
             .prop_map(|(partition, version, stale)| Step::Add { partition, version, stale }),
         4 => (result, version, stale).prop_map(|(result, version, stale)| Step::End { result, version, stale }),
         8 => Just(Step::Append),
