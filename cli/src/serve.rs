@@ -8,7 +8,7 @@ use millstream_base_config::{BrokerConfig, ConfigError};
 use millstream_base_env::{Clock, Disk, net, task};
 use millstream_base_metrics::Registry;
 use millstream_broker_server::life::admin_http::{self, Readiness};
-use millstream_broker_server::start::{RunningBroker, start};
+use millstream_broker_server::start::{RunningBroker, start_measured};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -111,7 +111,7 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
         });
         task::spawn("metrics", serving);
     }
-    let broker = match start(config, Disk::Real, Clock::Real).await {
+    let broker = match start_measured(config, Disk::Real, Clock::Real, registry).await {
         Ok(broker) => broker,
         Err(error) => return Ended::Failed(error.to_string()),
     };

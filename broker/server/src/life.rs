@@ -4,3 +4,5 @@
 pub mod admin_http;
 /// The rows of the broker's metrics and handles on them.
 pub mod metrics;
+/// What is measured at each scrape.
+pub mod measure;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_base_config::BrokerConfig;
 use millstream_base_env::Clock;
-use millstream_broker_controller::Controller;
+use millstream_broker_controller::{ConfigResourceType, Controller};
 
 use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
@@ -23,10 +23,6 @@ pub struct Limits {
     pub fetch_max_bytes: usize,
     /// `connections.max.idle.ms`
     pub connections_max_idle: Duration,
-    /// `max.connections`
-    pub max_connections: usize,
-    /// `max.connections.per.ip`
-    pub max_connections_per_ip: usize,
 }
 
 impl Limits {
@@ -39,8 +35,6 @@ impl Limits {
             socket_request_max_bytes: size("socket.request.max.bytes"),
             fetch_max_bytes: size("fetch.max.bytes"),
             connections_max_idle: Duration::from_millis(idle_ms),
-            max_connections: size("max.connections"),
-            max_connections_per_ip: size("max.connections.per.ip"),
         }
     }
 }
@@ -67,15 +61,11 @@ pub struct Node {
     pub ready: AtomicBool,
 }
 
-/// Counts of requests and bytes, recorded per request.
+/// Counts that more than one task keeps.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Connections open now.
     pub connections: AtomicU64,
-    /// Bytes of records produced.
-    pub produce_bytes: AtomicU64,
-    /// Bytes of records fetched.
-    pub fetch_bytes: AtomicU64,
 }
 
 impl Node {
@@ -96,6 +86,17 @@ impl Node {
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }
+    }
+
+    /// What a broker key is worth now: as set for this broker, by default for all, in the file, or Kafka's default.
+    /// For keys that may change while the broker runs; the others are read from `config`.
+    pub fn number(&self, key: &str) -> i64 {
+        let image = self.controller.image();
+        let set = |name: &str| {
+            let set = image.configs(ConfigResourceType::Broker, name)?;
+            set.get(key)?.trim().parse::<i64>().ok()
+        };
+        set(&self.id().to_string()).or_else(|| set("")).unwrap_or_else(|| self.config.number(key))
     }
 
     /// `node.id`

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use millstream_base_config::BrokerConfig;
 use millstream_base_config::listener::Listener;
+use millstream_base_metrics::Registry;
 use millstream_base_env::{Clock, Disk, net, task};
 use millstream_broker_controller::format::{self, ClusterId, Existing, FormatError};
 use millstream_broker_controller::request::TopicDefaults;
@@ -22,7 +23,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::api::dispatch::SERVED;
 use crate::coord::leadership;
+use crate::life::measure;
+use crate::life::metrics::BrokerMetrics;
 use crate::net::listener::{Connected, accept};
 use crate::node::Node;
 use crate::replica::partitions::Partitions;
@@ -91,6 +95,19 @@ struct Sockets {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: BrokerConfig, disk: Disk, clock: Clock) -> Result<RunningBroker, StartError> {
+    start_measured(config, disk, clock, Registry::default()).await
+}
+
+/// The same, with its metrics in `registry`.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start_measured(
+    config: BrokerConfig,
+    disk: Disk,
+    clock: Clock,
+    registry: Registry,
+) -> Result<RunningBroker, StartError> {
     let config = Arc::new(config);
     let sockets = listen(&config)?;
     let opening = (config.clone(), disk.clone(), clock.clone());
@@ -116,10 +133,12 @@ pub async fn start(config: BrokerConfig, disk: Disk, clock: Clock) -> Result<Run
         file: config.set_values().clone(),
     })
     .await?;
+    let metrics = BrokerMetrics::new(registry, SERVED.iter().map(|(key, _)| (*key as i16, key.api().name)));
     let partitions =
-        Partitions::new(config.clone(), opened.dirs, opened.formatted.directory_ids, opened.partitions);
+        Partitions::new(config.clone(), opened.dirs, opened.formatted.directory_ids, opened.partitions, metrics);
     let node = Arc::new(Node::new(clock, config, controller, Arc::new(partitions)));
     leadership::start(&node);
+    measure::observe(&node);
     let mut subscription = node.controller.subscribe();
     follow_metadata_once(&node, &mut subscription).await?;
     let metadata = task::spawn("metadata", follow_metadata(node.clone(), subscription));

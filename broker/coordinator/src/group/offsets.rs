@@ -66,6 +66,18 @@ impl Offsets {
         self.committed.get(group)
     }
 
+    /// Every committed offset: group, topic, partition, offset.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, i32, i64)> {
+        self.committed.iter().flat_map(|(group, topics)| {
+            topics.iter().flat_map(move |(topic, partitions)| {
+                partitions.iter().map(move |(index, committed)| {
+                    let (group, topic): (&str, &str) = (group, topic);
+                    (group, topic, *index, committed.value.offset)
+                })
+            })
+        })
+    }
+
     /// One offset.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.committed.get(group)?.get(topic)?.get(&partition)

@@ -4,6 +4,7 @@
 //! version that is not served is not advertised.
 
 use bytes::Bytes;
+use millstream_base_env::clock::Moment;
 use millstream_protocol::messages::{ApiKey, Encodable, Request};
 use millstream_protocol::request::{self, take_request_header};
 use millstream_protocol::response;
@@ -117,7 +118,28 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
         tracing::debug!(peer = %context.connection.peer, ?key, version, "unsupported version");
         return Reply::Close("unsupported version of an API");
     }
-    route(key, context, frame, out)
+    let (started, frame_bytes, held) = (Moment::now(), frame.len(), out.bytes());
+    let node = context.node.clone();
+    let metrics = node.partitions.metrics().api(key as i16);
+    if let Some(metrics) = metrics {
+        metrics.requested(frame_bytes);
+    }
+    match (route(key, context, frame, out), metrics) {
+        (Reply::Later { answer, next }, Some(metrics)) => {
+            let metrics = metrics.clone();
+            let answer = Box::pin(async move {
+                let answer = answer.await;
+                metrics.answered(answer.as_ref().map_or(0, Output::bytes), started.elapsed());
+                answer
+            });
+            Reply::Later { answer, next }
+        }
+        (reply, Some(metrics)) => {
+            metrics.answered(out.bytes() - held, started.elapsed());
+            reply
+        }
+        (reply, None) => reply,
+    }
 }
 
 fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply {

@@ -147,6 +147,14 @@ struct Answer {
 
 /// Writes the answer: heads into memory, records as ranges of their files.
 fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
+    for (part, wanted) in plan.parts.iter().zip(&fetch.wanted) {
+        let metrics = wanted.partition.metrics();
+        match part {
+            Part::Read(read) => metrics.fetched(read.slice.as_ref().map_or(0, |slice| slice.length as u64)),
+            Part::Failed(_) => metrics.fetch_failed(),
+            Part::Diverging { .. } => {}
+        }
+    }
     let answers: Vec<Answer> = fetch
         .asked
         .iter()

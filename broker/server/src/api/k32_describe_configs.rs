@@ -122,7 +122,7 @@ impl Entry {
             .with_is_sensitive(sensitive)
             .with_synonyms(synonyms)
             .with_config_type(if form.types { self.kind.map_or(0, Kind::wire) } else { 0 })
-            .with_documentation(self.doc.filter(|_| form.documentation).map(StrBytes::from_static_str))
+            .with_documentation(doc.map(StrBytes::from_static_str))
     }
 }
 

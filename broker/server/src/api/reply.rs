@@ -118,6 +118,15 @@ impl Output {
         &mut self.chunks
     }
 
+    /// Bytes in all, those of files included.
+    pub fn bytes(&self) -> usize {
+        let length = |chunk: &Chunk| match chunk {
+            Chunk::Bytes(bytes) => bytes.len(),
+            Chunk::File(slice) => slice.length,
+        };
+        self.chunks.iter().map(length).sum()
+    }
+
     /// Bytes of memory held (files count nothing).
     pub fn memory_bytes(&self) -> usize {
         self.chunks

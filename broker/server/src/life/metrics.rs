@@ -90,23 +90,9 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "broker_connections",
         kind: Kind::Gauge,
-        labels: &["listener"],
+        labels: &[],
         help: "Open connections",
-        mbean: "kafka.server:type=socket-server-metrics,name=connection-count,listener={listener}",
-    },
-    Metric {
-        name: "broker_connections_accepted",
-        kind: Kind::Counter,
-        labels: &["listener"],
-        help: "Connections taken",
-        mbean: "kafka.server:type=socket-server-metrics,name=connection-creation,listener={listener}",
-    },
-    Metric {
-        name: "broker_connections_refused",
-        kind: Kind::Counter,
-        labels: &["listener"],
-        help: "Connections turned away by a limit",
-        mbean: "",
+        mbean: "kafka.server:type=socket-server-metrics,name=connection-count",
     },
     Metric {
         name: "broker_partitions",
@@ -253,7 +239,7 @@ impl ApiMetrics {
 }
 
 /// Handles of one topic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TopicMetrics {
     produce_bytes: Counter,
     produce_records: Counter,

@@ -50,10 +50,12 @@ impl Drop for Place {
 
 impl Connected {
     fn take(self: &Arc<Self>, node: &Arc<Node>, ip: IpAddr) -> Option<Place> {
+        let limit = |key| usize::try_from(node.number(key)).unwrap_or(0);
+        let (total_max, per_ip_max) = (limit("max.connections"), limit("max.connections.per.ip"));
         let mut by_ip = self.by_ip.lock();
         let total = node.counts.connections.load(Ordering::Relaxed) as usize;
         let count = by_ip.entry(ip).or_insert(0);
-        if total >= node.limits.max_connections || *count >= node.limits.max_connections_per_ip {
+        if total >= total_max || *count >= per_ip_max {
             if *count == 0 {
                 by_ip.remove(&ip);
             }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use millstream_broker_log::{
-    AppendError, AppendInfo, AppendOrigin, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
+    AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
     ReadResult, VerificationGuard,
 };
 use parking_lot::RwLock;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::life::metrics::TopicMetrics;
 use crate::replica::wait::Waiters;
 
 /// What this replica is to its partition.
@@ -88,6 +89,7 @@ pub struct Partition {
     role: RwLock<Role>,
     min_insync_replicas: AtomicU32,
     waiters: Waiters,
+    metrics: TopicMetrics,
 }
 
 impl Partition {
@@ -110,9 +112,32 @@ impl Partition {
             role: RwLock::new(role),
             min_insync_replicas: AtomicU32::new(min_insync_replicas),
             waiters: Waiters::default(),
+            metrics: TopicMetrics::default(),
         };
         partition.commit_if_alone();
         partition
+    }
+
+    /// The same, recording into the metrics of its topic.
+    pub fn with_metrics(mut self, metrics: TopicMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// The metrics of its topic.
+    pub fn metrics(&self) -> &TopicMetrics {
+        &self.metrics
+    }
+
+    fn record_append(&self, records: &[u8], appended: &Result<AppendInfo, ReplicaError>) {
+        match appended {
+            Ok(info) if info.outcome == AppendOutcome::Appended => {
+                let count = info.last_offset - info.first_offset + 1;
+                self.metrics.produced(u64::try_from(count).unwrap_or(0), records.len() as u64);
+            }
+            Ok(_) => {}
+            Err(_) => self.metrics.produce_failed(),
+        }
     }
 
     /// A leader that is the whole ISR commits what its log holds (Java: `Partition.maybeIncrementLeaderHW` in
@@ -174,9 +199,12 @@ impl Partition {
         origin: AppendOrigin,
         verification: VerificationGuard,
     ) -> Result<AppendInfo, ReplicaError> {
-        let (leader_epoch, commit) = self.may_append(acks)?;
-        let append = LeaderAppend { leader_epoch, origin, verification, transaction_version: 0, commit };
-        let info = self.log.append_as_leader(records, &append)?;
+        let appended = self.may_append(acks).and_then(|(leader_epoch, commit)| {
+            let append = LeaderAppend { leader_epoch, origin, verification, transaction_version: 0, commit };
+            Ok(self.log.append_as_leader(records, &append)?)
+        });
+        self.record_append(records, &appended);
+        let info = appended?;
         self.waiters.wake();
         Ok(info)
     }

@@ -12,6 +12,7 @@ use millstream_broker_log::{LogDir, PartitionLog};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+use crate::life::metrics::BrokerMetrics;
 use crate::replica::partition::{Became, Partition, Role};
 use crate::replica::topic_config;
 
@@ -49,6 +50,7 @@ pub struct Partitions {
     /// Logs that lay in the folders at start and are not yet claimed by a topic of the metadata.
     loaded: RwLock<HashMap<(String, i32), Arc<PartitionLog>>>,
     maps: RwLock<Maps>,
+    metrics: BrokerMetrics,
 }
 
 impl Partitions {
@@ -58,9 +60,10 @@ impl Partitions {
         dirs: Vec<Arc<LogDir>>,
         directory_ids: Vec<Uuid>,
         loaded: Vec<Arc<PartitionLog>>,
+        metrics: BrokerMetrics,
     ) -> Self {
         let loaded = loaded.into_iter().map(|log| ((log.topic().to_owned(), log.partition()), log)).collect();
-        Partitions { config, dirs, directory_ids, loaded: RwLock::new(loaded), maps: RwLock::default() }
+        Partitions { config, dirs, directory_ids, loaded: RwLock::new(loaded), maps: RwLock::default(), metrics }
     }
 
     /// One partition by topic name.
@@ -94,6 +97,11 @@ impl Partitions {
     /// Every partition on this node.
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.maps.read().by_name.values().flat_map(|topic| topic.partitions.iter().flatten().cloned()).collect()
+    }
+
+    /// The metrics of this node.
+    pub fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
     }
 
     /// The log directories.
@@ -177,7 +185,7 @@ impl Partitions {
                 tracing::error!(topic = %topic.name, partition = index, %error, "the leader epoch could not be stored");
             }
         }
-        let partition = Arc::new(Partition::new(
+        let partition = Partition::new(
             topic.name.clone(),
             topic.id,
             index,
@@ -185,7 +193,8 @@ impl Partitions {
             log,
             role,
             min_insync_replicas,
-        ));
+        );
+        let partition = Arc::new(partition.with_metrics(self.metrics.topic(&topic.name)));
         if leads {
             changes.push(Leadership::Took(partition.clone()));
         }
@@ -210,6 +219,7 @@ impl Partitions {
             }
         };
         let Some(local) = local else { return };
+        self.metrics.forget_topic(&topic.name);
         for partition in local.partitions.iter().flatten() {
             changes.push(Leadership::Lost(topic.name.clone(), partition.index()));
             partition.change_role(Role { leader: -1, ..partition.role() });

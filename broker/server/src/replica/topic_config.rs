@@ -40,6 +40,12 @@ impl Lookup<'_> {
         self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
     }
 
+    /// A broker key that no topic overrides.
+    fn broker_number(&self, key: &str) -> i64 {
+        let set = |set: Option<&Set>| set?.get(key)?.trim().parse().ok();
+        set(self.broker).or_else(|| set(self.cluster)).unwrap_or_else(|| self.config.number(key))
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.text(key).is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
@@ -90,7 +96,7 @@ fn log_config(lookup: &Lookup<'_>) -> LogConfig {
             .number("message.timestamp.before.max.ms", default.message_timestamp_before_max_ms),
         message_timestamp_after_max_ms: lookup
             .number("message.timestamp.after.max.ms", default.message_timestamp_after_max_ms),
-        producer_id_expiration_ms: lookup.config.number("producer.id.expiration.ms"),
+        producer_id_expiration_ms: lookup.broker_number("producer.id.expiration.ms"),
         record_validation: match lookup.config.set_values().get("record.validation").map(String::as_str) {
             Some("header") => RecordValidation::Header,
             _ => RecordValidation::Full,

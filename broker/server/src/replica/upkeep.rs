@@ -86,7 +86,7 @@ fn expire(node: &Node) {
 }
 
 fn clean(node: &Node) {
-    let map_bytes = usize::try_from(node.config.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX);
+    let map_bytes = usize::try_from(node.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX);
     for dir in node.partitions.dirs() {
         loop {
             match dir.clean_one(map_bytes) {
