@@ -33,7 +33,7 @@ class_of() {
     kafka-storage) echo kafka.tools.StorageTool ;;
     kafka-server-start) echo kafka.Kafka ;;
     kafka-topics) echo org.apache.kafka.tools.TopicCommand ;;
-    kafka-configs) echo org.apache.kafka.tools.ConfigCommand ;;
+    kafka-configs) echo kafka.admin.ConfigCommand ;;
     kafka-console-producer) echo org.apache.kafka.tools.ConsoleProducer ;;
     kafka-console-consumer) echo org.apache.kafka.tools.consumer.ConsoleConsumer ;;
     kafka-consumer-groups) echo org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
