@@ -1,0 +1,150 @@
+//! Two answers side by side: ids put into names, times and addresses masked, the order of arrays left out, then every
+//! field compared.
+
+use crate::records;
+use crate::side::Outcome;
+use crate::slot::Learnt;
+use crate::value::Value;
+
+/// Fields that say where or when, not what.
+const MASKED: &[&str] = &[
+    "Port", "ClusterId", "LogDir", "TotalBytes", "UsableBytes", "LogAppendTimeMs", "TransactionStartTimeMs",
+    "LastTimestamp", "Documentation", "LastFetchTimestamp", "LastCaughtUpTimestamp", "FinalizedFeaturesEpoch",
+    "ReplicaDirectoryId",
+];
+/// Of the metadata log, whose contents are each broker's own affair.
+const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch", "ErrorMessage"];
+/// Keys whose values name ports, folders and cluster.
+const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
+
+/// An answer in a form that can be compared.
+pub fn comparable(key: i16, outcome: &Outcome, learnt: &Learnt) -> Outcome {
+    match outcome {
+        Outcome::Answer(value) => Outcome::Answer(Normaliser { key, learnt }.value("", value)),
+        other => other.clone(),
+    }
+}
+
+struct Normaliser<'a> {
+    key: i16,
+    learnt: &'a Learnt,
+}
+
+impl Normaliser<'_> {
+    fn value(&self, name: &str, value: &Value) -> Value {
+        if MASKED.contains(&name) || (self.key == 55 && MASKED_QUORUM.contains(&name)) {
+            return masked(value);
+        }
+        match value {
+            Value::Bytes(bytes) if name == "Records" => records::described(bytes, self.learnt),
+            // No records: null and empty are the same to a client.
+            Value::Null if name == "Records" => records::described(&[], self.learnt),
+            Value::Uuid(id) if *id != [0; 16] => {
+                Value::Text(self.learnt.name_of(value).unwrap_or("<some id>").to_owned())
+            }
+            Value::Int(number) if is_id(name) && *number > 0 => {
+                Value::Text(self.learnt.name_of(value).unwrap_or("<some id>").to_owned())
+            }
+            Value::Text(text) => Value::Text(self.text(name, text)),
+            Value::Array(items) => self.array(name, items),
+            Value::Struct(fields) => {
+                let is_masked_config = self.key == 32
+                    && value.text_of("Name").is_some_and(|name| MASKED_CONFIGS.contains(&name));
+                let field = |(name, field): &(&'static str, Value)| {
+                    let keep = !(is_masked_config && matches!(*name, "Value" | "Synonyms"));
+                    (*name, if keep { self.value(name, field) } else { masked(field) })
+                };
+                Value::Struct(fields.iter().map(field).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn array(&self, name: &str, items: &[Value]) -> Value {
+        let mut items: Vec<Value> = items
+            .iter()
+            .filter(|item| match (self.key, name) {
+                (18, "ApiKeys") => item.int_of("ApiKey").is_some_and(|key| crate::run::is_served(key as i16)),
+                (18, _) => item.text_of("Name").is_some_and(|name| matches!(name, "metadata.version" | "transaction.version")),
+                _ => true,
+            })
+            .map(|item| self.value(name, item))
+            .collect();
+        if name != "Records" {
+            items.sort_by_cached_key(|item| format!("{item:?}"));
+        }
+        Value::Array(items)
+    }
+
+    fn text(&self, name: &str, text: &str) -> String {
+        if let Some(known) = self.learnt.name_of(&Value::Text(text.to_owned())) {
+            return known.to_owned();
+        }
+        if matches!(name, "MemberId" | "Leader") && text.len() > 36 {
+            return "<some member>".to_owned();
+        }
+        self.learnt.renamed(text)
+    }
+}
+
+fn is_id(name: &str) -> bool {
+    matches!(name, "ProducerId" | "SessionId")
+}
+
+/// Null stays null: whether a field is there is part of the answer.
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Array(items) if items.is_empty() => value.clone(),
+        _ => Value::Text("<masked>".to_owned()),
+    }
+}
+
+/// Every field in which the two differ, as `path: left | right`.
+pub fn differences(left: &Outcome, right: &Outcome) -> Vec<String> {
+    let mut found = Vec::new();
+    match (left, right) {
+        (Outcome::Answer(left), Outcome::Answer(right)) => walk("", left, right, &mut found),
+        (left, right) if left != right => found.push(format!("{} | {}", short(left), short(right))),
+        _ => {}
+    }
+    found
+}
+
+fn short(outcome: &Outcome) -> String {
+    let text = format!("{outcome:?}");
+    text.chars().take(600).collect()
+}
+
+fn walk(path: &str, left: &Value, right: &Value, found: &mut Vec<String>) {
+    match (left, right) {
+        (Value::Struct(a), Value::Struct(b)) => {
+            for (name, value) in a {
+                match b.iter().find(|(other, _)| other == name) {
+                    Some((_, other)) => walk(&format!("{path}.{name}"), value, other, found),
+                    None => found.push(format!("{path}.{name}: {value:?} | not there")),
+                }
+            }
+            for (name, value) in b {
+                if !a.iter().any(|(other, _)| other == name) {
+                    found.push(format!("{path}.{name}: not there | {value:?}"));
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (value, other)) in a.iter().zip(b).enumerate() {
+                walk(&format!("{path}[{index}]"), value, other, found);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            for value in a.iter().filter(|value| !b.contains(value)) {
+                found.push(format!("{path}: {value:?} | not there"));
+            }
+            for value in b.iter().filter(|value| !a.contains(value)) {
+                found.push(format!("{path}: not there | {value:?}"));
+            }
+        }
+        (a, b) if a != b => found.push(format!("{path}: {a:?} | {b:?}")),
+        _ => {}
+    }
+}

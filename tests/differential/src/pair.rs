@@ -1,0 +1,53 @@
+//! The two brokers of a run, started on temporary folders unless addresses are given.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use millstream_crash::node::{Kind, Node, built_binary};
+
+use crate::side::Side;
+
+/// Which broker stands on a side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// One that runs already.
+    At(SocketAddr),
+    /// Apache Kafka, started here.
+    Apache,
+    /// Ours, started here.
+    Millstream,
+}
+
+/// The same for both: nothing happens by the clock during a run, and starting is quick.
+const SETTINGS: &[&str] = &[
+    "log.retention.check.interval.ms=1000000000",
+    "offsets.topic.num.partitions=5",
+    "transaction.state.log.num.partitions=5",
+    "group.initial.rebalance.delay.ms=0",
+    "offsets.topic.replication.factor=1",
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+];
+
+/// A broker and what keeps it alive.
+pub struct Running {
+    /// The broker as a side of the comparison.
+    pub side: Side,
+    _node: Option<(tempfile::TempDir, Node)>,
+}
+
+/// Starts what is not running yet.
+///
+/// # Errors
+/// When a broker does not start.
+pub fn start(broker: &Broker, name: &'static str) -> anyhow::Result<Running> {
+    let kind = match broker {
+        Broker::At(address) => return Ok(Running { side: Side::new(name, *address), _node: None }),
+        Broker::Apache => Kind::Apache(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../apache/apache.sh"))),
+        Broker::Millstream => Kind::Millstream(built_binary()?),
+    };
+    let folder = tempfile::tempdir()?;
+    let node = Node::start(kind, folder.path(), SETTINGS).with_context(|| format!("starting {name}"))?;
+    Ok(Running { side: Side::new(name, node.address()), _node: Some((folder, node)) })
+}

@@ -1,0 +1,284 @@
+//! One seed: the same requests to both brokers, one after the other, each pair of answers compared.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use millstream_protocol::schema::{self, Message};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+
+use crate::compare;
+use crate::generate::{Generator, Request};
+use crate::side::{Outcome, Side};
+use crate::value::Value;
+
+/// Every key that a single node serves.
+pub const SERVED: &[i16] = &[
+    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
+    35, 36, 37, 42, 43, 44, 45, 46, 47, 55, 57, 60, 61, 65, 66, 74, 75,
+];
+
+/// Whether a single node serves this key.
+pub fn is_served(key: i16) -> bool {
+    SERVED.contains(&key)
+}
+
+/// Every served key with every version that Apache 4.3 serves.
+pub fn all_versions() -> Vec<(i16, i16)> {
+    let apis = millstream_protocol::api_key::APIS.iter().filter(|api| is_served(api.key.number()));
+    apis.flat_map(|api| (api.min_version..=api.max_version).map(|version| (api.key.number(), version))).collect()
+}
+
+/// What a run found.
+#[derive(Default, Debug)]
+pub struct Report {
+    /// How often each key and version was sent.
+    pub sent: BTreeMap<(i16, i16), usize>,
+    /// How many requests were made wrong in a field.
+    pub wrong: usize,
+    /// The mismatches, readable.
+    pub mismatches: Vec<String>,
+}
+
+impl Report {
+    /// Requests sent.
+    pub fn requests(&self) -> usize {
+        self.sent.values().sum()
+    }
+
+    /// Keys and versions that were never sent.
+    pub fn missing(&self) -> Vec<(i16, i16)> {
+        all_versions().into_iter().filter(|pair| !self.sent.contains_key(pair)).collect()
+    }
+}
+
+/// Sends `requests` requests of `seed` to both and adds what it found to `report`.
+///
+/// # Errors
+/// When a broker is gone.
+pub fn seed(seed: u64, requests: usize, left: &mut Side, right: &mut Side, report: &mut Report) -> anyhow::Result<()> {
+    let mut run = Run { seed, generator: Generator::new(seed), left, right, report };
+    run.prepare()?;
+    let mut order: Vec<(i16, i16)> = Vec::new();
+    let mut shuffler = StdRng::seed_from_u64(seed ^ 0x5eed);
+    for number in 0..requests {
+        if order.is_empty() {
+            order = all_versions();
+            order.shuffle(&mut shuffler);
+        }
+        let (key, version) = order.pop().context("every round has requests")?;
+        let message = definition(key)?;
+        let request = run.generator.request(message, key, version);
+        run.one(number, &request)?;
+    }
+    Ok(())
+}
+
+fn definition(key: i16) -> anyhow::Result<&'static Message> {
+    Ok(schema::messages(key).context("an API without a definition")?.0)
+}
+
+struct Run<'a> {
+    seed: u64,
+    generator: Generator,
+    left: &'a mut Side,
+    right: &'a mut Side,
+    report: &'a mut Report,
+}
+
+/// Errors of a broker that is still loading or finishing what came before.
+const PASSING: &[i64] = &[5, 14, 15, 16, 51];
+
+impl Run<'_> {
+    fn one(&mut self, number: usize, request: &Request) -> anyhow::Result<()> {
+        let mut left = self.left.call(request)?;
+        let mut right = self.right.call(request)?;
+        for _ in 0..20 {
+            let (is_left, is_right) = (is_passing(&left), is_passing(&right));
+            if is_left == is_right && !(is_left && codes(&left) != codes(&right)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(30));
+            if is_left {
+                left = self.left.call(request)?;
+            }
+            if is_right {
+                right = self.right.call(request)?;
+            }
+        }
+        *self.report.sent.entry((request.api_key, request.version)).or_insert(0) += 1;
+        self.report.wrong += usize::from(request.wrong.is_some());
+        let seen_left = compare::comparable(request.api_key, &left, &self.left.learnt);
+        let seen_right = compare::comparable(request.api_key, &right, &self.right.learnt);
+        let differences = compare::differences(&seen_left, &seen_right);
+        if !differences.is_empty() {
+            self.mismatch(number, request, &differences);
+        }
+        self.settle(request)
+    }
+
+    fn mismatch(&mut self, number: usize, request: &Request, differences: &[String]) {
+        let name = definition(request.api_key).map_or("?", |message| message.name);
+        let wrong = request.wrong.as_deref().map_or(String::new(), |field| format!(", {field} made wrong"));
+        let mut text = format!(
+            "{name} v{} (seed {}, request {number}{wrong}): {} | {}\n  request: {}\n",
+            request.version,
+            self.seed,
+            self.left.name,
+            self.right.name,
+            brief(&request.body)
+        );
+        for difference in differences {
+            text.push_str("    ");
+            text.extend(difference.chars().take(1200));
+            text.push('\n');
+        }
+        text.push_str(&format!(
+            "  again: cargo run --release -p millstream-differential -- --seeds {} --requests {}\n",
+            self.seed,
+            number + 1
+        ));
+        self.report.mismatches.push(text);
+    }
+
+    /// Waits until what a request changed is seen everywhere in both brokers.
+    fn settle(&mut self, request: &Request) -> anyhow::Result<()> {
+        match request.api_key {
+            3 | 19 | 20 | 33 | 37 | 43 | 44 | 45 => self.settle_topics(),
+            22 | 26 | 27 => self.settle_transactions(),
+            _ => Ok(()),
+        }
+    }
+
+    fn settle_topics(&mut self) -> anyhow::Result<()> {
+        let topic = |name: &String| {
+            Value::Struct(vec![("TopicId", Value::Uuid([0; 16])), ("Name", Value::Text(name.clone()))])
+        };
+        let body = Value::Struct(vec![
+            ("Topics", Value::Array(self.generator.topics.iter().map(topic).collect())),
+            ("AllowAutoTopicCreation", Value::Int(0)),
+            ("IncludeTopicAuthorizedOperations", Value::Int(0)),
+        ]);
+        let request = Request { api_key: 3, version: 12, body, wrong: None };
+        std::thread::sleep(Duration::from_millis(15));
+        for _ in 0..100 {
+            let left = self.left.call(&request)?;
+            let right = self.right.call(&request)?;
+            let seen_left = compare::comparable(3, &left, &self.left.learnt);
+            if !is_passing(&left) && !is_passing(&right) && seen_left == compare::comparable(3, &right, &self.right.learnt) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn settle_transactions(&mut self) -> anyhow::Result<()> {
+        let ids = self.generator.transactions.iter().cloned().map(Value::Text).collect();
+        let body = Value::Struct(vec![("TransactionalIds", Value::Array(ids))]);
+        let request = Request { api_key: 65, version: 0, body, wrong: None };
+        for _ in 0..100 {
+            let is_done = |outcome: &Outcome| {
+                let states = outcome.answer().and_then(|answer| answer.get("TransactionStates")).map(Value::items);
+                states.unwrap_or_default().iter().all(|state| {
+                    !state.text_of("TransactionState").is_some_and(|text| text.starts_with("Prepare"))
+                })
+            };
+            if is_done(&self.left.call(&request)?) && is_done(&self.right.call(&request)?) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Creates the topics, wakes the coordinators, gives each transactional id its producer.
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        let topic = |(index, name): (usize, &String)| {
+            let config = |name: &str, value: &str| {
+                Value::Struct(vec![("Name", Value::Text(name.to_owned())), ("Value", Value::Text(value.to_owned()))])
+            };
+            let configs = match index {
+                1 => vec![config("cleanup.policy", "compact")],
+                2 => vec![config("message.timestamp.type", "LogAppendTime")],
+                _ => Vec::new(),
+            };
+            Value::Struct(vec![
+                ("Name", Value::Text(name.clone())),
+                ("NumPartitions", Value::Int(2)),
+                ("ReplicationFactor", Value::Int(1)),
+                ("Assignments", Value::Array(Vec::new())),
+                ("Configs", Value::Array(configs)),
+            ])
+        };
+        let topics = self.generator.topics.iter().take(3).enumerate().map(topic).collect();
+        let body = Value::Struct(vec![
+            ("Topics", Value::Array(topics)),
+            ("timeoutMs", Value::Int(10_000)),
+            ("validateOnly", Value::Int(0)),
+        ]);
+        self.both(&Request { api_key: 19, version: 7, body, wrong: None })?;
+        self.settle_topics()?;
+        let names: Vec<(String, i64)> = self.generator.groups.iter().map(|group| (group.clone(), 0)).collect();
+        for (key, kind) in names.into_iter().chain(self.generator.transactions.iter().map(|id| (id.clone(), 1)).collect::<Vec<_>>()) {
+            let body = Value::Struct(vec![("Key", Value::Text(key)), ("KeyType", Value::Int(kind))]);
+            self.both(&Request { api_key: 10, version: 3, body, wrong: None })?;
+        }
+        for id in [None].into_iter().chain(self.generator.transactions.clone().into_iter().map(Some)) {
+            let body = Value::Struct(vec![
+                ("TransactionalId", id.map_or(Value::Null, Value::Text)),
+                ("TransactionTimeoutMs", Value::Int(600_000)),
+                ("ProducerId", Value::Int(-1)),
+                ("ProducerEpoch", Value::Int(-1)),
+            ]);
+            self.both(&Request { api_key: 22, version: 4, body, wrong: None })?;
+        }
+        Ok(())
+    }
+
+    /// Sends to both until neither is busy.
+    fn both(&mut self, request: &Request) -> anyhow::Result<()> {
+        for side in [&mut *self.left, &mut *self.right] {
+            for _ in 0..300 {
+                if !is_passing(&side.call(request)?) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn brief(body: &Value) -> String {
+    format!("{body:?}").chars().take(1500).collect()
+}
+
+fn is_passing(outcome: &Outcome) -> bool {
+    codes(outcome).iter().any(|code| PASSING.contains(code))
+}
+
+/// Every error code in an answer.
+fn codes(outcome: &Outcome) -> Vec<i64> {
+    fn collect(value: &Value, into: &mut Vec<i64>) {
+        match value {
+            Value::Struct(fields) => {
+                for (name, field) in fields {
+                    match field {
+                        Value::Int(code) if *name == "ErrorCode" => into.push(*code),
+                        field => collect(field, into),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(answer) = outcome.answer() {
+        collect(answer, &mut found);
+    }
+    found
+}
