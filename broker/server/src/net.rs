@@ -8,3 +8,6 @@ pub mod connection;
 mod input;
 /// Bytes to be sent, files without a copy.
 mod send;
+
+#[cfg(test)]
+mod tests;

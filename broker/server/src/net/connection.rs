@@ -113,7 +113,7 @@ impl Connection {
                     return Poll::Ready(Woken::Answer(answer));
                 }
                 if self.may_read()
-                    && let Poll::Ready(read) = self.input.poll_fill(context, &self.stream)
+                    && let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream)
                 {
                     return Poll::Ready(Woken::Input(read));
                 }

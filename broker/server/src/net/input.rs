@@ -3,10 +3,13 @@
 //! An idle connection holds no buffer. A frame's memory is reserved as its bytes arrive, never because its length
 //! says so (a client that claims 100 MiB and sends nothing costs nothing).
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// What one read takes at least: several small requests, or a good part of a large one.
@@ -61,17 +64,19 @@ impl Input {
     }
 
     /// Reads what is there; pending until something is. 0 means that the client closed its side.
-    pub fn poll_fill(&mut self, task: &mut std::task::Context<'_>, stream: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            if let Poll::Pending = stream.poll_read_ready(task)? {
-                return Poll::Pending;
-            }
-            self.buffer.reserve(self.missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
-            match stream.try_read_buf(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release_when_empty(),
-                done => return Poll::Ready(done),
-            }
+    ///
+    /// A read that does not fill the buffer tells tokio that the socket is empty, which saves the system call that
+    /// would find it out.
+    pub fn poll_fill(&mut self, task: &mut std::task::Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+        if stream.poll_read_ready(task)?.is_pending() {
+            return Poll::Pending;
         }
+        self.buffer.reserve(self.missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+        let read = pin!(stream.read_buf(&mut self.buffer)).poll(task);
+        if read.is_pending() {
+            self.release_when_empty();
+        }
+        read
     }
 
     /// Gives the buffer back while there is nothing in it.

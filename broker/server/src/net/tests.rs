@@ -1,0 +1,347 @@
+//! A broker on a free port, spoken to byte by byte: frames, order, refusals.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use millstream_base_config::BrokerConfig;
+use millstream_base_config::parse::Properties;
+use millstream_base_env::{Clock, Disk};
+use millstream_protocol::messages::create_topics_request::CreatableTopic;
+use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use millstream_protocol::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest, Request, StrBytes, TopicName,
+};
+use millstream_protocol::{request, response};
+
+use crate::start::{RunningBroker, StartError, start};
+
+/// A broker in this process, its folder and a runtime of its own, as the tests' side is blocking.
+struct Broker {
+    runtime: tokio::runtime::Runtime,
+    running: Option<RunningBroker>,
+    folder: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start(settings: &[&str]) -> Broker {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let running = runtime.block_on(start(config(folder.path(), settings), Disk::Real, Clock::Real)).unwrap();
+        Broker { runtime, running: Some(running), folder }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.running.as_ref().unwrap().address())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.stop()).unwrap();
+        }
+    }
+}
+
+fn config(folder: &std::path::Path, settings: &[&str]) -> BrokerConfig {
+    let mut properties = Properties::default();
+    for setting in settings {
+        properties.read_argument(setting).unwrap();
+    }
+    BrokerConfig::single_node(&mut properties);
+    properties.set_default("log.dirs", &folder.to_string_lossy());
+    properties.set_default("listeners", "PLAINTEXT://127.0.0.1:0");
+    BrokerConfig::new(&properties).unwrap()
+}
+
+struct Client {
+    stream: TcpStream,
+    correlation: i32,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client { stream, correlation: 0 }
+    }
+
+    fn frame<R: Request>(&mut self, version: i16, request: &R) -> Bytes {
+        self.correlation += 1;
+        request::encode(version, self.correlation, Some("test"), request).unwrap()
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    fn answer(&mut self) -> Bytes {
+        let mut prefix = [0; 4];
+        self.stream.read_exact(&mut prefix).unwrap();
+        let mut body = vec![0; i32::from_be_bytes(prefix) as usize];
+        self.stream.read_exact(&mut body).unwrap();
+        body.into()
+    }
+
+    fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+        let frame = self.frame(version, request);
+        self.send(&frame);
+        let (correlation, response) = response::decode::<R>(version, self.answer()).unwrap();
+        assert_eq!(correlation, self.correlation);
+        response
+    }
+
+    /// Whether the broker closed the connection without a byte.
+    fn is_closed(&mut self) -> bool {
+        match self.stream.read(&mut [0; 1]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+
+    fn create(&mut self, topic: &str) {
+        let topic = CreatableTopic::default().with_name(name(topic)).with_num_partitions(1).with_replication_factor(1);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+        assert_eq!(self.call(5, &request).topics[0].error_code, 0);
+    }
+}
+
+fn name(text: &str) -> TopicName {
+    TopicName(StrBytes::from_string(text.to_owned()))
+}
+
+/// A batch of one record with a value of `length` bytes.
+fn batch(length: usize) -> Bytes {
+    let varint = |value: i64| {
+        let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+        let mut bytes = Vec::new();
+        while zigzag >= 0x80 {
+            bytes.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        bytes.push(zigzag as u8);
+        bytes
+    };
+    let mut record = vec![0, 0, 0, 1];
+    record.extend(varint(length as i64));
+    record.extend(vec![b'x'; length]);
+    record.push(0);
+    let mut after_crc = BytesMut::new();
+    after_crc.extend_from_slice(&[0; 2 + 4]);
+    after_crc.extend_from_slice(&1_700_000_000_000i64.to_be_bytes());
+    after_crc.extend_from_slice(&1_700_000_000_000i64.to_be_bytes());
+    after_crc.extend_from_slice(&[0xff; 8 + 2 + 4]);
+    after_crc.extend_from_slice(&1i32.to_be_bytes());
+    after_crc.extend_from_slice(&varint(record.len() as i64));
+    after_crc.extend_from_slice(&record);
+    let mut batch = BytesMut::new();
+    batch.extend_from_slice(&[0; 8]);
+    batch.extend_from_slice(&(after_crc.len() as i32 + 9).to_be_bytes());
+    batch.extend_from_slice(&[0xff; 4]);
+    batch.extend_from_slice(&[2]);
+    batch.extend_from_slice(&crc32c::crc32c(&after_crc).to_be_bytes());
+    batch.extend_from_slice(&after_crc);
+    batch.freeze()
+}
+
+fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
+    let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
+    ProduceRequest::default()
+        .with_acks(acks)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data])])
+}
+
+fn fetch(topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
+    let part = FetchPartition::default()
+        .with_current_leader_epoch(-1)
+        .with_last_fetched_epoch(-1)
+        .with_fetch_offset(offset)
+        .with_partition_max_bytes(1 << 20);
+    FetchRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_max_wait_ms(wait_ms)
+        .with_min_bytes(1)
+        .with_max_bytes(1 << 20)
+        .with_session_epoch(-1)
+        .with_topics(vec![FetchTopic::default().with_topic(name(topic)).with_partitions(vec![part])])
+}
+
+#[test]
+fn fragmented_frames_are_put_together() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    let frame = client.frame(0, &ApiVersionsRequest::default());
+    for byte in frame.iter() {
+        client.send(&[*byte]);
+    }
+    let (_, response): (_, ApiVersionsResponse) = response::decode::<ApiVersionsRequest>(0, client.answer()).unwrap();
+    assert_eq!(response.error_code, 0);
+    assert!(response.api_keys.iter().any(|api| (api.api_key, api.min_version, api.max_version) == (0, 0, 13)));
+}
+
+#[test]
+fn pipelined_answers_keep_the_order_of_the_requests_behind_a_fetch_that_waits() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let mut frames = BytesMut::new();
+    frames.extend_from_slice(&client.frame(7, &produce("t", -1, batch(10))));
+    frames.extend_from_slice(&client.frame(11, &fetch("t", 1, 20_000)));
+    frames.extend_from_slice(&client.frame(0, &ApiVersionsRequest::default()));
+    let first = client.correlation - 2;
+    client.send(&frames);
+    let correlation = |answer: Bytes| i32::from_be_bytes(*answer.first_chunk::<4>().unwrap());
+    assert_eq!(correlation(client.answer()), first);
+    // The fetch waits for offset 1; another connection brings it.
+    assert_eq!(broker.connect().call(7, &produce("t", -1, batch(10))).responses[0].partition_responses[0].error_code, 0);
+    assert_eq!(correlation(client.answer()), first + 1);
+    assert_eq!(correlation(client.answer()), first + 2);
+}
+
+#[test]
+fn fetched_bytes_are_those_produced_but_for_offset_and_epoch() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let records = batch(300_000);
+    assert_eq!(client.call(9, &produce("t", -1, records.clone())).responses[0].partition_responses[0].base_offset, 0);
+    let response = client.call(12, &fetch("t", 0, 0));
+    let data = &response.responses[0].partitions[0];
+    assert_eq!((data.error_code, data.high_watermark, data.last_stable_offset), (0, 1, 1));
+    let got = data.records.as_ref().unwrap();
+    assert_eq!(got[12..16], [0; 4]);
+    assert!(got[16..] == records[16..]);
+}
+
+#[test]
+fn list_offsets_answers_in_every_version() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    client.call(7, &produce("t", -1, batch(1)));
+    for version in 1..=11 {
+        let part = ListOffsetsPartition::default().with_partition_index(0).with_current_leader_epoch(-1).with_timestamp(-1);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_topics(vec![ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![part])]);
+        let response = client.call(version, &request);
+        let answer = &response.topics[0].partitions[0];
+        let epoch = if version < 4 { -1 } else { 0 };
+        assert_eq!((answer.error_code, answer.offset, answer.leader_epoch), (0, 1, epoch), "version {version}");
+    }
+}
+
+#[test]
+fn an_unsupported_version_of_api_versions_is_answered_in_version_0() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.send(&[0, 0, 0, 11, 0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 0]);
+    let (correlation, response): (_, ApiVersionsResponse) =
+        response::decode::<ApiVersionsRequest>(0, client.answer()).unwrap();
+    assert_eq!((correlation, response.error_code), (7, 35));
+    // The connection goes on.
+    assert_eq!(client.call(0, &ApiVersionsRequest::default()).error_code, 0);
+}
+
+#[test]
+fn what_is_not_served_closes_the_connection_and_nothing_else() {
+    let broker = Broker::start(&[]);
+    let mut other = broker.connect();
+    let unknown_key = [0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+    let unknown_version = [0, 0, 0, 10, 0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff];
+    let negative_length = [0xff, 0xff, 0xff, 0xff, 0, 0];
+    let oversize = [0x7f, 0xff, 0xff, 0xff, 0, 3];
+    let short_header = [0, 0, 0, 3, 0, 3, 0];
+    let garbage_body = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff];
+    let frames: [&[u8]; 6] =
+        [&unknown_key, &unknown_version, &negative_length, &oversize, &short_header, &garbage_body];
+    for frame in frames {
+        let mut client = broker.connect();
+        client.send(frame);
+        assert!(client.is_closed(), "{frame:?}");
+    }
+    assert!(!other.call(9, &MetadataRequest::default()).brokers.is_empty());
+}
+
+#[test]
+fn answers_before_a_refused_frame_still_go_out() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    let mut frames = BytesMut::from(&client.frame(0, &ApiVersionsRequest::default())[..]);
+    frames.extend_from_slice(&[0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff]);
+    client.send(&frames);
+    assert_eq!(client.answer()[..4], client.correlation.to_be_bytes());
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_error_with_acks_0_closes_and_success_is_silent() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let frame = client.frame(7, &produce("t", 0, batch(5)));
+    client.send(&frame);
+    // The next answer belongs to the next request.
+    assert_eq!(client.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    let frame = client.frame(7, &produce("missing", 0, batch(5)));
+    client.send(&frame);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn connections_over_the_limit_are_closed() {
+    let broker = Broker::start(&["max.connections.per.ip=2"]);
+    let mut first = broker.connect();
+    let mut second = broker.connect();
+    assert_eq!(first.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    assert_eq!(second.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    assert!(broker.connect().is_closed());
+    assert_eq!(first.call(0, &ApiVersionsRequest::default()).error_code, 0);
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let broker = Broker::start(&["connections.max.idle.ms=100"]);
+    assert!(broker.connect().is_closed());
+}
+
+#[test]
+fn a_second_start_names_what_is_in_the_way() {
+    let broker = Broker::start(&[]);
+    let attempt = |folder: &std::path::Path, listener: &str| {
+        let started = broker.runtime.block_on(start(config(folder, &[listener]), Disk::Real, Clock::Real));
+        started.map(|_| ()).unwrap_err()
+    };
+    let address = broker.running.as_ref().unwrap().address();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let taken = attempt(elsewhere.path(), &format!("listeners=PLAINTEXT://{address}"));
+    assert!(matches!(taken, StartError::Listen { .. }), "{taken}");
+    let locked = attempt(broker.folder.path(), "listeners=PLAINTEXT://127.0.0.1:0");
+    assert!(matches!(locked, StartError::LogDir(_)), "{locked}");
+    assert!(!locked.to_string().contains('\n'));
+}
+
+#[test]
+fn a_clean_stop_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let run = || runtime.block_on(start(config(folder.path(), &[]), Disk::Real, Clock::Real)).unwrap();
+    let running = run();
+    let mut client = Client::connect(running.address());
+    client.create("t");
+    client.call(7, &produce("t", -1, batch(100)));
+    runtime.block_on(running.stop()).unwrap();
+    assert!(folder.path().join(".kafka_cleanshutdown").exists());
+    let running = run();
+    let response = Client::connect(running.address()).call(12, &fetch("t", 0, 0));
+    let data = &response.responses[0].partitions[0];
+    assert_eq!((data.error_code, data.high_watermark), (0, 1));
+    runtime.block_on(running.stop()).unwrap();
+}

@@ -1,0 +1,134 @@
+//! What the machine itself can do: one connection that reads, checksums, appends to a file and answers; sendfile.
+//!
+//! The same work as a broker's least, without a broker. Processor time is that of the serving thread alone.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use anyhow::Context;
+
+use crate::figures::Figure;
+use crate::load::IN_FLIGHT;
+
+const SMALL_FRAME: usize = 1200;
+const SMALL_ANSWER: usize = 60;
+const SMALL_COUNT: usize = 200_000;
+const READ_BYTES: usize = 64 * 1024;
+const BULK_BYTES: usize = 1_000_000_000;
+const FETCH_BYTES: usize = 1 << 20;
+
+/// Measures all three.
+///
+/// # Errors
+/// The system's.
+pub fn run() -> anyhow::Result<Vec<Figure>> {
+    let small = small()?;
+    let (produce, fetch) = bulk()?;
+    Ok(vec![
+        Figure::new("cpu per small request", "us", small),
+        Figure::new("cpu per GB produced", "s", produce),
+        Figure::new("cpu per GB fetched", "s", fetch),
+    ])
+}
+
+/// Nanoseconds this thread has run (the first field of schedstat).
+fn thread_cpu_seconds() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos: f64 = text.split_whitespace().next().context("a number")?.parse()?;
+    Ok(nanos / 1e9)
+}
+
+fn pair(client: impl FnOnce(TcpStream) -> std::io::Result<()> + Send + 'static) -> anyhow::Result<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address: SocketAddr = listener.local_addr()?;
+    thread::spawn(move || {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        client(stream)
+    });
+    let (stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn small() -> anyhow::Result<f64> {
+    let mut stream = pair(|mut stream| {
+        let frame = [7; SMALL_FRAME];
+        let mut answer = [0; SMALL_ANSWER];
+        for _ in 0..IN_FLIGHT {
+            stream.write_all(&frame)?;
+        }
+        for count in 0..SMALL_COUNT {
+            stream.read_exact(&mut answer)?;
+            if count < SMALL_COUNT - IN_FLIGHT {
+                stream.write_all(&frame)?;
+            }
+        }
+        Ok(())
+    })?;
+    let mut file = tempfile::tempfile()?;
+    let answers = [0; SMALL_ANSWER * 64];
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut filled, mut done) = (0, 0);
+    let before = thread_cpu_seconds()?;
+    while done < SMALL_COUNT {
+        let read = stream.read(&mut buffer[filled..])?;
+        if read == 0 {
+            break;
+        }
+        filled += read;
+        let whole = filled / SMALL_FRAME;
+        for frame in buffer[..whole * SMALL_FRAME].chunks(SMALL_FRAME) {
+            std::hint::black_box(crc32c::crc32c(frame));
+            file.write_all(frame)?;
+        }
+        stream.write_all(&answers[..whole * SMALL_ANSWER])?;
+        buffer.copy_within(whole * SMALL_FRAME..filled, 0);
+        filled -= whole * SMALL_FRAME;
+        done += whole;
+    }
+    Ok((thread_cpu_seconds()? - before) / done.max(1) as f64 * 1e6)
+}
+
+fn bulk() -> anyhow::Result<(f64, f64)> {
+    let mut stream = pair(|mut stream| {
+        let mut buffer = vec![7; READ_BYTES];
+        let mut left = BULK_BYTES;
+        while left > 0 {
+            let part = left.min(buffer.len());
+            stream.write_all(&buffer[..part])?;
+            left -= part;
+        }
+        while stream.read(&mut buffer)? > 0 {}
+        Ok(())
+    })?;
+    let mut file = tempfile::tempfile()?;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut received = 0;
+    let before = thread_cpu_seconds()?;
+    while received < BULK_BYTES {
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        std::hint::black_box(crc32c::crc32c(&buffer[..read]));
+        file.write_all(&buffer[..read])?;
+        received += read;
+    }
+    let produced = thread_cpu_seconds()?;
+    send_all(&stream, &file, received)?;
+    let fetched = thread_cpu_seconds()?;
+    let gigabytes = received as f64 / 1e9;
+    Ok(((produced - before) / gigabytes, (fetched - produced) / gigabytes))
+}
+
+fn send_all(stream: &TcpStream, file: &File, length: usize) -> anyhow::Result<()> {
+    let mut offset = 0;
+    while (offset as usize) < length {
+        let part = FETCH_BYTES.min(length - offset as usize);
+        rustix::fs::sendfile(stream, file, Some(&mut offset), part)?;
+    }
+    Ok(())
+}
