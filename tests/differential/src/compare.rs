@@ -13,9 +13,12 @@ const MASKED: &[&str] = &[
     "ReplicaDirectoryId",
 ];
 /// Of the metadata log, whose contents are each broker's own affair.
-const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch", "ErrorMessage"];
+const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch"];
 /// Keys whose values name ports, folders and cluster.
 const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
+
+/// Later than any time that the generator writes into records.
+const BROKER_TIMES_FROM: i64 = 1_760_000_000_000;
 
 /// An answer in a form that can be compared.
 pub fn comparable(key: i16, outcome: &Outcome, learnt: &Learnt) -> Outcome {
@@ -40,18 +43,25 @@ impl Normaliser<'_> {
             // No records: null and empty are the same to a client.
             Value::Null if name == "Records" => records::described(&[], self.learnt),
             Value::Uuid(id) if *id != [0; 16] => {
-                Value::Text(self.learnt.name_of(value).unwrap_or("<some id>").to_owned())
+                Value::Text(self.learnt.name_of(name, value).unwrap_or("<some id>").to_owned())
             }
             Value::Int(number) if is_id(name) && *number > 0 => {
-                Value::Text(self.learnt.name_of(value).unwrap_or("<some id>").to_owned())
+                Value::Text(self.learnt.name_of(name, value).unwrap_or("<some id>").to_owned())
             }
+            // The topics that stamp records themselves.
+            Value::Int(time) if self.key == 2 && name == "Timestamp" && *time > BROKER_TIMES_FROM => masked(value),
             Value::Text(text) => Value::Text(self.text(name, text)),
             Value::Array(items) => self.array(name, items),
             Value::Struct(fields) => {
-                let is_masked_config = self.key == 32
-                    && value.text_of("Name").is_some_and(|name| MASKED_CONFIGS.contains(&name));
+                let config = value.text_of("Name").filter(|_| matches!(self.key, 19 | 32)).unwrap_or_default();
                 let field = |(name, field): &(&'static str, Value)| {
-                    let keep = !(is_masked_config && matches!(*name, "Value" | "Synonyms"));
+                    let masks: &[&str] = match config {
+                        // Apache's storage tool sets it for the cluster where eligible leader replicas are on.
+                        "min.insync.replicas" => &["ConfigSource", "Synonyms"],
+                        config if MASKED_CONFIGS.contains(&config) => &["Value", "Synonyms"],
+                        _ => &[],
+                    };
+                    let keep = !masks.contains(name);
                     (*name, if keep { self.value(name, field) } else { masked(field) })
                 };
                 Value::Struct(fields.iter().map(field).collect())
@@ -77,7 +87,7 @@ impl Normaliser<'_> {
     }
 
     fn text(&self, name: &str, text: &str) -> String {
-        if let Some(known) = self.learnt.name_of(&Value::Text(text.to_owned())) {
+        if let Some(known) = self.learnt.name_of(name, &Value::Text(text.to_owned())) {
             return known.to_owned();
         }
         if matches!(name, "MemberId" | "Leader") && text.len() > 36 {

@@ -102,7 +102,7 @@ pub fn described(bytes: &[u8], learnt: &Learnt) -> Value {
     for (header, batch) in millstream_protocol::batch::Batches::new(bytes) {
         used += batch.len();
         let is_broker_time = header.is_log_append_time() || header.is_control();
-        let producer = learnt.name_of(&Value::Int(header.producer_id)).map_or(header.producer_id.to_string(), str::to_owned);
+        let producer = learnt.name_of("ProducerId", &Value::Int(header.producer_id)).map_or(header.producer_id.to_string(), str::to_owned);
         let times = if is_broker_time { (0, 0) } else { (header.base_timestamp, header.max_timestamp) };
         out.push(Value::Text(format!(
             "batch {}..{} epoch {} attributes {:#x} times {times:?} producer {producer}/{} sequence {} count {} bytes {:02x?}",

@@ -55,7 +55,7 @@ impl Learnt {
             let count = self.counts.entry(slot.clone()).or_insert(0);
             *count += 1;
             let name = format!("<{slot:?} {count}>");
-            self.names.insert(key_of(&value), name);
+            self.names.insert(key_of(kind_of(&slot), &value), name);
         }
         self.now.insert(slot, value);
     }
@@ -65,15 +65,15 @@ impl Learnt {
         self.now.get(slot).cloned().unwrap_or_else(|| slot.unknown())
     }
 
-    /// The name under which `value` is known.
-    pub fn name_of(&self, value: &Value) -> Option<&str> {
-        self.names.get(&key_of(value)).map(String::as_str)
+    /// The name under which `value` is known; `kind` is the field's name, which tells numbers apart.
+    pub fn name_of(&self, kind: &str, value: &Value) -> Option<&str> {
+        self.names.get(&key_of(kind, value)).map(String::as_str)
     }
 
     /// `text` with every known id in it replaced by its name.
     pub fn renamed(&self, text: &str) -> String {
         let mut out = text.to_owned();
-        for (id, name) in self.names.iter().filter(|(id, _)| id.len() >= 20) {
+        for (id, name) in self.names.iter().filter(|(id, _)| id.len() >= 20 && !id.contains(' ')) {
             out = out.replace(id.as_str(), name);
         }
         out
@@ -93,12 +93,20 @@ impl Learnt {
     }
 }
 
+/// Whose number it is.
+fn kind_of(slot: &Slot) -> &'static str {
+    match slot {
+        Slot::Session => "SessionId",
+        _ => "ProducerId",
+    }
+}
+
 /// How a value stands in texts: ids in Java's form.
-fn key_of(value: &Value) -> String {
+fn key_of(kind: &str, value: &Value) -> String {
     match value {
         Value::Uuid(id) => base64(id),
         Value::Text(text) => text.clone(),
-        Value::Int(number) => number.to_string(),
+        Value::Int(number) => format!("{kind} {number}"),
         other => format!("{other:?}"),
     }
 }

@@ -101,8 +101,8 @@ fn update_feature(
 fn reason_unsupported(node_id: i32, name: &str, level: i16) -> Option<String> {
     let what = format!("Local controller {node_id}");
     match SUPPORTED.iter().find(|feature| feature.name == name) {
-        // Level 0 is what an unknown feature is at.
-        None if level == 0 => None,
+        // Level 0 is what an unknown feature is at; Java finds out only when it looks at dependencies.
+        None if level == 0 => Some(format!("Feature {name} not found.")),
         None => Some(format!("{what} does not support this feature.")),
         Some(feature) if (feature.min..=feature.max).contains(&level) => None,
         Some(feature) => Some(format!("{what} only supports versions {}-{}", feature.min, feature.max)),

@@ -223,6 +223,10 @@ where
             Ok(()) => Reply::Done,
             Err(reason) => Reply::Close(reason),
         },
+        Outcome::Malformed(reason) => {
+            tracing::debug!(peer = %context.connection.peer, reason, "malformed request");
+            Reply::Close(reason)
+        }
         Outcome::Later(answer) => {
             let context = context.clone();
             let answer = Box::pin(async move {

@@ -4,6 +4,8 @@
 //! Authorizes: Write on Topic, Write on TransactionalId.
 //! Waits: with flush.messages, until the records are on disk; a transactional batch, until its coordinator agrees.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,7 +54,7 @@ struct Appended {
 /// Handles the request; everything that waits for nothing is appended and answered before this returns.
 pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     let request = match request::decode::<ProduceRequest>(context.version(), body) {
-        Ok(request) => request,
+        Ok(request) => each_once(request),
         Err(error) => {
             tracing::debug!(peer = %context.connection.peer, %error, "malformed produce request");
             return Reply::Close("malformed request");
@@ -89,6 +91,40 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         }
     });
     Reply::Later { answer, next: Next::Produce }
+}
+
+/// A partition named twice counts once, with the records that came last; a topic named twice is answered once (Java:
+/// maps by partition in `KafkaApis.handleProduceRequest`).
+fn each_once(mut request: ProduceRequest) -> ProduceRequest {
+    let ascending = |topic: &TopicProduceData| topic.partition_data.is_sorted_by(|left, right| left.index < right.index);
+    // What clients send costs no map.
+    if let [topic] = &request.topic_data[..]
+        && ascending(topic)
+    {
+        return request;
+    }
+    let mut places = HashMap::new();
+    let mut topics: Vec<TopicProduceData> = Vec::with_capacity(request.topic_data.len());
+    for topic in std::mem::take(&mut request.topic_data) {
+        let key = (topic.name.clone(), topic.topic_id);
+        let (place, seen) = places.entry(key).or_insert_with(|| {
+            let empty = TopicProduceData::default().with_name(topic.name.clone()).with_topic_id(topic.topic_id);
+            topics.push(empty);
+            (topics.len() - 1, HashMap::new())
+        });
+        let partitions = &mut topics[*place].partition_data;
+        for data in topic.partition_data {
+            match seen.entry(data.index) {
+                Place::Vacant(first) => {
+                    first.insert(partitions.len());
+                    partitions.push(data);
+                }
+                Place::Occupied(known) => partitions[*known.get()] = data,
+            }
+        }
+    }
+    request.topic_data = topics;
+    request
 }
 
 /// Goes through the request partition by partition and collects what `each` answers.
@@ -153,6 +189,7 @@ fn entry(
 /// the batch the log finds.
 fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
     const BATCH_HEADER: usize = 61;
+    const SMALLEST_BATCH: i32 = 14;
     const MAGIC_AT: usize = 16;
     const ATTRIBUTES_AT: usize = 21;
     if records.len() <= MAGIC_AT {
@@ -166,7 +203,9 @@ fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
         return Err(ErrorCode::UnsupportedCompressionType);
     }
     let end = 12 + usize::try_from(size).unwrap_or(0);
-    if records.len() >= end + 17 {
+    // A batch that is cut is no batch to Java, and a second one is one too many.
+    let is_cut = size >= SMALLEST_BATCH && records.len() < end;
+    if is_cut || records.len() >= end + 17 {
         return Err(ErrorCode::InvalidRecord);
     }
     Ok(())

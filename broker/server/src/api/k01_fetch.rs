@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
-use millstream_broker_log::{Isolation, ReadError, Slice};
+use millstream_broker_log::{Isolation, Slice};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::fetch_response::{FetchWriter, Head, PartitionHead, Piece};
 use millstream_protocol::messages::FetchRequest;
@@ -48,6 +48,10 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
             return Reply::Close("malformed request");
         }
     };
+    if !matches!(request.isolation_level, 0 | 1) {
+        refuse_all(context, &request, ErrorCode::UnknownServerError, out);
+        return Reply::Done;
+    }
     let limits = limits(context, &request);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let now_ms = context.node.clock.now_ms();
@@ -65,8 +69,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     };
     let fetch = resolve(context, opened, limits);
     let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
-    let refused = fetch.found.iter().any(Result::is_err);
-    if plan.ready == Ready::Now || wait.is_zero() || refused {
+    if plan.ready == Ready::Now || wait.is_zero() {
         write(context, fetch, plan, out);
         return Reply::Done;
     }
@@ -78,6 +81,27 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         Some(out)
     });
     Reply::Later { answer, next: Next::Wait }
+}
+
+/// What an exception outside of any partition answers (Java: `FetchRequest.getErrorResponse`).
+fn refuse_all(context: &Context, request: &FetchRequest, code: ErrorCode, out: &mut Output) {
+    let head = Head {
+        correlation_id: context.header.correlation_id,
+        error_code: code as i16,
+        session_id: request.session_id,
+        ..Head::default()
+    };
+    // From v13 on the error of the answer as a whole is enough.
+    let topics = if context.version() < TOPIC_IDS_FROM { &request.topics[..] } else { &[] };
+    let mut writer = FetchWriter::new(context.version(), head, topics.len());
+    for topic in topics {
+        writer.topic(&topic.topic, topic.topic_id, topic.partitions.len());
+        for partition in &topic.partitions {
+            writer.partition(&PartitionHead { aborted: Some(&[]), ..refusal(partition.partition, code) });
+        }
+        writer.end_topic();
+    }
+    emit(writer, Vec::new(), out);
 }
 
 fn limits(context: &Context, request: &FetchRequest) -> Limits {
@@ -161,7 +185,10 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
         .zip(&fetch.found)
         .map(|(asked, found)| match found {
             Ok(place) => answer(asked.data.partition, &plan.parts[*place], &fetch.wanted[*place]),
-            Err(code) => Answer { head: refusal(asked.data.partition, *code), aborted: None, records: None },
+            // Before a partition is looked at, its list of aborted transactions is empty; after, it is null.
+            Err(code) => {
+                Answer { head: refusal(asked.data.partition, *code), aborted: Some(Vec::new()), records: None }
+            }
         })
         .collect();
     let sessions = &context.node.fetch_sessions;
@@ -174,8 +201,10 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
         }
         Kind::Incremental(id) => (id, Some(sessions.changed(id, &told))),
     };
-    let shown: Vec<usize> =
+    let mut shown: Vec<usize> =
         (0..answers.len()).filter(|place| named.as_ref().is_none_or(|named| named[*place])).collect();
+    // What was read stands before what was refused unread; only neighbours share a topic's entry, as in Java.
+    shown.sort_by_key(|place| fetch.found[*place].is_err());
     let same_topic = |left: &usize, right: &usize| {
         let (left, right) = (&fetch.asked[*left], &fetch.asked[*right]);
         left.topic_id == right.topic_id && left.topic == right.topic
@@ -261,12 +290,6 @@ fn answer(index: i32, part: &Part, wanted: &Wanted) -> Answer {
 fn failure(index: i32, error: &ReplicaError, wanted: &Wanted) -> PartitionHead<'static> {
     let code = error_map::replica(error);
     let mut head = refusal(index, code);
-    if let ReplicaError::Read(ReadError::OffsetOutOfRange { .. }) = error {
-        let offsets = wanted.partition.offsets();
-        head.high_watermark = offsets.high_watermark;
-        head.last_stable_offset = offsets.last_stable;
-        head.log_start_offset = offsets.log_start;
-    }
     if code == ErrorCode::NotLeaderOrFollower {
         let role = wanted.partition.role();
         head.current_leader = Some((role.leader, role.leader_epoch));

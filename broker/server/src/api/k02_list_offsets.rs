@@ -3,10 +3,13 @@
 //! (KIP-405); v9 latest tiered (KIP-1005); v10 timeout (KIP-1075); v11 earliest pending upload (KIP-1023).
 //! Authorizes: Describe on Topic.   Waits: no.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -42,32 +45,67 @@ pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOff
         (_, 1) => Reader::Committed,
         _ => Reader::Uncommitted,
     };
-    let mut seen = Vec::new();
-    let mut repeated = Vec::new();
-    for topic in &request.topics {
-        for data in &topic.partitions {
-            let place = (topic.name.clone(), data.partition_index);
-            if seen.contains(&place) { repeated.push(place) } else { seen.push(place) }
-        }
+    if request.isolation_level != 0 && request.isolation_level != 1 {
+        return refuse_all(&request, ErrorCode::UnknownServerError).into();
     }
-    let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|data| {
-            if repeated.iter().any(|(name, index)| *name == topic.name && *index == data.partition_index) {
+    let topics = merged(&request).into_iter().map(|(name, asked)| {
+        let partitions = asked.into_iter().map(|(data, times)| {
+            if times == Times::Several {
                 return refusal(data, ErrorCode::InvalidRequest);
             }
             if is_unsupported(data.timestamp, context.version()) {
                 return refusal(data, ErrorCode::UnsupportedVersion);
             }
-            match context.node.partitions.partition(&topic.name, data.partition_index) {
+            match context.node.partitions.partition(name, data.partition_index) {
                 Some(partition) => search(&partition, data, reader)
                     .map(|answer| for_version(answer, context.version()))
                     .unwrap_or_else(|error| refusal(data, error_map::replica(&error))),
                 None => refusal(data, ErrorCode::UnknownTopicOrPartition),
             }
         });
-        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+        ListOffsetsTopicResponse::default().with_name(name.clone()).with_partitions(partitions.collect())
     });
     ListOffsetsResponse::default().with_topics(topics.collect()).into()
+}
+
+/// What an exception outside of any partition answers (Java: `ListOffsetsRequest.getErrorResponse`).
+fn refuse_all(request: &ListOffsetsRequest, code: ErrorCode) -> ListOffsetsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|data| refusal(data, code)).collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+/// How often a request names a partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Once,
+    Several,
+}
+
+/// The partitions by topic, each once, however often the request names them.
+fn merged(request: &ListOffsetsRequest) -> Vec<(&TopicName, Vec<(&ListOffsetsPartition, Times)>)> {
+    let mut topics: Vec<(&TopicName, Vec<(&ListOffsetsPartition, Times)>)> = Vec::new();
+    let mut place_of_topic = HashMap::new();
+    let mut place_of_partition = HashMap::new();
+    for topic in &request.topics {
+        let place = *place_of_topic.entry(&topic.name).or_insert_with(|| {
+            topics.push((&topic.name, Vec::new()));
+            topics.len() - 1
+        });
+        let partitions = &mut topics[place].1;
+        for data in &topic.partitions {
+            match place_of_partition.entry((place, data.partition_index)) {
+                Entry::Vacant(first) => {
+                    first.insert(partitions.len());
+                    partitions.push((data, Times::Once));
+                }
+                Entry::Occupied(known) => partitions[*known.get()].1 = Times::Several,
+            }
+        }
+    }
+    topics
 }
 
 fn is_unsupported(timestamp: i64, version: i16) -> bool {

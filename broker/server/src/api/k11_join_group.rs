@@ -35,5 +35,9 @@ fn for_version(mut response: JoinGroupResponse, version: i16) -> JoinGroupRespon
     if version < NULL_PROTOCOL && response.protocol_name.is_none() {
         response.protocol_name = Some(StrBytes::new());
     }
+    // The other way round from v7 on: no protocol is null (Java: `JoinGroupResponse`).
+    if version >= NULL_PROTOCOL && response.protocol_name.as_ref().is_some_and(|name| name.is_empty()) {
+        response.protocol_name = None;
+    }
     response
 }

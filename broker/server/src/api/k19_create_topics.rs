@@ -127,6 +127,7 @@ fn created(
     CreatableTopicResult::default()
         .with_name(topic.name.clone())
         .with_topic_id(made.id)
+        .with_error_message(None)
         .with_num_partitions(made.partitions)
         .with_replication_factor(made.replication_factor)
         .with_configs(Some(effective_configs(topic, image, node_id, file)))

@@ -2,11 +2,13 @@
 //! Versions: v2 flexible.
 //! Authorizes: Delete on Topic.   Waits: no; this node alone holds the partition.
 
+use std::collections::BTreeMap;
+
 use millstream_broker_log::ReadError;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::delete_records_request::DeleteRecordsPartition;
 use millstream_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
-use millstream_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use millstream_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -23,15 +25,21 @@ const HIGH_WATERMARK: i64 = -1;
 
 /// Handles the request.
 pub fn handle(context: &Context, request: DeleteRecordsRequest) -> Outcome<DeleteRecordsResponse> {
-    let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|data| {
+    // A partition named twice counts once, with the offset that came last (Java: a map by partition).
+    let mut asked: BTreeMap<&TopicName, BTreeMap<i32, &DeleteRecordsPartition>> = BTreeMap::new();
+    for topic in &request.topics {
+        let partitions = asked.entry(&topic.name).or_default();
+        partitions.extend(topic.partitions.iter().map(|data| (data.partition_index, data)));
+    }
+    let topics = asked.into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_values().map(|data| {
             let answer = DeleteRecordsPartitionResult::default().with_partition_index(data.partition_index);
-            match delete(context, &topic.name, data) {
+            match delete(context, name, data) {
                 Ok(low_watermark) => answer.with_low_watermark(low_watermark),
                 Err(code) => answer.with_low_watermark(-1).with_error_code(code as i16),
             }
         });
-        DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+        DeleteRecordsTopicResult::default().with_name(name.clone()).with_partitions(partitions.collect())
     });
     DeleteRecordsResponse::default().with_topics(topics.collect()).into()
 }

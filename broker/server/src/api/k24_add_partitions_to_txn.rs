@@ -4,7 +4,7 @@
 //! Authorizes: Write on TransactionalId and on Topic (v0-v3), ClusterAction on Cluster (v4 and above).
 //! Waits: until the log holds the partitions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_broker_coordinator::txn::shard::AddPartitions;
 use millstream_broker_coordinator::txn::state::TransactionVersion;
@@ -16,7 +16,7 @@ use millstream_protocol::messages::add_partitions_to_txn_request::{
 use millstream_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
 };
-use millstream_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
+use millstream_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, TopicName};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -49,7 +49,8 @@ pub fn handle(context: &Context, request: AddPartitionsToTxnRequest) -> Outcome<
     one(context, transaction).map(respond).into()
 }
 
-fn one(context: &Context, transaction: AddPartitionsToTxnTransaction) -> Answer<AddPartitionsToTxnResult> {
+fn one(context: &Context, mut transaction: AddPartitionsToTxnTransaction) -> Answer<AddPartitionsToTxnResult> {
+    transaction.topics = each_once(transaction.topics);
     let image = context.node.controller.image();
     let missing = |topic: &AddPartitionsToTxnTopic, partition| image.partition(&topic.name, partition).is_none();
     // One partition that does not exist fails the transaction's request as a whole.
@@ -78,6 +79,18 @@ fn one(context: &Context, transaction: AddPartitionsToTxnTransaction) -> Answer<
         };
         result(&transaction, |_, _| error)
     })
+}
+
+/// A partition named twice counts once (Java: maps by partition).
+fn each_once(topics: Vec<AddPartitionsToTxnTopic>) -> Vec<AddPartitionsToTxnTopic> {
+    let mut named: BTreeMap<TopicName, BTreeSet<i32>> = BTreeMap::new();
+    for topic in topics {
+        named.entry(topic.name).or_default().extend(topic.partitions);
+    }
+    let topic = |(name, partitions): (TopicName, BTreeSet<i32>)| {
+        AddPartitionsToTxnTopic::default().with_name(name).with_partitions(partitions.into_iter().collect())
+    };
+    named.into_iter().map(topic).collect()
 }
 
 fn verify(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> AddPartitionsToTxnResult {

@@ -11,6 +11,7 @@ use millstream_broker_coordinator::group::ask::txn_commit_error;
 use millstream_broker_coordinator::txn::transaction::TopicPartition;
 use millstream_broker_log::{TransactionSupport, VerificationGuard};
 use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use millstream_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -115,6 +116,7 @@ fn commit_error(error: ErrorCode) -> ErrorCode {
 /// Takes the partitions that do not exist out of the request, with their answers.
 fn take_unknown(context: &Context, request: &mut TxnOffsetCommitRequest) -> Vec<TxnOffsetCommitResponseTopic> {
     let image = context.node.controller.image();
+    merge_topics(&mut request.topics);
     let mut refused = Vec::new();
     request.topics.retain_mut(|topic| {
         let mut unknown = Vec::new();
@@ -137,6 +139,16 @@ fn take_unknown(context: &Context, request: &mut TxnOffsetCommitRequest) -> Vec<
         !topic.partitions.is_empty()
     });
     refused
+}
+
+/// A topic named twice is answered once, with the partitions of both (Java: `TxnOffsetCommitResponse.Builder`).
+fn merge_topics(topics: &mut Vec<TxnOffsetCommitRequestTopic>) {
+    for topic in std::mem::take(topics) {
+        match topics.iter_mut().find(|known| known.name == topic.name) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => topics.push(topic),
+        }
+    }
 }
 
 fn merge(

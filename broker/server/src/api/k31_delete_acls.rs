@@ -9,7 +9,7 @@ use millstream_protocol::messages::{DeleteAclsRequest, DeleteAclsResponse, StrBy
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
-use crate::api::k29_describe_acls::NO_AUTHORIZER;
+use crate::api::k29_describe_acls::{NO_AUTHORIZER, UNKNOWN, UNKNOWN_ELEMENTS};
 use crate::api::reply::Outcome;
 
 /// Versions served.
@@ -17,6 +17,12 @@ pub const SERVES: Versions = Versions::new(1, 3);
 
 /// Refuses each.
 pub fn handle(_: &Context, request: DeleteAclsRequest) -> Outcome<DeleteAclsResponse> {
+    let is_unknown = request.filters.iter().any(|rule| {
+        [rule.resource_type_filter, rule.pattern_type_filter, rule.operation, rule.permission_type].contains(&UNKNOWN)
+    });
+    if is_unknown {
+        return Outcome::Malformed(UNKNOWN_ELEMENTS);
+    }
     let refused = DeleteAclsFilterResult::default()
         .with_error_code(ErrorCode::SecurityDisabled as i16)
         .with_error_message(Some(StrBytes::from_static_str(NO_AUTHORIZER)));

@@ -19,6 +19,8 @@ pub enum Outcome<R> {
     Now(R),
     /// It comes.
     Later(Later<R>),
+    /// The request says what its version does not allow; the connection is closed, and this is why.
+    Malformed(&'static str),
 }
 
 impl<R> Outcome<R> {

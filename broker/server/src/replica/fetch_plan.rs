@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use millstream_broker_log::{Isolation, MinimumOne, Place, ReadRequest, ReadResult};
+use millstream_broker_log::{Isolation, MinimumOne, Place, ReadError, ReadRequest, ReadResult};
 
 use crate::replica::partition::{Partition, ReplicaError};
 
@@ -119,15 +119,37 @@ fn read(wanted: &Wanted, isolation: Isolation, left: usize, minimum_one: Minimum
         minimum_one,
         isolation,
     };
-    let result = match wanted.partition.read(&request, wanted.current_leader_epoch) {
-        Ok(result) => result,
-        Err(error) => return Part::Failed(error),
+    let checked = match wanted.last_fetched_epoch {
+        ..0 => Ok(None),
+        _ => divergence(wanted),
     };
-    if wanted.last_fetched_epoch >= 0
-        && let Some((epoch, end_offset)) = wanted.partition.log().end_offset_for_epoch(wanted.last_fetched_epoch)
-        && (end_offset < wanted.offset || epoch < wanted.last_fetched_epoch)
-    {
-        return Part::Diverging { epoch, end_offset, read: ReadResult { slice: None, ..result } };
+    match checked {
+        Ok(Some(diverging)) => return diverging,
+        Ok(None) => {}
+        Err(error) => return Part::Failed(error),
     }
-    Part::Read(result)
+    match wanted.partition.read(&request, wanted.current_leader_epoch) {
+        Ok(result) => Part::Read(result),
+        Err(error) => Part::Failed(error),
+    }
+}
+
+/// Whether the reader's log left this one's path; looked at before its offset is (Java: `Partition.readRecords`).
+fn divergence(wanted: &Wanted) -> Result<Option<Part>, ReplicaError> {
+    wanted.partition.leader_epoch(wanted.current_leader_epoch)?;
+    let offsets = wanted.partition.offsets();
+    let out_of_range = ReadError::OffsetOutOfRange {
+        offset: wanted.offset,
+        log_start_offset: offsets.log_start,
+        log_end_offset: offsets.log_end,
+    };
+    let found = wanted.partition.log().end_offset_for_epoch(wanted.last_fetched_epoch);
+    let Some((epoch, end_offset)) = found.filter(|_| wanted.offset >= offsets.log_start) else {
+        return Err(out_of_range.into());
+    };
+    if end_offset >= wanted.offset && epoch >= wanted.last_fetched_epoch {
+        return Ok(None);
+    }
+    let read = ReadResult { slice: None, aborted: None, offsets, place: Place::Active };
+    Ok(Some(Part::Diverging { epoch, end_offset, read }))
 }
