@@ -116,6 +116,8 @@ impl Generator {
         }
         let most = match (self.key, name) {
             (_, "Assignments") if self.key != 14 => 0,
+            // Apache never answers an AlterConfigs that names a resource twice.
+            (33, "Resources") => 1,
             (_, "ForgottenTopicsData" | "StatesFilter" | "TypesFilter" | "StateFilters" | "ProducerIdFilters") => {
                 usize::from(self.chance(3))
             }
@@ -384,12 +386,13 @@ impl Generator {
         let ends = |name: &str| path.ends_with(name);
         match self.key {
             1 => ends(".MaxWaitMs") || ends(".MinBytes") || ends(".ReplicaId") || ends(".ReplicaEpoch"),
-            11 => ends(".SessionTimeoutMs") || ends(".RebalanceTimeoutMs") || (self.version < 4 && ends(".MemberId")),
+            // Apache never answers a JoinGroup that names a protocol twice, and the group is stuck from then on.
+            11 => ends(".Protocols") || ends(".SessionTimeoutMs") || ends(".RebalanceTimeoutMs") || (self.version < 4 && ends(".MemberId")),
             12 | 14 => false,
             57 => ends(".ValidateOnly"),
             22 => ends(".Enable2Pc") || ends(".KeepPreparedTxn") || ends(".TransactionTimeoutMs"),
             19 | 37 => ends(".NumPartitions") || ends(".Count"),
-            32 | 33 | 44 => ends(".ResourceType") || ends(".ResourceName"),
+            32 | 33 | 44 => ends(".ResourceType") || ends(".ResourceName") || (self.key == 33 && ends(".Resources")),
             3 => ends(".AllowAutoTopicCreation"),
             _ => ends("TimeoutMs") || ends("timeoutMs"),
         }

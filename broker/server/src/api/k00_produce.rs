@@ -37,6 +37,10 @@ const TOPIC_IDS_FROM: i16 = 13;
 /// First version that takes zstd.
 const ZSTD_FROM: i16 = 7;
 
+/// Smallest batch of any format, without its first twelve bytes.
+const SMALLEST_BATCH: i32 = 14;
+const MAGIC_AT: usize = 16;
+
 /// One partition of the request on its way into the log.
 struct Entry {
     partition: Arc<Partition>,
@@ -60,6 +64,11 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
             return Reply::Close("malformed request");
         }
     };
+    if let Some(reason) = unreadable(&request) {
+        let refused = answer(&request, |_, data| refusal(data.index, ErrorCode::CorruptMessage, Some(reason.clone())));
+        let acks = if request.acks == 0 { Acks::None } else { Acks::All };
+        return respond(context, acks, refused, out);
+    }
     let acks = match request.acks {
         -1 => Acks::All,
         0 => Acks::None,
@@ -91,6 +100,29 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         }
     });
     Reply::Later { answer, next: Next::Produce }
+}
+
+/// What Java stumbles over when it looks for a transactional batch, before it looks at any partition: then all of them
+/// are refused (`RequestUtils.hasTransactionalRecords`, `ByteBufferLogInputStream.nextBatchSize`).
+fn unreadable(request: &ProduceRequest) -> Option<String> {
+    for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
+        let records = data.records.as_deref().unwrap_or_default();
+        let Some(length) = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()) else { continue };
+        let size = i32::from_be_bytes(*length);
+        if size < SMALLEST_BATCH {
+            return Some(format!("Record size {size} is less than the minimum record overhead ({SMALLEST_BATCH})"));
+        }
+        match records.get(MAGIC_AT).map(|magic| *magic as i8) {
+            Some(magic) if !(0..=2).contains(&magic) => {
+                return Some(format!("Invalid magic found in record: {magic}"));
+            }
+            _ => {}
+        }
+        if transactional_producer(records).is_some() && records.len() >= 12 + size as usize {
+            return None;
+        }
+    }
+    None
 }
 
 /// A partition named twice counts once, with the records that came last; a topic named twice is answered once (Java:
@@ -189,8 +221,6 @@ fn entry(
 /// the batch the log finds.
 fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
     const BATCH_HEADER: usize = 61;
-    const SMALLEST_BATCH: i32 = 14;
-    const MAGIC_AT: usize = 16;
     const ATTRIBUTES_AT: usize = 21;
     if records.len() <= MAGIC_AT {
         return Err(ErrorCode::InvalidRecord);

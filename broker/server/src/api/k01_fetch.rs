@@ -48,10 +48,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
             return Reply::Close("malformed request");
         }
     };
-    if !matches!(request.isolation_level, 0 | 1) {
-        refuse_all(context, &request, ErrorCode::UnknownServerError, out);
-        return Reply::Done;
-    }
+    let odd = (!matches!(request.isolation_level, 0 | 1)).then(|| request.clone());
     let limits = limits(context, &request);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let now_ms = context.node.clock.now_ms();
@@ -68,6 +65,11 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         }
     };
     let fetch = resolve(context, opened, limits);
+    // Java looks at the isolation level only when there is something to read.
+    if let Some(request) = odd.filter(|_| !fetch.wanted.is_empty()) {
+        refuse_all(context, &request, ErrorCode::UnknownServerError, out);
+        return Reply::Done;
+    }
     let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
     if plan.ready == Ready::Now || wait.is_zero() {
         write(context, fetch, plan, out);
@@ -282,8 +284,11 @@ fn answer(index: i32, part: &Part, wanted: &Wanted) -> Answer {
         records_length: records.as_ref().map_or(0, |slice| slice.length),
         ..refusal(index, ErrorCode::None)
     };
+    // Records that the limits leave no room for are no empty answer to Java: it leaves the list out.
+    let no_room = records.is_none() && wanted.offset < read.offsets.last_stable;
+    let aborted = read.aborted.as_ref().filter(|_| !no_room);
     let aborted =
-        read.aborted.as_ref().map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
+        aborted.map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
     Answer { head, aborted, records }
 }
 

@@ -11,7 +11,6 @@ use millstream_broker_coordinator::group::ask::txn_commit_error;
 use millstream_broker_coordinator::txn::transaction::TopicPartition;
 use millstream_broker_log::{TransactionSupport, VerificationGuard};
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use millstream_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -116,7 +115,6 @@ fn commit_error(error: ErrorCode) -> ErrorCode {
 /// Takes the partitions that do not exist out of the request, with their answers.
 fn take_unknown(context: &Context, request: &mut TxnOffsetCommitRequest) -> Vec<TxnOffsetCommitResponseTopic> {
     let image = context.node.controller.image();
-    merge_topics(&mut request.topics);
     let mut refused = Vec::new();
     request.topics.retain_mut(|topic| {
         let mut unknown = Vec::new();
@@ -132,29 +130,27 @@ fn take_unknown(context: &Context, request: &mut TxnOffsetCommitRequest) -> Vec<
             exists
         });
         if !unknown.is_empty() {
-            refused.push(
-                TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(unknown),
-            );
+            let known = refused.iter_mut().find(|known: &&mut TxnOffsetCommitResponseTopic| known.name == topic.name);
+            match known {
+                Some(known) => known.partitions.extend(unknown),
+                None => refused.push(
+                    TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(unknown),
+                ),
+            }
         }
         !topic.partitions.is_empty()
     });
     refused
 }
 
-/// A topic named twice is answered once, with the partitions of both (Java: `TxnOffsetCommitResponse.Builder`).
-fn merge_topics(topics: &mut Vec<TxnOffsetCommitRequestTopic>) {
-    for topic in std::mem::take(topics) {
-        match topics.iter_mut().find(|known| known.name == topic.name) {
-            Some(known) => known.partitions.extend(topic.partitions),
-            None => topics.push(topic),
-        }
-    }
-}
-
 fn merge(
     mut refused: Vec<TxnOffsetCommitResponseTopic>,
     response: TxnOffsetCommitResponse,
 ) -> TxnOffsetCommitResponse {
+    // Java merges by name only when it refused something itself.
+    if refused.is_empty() {
+        return response;
+    }
     for topic in response.topics {
         match refused.iter_mut().find(|known| known.name == topic.name) {
             Some(known) => known.partitions.extend(topic.partitions),

@@ -60,7 +60,7 @@ pub fn answer(
     }
     let replica = ReplicaState::default()
         .with_replica_id(BrokerId(quorum.leader_id))
-        .with_replica_directory_id(voter.directory_id)
+        .with_replica_directory_id(if version < 2 { Uuid::nil() } else { voter.directory_id })
         .with_log_end_offset(quorum.log_end_offset)
         .with_last_fetch_timestamp(voter.now_ms)
         .with_last_caught_up_timestamp(voter.now_ms);
