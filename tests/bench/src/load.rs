@@ -9,9 +9,10 @@ use anyhow::{Context, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_base_env::Clock;
 use millstream_protocol::messages::create_topics_request::CreatableTopic;
+use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use millstream_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ProduceRequest, Request, StrBytes, TopicName};
+use millstream_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, Request, StrBytes, TopicName};
 use millstream_protocol::{request, response};
 
 /// Requests in flight on a connection.
@@ -76,7 +77,24 @@ impl Connection {
         let response = self.call(4, &request)?;
         let code = response.topics.first().context("one answer")?.error_code;
         ensure!(code == 0, "{topic} is refused with error {code}");
-        Ok(())
+        self.await_leaders(topic, partitions)
+    }
+
+    /// Apache Kafka answers a creation before the partitions' leader serves them.
+    fn await_leaders(&mut self, topic: &str, partitions: i32) -> anyhow::Result<()> {
+        let wanted = (0..partitions).map(|index| {
+            ListOffsetsPartition::default().with_partition_index(index).with_current_leader_epoch(-1).with_timestamp(-1)
+        });
+        let one = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(wanted.collect());
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![one]);
+        loop {
+            let response = self.call(4, &request)?;
+            let mut answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+            if answers.all(|answer| answer.error_code == 0) {
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Sends `frame` `count` times with five in flight; every answer must be the acceptance of one produce.
