@@ -2,6 +2,8 @@
 //!
 //! Called by `metadata.rs`. Requests are pipelined; a broker answers in the order of requests, and the correlation id
 //! confirms it. Never retries: a lost connection fails every request in flight.
+//!
+//! Not done: a time limit for each call, TLS, SASL.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //!
 //! Called by the console consumer and the examples. One request to each leader per poll.
 //!
-//! Not done: groups and commits, fetch sessions, prefetching, followers as sources.
+//! Not done: groups and commits, fetch sessions, prefetching, followers as sources, waiting for a topic that is just
+//! being made.
 
 use std::collections::{BTreeMap, BTreeSet};
 

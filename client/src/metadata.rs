@@ -2,6 +2,8 @@
 //!
 //! Used by admin, producer and consumer. Asks the cluster anew on every call of [`Cluster::metadata`]: callers keep
 //! the answer for as long as no reply says that it is stale.
+//!
+//! Not done: following a leader that moved (NOT_LEADER_OR_FOLLOWER ends the call).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //! Called by the console producer and the examples. A batch leaves when it reaches the size limit or on
 //! [`Producer::flush`]; failures come back from the call that sent it.
 //!
-//! Not done: a linger timer, several requests in flight, idempotence, transactions, retries.
+//! Not done: a linger timer, several requests in flight, idempotence, transactions, retries (a batch whose write fails
+//! is lost), record headers.
 
 use std::collections::BTreeMap;
 
