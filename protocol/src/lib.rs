@@ -27,3 +27,5 @@ pub mod murmur2;
 // What went wrong, primitive types.
 pub mod error;
 mod wire;
+#[cfg(test)]
+mod golden;
