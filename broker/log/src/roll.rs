@@ -47,7 +47,7 @@ impl PartitionLog {
             || active.size > 0 && {
                 let place = active.place(&self.dir.disk, folder);
                 is_due(active, config, incoming, now_ms, &place)
-                    .map_err(self.dir.failed("cannot read", &place.path(LOG)))?
+                    .map_err(|error| self.dir.failed("cannot read", &place.path(LOG))(error))?
             };
         if is_due { self.roll_at(writer, incoming.first_offset) } else { Ok(()) }
     }

@@ -63,6 +63,9 @@ pub enum Next {
     Produce,
 }
 
+/// Room for the usual answers of one read, so that writing them moves nothing.
+const BUFFER_BYTES: usize = 512;
+
 /// Bytes on their way to a socket: memory and ranges of files, in order.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -82,7 +85,7 @@ impl Output {
     /// The buffer at the end, made when the last piece is a file.
     pub fn buffer(&mut self) -> &mut BytesMut {
         if !matches!(self.chunks.back(), Some(Chunk::Bytes(_))) {
-            self.chunks.push_back(Chunk::Bytes(BytesMut::new()));
+            self.chunks.push_back(Chunk::Bytes(BytesMut::with_capacity(BUFFER_BYTES)));
         }
         match self.chunks.back_mut() {
             Some(Chunk::Bytes(buffer)) => buffer,

@@ -27,6 +27,8 @@ use crate::node::Node;
 
 /// Output is sent once it holds this much, even if more frames wait.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Requests that came while others were handled are handled too before the answers are sent, up to this many bytes.
+const GATHER_BYTES_MAX: usize = 32 * 1024;
 /// Answers that may wait behind one another before reading stops.
 const WAITING_MAX: usize = 64;
 /// A connection is looked at this often per idle time: it closes between 1 and 1.25 times the limit.
@@ -94,7 +96,7 @@ impl Connection {
         let mut timer = pin!(task::sleep(tick));
         let mut silent_ticks = 0;
         loop {
-            let frames = self.handle_frames();
+            let frames = self.handle_all_that_came();
             // What was answered before a refused frame still goes out.
             if let Err(error) = send(&self.stream, &mut self.output).await {
                 return End::Io(error);
@@ -133,6 +135,23 @@ impl Connection {
                     }
                     timer.set(task::sleep(tick));
                 }
+            }
+        }
+    }
+
+    /// Handles what was read, then what came meanwhile, so that one wake-up and one write serve every request of a
+    /// client that has several in flight. Stops after some bytes: the first answer must not wait for long.
+    fn handle_all_that_came(&mut self) -> Result<Frames, End> {
+        let mut gathered = 0;
+        loop {
+            let frames = self.handle_frames()?;
+            if frames == Frames::Left || self.output.is_empty() || !self.may_read() || gathered >= GATHER_BYTES_MAX {
+                return Ok(frames);
+            }
+            match self.input.try_fill(&self.stream) {
+                // The poll below finds the same end or error again, after the answers are sent.
+                None | Some(0) => return Ok(frames),
+                Some(count) => gathered += count,
             }
         }
     }

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 /// What one read takes at least: several small requests, or a good part of a large one.
 const READ_BYTES_MIN: usize = 32 * 1024;
-/// What one read takes at most while a large frame arrives.
-const READ_BYTES_MAX: usize = 512 * 1024;
+/// What one read takes at most, reached by a connection whose reads come back full.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// The unread bytes of a connection.
 #[derive(Debug, Default)]
@@ -23,6 +23,18 @@ pub struct Input {
     buffer: BytesMut,
     /// Bytes still missing from the frame at the front, 0 when its length is not known.
     missing: usize,
+    /// Whether the last read filled its room.
+    last_read: LastRead,
+}
+
+/// What the last read tells about the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LastRead {
+    /// It took all that was there.
+    #[default]
+    Partial,
+    /// More may be there.
+    Full,
 }
 
 /// What stands at the front of the input.
@@ -71,9 +83,25 @@ impl Input {
         if stream.poll_read_ready(task)?.is_pending() {
             return Poll::Pending;
         }
-        self.buffer.reserve(self.missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+        let wanted = match self.last_read {
+            LastRead::Full => READ_BYTES_MAX,
+            LastRead::Partial => self.missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX),
+        };
+        self.buffer.reserve(wanted);
         let read = pin!(stream.read_buf(&mut self.buffer)).poll(task);
+        let is_full = self.buffer.len() == self.buffer.capacity();
+        self.last_read = if is_full { LastRead::Full } else { LastRead::Partial };
         if read.is_pending() {
+            self.release_when_empty();
+        }
+        read
+    }
+
+    /// Reads what is there without waiting; `None` when nothing is, or the socket failed.
+    pub fn try_fill(&mut self, stream: &TcpStream) -> Option<usize> {
+        self.buffer.reserve(READ_BYTES_MIN);
+        let read = stream.try_read_buf(&mut self.buffer).ok();
+        if read.is_none() {
             self.release_when_empty();
         }
         read
