@@ -13,7 +13,7 @@ const MASKED: &[&str] = &[
     "ReplicaDirectoryId",
 ];
 /// Of the metadata log, whose contents are each broker's own affair.
-const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch"];
+const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch", "Listeners"];
 /// Keys whose values name ports, folders and cluster.
 const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
 

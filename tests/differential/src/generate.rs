@@ -118,6 +118,8 @@ impl Generator {
             (_, "Assignments") if self.key != 14 => 0,
             // Apache never answers an AlterConfigs that names a resource twice.
             (33, "Resources") => 1,
+            // Nor a WriteTxnMarkers that names a partition twice.
+            (27, "Topics" | "PartitionIndexes") => 1,
             (_, "ForgottenTopicsData" | "StatesFilter" | "TypesFilter" | "StateFilters" | "ProducerIdFilters") => {
                 usize::from(self.chance(3))
             }
@@ -362,7 +364,7 @@ impl Generator {
             *leaf = match &leaf {
                 Value::Text(_) | Value::Learnt(Slot::Member(_)) => Value::Text(odd.to_owned()),
                 Value::Null => return,
-                Value::Uuid(_) | Value::Learnt(Slot::TopicId(_)) => Value::Uuid([number as u8; 16]),
+                Value::Uuid(_) | Value::Learnt(Slot::TopicId(_)) => Value::Uuid([number as u8 | 1; 16]),
                 Value::Bytes(_) => Value::Bytes(Vec::new()),
                 Value::Batch(batch) => {
                     let mut batch = batch.clone();
@@ -389,6 +391,7 @@ impl Generator {
             // Apache never answers a JoinGroup that names a protocol twice, and the group is stuck from then on.
             11 => ends(".Protocols") || ends(".SessionTimeoutMs") || ends(".RebalanceTimeoutMs") || (self.version < 4 && ends(".MemberId")),
             12 | 14 => false,
+            27 => ends(".Topics") || ends(".PartitionIndexes"),
             57 => ends(".ValidateOnly"),
             22 => ends(".Enable2Pc") || ends(".KeepPreparedTxn") || ends(".TransactionTimeoutMs"),
             19 | 37 => ends(".NumPartitions") || ends(".Count"),

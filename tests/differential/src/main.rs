@@ -12,6 +12,7 @@ struct Flags {
     left: Broker,
     right: Broker,
     shown: usize,
+    trace: bool,
 }
 
 fn broker(text: &str) -> anyhow::Result<Broker> {
@@ -23,7 +24,7 @@ fn broker(text: &str) -> anyhow::Result<Broker> {
 }
 
 fn flags() -> anyhow::Result<Flags> {
-    let mut flags = Flags { seeds: 0..50, requests: 400, left: Broker::Apache, right: Broker::Millstream, shown: 40 };
+    let mut flags = Flags { seeds: 0..50, requests: 400, left: Broker::Apache, right: Broker::Millstream, shown: 40, trace: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;
@@ -38,7 +39,8 @@ fn flags() -> anyhow::Result<Flags> {
             "--left" => flags.left = broker(&value)?,
             "--right" => flags.right = broker(&value)?,
             "--shown" => flags.shown = value.parse()?,
-            other => bail!("unknown flag {other}; known: --seeds --requests --left --right --shown"),
+            "--trace" => flags.trace = value.parse()?,
+            other => bail!("unknown flag {other}; known: --seeds --requests --left --right --shown --trace"),
         }
     }
     Ok(flags)
@@ -48,7 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let flags = flags()?;
     let mut left = pair::start(&flags.left, "left")?;
     let mut right = pair::start(&flags.right, "right")?;
-    let mut report = Report::default();
+    let mut report = Report { trace: flags.trace, ..Report::default() };
     for seed in flags.seeds.clone() {
         run::seed(seed, flags.requests, &mut left.side, &mut right.side, &mut report)?;
     }

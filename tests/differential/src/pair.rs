@@ -22,6 +22,7 @@ pub enum Broker {
 /// The same for both: nothing happens by the clock during a run, and starting is quick.
 const SETTINGS: &[&str] = &[
     "log.retention.check.interval.ms=1000000000",
+    "log.initial.task.delay.ms=1000000000",
     "offsets.topic.num.partitions=5",
     "transaction.state.log.num.partitions=5",
     "group.initial.rebalance.delay.ms=0",

@@ -38,6 +38,8 @@ pub struct Report {
     pub sent: BTreeMap<(i16, i16), usize>,
     /// How many requests were made wrong in a field.
     pub wrong: usize,
+    /// Whether every request and the left answer go to standard error.
+    pub trace: bool,
     /// The mismatches, readable.
     pub mismatches: Vec<String>,
 }
@@ -112,6 +114,9 @@ impl Run<'_> {
         self.report.wrong += usize::from(request.wrong.is_some());
         let seen_left = compare::comparable(request.api_key, &left, &self.left.learnt);
         let seen_right = compare::comparable(request.api_key, &right, &self.right.learnt);
+        if self.report.trace {
+            eprintln!("{} {number} key {} v{} {}\n      {seen_left:?}", self.seed, request.api_key, request.version, brief(&request.body));
+        }
         let differences = compare::differences(&seen_left, &seen_right);
         if !differences.is_empty() {
             self.mismatch(number, request, &differences);

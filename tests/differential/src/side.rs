@@ -151,7 +151,7 @@ impl Side {
 fn learn(learnt: &mut Learnt, key: i16, body: &Value, answer: &Value) {
     let is_fine = answer.int_of("ErrorCode").is_none_or(|code| code == 0);
     match key {
-        1 => {
+        1 if is_fine => {
             if let Some(session) = answer.int_of("SessionId").filter(|id| *id != 0) {
                 learnt.learn(Slot::Session, Value::Int(session));
             }

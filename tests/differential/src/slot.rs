@@ -28,7 +28,8 @@ impl Slot {
     /// What a client sends before it was told.
     fn unknown(&self) -> Value {
         match self {
-            Slot::TopicId(_) => Value::Uuid([0; 16]),
+            // Not the nil id: several of those in one Fetch end in an exception in Java.
+            Slot::TopicId(_) => Value::Uuid([9; 16]),
             Slot::ProducerId(_) | Slot::ProducerEpoch(_) | Slot::Generation(_) | Slot::SessionEpoch => Value::Int(-1),
             Slot::Member(_) => Value::Text(String::new()),
             Slot::Session => Value::Int(0),

@@ -95,6 +95,13 @@ struct State {
     id_last: i32,
 }
 
+/// Whether an id can be one of a session. Java divides it by the ids of a shard and fails where no shard has that
+/// number, as below zero (`FetchSession.FetchSessionCache.getCacheShard`, eight shards).
+pub fn is_possible(session_id: i32) -> bool {
+    const IDS_OF_A_SHARD: i32 = i32::MAX / 8;
+    (0..8).contains(&(session_id / IDS_OF_A_SHARD))
+}
+
 impl FetchSessions {
     /// Room for `slots` sessions (`max.incremental.fetch.session.cache.slots`).
     pub fn new(slots: usize) -> Self {

@@ -73,7 +73,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         -1 => Acks::All,
         0 => Acks::None,
         1 => Acks::Leader,
-        _ => return respond(context, Acks::All, refuse_all(&request, ErrorCode::InvalidRequiredAcks), out),
+        _ => return refuse_acks(context, request, out),
     };
     if is_transactional(&request) {
         return handle_transactional(context, request, acks);
@@ -157,6 +157,16 @@ fn each_once(mut request: ProduceRequest) -> ProduceRequest {
     }
     request.topic_data = topics;
     request
+}
+
+/// Acks that do not exist are found last, by partition (Java: `ReplicaManager.appendRecords`).
+/// Not done: what a coordinator says of a transactional batch is not asked before.
+fn refuse_acks(context: &Context, request: ProduceRequest, out: &mut Output) -> Reply {
+    let refused = answer(&request, |topic, data| match entry(context, topic, data, Acks::All) {
+        Ok(_) => refusal(data.index, ErrorCode::InvalidRequiredAcks, None),
+        Err(refused) => *refused,
+    });
+    respond(context, Acks::All, refused, out)
 }
 
 /// Goes through the request partition by partition and collects what `each` answers.
@@ -272,7 +282,7 @@ fn refused(index: i32, partition: &Partition, error: &ReplicaError) -> Partition
         _ => (None, &[]),
     };
     let mut response = refusal(index, code, message);
-    if !record_errors.is_empty() {
+    if tells_log_start(error) {
         response.log_start_offset = partition.offsets().log_start;
     }
     response.record_errors = record_errors
@@ -289,6 +299,21 @@ fn refused(index: i32, partition: &Partition, error: &ReplicaError) -> Partition
             LeaderIdAndEpoch::default().with_leader_id(role.leader.into()).with_leader_epoch(role.leader_epoch);
     }
     response
+}
+
+/// Errors that Java does not expect, which is most of what is wrong in a batch, come with the log's start
+/// (`ReplicaManager.appendRecordsToLeader`).
+fn tells_log_start(error: &ReplicaError) -> bool {
+    match error {
+        ReplicaError::Append(
+            AppendError::CorruptMessage(_)
+            | AppendError::MessageTooLarge { .. }
+            | AppendError::RecordListTooLarge { .. }
+            | AppendError::Storage(_),
+        )
+        | ReplicaError::NotLeader => false,
+        _ => true,
+    }
 }
 
 /// acks=0 is not answered; on an error the connection is closed, so that the producer asks for metadata again.

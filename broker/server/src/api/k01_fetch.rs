@@ -17,7 +17,7 @@ use millstream_protocol::request;
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::error_map;
-use crate::api::fetch_session::{Asked, Kind, NO_SESSION, Opened, Told};
+use crate::api::fetch_session::{self, Asked, Kind, NO_SESSION, Opened, Told};
 use crate::api::reply::{Next, Output, Reply};
 use crate::replica::fetch_plan::{self, Limits, Part, Plan, Ready, Wanted};
 use crate::replica::partition::ReplicaError;
@@ -52,6 +52,10 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     let limits = limits(context, &request);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let now_ms = context.node.clock.now_ms();
+    if !fetch_session::is_possible(request.session_id) {
+        refuse_all(context, &request, ErrorCode::UnknownServerError, out);
+        return Reply::Done;
+    }
     let opened = match context.node.fetch_sessions.open(request, context.version(), now_ms) {
         Ok(opened) => opened,
         Err(code) => {
@@ -205,8 +209,13 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
     };
     let mut shown: Vec<usize> =
         (0..answers.len()).filter(|place| named.as_ref().is_none_or(|named| named[*place])).collect();
-    // What was read stands before what was refused unread; only neighbours share a topic's entry, as in Java.
-    shown.sort_by_key(|place| fetch.found[*place].is_err());
+    // What was read stands first, then unknown ids, then the other refusals; only neighbours share a topic's entry
+    // (Java: the order in which `KafkaApis.handleFetchRequest` puts them aside).
+    shown.sort_by_key(|place| match fetch.found[*place] {
+        Ok(_) => 0,
+        Err(ErrorCode::UnknownTopicId) => 1,
+        Err(_) => 2,
+    });
     let same_topic = |left: &usize, right: &usize| {
         let (left, right) = (&fetch.asked[*left], &fetch.asked[*right]);
         left.topic_id == right.topic_id && left.topic == right.topic

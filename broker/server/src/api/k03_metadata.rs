@@ -142,16 +142,20 @@ pub fn answer(
 fn refuse(version: i16, request: &MetadataRequest) -> Option<MetadataResponse> {
     let topics = request.topics.as_ref()?;
     let illegal = topics.iter().any(|topic| topic.name.is_none() || !topic.topic_id.is_nil());
-    if version >= BY_ID || !illegal {
-        return None;
-    }
+    // A topic without name and id is more than Java expects, unless an id beside it makes names unimportant.
+    let nameless = topics.iter().any(|topic| topic.name.is_none());
+    let code = match version {
+        BY_ID.. if nameless && topics.iter().all(|topic| topic.topic_id.is_nil()) => ErrorCode::UnknownServerError,
+        ..BY_ID if illegal => ErrorCode::InvalidRequest,
+        _ => return None,
+    };
     let topics = topics
         .iter()
         .map(|topic| {
             MetadataResponseTopic::default()
                 .with_name(Some(topic.name.clone().unwrap_or_default()))
                 .with_topic_id(topic.topic_id)
-                .with_error_code(ErrorCode::InvalidRequest as i16)
+                .with_error_code(code as i16)
                 .with_topic_authorized_operations(NO_OPERATIONS)
         })
         .collect();
@@ -160,7 +164,7 @@ fn refuse(version: i16, request: &MetadataRequest) -> Option<MetadataResponse> {
             .with_topics(topics)
             .with_controller_id(BrokerId(-1))
             .with_cluster_authorized_operations(NO_OPERATIONS)
-            .with_error_code(ErrorCode::InvalidRequest as i16),
+            .with_error_code(code as i16),
     )
 }
 

@@ -50,11 +50,16 @@ pub fn handle(context: &Context, request: AddPartitionsToTxnRequest) -> Outcome<
 }
 
 fn one(context: &Context, mut transaction: AddPartitionsToTxnTransaction) -> Answer<AddPartitionsToTxnResult> {
-    transaction.topics = each_once(transaction.topics);
     let image = context.node.controller.image();
     let missing = |topic: &AddPartitionsToTxnTopic, partition| image.partition(&topic.name, partition).is_none();
+    let is_missing = transaction.topics.iter().any(|topic| {
+        topic.partitions.iter().any(|partition| missing(topic, *partition))
+    });
+    if is_missing || transaction.verify_only {
+        transaction.topics = each_once(transaction.topics);
+    }
     // One partition that does not exist fails the transaction's request as a whole.
-    if transaction.topics.iter().any(|topic| topic.partitions.iter().any(|partition| missing(topic, *partition))) {
+    if is_missing {
         return Answer::Now(result(&transaction, |topic, partition| match missing(topic, partition) {
             true => ErrorCode::UnknownTopicOrPartition,
             false => ErrorCode::OperationNotAttempted,
@@ -81,7 +86,7 @@ fn one(context: &Context, mut transaction: AddPartitionsToTxnTransaction) -> Ans
     })
 }
 
-/// A partition named twice counts once (Java: maps by partition).
+/// A partition named twice counts once (Java answers these from maps by partition, and what it adds from the request).
 fn each_once(topics: Vec<AddPartitionsToTxnTopic>) -> Vec<AddPartitionsToTxnTopic> {
     let mut named: BTreeMap<TopicName, BTreeSet<i32>> = BTreeMap::new();
     for topic in topics {

@@ -19,13 +19,6 @@ use crate::api::view::{text, topic_name};
 /// Versions served.
 pub const SERVES: Versions = Versions::new(0, 2);
 
-/// Whether partitions that need no election are answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unneeded {
-    Shown,
-    Hidden,
-}
-
 /// Handles the request.
 pub fn handle(context: &Context, request: ElectLeadersRequest) -> Outcome<ElectLeadersResponse> {
     let node = context.node.clone();
@@ -43,18 +36,18 @@ pub async fn answer(controller: &Controller, request: ElectLeadersRequest) -> El
         }
     };
     let image = controller.image();
-    let (partitions, unneeded): (Vec<(String, i32)>, Unneeded) = match &request.topic_partitions {
+    let partitions: Vec<(String, i32)> = match &request.topic_partitions {
         Some(topics) => {
             let named = topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(|partition| (topic.topic.to_string(), *partition))
             });
-            (named.collect(), Unneeded::Shown)
+            named.collect()
         }
         None => {
             let all = image.topics().flat_map(|topic| {
                 (0..topic.partitions.len() as i32).map(|partition| (topic.name.to_string(), partition))
             });
-            (all.collect(), Unneeded::Hidden)
+            all.collect()
         }
     };
     let answers = controller.elect_leaders(election, partitions.clone(), timeout(request.timeout_ms)).await;
@@ -62,13 +55,20 @@ pub async fn answer(controller: &Controller, request: ElectLeadersRequest) -> El
         Ok(answers) => answers,
         Err(refusal) => return failed(&request, &refusal),
     };
+    if let Some(topics) = &request.topic_partitions {
+        let mut answers = answers.iter();
+        let results = topics.iter().map(|topic| {
+            let of_partition = |(partition, answer): (&i32, &Result<_, Refusal>)| result(*partition, answer.as_ref().err());
+            of_topic(&topic.topic, topic.partitions.iter().zip(&mut answers).map(of_partition).collect())
+        });
+        return ElectLeadersResponse::default().with_replica_election_results(results.collect());
+    }
     let mut topics: BTreeMap<&str, Vec<PartitionResult>> = BTreeMap::new();
     for ((topic, partition), answer) in partitions.iter().zip(&answers) {
         let results = topics.entry(topic).or_default();
         let refusal = answer.as_ref().err();
-        let hidden = unneeded == Unneeded::Hidden
-            && refusal.is_some_and(|refusal| refusal.code == ErrorCode::ElectionNotNeeded);
-        if !hidden {
+        // Asked for all, those that need no election are left out.
+        if refusal.is_none_or(|refusal| refusal.code != ErrorCode::ElectionNotNeeded) {
             results.push(result(*partition, refusal));
         }
     }

@@ -96,7 +96,7 @@ fn answers(
 }
 
 fn unexpected() -> Refusal {
-    Refusal::new(ErrorCode::UnknownServerError, ErrorCode::UnknownServerError.message())
+    Refusal { code: ErrorCode::UnknownServerError, message: None }
 }
 
 fn check(node: &Node, image: &Image, resource: &AlterConfigsResource) -> Result<(), Refusal> {

@@ -65,7 +65,6 @@ pub fn answer(
         .with_last_fetch_timestamp(voter.now_ms)
         .with_last_caught_up_timestamp(voter.now_ms);
     let partition = PartitionData::default()
-        .with_error_message(None)
         .with_leader_id(BrokerId(quorum.leader_id))
         .with_leader_epoch(quorum.leader_epoch)
         .with_high_watermark(quorum.high_watermark)
@@ -73,7 +72,7 @@ pub fn answer(
     let topic = TopicData::default()
         .with_topic_name(view::topic_name(METADATA_TOPIC))
         .with_partitions(vec![partition]);
-    let response = DescribeQuorumResponse::default().with_error_message(None).with_topics(vec![topic]);
+    let response = DescribeQuorumResponse::default().with_topics(vec![topic]);
     if version < 2 {
         return response;
     }

@@ -2,19 +2,24 @@
 //! Versions: v1 upgrade types and validate-only (KIP-778); v2 no answers per feature (KIP-1022).
 //! Authorizes: Alter on Cluster (all allowed).   Waits: until the levels are on disk.
 
+use std::time::Duration;
+
 use millstream_broker_controller::Controller;
 use millstream_broker_controller::request::{FeatureUpdate, Mode, UpgradeType};
+use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::update_features_response::UpdatableFeatureResult;
 use millstream_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
-use crate::api::k19_create_topics::timeout;
 use crate::api::reply::Outcome;
 use crate::api::view::text;
 
 /// Versions served.
 pub const SERVES: Versions = Versions::new(0, 2);
+
+/// The request's timeout is not looked at (Java: `ControllerApis.handleUpdateFeatures`).
+const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Handles the request.
 pub fn handle(context: &Context, request: UpdateFeaturesRequest) -> Outcome<UpdateFeaturesResponse> {
@@ -38,13 +43,14 @@ pub async fn answer(
         })
         .collect();
     let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Execute };
-    match controller.update_features(updates, mode, timeout(request.timeout_ms)).await {
+    match controller.update_features(updates, mode, NO_DEADLINE).await {
         Ok(()) => {
             let shown = request.feature_updates.iter().filter(|_| version <= 1);
             let results = shown.map(|update| {
                 UpdatableFeatureResult::default()
                     .with_feature(update.feature.clone())
-                    .with_error_message(None)
+                    // Java's text of no error.
+                    .with_error_message(Some(text(ErrorCode::None.name())))
             });
             UpdateFeaturesResponse::default().with_error_message(None).with_results(results.collect())
         }
