@@ -3,7 +3,8 @@
 # A suite whose toolchain is missing is named as skipped; with CI=true that is a failure. --soak runs the long forms.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ "${1:-}" = --soak ] && export MILLSTREAM_SOAK=1
+# MILLSTREAM_SEEDS is for the checks on the faulty disk.
+[ "${1:-}" = --soak ] && export MILLSTREAM_SOAK=1 MILLSTREAM_SEEDS="${MILLSTREAM_SEEDS:-200}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0 skipped=0
@@ -33,5 +34,6 @@ run() {
 run "build" cargo build --release --locked -p millstream-cli
 run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 run "interop" tests/interop/run.sh
+run "quickstarts" tests/quickstarts/run.py
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
