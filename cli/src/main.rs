@@ -7,6 +7,8 @@
 mod serve;
 /// The flags that every service takes.
 mod flags;
+/// Apache Kafka's command-line tools.
+mod kafka;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ pub enum Ended {
     Well,
     /// It failed; the line says why.
     Failed(String),
+    /// It failed and has said why.
+    FailedAloud,
     /// It was called wrongly; the line says how.
     Misused(String),
 }
@@ -40,6 +44,12 @@ fn command() -> Command {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((tool, rest)) = words.split_first()
+        && let Some(ended) = kafka::run(tool, rest)
+    {
+        return report(tool, ended);
+    }
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
@@ -54,10 +64,15 @@ fn main() -> ExitCode {
         Ok(flags) => serve::run(name, flags),
         Err(line) => Ended::Misused(line),
     };
+    report(name, ended)
+}
+
+fn report(name: &str, ended: Ended) -> ExitCode {
     match ended {
         Ended::Well => ExitCode::SUCCESS,
+        Ended::FailedAloud => ExitCode::from(1),
         Ended::Failed(line) => {
-            eprintln!("millstream {name}: {line}");
+            eprintln!("{name}: {line}");
             ExitCode::from(1)
         }
         Ended::Misused(line) => {

@@ -78,6 +78,11 @@ impl Connection {
         !self.calls.is_closed()
     }
 
+    /// Whether the broker serves an API at all.
+    pub fn serves(&self, api: ApiKey) -> bool {
+        self.versions.contains_key(&(api as i16))
+    }
+
     /// The newest version of `T` that both sides speak and that is not above `at_most`.
     fn version<T: Request>(&self, at_most: i16) -> Result<i16, ClientError> {
         let api = ApiKey::try_from(T::KEY).map_err(|_| ClientError::Unsupported("this API"))?.api();

@@ -1,0 +1,65 @@
+//! Apache Kafka's command-line tools under their own names, with Apache's flags, output and exit status.
+//!
+//! Called by `main.rs` when the first word names one (`millstream kafka-topics …`), which is what `bin/kafka-*.sh` do.
+
+/// Flags, read as Apache's tools read them.
+pub mod options;
+/// The order of a Java hash map.
+pub mod java_order;
+/// Lists of names and patterns.
+pub mod topic_filter;
+/// kafka-topics
+pub mod topics;
+
+use client::admin::Admin;
+use client::metadata::Cluster;
+
+use crate::Ended;
+
+/// A tool.
+pub struct Tool {
+    /// Its name, `.sh` left out.
+    pub name: &'static str,
+    /// What it is for, in a line.
+    pub about: &'static str,
+    run: fn(&[String]) -> Ended,
+}
+
+/// Every tool that exists.
+pub const TOOLS: &[Tool] =
+    &[Tool { name: "kafka-topics", about: "Create, delete, describe, or change a topic.", run: topics::run }];
+
+/// Runs the tool of that name, if there is one.
+pub fn run(name: &str, words: &[String]) -> Option<Ended> {
+    let tool = TOOLS.iter().find(|tool| tool.name == name)?;
+    Some((tool.run)(words))
+}
+
+/// Runs what a tool does on a runtime of one thread: a tool waits for answers and for little else.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Ended::Failed(format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// The cluster that `--bootstrap-server` names, set up as the file of `--command-config` says.
+///
+/// # Errors
+/// When the file cannot be read or asks for what the client does not speak.
+pub fn cluster(given: &options::Given, config_flag: &str) -> Result<Cluster, Ended> {
+    let properties = given.properties(config_flag)?;
+    if let Some(protocol) = properties.get("security.protocol").filter(|protocol| *protocol != "PLAINTEXT") {
+        return Err(Ended::Failed(format!("security.protocol={protocol} is not spoken yet; use a PLAINTEXT listener")));
+    }
+    let file = properties.get("bootstrap.servers").map(String::as_str);
+    let servers = given.one("bootstrap-server")?.or(file).unwrap_or_default();
+    Ok(Cluster::new(servers))
+}
+
+/// [`cluster`], to administer it.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn admin(given: &options::Given) -> Result<Admin, Ended> {
+    Ok(Admin::new(cluster(given, "command-config")?))
+}

@@ -1,0 +1,337 @@
+//! Topics: create, list, describe, alter, delete.
+//!
+//! Called by `kafka-topics` and by whoever sets topics up.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use millstream_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use millstream_protocol::messages::delete_topics_request::DeleteTopicState;
+use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use millstream_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use millstream_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
+use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
+use millstream_protocol::messages::{
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    DescribeTopicPartitionsRequest, ListPartitionReassignmentsRequest, MetadataRequest, MetadataResponse, StrBytes,
+};
+use uuid::Uuid;
+
+use super::{Admin, TIMEOUT_MS};
+use crate::error::{ClientError, check};
+use crate::metadata::{Missing, topic_name};
+
+/// `ConfigResource.Type.TOPIC`.
+const TOPIC: i8 = 2;
+/// `DescribeConfigsResponse.ConfigSource.DEFAULT_CONFIG`.
+const DEFAULT_CONFIG: i8 = 5;
+
+/// A topic to create; None leaves the number to the broker.
+#[derive(Clone, Debug, Default)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// Partitions.
+    pub partitions: Option<i32>,
+    /// Replicas of each.
+    pub replication_factor: Option<i16>,
+    /// The brokers of each partition, in order, instead of the two numbers; empty leaves them to the cluster.
+    pub assignment: Vec<Vec<i32>>,
+    /// Configs over the defaults.
+    pub configs: Vec<(String, String)>,
+}
+
+/// A topic in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicListing {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Whether brokers made it for themselves.
+    pub internal: bool,
+}
+
+/// A topic as its brokers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// Its id; nil from brokers before 2.8.
+    pub id: Uuid,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition as its brokers see it. Brokers are named by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub partition: i32,
+    /// Who leads it.
+    pub leader: Option<i32>,
+    /// Who has a copy, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// Whose copy is in sync.
+    pub isr: Vec<i32>,
+    /// Who may lead though not in sync (KIP-966); None from a broker that does not say.
+    pub elr: Option<Vec<i32>>,
+    /// Who could before an unclean stop (KIP-966).
+    pub last_known_elr: Option<Vec<i32>>,
+}
+
+/// A move of replicas that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reassignment {
+    /// All replicas, those that come and those that go included.
+    pub replicas: Vec<i32>,
+    /// Those that come.
+    pub adding: Vec<i32>,
+    /// Those that go.
+    pub removing: Vec<i32>,
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn ids(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|broker| broker.0).collect()
+}
+
+fn broker_ids(brokers: &[i32]) -> Vec<BrokerId> {
+    brokers.iter().map(|broker| BrokerId(*broker)).collect()
+}
+
+impl Admin {
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// The broker's, such as a topic that exists.
+    pub async fn create_topic(&self, topic: &NewTopic) -> Result<(), ClientError> {
+        let config = |(name, value): &(String, String)| {
+            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        };
+        let assigned = topic.assignment.iter().enumerate().map(|(partition, brokers)| {
+            let assignment = CreatableReplicaAssignment::default().with_partition_index(partition as i32);
+            assignment.with_broker_ids(broker_ids(brokers))
+        });
+        let creatable = CreatableTopic::default()
+            .with_name(topic_name(&topic.name))
+            .with_num_partitions(topic.partitions.unwrap_or(-1))
+            .with_replication_factor(topic.replication_factor.unwrap_or(-1))
+            .with_assignments(assigned.collect())
+            .with_configs(topic.configs.iter().map(config).collect());
+        let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(TIMEOUT_MS);
+        let response = self.cluster.any().await?.call(&request).await?;
+        response.topics.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+    }
+
+    /// Deletes topics in one request.
+    ///
+    /// # Errors
+    /// The first of the broker's, such as a topic that is not there; the others are deleted all the same.
+    pub async fn delete_topics(&self, names: &[String]) -> Result<(), ClientError> {
+        let request = DeleteTopicsRequest::default()
+            .with_topics(names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect())
+            .with_topic_names(names.iter().map(|name| topic_name(name)).collect())
+            .with_timeout_ms(TIMEOUT_MS);
+        let response = self.cluster.any().await?.call(&request).await?;
+        response.responses.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+    }
+
+    /// Raises the number of partitions of topics, each to its count; `assignments` are the brokers of the new ones.
+    ///
+    /// # Errors
+    /// The first of the broker's, such as a count that is not higher.
+    pub async fn create_partitions(&self, topics: &BTreeMap<String, (i32, Option<Vec<Vec<i32>>>)>) -> Result<(), ClientError> {
+        let assignment = |brokers: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(broker_ids(brokers));
+        let wanted = |(name, (count, assigned)): (&String, &(i32, Option<Vec<Vec<i32>>>))| {
+            CreatePartitionsTopic::default()
+                .with_name(topic_name(name))
+                .with_count(*count)
+                .with_assignments(assigned.as_ref().map(|brokers| brokers.iter().map(assignment).collect()))
+        };
+        let request = CreatePartitionsRequest::default().with_topics(topics.iter().map(wanted).collect());
+        let response = self.cluster.any().await?.call(&request.with_timeout_ms(TIMEOUT_MS)).await?;
+        response.results.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+    }
+
+    /// Every topic with its partitions.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn topics(&self) -> Result<MetadataResponse, ClientError> {
+        self.cluster.metadata(None, Missing::Report).await
+    }
+
+    /// Every topic, by name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn list_topics(&self) -> Result<Vec<TopicListing>, ClientError> {
+        let topics = self.topics().await?.topics.into_iter();
+        let mut listed: Vec<TopicListing> = topics
+            .map(|topic| TopicListing {
+                name: topic.name.map(|name| name.0.to_string()).unwrap_or_default(),
+                id: topic.topic_id,
+                internal: topic.is_internal,
+            })
+            .collect();
+        listed.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(listed)
+    }
+
+    /// The ids of the brokers that are there.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn brokers(&self) -> Result<Vec<i32>, ClientError> {
+        let none: &[String] = &[];
+        let metadata = self.cluster.metadata(Some(none), Missing::Report).await?;
+        Ok(metadata.brokers.iter().map(|broker| broker.node_id.0).collect())
+    }
+
+    /// Describes topics by name, `page` partitions in an answer, in the order of the names; by DescribeTopicPartitions
+    /// (KIP-966) where the broker serves it, else by Metadata.
+    ///
+    /// # Errors
+    /// The first of the broker's, such as a topic that is not there.
+    pub async fn describe_topics(&self, names: &[String], page: i32) -> Result<Vec<TopicDescription>, ClientError> {
+        let broker = self.cluster.any().await?;
+        if !broker.serves(ApiKey::DescribeTopicPartitions) {
+            let metadata = self.cluster.metadata(Some(names), Missing::Report).await?;
+            return from_metadata(metadata);
+        }
+        let mut sorted = names.to_vec();
+        sorted.sort();
+        let mut described: Vec<TopicDescription> = Vec::with_capacity(names.len());
+        let mut cursor: Option<Cursor> = None;
+        loop {
+            // The broker wants the names in order, and none that lies before the cursor.
+            let from = cursor.as_ref().map(|cursor| cursor.topic_name.0.to_string()).unwrap_or_default();
+            let left = sorted.iter().filter(|name| **name >= from);
+            let request = DescribeTopicPartitionsRequest::default()
+                .with_topics(left.map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
+                .with_response_partition_limit(page)
+                .with_cursor(cursor);
+            let response = broker.call(&request).await?;
+            for topic in response.topics {
+                check(topic.error_code, None)?;
+                let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
+                let partitions = topic.partitions.iter().map(|partition| PartitionDescription {
+                    partition: partition.partition_index,
+                    leader: Some(partition.leader_id.0).filter(|leader| *leader >= 0),
+                    replicas: ids(&partition.replica_nodes),
+                    isr: ids(&partition.isr_nodes),
+                    elr: partition.eligible_leader_replicas.as_deref().map(ids),
+                    last_known_elr: partition.last_known_elr.as_deref().map(ids),
+                });
+                match described.last_mut().filter(|last| last.name == name) {
+                    Some(begun) => begun.partitions.extend(partitions),
+                    None => described.push(TopicDescription { id: topic.topic_id, partitions: partitions.collect(), name }),
+                }
+            }
+            let Some(next) = response.next_cursor else { break };
+            cursor = Some(Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index));
+        }
+        Ok(described)
+    }
+
+    /// Describes a topic by its id.
+    ///
+    /// # Errors
+    /// The broker's, when there is none of that id.
+    pub async fn describe_topic_id(&self, id: Uuid) -> Result<Vec<TopicDescription>, ClientError> {
+        let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
+        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        from_metadata(self.cluster.any().await?.call(&request).await?)
+    }
+
+    /// The moves of replicas that are under way, by topic and partition.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn list_reassignments(&self, topics: &[TopicDescription]) -> Result<BTreeMap<(String, i32), Reassignment>, ClientError> {
+        let wanted = topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| partition.partition).collect();
+            ListPartitionReassignmentsTopics::default().with_name(topic_name(&topic.name)).with_partition_indexes(partitions)
+        });
+        let request = ListPartitionReassignmentsRequest::default().with_topics(Some(wanted.collect())).with_timeout_ms(TIMEOUT_MS);
+        let response = self.cluster.any().await?.call(&request).await?;
+        check(response.error_code, response.error_message.as_deref())?;
+        let mut found = BTreeMap::new();
+        for topic in response.topics {
+            for partition in topic.partitions {
+                let moved = Reassignment {
+                    replicas: ids(&partition.replicas),
+                    adding: ids(&partition.adding_replicas),
+                    removing: ids(&partition.removing_replicas),
+                };
+                found.insert((topic.name.0.to_string(), partition.partition_index), moved);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every config of topics, in the broker's order: name, value, and whether it is Kafka's default (Java:
+    /// `ConfigEntry.isDefault`).
+    ///
+    /// # Errors
+    /// The first of the broker's.
+    pub async fn topic_configs(&self, names: &[String]) -> Result<BTreeMap<String, Vec<TopicConfig>>, ClientError> {
+        let resource = |name: &String| {
+            let resource = DescribeConfigsResource::default().with_resource_type(TOPIC).with_resource_name(text(name));
+            resource.with_configuration_keys(None)
+        };
+        let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
+        let response = self.cluster.any().await?.call(&request).await?;
+        let mut found = BTreeMap::new();
+        for result in response.results {
+            check(result.error_code, result.error_message.as_deref())?;
+            let configs = result.configs.iter().map(|config| TopicConfig {
+                name: config.name.to_string(),
+                value: config.value.as_ref().map(ToString::to_string),
+                default: config.config_source == DEFAULT_CONFIG,
+            });
+            found.insert(result.resource_name.to_string(), configs.collect());
+        }
+        Ok(found)
+    }
+}
+
+/// One config of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// The key.
+    pub name: String,
+    /// The value; None for a secret.
+    pub value: Option<String>,
+    /// Whether nobody set it, for the topic or for the broker.
+    pub default: bool,
+}
+
+fn from_metadata(metadata: MetadataResponse) -> Result<Vec<TopicDescription>, ClientError> {
+    let mut described = Vec::with_capacity(metadata.topics.len());
+    for topic in metadata.topics {
+        check(topic.error_code, None)?;
+        let mut partitions: Vec<PartitionDescription> = topic
+            .partitions
+            .iter()
+            .map(|partition| PartitionDescription {
+                partition: partition.partition_index,
+                leader: Some(partition.leader_id.0).filter(|leader| *leader >= 0),
+                replicas: ids(&partition.replica_nodes),
+                isr: ids(&partition.isr_nodes),
+                elr: None,
+                last_known_elr: None,
+            })
+            .collect();
+        partitions.sort_by_key(|partition| partition.partition);
+        let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
+        described.push(TopicDescription { name, id: topic.topic_id, partitions });
+    }
+    described.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(described)
+}
