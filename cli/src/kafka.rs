@@ -8,8 +8,12 @@ pub mod options;
 pub mod java_order;
 /// Lists of names and patterns.
 pub mod topic_filter;
+/// Errors by the names of Java's classes.
+pub mod java_exception;
 /// kafka-topics
 pub mod topics;
+/// kafka-consumer-groups
+pub mod consumer_groups;
 
 use client::admin::Admin;
 use client::metadata::Cluster;
@@ -20,14 +24,14 @@ use crate::Ended;
 pub struct Tool {
     /// Its name, `.sh` left out.
     pub name: &'static str,
-    /// What it is for, in a line.
-    pub about: &'static str,
     run: fn(&[String]) -> Ended,
 }
 
 /// Every tool that exists.
-pub const TOOLS: &[Tool] =
-    &[Tool { name: "kafka-topics", about: "Create, delete, describe, or change a topic.", run: topics::run }];
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-topics", run: topics::run },
+    Tool { name: "kafka-consumer-groups", run: consumer_groups::run },
+];
 
 /// Runs the tool of that name, if there is one.
 pub fn run(name: &str, words: &[String]) -> Option<Ended> {

@@ -7,13 +7,41 @@
 
 /// Topics: create, list, describe, alter, delete.
 pub mod topics;
+/// Consumer groups: list, describe, committed offsets, delete.
+pub mod groups;
+/// Offsets of partitions: first, end, by time.
+pub mod offsets;
 
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node};
+pub use offsets::OffsetSpec;
 pub use topics::{NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
 
 use crate::metadata::Cluster;
 
 /// Apache's `default.api.timeout.ms` of the admin client is 60 s; a request waits half of it.
 const TIMEOUT_MS: i32 = 30_000;
+
+/// A partition of a topic; sorts by topic, then number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: String,
+    /// The number, from zero.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Partition `partition` of `topic`.
+    pub fn new(topic: &str, partition: i32) -> Self {
+        TopicPartition { topic: topic.to_owned(), partition }
+    }
+}
+
+impl std::fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
 
 /// Administration of a cluster.
 #[derive(Clone)]

@@ -49,7 +49,11 @@ impl Cluster {
         Cluster { bootstrap: Arc::new(bootstrap), known: Arc::default() }
     }
 
-    async fn at(&self, address: &str) -> Result<Connection, ClientError> {
+    /// A connection to the broker at `host:port`, the one that is open or a new one.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn at(&self, address: &str) -> Result<Connection, ClientError> {
         if let Some(open) = self.known.lock().connections.get(address).filter(|known| known.is_open()) {
             return Ok(open.clone());
         }

@@ -1,0 +1,46 @@
+//! Errors as Apache's tools print them: with the name of the Java class that stands for the error code.
+
+use client::error::ClientError;
+
+/// The classes in `org.apache.kafka.common.errors` of codes that the tools can meet (Java: `Errors`).
+const CLASSES: &[(i16, &str)] = &[
+    (-1, "UnknownServerException"),
+    (3, "UnknownTopicOrPartitionException"),
+    (5, "LeaderNotAvailableException"),
+    (6, "NotLeaderOrFollowerException"),
+    (7, "TimeoutException"),
+    (14, "CoordinatorLoadInProgressException"),
+    (15, "CoordinatorNotAvailableException"),
+    (16, "NotCoordinatorException"),
+    (17, "InvalidTopicException"),
+    (22, "IllegalGenerationException"),
+    (24, "InvalidGroupIdException"),
+    (25, "UnknownMemberIdException"),
+    (27, "RebalanceInProgressException"),
+    (29, "TopicAuthorizationException"),
+    (30, "GroupAuthorizationException"),
+    (31, "ClusterAuthorizationException"),
+    (35, "UnsupportedVersionException"),
+    (36, "TopicExistsException"),
+    (37, "InvalidPartitionsException"),
+    (38, "InvalidReplicationFactorException"),
+    (39, "InvalidReplicaAssignmentException"),
+    (40, "InvalidConfigurationException"),
+    (42, "InvalidRequestException"),
+    (44, "PolicyViolationException"),
+    (54, "SecurityDisabledException"),
+    (68, "GroupNotEmptyException"),
+    (69, "GroupIdNotFoundException"),
+    (86, "GroupSubscribedToTopicException"),
+    (100, "UnknownTopicIdException"),
+];
+
+/// `Throwable.toString()`: class and message.
+pub fn to_string(error: &ClientError) -> String {
+    let class = match error {
+        ClientError::Broker { code, .. } => CLASSES.iter().find(|(known, _)| known == code).map(|(_, class)| *class),
+        ClientError::Connect { .. } | ClientError::Lost => Some("TimeoutException"),
+        _ => None,
+    };
+    class.map_or_else(|| error.to_string(), |class| format!("org.apache.kafka.common.errors.{class}: {error}"))
+}

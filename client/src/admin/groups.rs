@@ -1,0 +1,286 @@
+//! Consumer groups: list, describe, committed offsets, delete.
+//!
+//! Called by `kafka-consumer-groups`. Every call but the list goes to the group's coordinator. Requests stay in
+//! versions that name topics (OffsetFetch 7, OffsetCommit and OffsetDelete likewise), which every broker serves.
+//!
+//! Not done: groups of the consumer, share and streams protocols (KIP-848, KIP-932, KIP-1071).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{Buf, Bytes};
+use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use millstream_protocol::messages::{
+    ConsumerProtocolAssignment, Decodable, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId,
+    ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, StrBytes,
+};
+
+use super::{Admin, TopicPartition};
+use crate::connection::Connection;
+use crate::error::{ClientError, check};
+use crate::metadata::topic_name;
+
+/// FindCoordinator 3 asks for one key; from 4 on for many.
+const FIND_ONE: i16 = 3;
+/// OffsetFetch 7 asks for one group; from 8 on for many.
+const FETCH_ONE: i16 = 7;
+/// OffsetCommit 9 names topics; from 10 on by id.
+const COMMIT_BY_NAME: i16 = 9;
+/// `ConsumerProtocol.PROTOCOL_TYPE`
+const CONSUMER: &str = "consumer";
+
+/// A group in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupListing {
+    /// Its id.
+    pub group_id: String,
+    /// "consumer" for groups of consumers, empty for one that only commits.
+    pub protocol_type: String,
+    /// Stable, Empty and so on; empty from brokers before 2.6.
+    pub state: String,
+    /// classic, consumer and so on; empty from brokers before 3.8.
+    pub group_type: String,
+}
+
+/// A broker and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub id: i32,
+    /// Its advertised host.
+    pub host: String,
+    /// Its advertised port.
+    pub port: i32,
+}
+
+/// A group as its coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Its id.
+    pub group_id: String,
+    /// Who coordinates it.
+    pub coordinator: Node,
+    /// Stable, Empty, Dead and so on.
+    pub state: String,
+    /// The assignor that its members agreed on.
+    pub assignor: String,
+    /// Its members, in the coordinator's order.
+    pub members: Vec<MemberDescription>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    /// The id that the coordinator gave it.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// Its `client.id`.
+    pub client_id: String,
+    /// Where it connects from.
+    pub host: String,
+    /// What is assigned to it.
+    pub assignment: BTreeSet<TopicPartition>,
+}
+
+/// An offset that a group committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// The next record to read.
+    pub offset: i64,
+    /// The leader epoch of the record before, where the consumer said.
+    pub leader_epoch: Option<i32>,
+    /// What the consumer noted beside it.
+    pub metadata: String,
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn group(id: &str) -> GroupId {
+    GroupId(text(id))
+}
+
+fn by_topic(partitions: impl IntoIterator<Item = TopicPartition>) -> BTreeMap<String, Vec<i32>> {
+    let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(partition.topic).or_default().push(partition.partition);
+    }
+    topics
+}
+
+impl Admin {
+    /// The coordinator of a group, and a connection to it.
+    ///
+    /// # Errors
+    /// When there is none yet, or it cannot be reached.
+    pub async fn coordinator(&self, group_id: &str) -> Result<(Node, Connection), ClientError> {
+        let request = FindCoordinatorRequest::default().with_key(text(group_id)).with_key_type(0);
+        let found = self.cluster.any().await?.call_at_most(FIND_ONE, &request).await?;
+        check(found.error_code, found.error_message.as_deref())?;
+        let node = Node { id: found.node_id.0, host: found.host.to_string(), port: found.port };
+        let connection = self.cluster.at(&format!("{}:{}", node.host, node.port)).await?;
+        Ok((node, connection))
+    }
+
+    /// The groups of consumers on every broker; empty filters let all through. As Java's
+    /// `ListGroupsOptions.forConsumerGroups`, groups of another protocol type are left out.
+    ///
+    /// # Errors
+    /// The first of the brokers'.
+    pub async fn list_consumer_groups(&self, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, ClientError> {
+        let mut listed = Vec::new();
+        for broker in self.brokers().await? {
+            let request = ListGroupsRequest::default()
+                .with_states_filter(states.iter().map(|state| text(state)).collect())
+                .with_types_filter(types.iter().map(|kind| text(kind)).collect());
+            let response = self.cluster.broker(broker).await?.call(&request).await?;
+            check(response.error_code, None)?;
+            let groups = response.groups.into_iter().map(|group| GroupListing {
+                group_id: group.group_id.0.to_string(),
+                protocol_type: group.protocol_type.to_string(),
+                state: group.group_state.to_string(),
+                group_type: group.group_type.to_string(),
+            });
+            listed.extend(groups.filter(|group| group.protocol_type.is_empty() || group.protocol_type == CONSUMER));
+        }
+        Ok(listed)
+    }
+
+    /// Describes a group.
+    ///
+    /// # Errors
+    /// The coordinator's, such as a group that is not there (from DescribeGroups 6 on; before, its state is Dead).
+    pub async fn describe_group(&self, group_id: &str) -> Result<GroupDescription, ClientError> {
+        let (coordinator, connection) = self.coordinator(group_id).await?;
+        let request = DescribeGroupsRequest::default().with_groups(vec![group(group_id)]);
+        let response = connection.call(&request).await?;
+        let Some(described) = response.groups.into_iter().next() else { return Err(ClientError::Unsupported("DescribeGroups")) };
+        check(described.error_code, described.error_message.as_deref())?;
+        let mut members = Vec::with_capacity(described.members.len());
+        for member in described.members {
+            members.push(MemberDescription {
+                member_id: member.member_id.to_string(),
+                instance_id: member.group_instance_id.map(|id| id.to_string()),
+                client_id: member.client_id.to_string(),
+                host: member.client_host.to_string(),
+                assignment: assignment(member.member_assignment),
+            });
+        }
+        Ok(GroupDescription {
+            group_id: group_id.to_owned(),
+            coordinator,
+            state: described.group_state.to_string(),
+            assignor: described.protocol_data.to_string(),
+            members,
+        })
+    }
+
+    /// What a group committed.
+    ///
+    /// # Errors
+    /// The coordinator's.
+    pub async fn committed_offsets(&self, group_id: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
+        let (_, connection) = self.coordinator(group_id).await?;
+        let request = OffsetFetchRequest::default().with_group_id(group(group_id)).with_topics(None);
+        let response = connection.call_at_most(FETCH_ONE, &request).await?;
+        check(response.error_code, None)?;
+        let mut offsets = BTreeMap::new();
+        for topic in response.topics {
+            for partition in topic.partitions {
+                check(partition.error_code, None)?;
+                if partition.committed_offset < 0 {
+                    continue;
+                }
+                let committed = CommittedOffset {
+                    offset: partition.committed_offset,
+                    leader_epoch: Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0),
+                    metadata: partition.metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
+                };
+                offsets.insert(TopicPartition::new(&topic.name.0, partition.partition_index), committed);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Commits offsets for a group without members.
+    ///
+    /// # Errors
+    /// The first of the coordinator's.
+    pub async fn alter_committed_offsets(&self, group_id: &str, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), ClientError> {
+        let (_, connection) = self.coordinator(group_id).await?;
+        let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+        for (at, offset) in offsets {
+            let partition = OffsetCommitRequestPartition::default().with_partition_index(at.partition);
+            let partition = partition.with_committed_offset(*offset).with_committed_metadata(Some(StrBytes::default()));
+            topics.entry(&at.topic).or_default().push(partition);
+        }
+        let topics = topics.into_iter();
+        let topics = topics.map(|(name, p)| OffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
+        // OffsetCommitRequest.DEFAULT_GENERATION_ID: not a member.
+        let request = OffsetCommitRequest::default()
+            .with_group_id(group(group_id))
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(topics.collect());
+        let response = connection.call_at_most(COMMIT_BY_NAME, &request).await?;
+        let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.try_for_each(|partition| check(partition.error_code, None))
+    }
+
+    /// Deletes groups, each at its coordinator; the answer of each stands beside its id.
+    ///
+    /// # Errors
+    /// When a coordinator cannot be reached.
+    pub async fn delete_groups(&self, group_ids: &[String]) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
+        let mut deleted = Vec::with_capacity(group_ids.len());
+        for group_id in group_ids {
+            let (_, connection) = self.coordinator(group_id).await?;
+            let request = DeleteGroupsRequest::default().with_groups_names(vec![group(group_id)]);
+            let response = connection.call(&request).await?;
+            let code = response.results.first().map_or(0, |result| result.error_code);
+            deleted.push((group_id.clone(), check(code, None)));
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes what a group committed for partitions; the answer of each stands beside it.
+    ///
+    /// # Errors
+    /// The coordinator's about the group.
+    pub async fn delete_committed_offsets(
+        &self,
+        group_id: &str,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
+        let (_, connection) = self.coordinator(group_id).await?;
+        let partition = |index: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*index);
+        let topics = by_topic(partitions.iter().cloned()).into_iter().map(|(name, indexes)| {
+            let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(&name));
+            topic.with_partitions(indexes.iter().map(partition).collect())
+        });
+        let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());
+        let response = connection.call(&request).await?;
+        check(response.error_code, None)?;
+        let mut results = BTreeMap::new();
+        for topic in response.topics {
+            for partition in topic.partitions {
+                let at = TopicPartition::new(&topic.name.0, partition.partition_index);
+                results.insert(at, check(partition.error_code, None));
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// What a member's assignment says; nothing when it has none or it is not a consumer's.
+fn assignment(mut bytes: Bytes) -> BTreeSet<TopicPartition> {
+    if bytes.len() < 2 {
+        return BTreeSet::new();
+    }
+    // Java: ConsumerProtocol.deserializeVersion; versions above the last known are read as it.
+    let version = bytes.get_i16().clamp(0, 3);
+    let Ok(assigned) = ConsumerProtocolAssignment::decode(&mut bytes, version) else { return BTreeSet::new() };
+    let topics = assigned.assigned_partitions.iter();
+    topics.flat_map(|topic| topic.partitions.iter().map(|partition| TopicPartition::new(&topic.topic.0, *partition))).collect()
+}
