@@ -10,6 +10,10 @@ pub mod java_order;
 pub mod topic_filter;
 /// Errors by the names of Java's classes.
 pub mod java_exception;
+/// kafka-storage
+pub mod storage;
+/// kafka-server-start
+pub mod server_start;
 /// kafka-topics
 pub mod topics;
 /// kafka-consumer-groups
@@ -29,6 +33,8 @@ pub struct Tool {
 
 /// Every tool that exists.
 pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-storage", run: storage::run },
+    Tool { name: "kafka-server-start", run: server_start::run },
     Tool { name: "kafka-topics", run: topics::run },
     Tool { name: "kafka-consumer-groups", run: consumer_groups::run },
 ];
