@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use crate::compare;
 use crate::generate::{Generator, Request};
 use crate::side::{Outcome, Side};
+use crate::slot::Slot;
 use crate::value::Value;
 
 /// Every key that a single node serves.
@@ -95,8 +96,8 @@ const PASSING: &[i64] = &[5, 6, 14, 15, 16, 51];
 
 impl Run<'_> {
     fn one(&mut self, number: usize, request: &Request) -> anyhow::Result<()> {
-        let mut left = self.left.call(request)?;
-        let mut right = self.right.call(request)?;
+        let mut left = ask(self.left, request)?;
+        let mut right = ask(self.right, request)?;
         for _ in 0..20 {
             let (is_left, is_right) = (is_passing(&left), is_passing(&right));
             if is_left == is_right && !(is_left && codes(&left) != codes(&right)) {
@@ -104,10 +105,10 @@ impl Run<'_> {
             }
             std::thread::sleep(Duration::from_millis(30));
             if is_left {
-                left = self.left.call(request)?;
+                left = ask(self.left, request)?;
             }
             if is_right {
-                right = self.right.call(request)?;
+                right = ask(self.right, request)?;
             }
         }
         *self.report.sent.entry((request.api_key, request.version)).or_insert(0) += 1;
@@ -255,6 +256,23 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Sends a request. A member that joined gets its assignment at once: a group that waits for one drops its members by
+/// the clock, which two brokers never do at the same request.
+fn ask(side: &mut Side, request: &Request) -> anyhow::Result<Outcome> {
+    let outcome = side.call(request)?;
+    if let (11, Some(group)) = (request.api_key, request.body.text_of("GroupId")) {
+        let body = Value::Struct(vec![
+            ("GroupId", Value::Text(group.to_owned())),
+            ("GenerationId", Value::Learnt(Slot::Generation(group.to_owned()))),
+            ("MemberId", Value::Learnt(Slot::Member(group.to_owned()))),
+            ("GroupInstanceId", Value::Null),
+            ("Assignments", Value::Array(Vec::new())),
+        ]);
+        side.call(&Request { api_key: 14, version: 3, body, wrong: None })?;
+    }
+    Ok(outcome)
 }
 
 fn brief(body: &Value) -> String {

@@ -70,14 +70,15 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         return respond(context, acks, refused, out);
     }
     let acks = match request.acks {
-        -1 => Acks::All,
-        0 => Acks::None,
-        1 => Acks::Leader,
-        _ => return refuse_acks(context, request, out),
+        -1 => Some(Acks::All),
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        _ => None,
     };
     if is_transactional(&request) {
         return handle_transactional(context, request, acks);
     }
+    let Some(acks) = acks else { return refuse_acks(context, &request, out) };
     let mut flushes = Vec::new();
     let response = answer(&request, |topic, data| {
         let appended = match entry(context, topic, data, acks) {
@@ -160,9 +161,8 @@ fn each_once(mut request: ProduceRequest) -> ProduceRequest {
 }
 
 /// Acks that do not exist are found last, by partition (Java: `ReplicaManager.appendRecords`).
-/// Not done: what a coordinator says of a transactional batch is not asked before.
-fn refuse_acks(context: &Context, request: ProduceRequest, out: &mut Output) -> Reply {
-    let refused = answer(&request, |topic, data| match entry(context, topic, data, Acks::All) {
+fn refuse_acks(context: &Context, request: &ProduceRequest, out: &mut Output) -> Reply {
+    let refused = answer(request, |topic, data| match entry(context, topic, data, Acks::All) {
         Ok(_) => refusal(data.index, ErrorCode::InvalidRequiredAcks, None),
         Err(refused) => *refused,
     });
@@ -369,7 +369,11 @@ fn transactional_producer(records: &[u8]) -> Option<(i64, i16, i32)> {
     (header[22] & TRANSACTIONAL != 0 && producer_id >= 0).then_some((producer_id, producer_epoch, base_sequence))
 }
 
-fn handle_transactional(context: &Context, request: ProduceRequest, acks: Acks) -> Reply {
+/// `acks` is none when the request names acks that do not exist: then nothing is appended, but the coordinator was
+/// asked, and may have added partitions to the transaction.
+fn handle_transactional(context: &Context, request: ProduceRequest, acks: Option<Acks>) -> Reply {
+    let is_known = acks.is_some();
+    let acks = acks.unwrap_or(Acks::All);
     let Some(transactional_id) = request.transactional_id.clone() else {
         let mut out = Output::default();
         let refused = refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
@@ -386,6 +390,14 @@ fn handle_transactional(context: &Context, request: ProduceRequest, acks: Acks) 
         let response = answer(&request, |topic, data| {
             let appended = match entry(&context, topic, data, acks) {
                 Err(refused) => Appended { response: *refused, flush: None },
+                Ok(entry) if !is_known => {
+                    let denied = transactional_producer(&entry.records).and_then(|_| next.next()?.err());
+                    let (code, message) = match denied {
+                        Some(denied) => (denied.code, denied.message),
+                        None => (ErrorCode::InvalidRequiredAcks, None),
+                    };
+                    Appended { response: refusal(data.index, code, message), flush: None }
+                }
                 Ok(entry) if transactional_producer(&entry.records).is_none() => {
                     append(&entry, data.index, VerificationGuard::NONE)
                 }

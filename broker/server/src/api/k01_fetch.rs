@@ -146,7 +146,7 @@ fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
     Ok(Wanted {
         partition: found.ok_or(ErrorCode::UnknownTopicOrPartition)?,
         offset: data.fetch_offset,
-        current_leader_epoch: data.current_leader_epoch,
+        current_leader_epoch: data.current_leader_epoch.max(-1),
         last_fetched_epoch: data.last_fetched_epoch,
         bytes_max: data.partition_max_bytes.max(0) as usize,
     })

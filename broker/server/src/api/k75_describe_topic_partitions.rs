@@ -49,8 +49,12 @@ pub fn answer(
     if let Some(cursor) = &request.cursor {
         let unlisted = !all && !wanted.contains(cursor.topic_name.as_str());
         if unlisted || cursor.partition_index < 0 {
-            return refused(request);
+            return refused(request, ErrorCode::InvalidRequest);
         }
+    }
+    // Java fails on an empty name when it looks up what the client may do with it.
+    if wanted.contains("") {
+        return refused(request, ErrorCode::UnknownServerError);
     }
     let view = View { image, listener };
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
@@ -97,11 +101,11 @@ fn cursor_at(topic: &str, partition: i32) -> Cursor {
     Cursor::default().with_topic_name(topic_name(topic)).with_partition_index(partition)
 }
 
-fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+fn refused(request: &DescribeTopicPartitionsRequest, code: ErrorCode) -> DescribeTopicPartitionsResponse {
     let topics = request.topics.iter().map(|topic| {
         DescribeTopicPartitionsResponseTopic::default()
             .with_name(Some(topic.name.clone()))
-            .with_error_code(ErrorCode::InvalidRequest as i16)
+            .with_error_code(code as i16)
             .with_topic_authorized_operations(i32::MIN)
     });
     DescribeTopicPartitionsResponse::default().with_topics(topics.collect()).with_next_cursor(None)

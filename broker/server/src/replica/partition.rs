@@ -309,7 +309,8 @@ pub enum Became {
 }
 
 fn check_epoch(current: i32, expected: i32) -> Result<(), ReplicaError> {
-    if expected < 0 || expected == current {
+    // Only -1 means that the caller does not know (Java: `RequestUtils.getLeaderEpoch`).
+    if expected == -1 || expected == current {
         Ok(())
     } else if expected < current {
         Err(ReplicaError::FencedLeaderEpoch { current })
