@@ -174,6 +174,30 @@ impl Run<'_> {
             let right = self.right.call(&request)?;
             let seen_left = compare::comparable(3, &left, &self.left.learnt);
             if !is_passing(&left) && !is_passing(&right) && seen_left == compare::comparable(3, &right, &self.right.learnt) {
+                return self.settle_leaders(&left);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Metadata tells of a partition before its log is open: waits until every one answers.
+    fn settle_leaders(&mut self, metadata: &Outcome) -> anyhow::Result<()> {
+        let topics = metadata.answer().and_then(|answer| answer.get("Topics")).map(Value::items).unwrap_or_default();
+        let asked = topics.iter().filter(|topic| topic.int_of("ErrorCode") == Some(0)).filter_map(|topic| {
+            let partitions = topic.get("Partitions")?.items().iter().filter_map(|one| {
+                let index = one.get("PartitionIndex")?.clone();
+                Some(Value::Struct(vec![("PartitionIndex", index), ("Timestamp", Value::Int(-1))]))
+            });
+            let name = topic.get("Name")?.clone();
+            Some(Value::Struct(vec![("Name", name), ("Partitions", Value::Array(partitions.collect()))]))
+        });
+        let topics = Value::Array(asked.collect());
+        let body = Value::Struct(vec![("ReplicaId", Value::Int(-1)), ("Topics", topics)]);
+        let request = Request { api_key: 2, version: 1, body, wrong: None };
+        let is_open = |outcome: &Outcome| !codes(outcome).iter().any(|code| matches!(code, 3 | 5 | 6));
+        for _ in 0..100 {
+            if is_open(&ask(self.left, &request)?) && is_open(&ask(self.right, &request)?) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -28,10 +28,23 @@ pub fn handle(context: &Context, request: WriteTxnMarkersRequest) -> Outcome<Wri
     Answer::all(answers).map(|results| WriteTxnMarkersResponse::default().with_markers(merged(results))).into()
 }
 
+/// The transaction version of who does not know it; Java refuses to write with it.
+const VERSION_UNKNOWN: i8 = -1;
+
 fn one(context: &Context, marker: &WritableTxnMarker) -> Answer<WritableTxnMarkerResult> {
     let partitions = marker.topics.iter().flat_map(|topic| {
         topic.partition_indexes.iter().map(|partition| TopicPartition::new(&topic.name, *partition))
     });
+    if marker.transaction_version == VERSION_UNKNOWN {
+        let refused = partitions.map(|partition| {
+            let answer = match context.node.partitions.partition(&partition.topic, partition.partition) {
+                Some(_) => MarkerAnswer::Failed(ErrorCode::UnknownServerError),
+                None => MarkerAnswer::NoPartition,
+            };
+            (partition, answer)
+        });
+        return Answer::Now(result(marker.producer_id, &refused.collect::<Vec<_>>()));
+    }
     let markers = Markers {
         // The answer goes to the sender, who knows whose transaction it is.
         transactional_id: "".into(),
