@@ -34,6 +34,7 @@ run() {
 run "build" cargo build --release --locked -p millstream-cli
 run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 run "interop" tests/interop/run.sh
+run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}
 run "quickstarts" tests/quickstarts/run.py
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -4,7 +4,8 @@
 #   apache.sh java CLASS ARG...                  runs a class with the jars on its path (EXTRA_CLASSPATH goes first)
 #   apache.sh tool kafka-topics ARG...           runs one of Apache's command-line tools
 #   apache.sh broker DIR PORT CONTROLLER [K=V]...  formats DIR when it is new and becomes a single-node broker on
-#                                                127.0.0.1:PORT (what Apache's shipped server.properties sets, plus K=V)
+#                                                127.0.0.1:PORT (what Apache's shipped server.properties sets, plus K=V;
+#                                                FORMAT_FLAGS are for kafka-storage format)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=4.3.1
@@ -82,7 +83,8 @@ PROPERTIES
   local path
   path="$(libs)/*"
   if [ ! -f "$dir/logs/meta.properties" ]; then
-    java -Xmx256m -cp "$path" kafka.tools.StorageTool format --standalone \
+    # shellcheck disable=SC2086
+    java -Xmx256m -cp "$path" kafka.tools.StorageTool format --standalone ${FORMAT_FLAGS:-} \
       -t "${CLUSTER_ID:-MkU3OEVBNTcwNTJENDM2Qg}" -c "$dir/server.properties" > "$dir/format.log" 2>&1 ||
       { cat "$dir/format.log" >&2; exit 1; }
   fi
@@ -95,5 +97,5 @@ case "${1:-}" in
   java) shift; run_java "$@" ;;
   tool) shift; class=$(class_of "$1"); shift; run_java "$class" "$@" ;;
   broker) shift; broker "$@" ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
