@@ -1,6 +1,6 @@
 //! Apache Kafka's command-line tools under their own names, with Apache's flags, output and exit status.
 //!
-//! Called by `main.rs` when the first word names one (`millstream kafka-topics …`), which is what `bin/kafka-*.sh` do.
+//! Called by `main.rs` when the first word names one (`millstream kafka-topics ...`), which is what `bin/kafka-*.sh` do.
 
 /// Flags, read as Apache's tools read them.
 pub mod options;
