@@ -1,30 +1,41 @@
 //! One connection to one broker: a task that writes requests as they come and hands each reply to its caller.
 //!
-//! Called by `metadata.rs`. Requests are pipelined; a broker answers in the order of requests, and the correlation id
-//! confirms it. Never retries: a lost connection fails every request in flight.
+//! Called by `metadata.rs`, producer and consumer. Requests are pipelined; a broker answers in the order of requests,
+//! and the correlation id confirms it. A call that takes longer than `request.timeout.ms` ends the connection, as in
+//! Java's `NetworkClient`; a connection that ends fails every call in flight with its address and the cause. Never
+//! retries.
 //!
-//! Not done: a time limit for each call, TLS, SASL.
+//! Not done: TLS, SASL.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use millstream_base_env::{net, task};
 use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::{ApiVersionsRequest, Request, StrBytes};
-use millstream_protocol::{request, response};
+use millstream_protocol::{frame, request, response};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::config::ConnectionConfig;
 use crate::error::{ClientError, check};
 
-const CLIENT_ID: &str = "millstream";
 /// ApiVersions 3 is understood by every broker since 2.4, or answered with the list in version 0.
 const API_VERSIONS: i16 = 3;
 /// Larger frames are taken for a peer that does not speak Kafka.
 const FRAME_BYTES_MAX: usize = 1 << 30;
+/// Memory reserved at once for a frame that is announced; more only as bytes come.
+const RESERVE_MAX: usize = 64 << 20;
+/// What one write gathers; more would only wait in memory.
+const OUTBOUND_MAX: usize = 1 << 20;
 
 struct Call {
     frame: Bytes,
@@ -32,13 +43,47 @@ struct Call {
     reply: Option<(i32, oneshot::Sender<Bytes>)>,
 }
 
+/// How a connection ends, and why.
+#[derive(Default)]
+struct End {
+    /// Set once, before anyone can notice.
+    cause: Mutex<Option<String>>,
+    wanted: Notify,
+}
+
+impl End {
+    /// Notes the first cause and wakes the task.
+    fn because(&self, cause: String) {
+        self.cause.lock().get_or_insert(cause);
+        self.wanted.notify_one();
+    }
+}
+
+struct Shared {
+    address: String,
+    client_id: String,
+    timeout: Duration,
+    next_id: AtomicI32,
+    end: Arc<End>,
+    /// By API key: the lowest and highest version that the broker serves.
+    versions: HashMap<i16, (i16, i16)>,
+}
+
 /// A handle on a connection; clones share it. It closes when the last is dropped.
 #[derive(Clone)]
 pub struct Connection {
     calls: mpsc::UnboundedSender<Call>,
-    next_id: Arc<AtomicI32>,
-    /// By API key: the lowest and highest version that the broker serves.
-    versions: Arc<HashMap<i16, (i16, i16)>>,
+    shared: Arc<Shared>,
+}
+
+/// A request on its way; the order of requests is the order in which they were started.
+pub struct Pending<T: Request> {
+    connection: Connection,
+    version: i16,
+    api: &'static str,
+    timeout: Duration,
+    reply: oneshot::Receiver<Bytes>,
+    kind: PhantomData<fn() -> T>,
 }
 
 impl Connection {
@@ -46,31 +91,55 @@ impl Connection {
     ///
     /// # Errors
     /// When no address of the host answers, or what answers is no broker.
-    pub async fn open(address: &str) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Connect { address: address.to_owned(), source };
+    pub async fn open(address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
+        let limit = config.setup_timeout;
+        let late = || ClientError::Timeout { doing: format!("connecting to {address}"), limit };
+        tokio::time::timeout(limit, Self::open_unbounded(address, config)).await.map_err(|_| late())?
+    }
+
+    async fn open_unbounded(address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
+        let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
         let mut last = std::io::Error::other("the name has no address");
         for resolved in tokio::net::lookup_host(address).await.map_err(failed)? {
             match net::connect(resolved).await {
-                Ok(stream) => return Self::greet(stream).await,
+                Ok(stream) => return Self::greet(stream, address, config).await,
                 Err(error) => last = error,
             }
         }
         Err(failed(last))
     }
 
-    async fn greet(stream: TcpStream) -> Result<Self, ClientError> {
+    async fn greet(stream: TcpStream, address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
         let (calls, receiver) = mpsc::unbounded_channel();
-        task::spawn("client connection", run(stream, receiver));
-        let mut connection =
-            Connection { calls, next_id: Arc::new(AtomicI32::new(0)), versions: Arc::new(HashMap::new()) };
+        let end = Arc::new(End::default());
+        task::spawn("client connection", run(stream, receiver, end.clone()));
+        let shared = |end, versions| Shared {
+            address: address.to_owned(),
+            client_id: config.client_id.clone(),
+            timeout: config.request_timeout,
+            next_id: AtomicI32::new(1),
+            end,
+            versions,
+        };
+        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), HashMap::new())) };
         let hello = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("millstream"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let reply = connection.call_version(API_VERSIONS, &hello).await?;
+        let mut reply = bare.start_version(API_VERSIONS, &hello, config.request_timeout)?.await_reply().await;
+        let refused = |code| code == ErrorCode::UnsupportedVersion.code();
+        if reply.as_ref().map_or(true, |reply| refused(reply.error_code)) && bare.is_open() {
+            // KIP-511: a broker that does not know the version answers in version 0.
+            reply = bare.start_version(0, &ApiVersionsRequest::default(), config.request_timeout)?.await_reply().await;
+        }
+        let reply = reply?;
         check(reply.error_code, None)?;
         let served = reply.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
-        connection.versions = Arc::new(served.collect());
-        Ok(connection)
+        Ok(Connection { calls, shared: Arc::new(shared(end, served.collect())) })
+    }
+
+    /// Where it leads, as `host:port`.
+    pub fn address(&self) -> &str {
+        &self.shared.address
     }
 
     /// Whether the task still runs.
@@ -80,13 +149,18 @@ impl Connection {
 
     /// Whether the broker serves an API at all.
     pub fn serves(&self, api: ApiKey) -> bool {
-        self.versions.contains_key(&(api as i16))
+        self.shared.versions.contains_key(&(api as i16))
+    }
+
+    /// Whether the broker serves an API in `version` or newer.
+    pub fn serves_version(&self, api: ApiKey, version: i16) -> bool {
+        self.shared.versions.get(&(api as i16)).is_some_and(|(_, high)| *high >= version)
     }
 
     /// The newest version of `T` that both sides speak and that is not above `at_most`.
     fn version<T: Request>(&self, at_most: i16) -> Result<i16, ClientError> {
         let api = ApiKey::try_from(T::KEY).map_err(|_| ClientError::Unsupported("this API"))?.api();
-        let (low, high) = self.versions.get(&T::KEY).ok_or(ClientError::Unsupported(api.name))?;
+        let (low, high) = self.shared.versions.get(&T::KEY).ok_or(ClientError::Unsupported(api.name))?;
         let version = at_most.min(*high).min(api.max_version);
         if version < *low || version < api.min_version {
             return Err(ClientError::Unsupported(api.name));
@@ -97,7 +171,7 @@ impl Connection {
     /// Sends a request in the newest common version and waits for its reply.
     ///
     /// # Errors
-    /// When the connection is lost, or the messages cannot be written or read.
+    /// When the connection is lost, the reply takes too long, or the messages cannot be written or read.
     pub async fn call<T: Request>(&self, request: &T) -> Result<T::Response, ClientError> {
         self.call_at_most(i16::MAX, request).await
     }
@@ -107,17 +181,47 @@ impl Connection {
     /// # Errors
     /// As [`Connection::call`].
     pub async fn call_at_most<T: Request>(&self, at_most: i16, request: &T) -> Result<T::Response, ClientError> {
-        self.call_version(self.version::<T>(at_most)?, request).await
+        self.start(at_most, request, self.shared.timeout)?.await_reply().await
     }
 
-    async fn call_version<T: Request>(&self, version: i16, request: &T) -> Result<T::Response, ClientError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame = request::encode(version, id, Some(CLIENT_ID), request)?;
-        let (sender, receiver) = oneshot::channel();
-        self.calls.send(Call { frame, reply: Some((id, sender)) }).map_err(|_| ClientError::Lost)?;
-        let frame = receiver.await.map_err(|_| ClientError::Lost)?;
-        let (_, reply) = response::decode::<T>(version, frame)?;
-        Ok(reply)
+    /// As [`Connection::call_at_most`] for a request that the broker may hold back for `hold`.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn call_held<T: Request>(
+        &self,
+        at_most: i16,
+        request: &T,
+        hold: Duration,
+    ) -> Result<T::Response, ClientError> {
+        self.start(at_most, request, self.shared.timeout + hold)?.await_reply().await
+    }
+
+    /// Puts a request behind those that were started before, in no version above `at_most`.
+    ///
+    /// # Errors
+    /// When the connection is gone or the request cannot be written.
+    pub fn start<T: Request>(
+        &self,
+        at_most: i16,
+        request: &T,
+        timeout: Duration,
+    ) -> Result<Pending<T>, ClientError> {
+        self.start_version(self.version::<T>(at_most)?, request, timeout)
+    }
+
+    fn start_version<T: Request>(
+        &self,
+        version: i16,
+        request: &T,
+        timeout: Duration,
+    ) -> Result<Pending<T>, ClientError> {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let frame = request::encode(version, id, Some(&self.shared.client_id), request)?;
+        let (sender, reply) = oneshot::channel();
+        self.calls.send(Call { frame, reply: Some((id, sender)) }).map_err(|_| self.lost())?;
+        let api = ApiKey::try_from(T::KEY).map_or("request", |key| key.api().name);
+        Ok(Pending { connection: self.clone(), version, api, timeout, reply, kind: PhantomData })
     }
 
     /// Sends a request that has no reply.
@@ -125,61 +229,167 @@ impl Connection {
     /// # Errors
     /// When the connection is gone or the request cannot be written.
     pub fn send_only<T: Request>(&self, at_most: i16, request: &T) -> Result<(), ClientError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame = request::encode(self.version::<T>(at_most)?, id, Some(CLIENT_ID), request)?;
-        self.calls.send(Call { frame, reply: None }).map_err(|_| ClientError::Lost)
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let frame = request::encode(self.version::<T>(at_most)?, id, Some(&self.shared.client_id), request)?;
+        self.calls.send(Call { frame, reply: None }).map_err(|_| self.lost())
+    }
+
+    fn lost(&self) -> ClientError {
+        let cause = self.shared.end.cause.lock().clone().unwrap_or_else(|| "it was closed".to_owned());
+        ClientError::Lost { address: self.shared.address.clone(), cause }
     }
 }
 
-/// Runs until the peer closes, an answer makes no sense, or every handle is dropped.
-async fn run(stream: TcpStream, mut calls: mpsc::UnboundedReceiver<Call>) {
-    let (mut reader, mut writer) = stream.into_split();
-    let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), BytesMut::new());
-    let mut waiting: VecDeque<(i32, oneshot::Sender<Bytes>)> = VecDeque::new();
-    loop {
-        tokio::select! {
-            call = calls.recv() => {
-                let Some(call) = call else {
-                    // What was sent without a reply still has to leave; nobody is there to hear of a failure.
-                    let _ = writer.write_all(&outbound).await;
-                    return;
-                };
-                outbound.extend_from_slice(&call.frame);
-                waiting.extend(call.reply);
-            }
-            written = writer.write_buf(&mut outbound), if !outbound.is_empty() => {
-                if written.is_err() {
-                    return;
-                }
-            }
-            read = reader.read_buf(&mut inbound) => {
-                if !matches!(read, Ok(1..)) || !deliver(&mut inbound, &mut waiting) {
-                    return;
-                }
+impl<T: Request> Pending<T> {
+    /// Waits for the reply.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn await_reply(self) -> Result<T::Response, ClientError> {
+        let Ok(reply) = tokio::time::timeout(self.timeout, self.reply).await else {
+            let doing = format!("{} to {}", self.api, self.connection.shared.address);
+            let error = ClientError::Timeout { doing, limit: self.timeout };
+            // Later replies cannot be told from this one's by a peer that may be confused: start anew.
+            self.connection.shared.end.because(error.to_string());
+            return Err(error);
+        };
+        let frame = reply.map_err(|_| self.connection.lost())?;
+        match response::decode::<T>(self.version, frame) {
+            Ok((_, reply)) => Ok(reply),
+            Err(error) => {
+                let cause = format!("its answer to {} is no message: {error}", self.api);
+                let address = self.connection.shared.address.clone();
+                self.connection.shared.end.because(cause.clone());
+                Err(ClientError::Lost { address, cause })
             }
         }
     }
 }
 
-/// Hands out whole frames; false when the peer does not keep to the protocol.
-fn deliver(inbound: &mut BytesMut, waiting: &mut VecDeque<(i32, oneshot::Sender<Bytes>)>) -> bool {
-    while let Some(size) = inbound.first_chunk::<4>().map(|raw| u32::from_be_bytes(*raw) as usize) {
-        if size > FRAME_BYTES_MAX {
-            return false;
+/// Runs until the peer closes, an answer makes no sense, a call takes too long, or every handle is dropped.
+async fn run(stream: TcpStream, calls: mpsc::UnboundedReceiver<Call>, end: Arc<End>) {
+    let mut wire = Wire { waiting: VecDeque::new() };
+    let reason = tokio::select! {
+        reason = wire.exchange(stream, calls) => reason,
+        () = end.wanted.notified() => String::new(),
+    };
+    // Before the senders in `wire` are dropped, so that whoever that wakes finds the cause.
+    end.because(reason);
+}
+
+struct Wire {
+    waiting: VecDeque<(i32, oneshot::Sender<Bytes>)>,
+}
+
+impl Wire {
+    async fn exchange(&mut self, stream: TcpStream, mut calls: mpsc::UnboundedReceiver<Call>) -> String {
+        let (mut reader, mut writer) = stream.into_split();
+        let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), BytesMut::new());
+        loop {
+            tokio::select! {
+                biased;
+                call = calls.recv(), if outbound.len() < OUTBOUND_MAX => match call {
+                    Some(Call { frame, reply }) => {
+                        outbound.extend_from_slice(&frame);
+                        self.waiting.extend(reply);
+                    }
+                    None => {
+                        // What was sent without a reply still has to leave; nobody is there to hear of a failure.
+                        let _ = writer.write_all(&outbound).await;
+                        return "every handle is gone".to_owned();
+                    }
+                },
+                written = writer.write_buf(&mut outbound), if !outbound.is_empty() => {
+                    if let Err(error) = written {
+                        return error.to_string();
+                    }
+                }
+                read = reader.read_buf(&mut inbound) => match read {
+                    Ok(0) => return "the broker closed it".to_owned(),
+                    Ok(_) => if let Err(reason) = self.deliver(&mut inbound) {
+                        return reason;
+                    },
+                    Err(error) => return error.to_string(),
+                },
+            }
         }
-        if inbound.len() < 4 + size {
-            inbound.reserve(4 + size - inbound.len());
-            return true;
+    }
+
+    /// Hands out whole frames.
+    fn deliver(&mut self, inbound: &mut BytesMut) -> Result<(), String> {
+        loop {
+            match frame::announced(inbound, FRAME_BYTES_MAX).map_err(|error| error.to_string())? {
+                Some(size) if inbound.len() >= frame::LENGTH_SIZE + size => {
+                    inbound.advance(frame::LENGTH_SIZE);
+                    let frame = inbound.split_to(size).freeze();
+                    self.answer(frame)?;
+                }
+                Some(size) => {
+                    inbound.reserve((frame::LENGTH_SIZE + size - inbound.len()).min(RESERVE_MAX));
+                    return Ok(());
+                }
+                None => {
+                    inbound.reserve(8 * 1024);
+                    return Ok(());
+                }
+            }
         }
-        inbound.advance(4);
-        let frame = inbound.split_to(size).freeze();
-        match waiting.pop_front() {
+    }
+
+    fn answer(&mut self, frame: Bytes) -> Result<(), String> {
+        match self.waiting.pop_front() {
             Some((id, sender)) if response::correlation_id(&frame) == Some(id) => {
                 // The caller may have stopped waiting.
                 let _ = sender.send(frame);
+                Ok(())
             }
-            _ => return false,
+            Some((id, sender)) => {
+                // Kept until the cause is known, so that its caller learns it.
+                self.waiting.push_front((id, sender));
+                Err(format!("an answer does not carry the expected correlation id {id}"))
+            }
+            None => Err("an answer came that nobody asked for".to_owned()),
         }
     }
-    true
+}
+
+/// How long to wait before attempt `failures` + 1, growing to `max`, give or take a fifth (Java:
+/// `ExponentialBackoff`).
+pub(crate) fn backoff(failures: u32, first: Duration, max: Duration) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let grown = first.saturating_mul(1u32.checked_shl(failures - 1).unwrap_or(u32::MAX)).min(max);
+    grown.mul_f64(rand::random_range(0.8..1.2))
+}
+
+/// Runs `work` until it succeeds, fails for good, or `limit` has passed; waits between attempts.
+pub(crate) async fn retrying<R, F, W>(
+    doing: &str,
+    limit: Duration,
+    config: &ConnectionConfig,
+    mut work: W,
+) -> Result<R, ClientError>
+where
+    F: Future<Output = Result<R, ClientError>>,
+    W: FnMut() -> F,
+{
+    let mut last = None;
+    let attempts = async {
+        for failures in 1.. {
+            match work().await {
+                Err(error) if error.is_retriable() => last = Some(error),
+                other => return other,
+            }
+            task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
+        }
+        Err(ClientError::State("no attempt left"))
+    };
+    match tokio::time::timeout(limit, attempts).await {
+        Ok(result) => result,
+        Err(_) => {
+            let because = last.map_or_else(String::new, |error| format!(" ({error})"));
+            Err(ClientError::Timeout { doing: format!("{doing}{because}"), limit })
+        }
+    }
 }

@@ -1,225 +1,176 @@
-//! Records in: partitions assigned by hand, read from their leaders.
+//! Records in: partitions of a group, or assigned by hand, read from their leaders.
 //!
-//! Called by the console consumer and the examples. One request to each leader per poll.
+//! Called by the console consumer, the examples and every product that reads. `poll` lends records from the buffers
+//! that came over the wire; while its caller works on them the next ones are already fetched. Membership of a group
+//! is kept alive by a task of its own, but joining, leaving and committing before a rebalance happen in `poll`.
 //!
-//! Not done: groups and commits, fetch sessions, prefetching, followers as sources, waiting for a topic that is just
-//! being made.
+//! ```no_run
+//! # async fn example() -> Result<(), client::error::ClientError> {
+//! use std::time::Duration;
+//!
+//! use client::config::{ConsumerConfig, Reset};
+//! use client::consumer::Consumer;
+//! use client::metadata::Cluster;
+//!
+//! let config = ConsumerConfig { group: Some("readers".to_owned()), reset: Reset::Earliest, ..ConsumerConfig::default() };
+//! let mut consumer = Consumer::new(Cluster::new("localhost:9092"), config);
+//! consumer.subscribe(&["greetings"])?;
+//! for record in consumer.poll(Duration::from_millis(500)).await?.iter() {
+//!     println!("{}@{}: {:?}", record.partition(), record.offset, record.value);
+//! }
+//! consumer.close().await?;
+//! # Ok(()) }
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use bytes::Bytes;
-use millstream_protocol::batch::{Batches, EndMarker, HEADER_BYTES, MarkerKind};
-use millstream_protocol::compress::{self, Codec};
-use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use millstream_protocol::messages::fetch_response::PartitionData;
-use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use millstream_protocol::messages::{FetchRequest, ListOffsetsRequest};
-use millstream_protocol::record::Records;
+pub use crate::TopicPartition;
+pub use crate::config::{ConsumerConfig, Isolation, Reset};
+use crate::error::ClientError;
+use crate::metadata::Cluster;
 
-use crate::error::{ClientError, check};
-use crate::metadata::{Cluster, Missing, topic_name};
+// Bytes -> records.
+mod decode;
 
-/// Fetch 13 names topics by id; up to 12 they go by name.
-const FETCH_BY_NAME: i16 = 12;
-/// Apache's `max.partition.fetch.bytes`.
-const PARTITION_BYTES: i32 = 1 << 20;
-/// What one compressed batch may grow to.
-const PLAIN_BYTES_MAX: usize = 1 << 30;
-const OFFSET_OUT_OF_RANGE: i16 = 1;
+pub use decode::{Record, Records, TimestampType};
 
-/// Where a partition is read from first, and again when its position is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// The first record that is left.
-    Earliest,
-    /// The end.
-    Latest,
+/// An offset to commit or committed, with what the application noted beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OffsetAndMetadata {
+    /// Of the next record to read.
+    pub offset: i64,
+    /// Epoch of the leader that wrote the record before it, -1 for none.
+    pub leader_epoch: i32,
+    /// Any text.
+    pub metadata: String,
 }
 
-/// Which records of transactions are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// All, also of transactions that are open or were aborted.
-    ReadUncommitted,
-    /// Only those of committed transactions.
-    ReadCommitted,
+impl From<i64> for OffsetAndMetadata {
+    fn from(offset: i64) -> Self {
+        OffsetAndMetadata { offset, leader_epoch: -1, metadata: String::new() }
+    }
 }
 
-/// One record that came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceivedRecord {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
+/// Offsets by partition.
+pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+
+/// The first record from some time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndTimestamp {
     /// Its offset.
     pub offset: i64,
-    /// Its time, milliseconds since the Unix epoch.
+    /// Its time.
     pub timestamp: i64,
-    /// The key, or null.
-    pub key: Option<Bytes>,
-    /// The value, or null.
-    pub value: Option<Bytes>,
 }
 
-struct Position {
-    leader: i32,
-    offset: i64,
+/// Told when partitions of a group come and go; called from within `poll` and `close`.
+pub trait RebalanceListener: Send {
+    /// These are this member's from now on.
+    fn assigned(&mut self, partitions: &[TopicPartition]);
+    /// These are given back; what is put into `commit` is committed before another member gets them.
+    fn revoked(&mut self, partitions: &[TopicPartition], commit: &mut Offsets);
+    /// These were taken away (the member was thrown out); they may have another owner already.
+    fn lost(&mut self, partitions: &[TopicPartition]);
 }
 
 /// Reads partitions; not shared between tasks.
 pub struct Consumer {
     cluster: Cluster,
-    reset: Reset,
-    isolation: Isolation,
-    positions: BTreeMap<(String, i32), Position>,
+    config: ConsumerConfig,
 }
 
+#[expect(clippy::unused_async, clippy::unused_self, clippy::missing_errors_doc, unused_variables, reason = "skeleton")]
 impl Consumer {
-    /// A consumer of `cluster`. Connects to nothing yet.
-    pub fn new(cluster: Cluster, reset: Reset, isolation: Isolation) -> Self {
-        Consumer { cluster, reset, isolation, positions: BTreeMap::new() }
+    /// A consumer of `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
+    pub fn new(cluster: Cluster, config: ConsumerConfig) -> Self {
+        Consumer { cluster, config }
     }
-
-    /// Reads a topic's partitions, or only one of them, from where the reset says.
-    ///
-    /// # Errors
-    /// When the topic is unknown or its leaders do not answer.
-    pub async fn assign(&mut self, topic: &str, only: Option<i32>) -> Result<(), ClientError> {
-        let metadata = self.cluster.metadata(Some(&[topic.to_owned()]), Missing::Create).await?;
-        for found in metadata.topics {
-            check(found.error_code, None)?;
-            let wanted = found.partitions.iter().filter(|p| only.is_none_or(|only| only == p.partition_index));
-            for partition in wanted {
-                let (index, leader) = (partition.partition_index, partition.leader_id.0);
-                let offset = self.reset_offset(topic, index, leader).await?;
-                self.positions.insert((topic.to_owned(), index), Position { leader, offset });
-            }
-        }
-        Ok(())
+    /// Who is told of rebalances.
+    pub fn set_listener(&mut self, listener: Box<dyn RebalanceListener>) {
+        unimplemented!()
     }
-
-    /// Moves a partition that is assigned.
-    pub fn seek(&mut self, topic: &str, partition: i32, offset: i64) {
-        if let Some(position) = self.positions.get_mut(&(topic.to_owned(), partition)) {
-            position.offset = offset;
-        }
+    /// Reads topics together with the other members of the group.
+    pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), ClientError> {
+        unimplemented!()
     }
-
-    async fn reset_offset(&self, topic: &str, partition: i32, leader: i32) -> Result<i64, ClientError> {
-        // ListOffsetsRequest.EARLIEST_TIMESTAMP and LATEST_TIMESTAMP.
-        let timestamp = if self.reset == Reset::Earliest { -2 } else { -1 };
-        let wanted = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
-        let wanted = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![wanted]);
-        let request = ListOffsetsRequest::default()
-            .with_replica_id((-1).into())
-            .with_isolation_level(self.isolation_level())
-            .with_topics(vec![wanted]);
-        let reply = self.cluster.broker(leader).await?.call(&request).await?;
-        let found = reply.topics.iter().flat_map(|topic| &topic.partitions).next();
-        let found = found.ok_or_else(|| ClientError::NoLeader { topic: topic.to_owned(), partition })?;
-        check(found.error_code, None)?;
-        Ok(found.offset)
+    /// Reads exactly these partitions.
+    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+        unimplemented!()
     }
-
-    fn isolation_level(&self) -> i8 {
-        i8::from(self.isolation == Isolation::ReadCommitted)
+    /// Reads nothing; leaves the group.
+    pub async fn unsubscribe(&mut self) -> Result<(), ClientError> {
+        unimplemented!()
     }
-
-    /// Asks each leader once, which waits up to `wait_ms` for a record; empty when none came.
-    ///
-    /// # Errors
-    /// The first failure of a leader or a partition.
-    pub async fn poll(&mut self, wait_ms: i32) -> Result<Vec<ReceivedRecord>, ClientError> {
-        let leaders: BTreeSet<i32> = self.positions.values().map(|position| position.leader).collect();
-        let mut records = Vec::new();
-        for leader in leaders {
-            let mut topics: BTreeMap<&str, Vec<FetchPartition>> = BTreeMap::new();
-            for ((topic, partition), position) in self.positions.iter().filter(|(_, p)| p.leader == leader) {
-                let wanted = FetchPartition::default()
-                    .with_partition(*partition)
-                    .with_fetch_offset(position.offset)
-                    .with_partition_max_bytes(PARTITION_BYTES);
-                topics.entry(topic).or_default().push(wanted);
-            }
-            let topics = topics.into_iter();
-            let topics = topics.map(|(name, p)| FetchTopic::default().with_topic(topic_name(name)).with_partitions(p));
-            let request = FetchRequest::default()
-                .with_max_wait_ms(wait_ms)
-                .with_min_bytes(1)
-                .with_isolation_level(self.isolation_level())
-                .with_topics(topics.collect());
-            let reply = self.cluster.broker(leader).await?.call_at_most(FETCH_BY_NAME, &request).await?;
-            check(reply.error_code, None)?;
-            for topic in reply.responses {
-                for data in topic.partitions {
-                    self.take(&topic.topic.0, data, &mut records).await?;
-                }
-            }
-        }
-        Ok(records)
+    /// What is read now.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        unimplemented!()
     }
-
-    async fn take(&mut self, topic: &str, data: PartitionData, into: &mut Vec<ReceivedRecord>) -> Result<(), ClientError> {
-        let partition = data.partition_index;
-        let place = (topic.to_owned(), partition);
-        let Some(leader) = self.positions.get(&place).map(|position| position.leader) else { return Ok(()) };
-        if data.error_code == OFFSET_OUT_OF_RANGE {
-            let offset = self.reset_offset(topic, partition, leader).await?;
-            self.seek(topic, partition, offset);
-            return Ok(());
-        }
-        check(data.error_code, None)?;
-        if let Some(position) = self.positions.get_mut(&place) {
-            read_batches(topic, &data, self.isolation, &mut position.offset, into)
-                .map_err(|reason| ClientError::Records { topic: topic.to_owned(), partition, reason })?;
-        }
-        Ok(())
+    /// Waits up to `timeout` for records.
+    pub async fn poll(&mut self, timeout: Duration) -> Result<Records, ClientError> {
+        unimplemented!()
     }
-}
-
-/// Reads whole batches from `position` on and moves it behind them, control batches and aborted records included.
-fn read_batches(
-    topic: &str,
-    data: &PartitionData,
-    isolation: Isolation,
-    position: &mut i64,
-    into: &mut Vec<ReceivedRecord>,
-) -> Result<(), String> {
-    let bytes = data.records.clone().unwrap_or_default();
-    let mut aborted: Vec<(i64, i64)> = data.aborted_transactions.iter().flatten().map(|t| (t.first_offset, t.producer_id.0)).collect();
-    aborted.sort_unstable_by(|left, right| right.cmp(left));
-    let mut dropping = BTreeSet::new();
-    for (header, batch) in Batches::new(&bytes) {
-        while let Some((_, producer)) = aborted.pop_if(|(first, _)| *first <= header.last_offset()) {
-            dropping.insert(producer);
-        }
-        if header.is_control() {
-            if EndMarker::decode(batch).is_some_and(|marker| marker.kind == MarkerKind::Abort) {
-                dropping.remove(&header.producer_id);
-            }
-        } else if isolation == Isolation::ReadUncommitted || !header.is_transactional() || !dropping.contains(&header.producer_id) {
-            let codec = Codec::from_id(header.codec()).ok_or("unknown compression")?;
-            let mut plain = Vec::new();
-            compress::decompress(codec, &batch[HEADER_BYTES..], PLAIN_BYTES_MAX, &mut plain).map_err(|error| error.to_string())?;
-            for record in Records::new(&plain, header.record_count) {
-                let record = record.map_err(|malformed| format!("{malformed:?}"))?;
-                let offset = header.base_offset + i64::from(record.offset_delta);
-                if offset < *position {
-                    continue;
-                }
-                let timestamp = if header.is_log_append_time() { header.max_timestamp } else { header.base_timestamp + record.timestamp_delta };
-                into.push(ReceivedRecord {
-                    topic: topic.to_owned(),
-                    partition: data.partition_index,
-                    offset,
-                    timestamp,
-                    key: record.key.map(Bytes::copy_from_slice),
-                    value: record.value.map(Bytes::copy_from_slice),
-                });
-            }
-        }
-        *position = (*position).max(header.last_offset() + 1);
+    /// The next poll reads from there.
+    pub fn seek(&mut self, place: &TopicPartition, offset: i64) -> Result<(), ClientError> {
+        unimplemented!()
     }
-    Ok(())
+    /// The next poll reads from the first record that is left.
+    pub fn seek_to_beginning(&mut self, places: &[TopicPartition]) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// The next poll reads from the end.
+    pub fn seek_to_end(&mut self, places: &[TopicPartition]) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// The offset of the next record.
+    pub async fn position(&mut self, place: &TopicPartition) -> Result<i64, ClientError> {
+        unimplemented!()
+    }
+    /// Reads no more from them until resumed.
+    pub fn pause(&mut self, places: &[TopicPartition]) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// Reads from them again.
+    pub fn resume(&mut self, places: &[TopicPartition]) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// Commits the positions and waits.
+    pub async fn commit(&mut self) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// Commits these offsets and waits.
+    pub async fn commit_offsets(&mut self, offsets: &Offsets) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// Commits the positions without waiting.
+    pub fn commit_async(&mut self) -> Result<(), ClientError> {
+        unimplemented!()
+    }
+    /// What the group committed.
+    pub async fn committed(&mut self, places: &[TopicPartition]) -> Result<Offsets, ClientError> {
+        unimplemented!()
+    }
+    /// The first record from a time on, by partition; left out where there is none.
+    pub async fn offsets_for_times(
+        &mut self,
+        times: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<BTreeMap<TopicPartition, OffsetAndTimestamp>, ClientError> {
+        unimplemented!()
+    }
+    /// The first offset that is left, by partition.
+    pub async fn beginning_offsets(&mut self, places: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        unimplemented!()
+    }
+    /// The end, by partition.
+    pub async fn end_offsets(&mut self, places: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        unimplemented!()
+    }
+    /// How many partitions a topic has.
+    pub async fn partition_count(&mut self, topic: &str) -> Result<usize, ClientError> {
+        unimplemented!()
+    }
+    /// Commits if commits are automatic, and leaves the group.
+    pub async fn close(&mut self) -> Result<(), ClientError> {
+        unimplemented!()
+    }
 }

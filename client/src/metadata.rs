@@ -1,44 +1,89 @@
 //! Which brokers there are and who leads what; the connections to them.
 //!
-//! Used by admin, producer and consumer. Asks the cluster anew on every call of [`Cluster::metadata`]: callers keep
-//! the answer for as long as no reply says that it is stale.
-//!
-//! Not done: following a leader that moved (NOT_LEADER_OR_FOLLOWER ends the call).
+//! Used by admin, producer and consumer. What was learnt of topics is kept and given to all that share the cluster;
+//! who finds it stale asks for it again. A broker that does not answer is tried again after a growing wait
+//! (`reconnect.backoff.ms`); when none of the known ones answers, the bootstrap addresses are asked anew (KIP-899).
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
+use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
+use millstream_protocol::messages::metadata_response::MetadataResponseTopic;
 use millstream_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, TopicName};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
-use crate::connection::Connection;
-use crate::error::ClientError;
-
-/// Whether asking about a topic that is not there may create it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// The broker may create it, when `auto.create.topics.enable` lets it.
-    Create,
-    /// It stays missing.
-    Report,
-}
+use crate::config::ConnectionConfig;
+pub use crate::config::Missing;
+use crate::connection::{Connection, backoff};
+use crate::error::{ClientError, check};
 
 /// The name of a topic as messages carry it.
 pub fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
+/// Who leads a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The broker, -1 for none.
+    pub broker: i32,
+    /// The epoch of its leadership, -1 when the broker does not say.
+    pub epoch: i32,
+}
+
+/// A topic as the cluster last described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicView {
+    /// Its id, nil when the broker has none.
+    pub id: Uuid,
+    /// Leaders by partition, without gaps.
+    pub leaders: Vec<Leader>,
+}
+
+impl TopicView {
+    /// The broker that leads a partition.
+    pub fn leader(&self, partition: i32) -> Option<Leader> {
+        let leader = self.leaders.get(usize::try_from(partition).ok()?)?;
+        (leader.broker >= 0).then_some(*leader)
+    }
+}
+
+/// A broker's connection and how attempts to open it went.
+#[derive(Default)]
+struct Slot {
+    open: Mutex<Option<Connection>>,
+    attempts: tokio::sync::Mutex<Attempts>,
+}
+
+#[derive(Default)]
+struct Attempts {
+    /// Failures since the last success.
+    failures: u32,
+    last: Option<(Moment, ClientError)>,
+}
+
+impl Slot {
+    fn ready(&self) -> Option<Connection> {
+        self.open.lock().as_ref().filter(|known| known.is_open()).cloned()
+    }
+}
+
 #[derive(Default)]
 struct Known {
     addresses: HashMap<i32, String>,
-    connections: HashMap<String, Connection>,
+    slots: HashMap<String, Arc<Slot>>,
+    topics: HashMap<String, Arc<TopicView>>,
 }
 
-/// A cluster, reached through its bootstrap addresses; clones share connections.
+/// A cluster, reached through its bootstrap addresses; clones share connections and what is known of topics.
 #[derive(Clone)]
 pub struct Cluster {
-    bootstrap: Arc<Vec<String>>,
+    config: Arc<ConnectionConfig>,
     known: Arc<Mutex<Known>>,
 }
 
@@ -46,29 +91,85 @@ impl Cluster {
     /// The cluster behind `host:port,host:port`. Connects to nothing yet.
     pub fn new(bootstrap: &str) -> Self {
         let bootstrap = bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
-        Cluster { bootstrap: Arc::new(bootstrap), known: Arc::default() }
+        Self::with_config(ConnectionConfig { bootstrap, ..ConnectionConfig::default() })
     }
 
-    /// A connection to the broker at `host:port`, the one that is open or a new one.
+    /// The cluster that `config` names. Connects to nothing yet.
+    pub fn with_config(config: ConnectionConfig) -> Self {
+        Cluster { config: Arc::new(config), known: Arc::default() }
+    }
+
+    /// The settings of its connections.
+    pub fn config(&self) -> &ConnectionConfig {
+        &self.config
+    }
+
+    fn slot(&self, address: &str) -> Arc<Slot> {
+        let mut known = self.known.lock();
+        if let Some(slot) = known.slots.get(address) {
+            return slot.clone();
+        }
+        known.slots.entry(address.to_owned()).or_default().clone()
+    }
+
+    /// A connection to the broker at `host:port`, the one that is open or a new one, for which whoever asks
+    /// meanwhile waits together.
     ///
     /// # Errors
     /// When it cannot be reached.
     pub async fn at(&self, address: &str) -> Result<Connection, ClientError> {
-        if let Some(open) = self.known.lock().connections.get(address).filter(|known| known.is_open()) {
-            return Ok(open.clone());
+        let slot = self.slot(address);
+        if let Some(open) = slot.ready() {
+            return Ok(open);
         }
-        let opened = Connection::open(address).await?;
-        self.known.lock().connections.insert(address.to_owned(), opened.clone());
-        Ok(opened)
+        let alone = slot.attempts.try_lock().is_ok();
+        let mut attempts = slot.attempts.lock().await;
+        if let Some(open) = slot.ready() {
+            return Ok(open);
+        }
+        if let Some((_, error)) = &attempts.last && !alone {
+            // Another attempt failed while this one waited for it.
+            return Err(error.clone());
+        }
+        let wait = backoff(attempts.failures, self.config.reconnect_backoff, self.config.reconnect_backoff_max);
+        if let Some((when, _)) = &attempts.last {
+            task::sleep(wait.saturating_sub(when.elapsed())).await;
+        }
+        match Connection::open(address, &self.config).await {
+            Ok(connection) => {
+                *slot.open.lock() = Some(connection.clone());
+                attempts.failures = 0;
+                attempts.last = None;
+                Ok(connection)
+            }
+            Err(error) => {
+                tracing::debug!(address, %error, failures = attempts.failures + 1, "cannot connect");
+                attempts.failures += 1;
+                attempts.last = Some((Moment::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
-    /// A connection to whichever bootstrap broker answers first, in the order given.
+    /// A connection to whichever broker answers first: one that is open, else those known, else the bootstrap
+    /// brokers in the order given.
     ///
     /// # Errors
     /// The last broker's, when none answers.
     pub async fn any(&self) -> Result<Connection, ClientError> {
-        let mut last = ClientError::Lost;
-        for address in self.bootstrap.iter() {
+        let mut candidates: Vec<String> = {
+            let known = self.known.lock();
+            if let Some(open) = known.addresses.values().find_map(|address| known.slots.get(address)?.ready()) {
+                return Ok(open);
+            }
+            known.addresses.values().cloned().collect()
+        };
+        candidates.extend(self.config.bootstrap.iter().cloned());
+        let mut last = ClientError::Config("bootstrap.servers names no broker".to_owned());
+        for (index, address) in candidates.iter().enumerate() {
+            if candidates[..index].contains(address) {
+                continue;
+            }
             match self.at(address).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
@@ -82,14 +183,23 @@ impl Cluster {
     /// # Errors
     /// When it cannot be reached.
     pub async fn broker(&self, id: i32) -> Result<Connection, ClientError> {
-        let address = self.known.lock().addresses.get(&id).cloned();
-        match address {
+        match self.address(id) {
             Some(address) => self.at(&address).await,
             None => self.any().await,
         }
     }
 
-    /// Asks for topics, all of them for None.
+    /// The connection to the broker `id` if one is open.
+    pub(crate) fn open_to(&self, id: i32) -> Option<Connection> {
+        let known = self.known.lock();
+        known.slots.get(known.addresses.get(&id)?)?.ready()
+    }
+
+    fn address(&self, id: i32) -> Option<String> {
+        self.known.lock().addresses.get(&id).cloned()
+    }
+
+    /// Asks for topics, all of them for None, and remembers what was said.
     ///
     /// # Errors
     /// When no broker answers. Errors of single topics stand in the response.
@@ -98,12 +208,131 @@ impl Cluster {
         let request = MetadataRequest::default()
             .with_topics(topics.map(|names| names.iter().map(wanted).collect()))
             .with_allow_auto_topic_creation(missing == Missing::Create);
-        let response = self.any().await?.call(&request).await?;
-        let mut known = self.known.lock();
-        for broker in &response.brokers {
-            known.addresses.insert(broker.node_id.0, format!("{}:{}", &*broker.host, broker.port));
+        let mut response = self.any().await?.call(&request).await;
+        if matches!(response, Err(ClientError::Lost { .. })) {
+            // The broker may have closed a connection that stood idle; there may be others.
+            response = self.any().await?.call(&request).await;
         }
-        drop(known);
+        let response = response?;
+        check(response.error_code, None)?;
+        self.learn(&response);
         Ok(response)
+    }
+
+    fn learn(&self, response: &MetadataResponse) {
+        let mut known = self.known.lock();
+        if !response.brokers.is_empty() {
+            // Brokers that left are asked no more.
+            let address = |host: &str, port| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            let brokers = response.brokers.iter();
+            known.addresses = brokers.map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
+        }
+        for topic in &response.topics {
+            let Some(name) = topic.name.as_ref() else { continue };
+            match ErrorCode::from_code(topic.error_code) {
+                Some(ErrorCode::None) => {
+                    let view = merge(known.topics.get(&*name.0).map(Arc::as_ref), topic);
+                    known.topics.insert(name.0.to_string(), Arc::new(view));
+                }
+                Some(ErrorCode::UnknownTopicOrPartition) => {
+                    known.topics.remove(&*name.0);
+                }
+                // What is only not known now leaves what was known before.
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes who leads a partition as a broker's answer said (KIP-951), unless something newer is known.
+    pub(crate) fn learn_leader(&self, topic: &str, partition: i32, leader: Leader, address: Option<String>) {
+        let mut known = self.known.lock();
+        if let Some(address) = address {
+            known.addresses.insert(leader.broker, address);
+        }
+        if !known.addresses.contains_key(&leader.broker) {
+            return;
+        }
+        if let Some(view) = known.topics.get_mut(topic) {
+            let slot = Arc::make_mut(view).leaders.get_mut(partition.max(0) as usize);
+            if let Some(slot) = slot.filter(|slot| slot.epoch < leader.epoch) {
+                *slot = leader;
+            }
+        }
+    }
+
+    /// What is known of a topic.
+    pub fn known_topic(&self, name: &str) -> Option<Arc<TopicView>> {
+        self.known.lock().topics.get(name).cloned()
+    }
+
+    /// What is known of a topic, asked for until it is there: one that is just being made is reported as unknown or
+    /// without leaders at first.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`] after `limit`; at once what waiting does not change (a name that is not legal).
+    pub async fn topic(&self, name: &str, missing: Missing, limit: Duration) -> Result<Arc<TopicView>, ClientError> {
+        if let Some(view) = self.known_topic(name) {
+            return Ok(view);
+        }
+        let names = [name.to_owned()];
+        crate::connection::retrying(&format!("finding topic {name}"), limit, &self.config, || async {
+            let response = self.metadata(Some(&names), missing).await?;
+            for topic in &response.topics {
+                check(topic.error_code, None)?;
+            }
+            self.known_topic(name).ok_or(ClientError::NoLeader { topic: name.to_owned(), partition: 0 })
+        })
+        .await
+    }
+}
+
+/// What a new description makes of the old one: a leader of an older epoch, told by a broker that lags behind, does
+/// not replace a newer one (Java: `Metadata.updateLatestMetadata`).
+fn merge(old: Option<&TopicView>, topic: &MetadataResponseTopic) -> TopicView {
+    let count = topic.partitions.iter().map(|p| p.partition_index + 1).max().unwrap_or(0).max(0) as usize;
+    // Partitions are numbered without gaps; a count that does not fit the answer is no reason to reserve memory.
+    let mut leaders = vec![Leader { broker: -1, epoch: -1 }; count.min(topic.partitions.len())];
+    for partition in &topic.partitions {
+        let at = usize::try_from(partition.partition_index).ok();
+        let Some((index, slot)) = at.and_then(|index| Some((index, leaders.get_mut(index)?))) else { continue };
+        *slot = Leader { broker: partition.leader_id.0, epoch: partition.leader_epoch };
+        let before = old.filter(|old| old.id == topic.topic_id).and_then(|old| old.leaders.get(index));
+        if let Some(before) = before.filter(|before| partition.leader_epoch >= 0 && before.epoch > partition.leader_epoch) {
+            *slot = *before;
+        }
+    }
+    TopicView { id: topic.topic_id, leaders }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_protocol::messages::metadata_response::MetadataResponsePartition;
+
+    fn described(id: u128, leaders: &[(i32, i32)]) -> MetadataResponseTopic {
+        let partition = |(index, (broker, epoch)): (usize, &(i32, i32))| {
+            let partition = MetadataResponsePartition::default().with_partition_index(index as i32);
+            partition.with_leader_id((*broker).into()).with_leader_epoch(*epoch)
+        };
+        let partitions = leaders.iter().enumerate().map(partition).collect();
+        MetadataResponseTopic::default().with_topic_id(Uuid::from_u128(id)).with_partitions(partitions)
+    }
+
+    #[test]
+    fn an_older_epoch_does_not_replace_a_newer_one_of_the_same_topic() {
+        let old = merge(None, &described(1, &[(1, 5), (2, 5)]));
+        let new = merge(Some(&old), &described(1, &[(3, 4), (3, 6)]));
+        assert_eq!(new.leaders, [Leader { broker: 1, epoch: 5 }, Leader { broker: 3, epoch: 6 }]);
+        let other = merge(Some(&old), &described(2, &[(3, 0), (3, 0)]));
+        assert_eq!(other.leaders[0], Leader { broker: 3, epoch: 0 });
+    }
+
+    #[test]
+    fn a_partition_number_from_nowhere_reserves_nothing() {
+        let mut topic = described(1, &[(1, 0)]);
+        topic.partitions[0].partition_index = i32::MAX - 1;
+        assert_eq!(merge(None, &topic).leaders, [Leader { broker: -1, epoch: -1 }]);
+        topic.partitions[0].partition_index = -7;
+        assert!(merge(None, &topic).leaders.is_empty());
     }
 }

@@ -1,193 +1,327 @@
-//! Records out: batches per partition, sent to their leaders.
+//! Records out: appended to batches in memory, which a task of the producer's own sends to the leaders.
 //!
-//! Called by the console producer and the examples. A batch leaves when it reaches the size limit or on
-//! [`Producer::flush`]; failures come back from the call that sent it.
+//! Called by the console producer, the examples and every product that writes. `send` gives a future per record,
+//! `push` none; neither waits for the network unless metadata or memory is missing. Order is kept per partition, and
+//! with idempotence (the default) a retry writes nothing twice.
 //!
-//! Not done: a linger timer, several requests in flight, idempotence, transactions, retries (a batch whose write fails
-//! is lost), record headers.
+//! ```no_run
+//! # async fn example() -> Result<(), client::error::ClientError> {
+//! use client::config::ProducerConfig;
+//! use client::metadata::Cluster;
+//! use client::producer::{NewRecord, Producer};
+//!
+//! let producer = Producer::new(Cluster::new("localhost:9092"), ProducerConfig::default());
+//! let record = NewRecord { topic: "greetings", value: Some(b"hello"), ..NewRecord::default() };
+//! let written = producer.send(record).await?.await?;
+//! println!("offset {}", written.offset);
+//! producer.push(record).await?;
+//! producer.flush().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Not done: transactions, interceptors, custom partitioners, metrics, muting a broker that asks for it by its throttle
+//! time, partitioner.availability.timeout.ms.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use millstream_base_env::clock::Moment;
 use millstream_base_env::{Clock, task};
-use millstream_protocol::batch::BatchHeader;
-use millstream_protocol::compress::{Codec, CompressError};
-use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use millstream_protocol::messages::{MetadataResponse, ProduceRequest};
-use millstream_protocol::murmur2::partition_for_key;
-use millstream_protocol::record::BatchWriter;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use crate::error::{ClientError, check};
-use crate::metadata::{Cluster, Missing, topic_name};
+pub use crate::config::{Acks, ProducerConfig};
+use crate::config::Missing;
+use crate::connection::retrying;
+use crate::error::ClientError;
+use crate::metadata::Cluster;
 
-/// Produce 13 names topics by id; up to 12 they go by name.
-const PRODUCE_BY_NAME: i16 = 12;
-/// Apache's `request.timeout.ms`.
-const TIMEOUT_MS: i32 = 30_000;
+// Record -> partition.
+mod partition;
+// Record -> batch, batch -> bytes.
+mod batch;
+// Batches wait until they are due.
+mod accumulate;
+// Which sequence a batch carries.
+mod idempotent;
+// Batches -> brokers, answers -> outcomes.
+mod sender;
+// Outcome -> whoever waits.
+mod delivery;
 
-/// When the broker answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    /// Never.
-    None,
-    /// Once the leader has written.
-    Leader,
-    /// Once every replica in sync has it.
-    All,
-}
+use accumulate::{Accumulator, Appended, Observed};
+pub use delivery::{Delivery, RecordMetadata};
 
-/// How a producer works; the defaults are Apache's.
-#[derive(Clone, Copy, Debug)]
-pub struct ProducerConfig {
-    /// `acks`
-    pub acks: Acks,
-    /// `compression.type`
-    pub codec: Codec,
-    /// `batch.size`
-    pub batch_bytes: usize,
-}
-
-impl Default for ProducerConfig {
-    fn default() -> Self {
-        ProducerConfig { acks: Acks::All, codec: Codec::None, batch_bytes: 16_384 }
-    }
-}
+/// A header: its name and value.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
 /// One record to send.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NewRecord<'a> {
     /// The topic.
     pub topic: &'a str,
+    /// The partition, else the key or the partitioner chooses.
+    pub partition: Option<i32>,
+    /// Its time in milliseconds since the Unix epoch, else now.
+    pub timestamp: Option<i64>,
     /// The key, which chooses the partition when there is one.
     pub key: Option<&'a [u8]>,
     /// The value.
     pub value: Option<&'a [u8]>,
+    /// The headers.
+    pub headers: &'a [Header<'a>],
 }
 
-/// A topic's partitions and which of them takes records without a key now.
-struct Topic {
-    /// Leader by partition.
-    leaders: Vec<i32>,
-    sticky: usize,
+fn header_bytes<'a>(header: &Header<'a>) -> (&'a [u8], Option<&'a [u8]>) {
+    (header.0.as_bytes(), header.1)
 }
 
-/// Sends records; not shared between tasks.
-pub struct Producer {
+struct Shared {
     cluster: Cluster,
     config: ProducerConfig,
-    topics: BTreeMap<String, Topic>,
-    open: BTreeMap<(String, i32), BatchWriter>,
+    accumulator: Mutex<Accumulator>,
+    /// Something new for the sender to look at.
+    wake: Notify,
+    /// A batch is settled: memory is free, a flush may be over.
+    settled: Notify,
+    /// What the producer's own milliseconds count from.
+    started: Moment,
+    /// Closed without waiting any longer.
+    aborted: std::sync::atomic::AtomicBool,
+}
+
+impl Shared {
+    fn now_ms(&self) -> i64 {
+        self.started.elapsed().as_millis() as i64
+    }
+}
+
+/// Closes the producer when the last of its clones is dropped; the sender goes on until its batches are settled.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.accumulator.lock().closed = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+/// Sends records; clones share queues and connections.
+#[derive(Clone)]
+pub struct Producer {
+    handle: Arc<Handle>,
 }
 
 impl Producer {
-    /// A producer for `cluster`. Connects to nothing yet.
+    /// A producer for `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
-        Producer { cluster, config, topics: BTreeMap::new(), open: BTreeMap::new() }
+        let shared = Arc::new(Shared {
+            cluster,
+            accumulator: Mutex::new(Accumulator::new(config.clone())),
+            config,
+            wake: Notify::new(),
+            settled: Notify::new(),
+            started: Moment::now(),
+            aborted: std::sync::atomic::AtomicBool::new(false),
+        });
+        task::spawn("producer sender", sender::run(shared.clone()));
+        Producer { handle: Arc::new(Handle { shared }) }
     }
 
-    /// Adds a record to the batch of its partition, and sends that batch when it is full.
+    /// Adds a record to the batch of its partition; the delivery tells what became of it. Waits only for metadata and
+    /// for memory, up to `max.block.ms`.
     ///
     /// # Errors
-    /// When the topic is unknown, or a batch that was full could not be written.
-    pub async fn send(&mut self, record: NewRecord<'_>) -> Result<(), ClientError> {
-        if !self.topics.contains_key(record.topic) {
-            let found = self.find(record.topic).await?;
-            self.topics.insert(record.topic.to_owned(), found);
-        }
-        let topic = &self.topics[record.topic];
-        let partition = match record.key {
-            Some(key) => partition_for_key(key, topic.leaders.len() as i32),
-            None => topic.sticky as i32,
-        };
-        let place = (record.topic.to_owned(), partition);
-        let batch = self.open.entry(place.clone()).or_insert_with(|| BatchWriter::new(None));
-        batch.push_parts(Clock::Real.now_ms(), record.key, record.value, std::iter::empty());
-        if batch.size() >= self.config.batch_bytes && let Some(full) = self.open.remove(&place) {
-            self.write(&place.0, partition, full).await?;
-        }
-        Ok(())
+    /// When the topic is not found in time, memory does not get free, or the record is too large.
+    pub async fn send(&self, record: NewRecord<'_>) -> Result<Delivery, ClientError> {
+        let delivery = self.append(&record, Observed::Yes).await?;
+        delivery.ok_or(ClientError::State("a record that is awaited has a delivery"))
     }
 
-    /// Sends every batch that is open.
+    /// As [`Producer::send`] without a delivery: a record that could not be written is told by the next
+    /// [`Producer::flush`].
     ///
     /// # Errors
-    /// The first failure; the batches behind it stay open.
-    pub async fn flush(&mut self) -> Result<(), ClientError> {
-        while let Some(((topic, partition), batch)) = self.open.pop_first() {
-            self.write(&topic, partition, batch).await?;
-        }
-        Ok(())
+    /// As [`Producer::send`].
+    pub async fn push(&self, record: NewRecord<'_>) -> Result<(), ClientError> {
+        self.append(&record, Observed::No).await.map(drop)
     }
 
-    async fn find(&self, name: &str) -> Result<Topic, ClientError> {
-        let names = [name.to_owned()];
-        let mut metadata = self.cluster.metadata(Some(&names), Missing::Create).await?;
-        let first = |metadata: &MetadataResponse| metadata.topics.first().map_or(0, |topic| topic.error_code);
-        // A topic that is just being created is reported as unknown or without leaders once or twice.
-        for _ in 0..20 {
-            if !matches!(first(&metadata), 3 | 5) {
-                break;
+    async fn append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
+        match self.try_append(record, observed)? {
+            Appended::Done { delivery, .. } => Ok(delivery),
+            // Boxed, so that the common case does not carry its state around.
+            obstacle => Box::pin(self.append_slowly(record, observed, obstacle)).await,
+        }
+    }
+
+    #[inline]
+    fn try_append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Appended, ClientError> {
+        let shared = &self.handle.shared;
+        let wall_ms = if record.timestamp.is_some() { 0 } else { Clock::Real.now_ms() };
+        let appended = shared.accumulator.lock().append(record, observed, wall_ms, || shared.now_ms())?;
+        if let Appended::Done { wake: true, .. } = appended {
+            shared.wake.notify_one();
+        }
+        Ok(appended)
+    }
+
+    async fn append_slowly(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        mut obstacle: Appended,
+    ) -> Result<Option<Delivery>, ClientError> {
+        let (started, limit) = (Moment::now(), self.handle.shared.config.block_max);
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            obstacle = match obstacle {
+                Appended::Done { delivery, .. } => return Ok(delivery),
+                Appended::UnknownTopic => {
+                    self.find(record, left).await?;
+                    self.try_append(record, observed)?
+                }
+                Appended::NoMemory => self.append_with_memory(record, observed, left).await?,
+            };
+        }
+    }
+
+    async fn append_with_memory(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        left: Duration,
+    ) -> Result<Appended, ClientError> {
+        let shared = &self.handle.shared;
+        let _starving = Starving::new(shared);
+        let wait = async {
+            loop {
+                // Registered before the attempt, or a batch settled in between would be missed.
+                let settled = shared.settled.notified();
+                match self.try_append(record, observed)? {
+                    Appended::NoMemory => settled.await,
+                    other => return Ok(other),
+                }
             }
-            task::sleep(std::time::Duration::from_millis(100)).await;
-            metadata = self.cluster.metadata(Some(&names), Missing::Create).await?;
-        }
-        check(first(&metadata), None)?;
-        let partitions = metadata.topics.into_iter().flat_map(|topic| topic.partitions);
-        let leaders: BTreeMap<i32, i32> = partitions.map(|p| (p.partition_index, p.leader_id.0)).collect();
-        if leaders.is_empty() {
-            return Err(ClientError::NoLeader { topic: name.to_owned(), partition: 0 });
-        }
-        Ok(Topic { leaders: leaders.into_values().collect(), sticky: 0 })
+        };
+        let late = || ClientError::Timeout { doing: "waiting for buffer.memory".to_owned(), limit: shared.config.block_max };
+        tokio::time::timeout(left, wait).await.map_err(|_| late())?
     }
 
-    async fn write(&mut self, name: &str, partition: i32, batch: BatchWriter) -> Result<(), ClientError> {
-        let Some(topic) = self.topics.get_mut(name) else {
-            return Err(ClientError::NoLeader { topic: name.to_owned(), partition });
-        };
-        let leader = topic.leaders[partition as usize];
-        // KIP-480: records without a key stay with a partition for a batch, then move on.
-        topic.sticky = (topic.sticky + 1) % topic.leaders.len();
-        let bytes = finish(batch, self.config.codec).map_err(|error| ClientError::Records {
-            topic: name.to_owned(),
-            partition,
-            reason: error.to_string(),
+    /// Finds a topic, and the partition if the record names one.
+    async fn find(&self, record: &NewRecord<'_>, left: Duration) -> Result<(), ClientError> {
+        let shared = &self.handle.shared;
+        let limit = shared.config.block_max;
+        let mut view = shared.cluster.topic(record.topic, Missing::Create, left).await.map_err(|error| match error {
+            ClientError::Timeout { doing, .. } => ClientError::Timeout { doing, limit },
+            other => other,
         })?;
-        let data = PartitionProduceData::default().with_index(partition).with_records(Some(bytes.into()));
-        let topic = TopicProduceData::default().with_name(topic_name(name)).with_partition_data(vec![data]);
-        let acks = match self.config.acks {
-            Acks::None => 0,
-            Acks::Leader => 1,
-            Acks::All => -1,
-        };
-        let request =
-            ProduceRequest::default().with_acks(acks).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![topic]);
-        let connection = self.cluster.broker(leader).await?;
-        if self.config.acks == Acks::None {
-            return connection.send_only(PRODUCE_BY_NAME, &request);
+        if let Some(partition) = record.partition {
+            let has = |count: usize| usize::try_from(partition).is_ok_and(|partition| partition < count);
+            if partition < 0 {
+                return Err(ClientError::NoPartition { topic: record.topic.to_owned(), partition, count: view.leaders.len() });
+            }
+            if !has(view.leaders.len()) {
+                // It may be new: ask until it is there (Java: `KafkaProducer.waitOnMetadata`).
+                let names = [record.topic.to_owned()];
+                let doing = format!("finding partition {}-{partition}", record.topic);
+                view = retrying(&doing, left, &shared.config.connection, || async {
+                    shared.cluster.metadata(Some(&names), Missing::Create).await?;
+                    let found = shared.cluster.known_topic(record.topic).filter(|view| has(view.leaders.len()));
+                    found.ok_or(ClientError::NoLeader { topic: record.topic.to_owned(), partition })
+                })
+                .await?;
+            }
         }
-        let reply = connection.call_at_most(PRODUCE_BY_NAME, &request).await?;
-        let mut partitions = reply.responses.iter().flat_map(|topic| &topic.partition_responses);
-        partitions.try_for_each(|partition| check(partition.error_code, partition.error_message.as_deref()))
+        if view.leaders.is_empty() {
+            return Err(ClientError::NoLeader { topic: record.topic.to_owned(), partition: 0 });
+        }
+        shared.accumulator.lock().learn(record.topic, view);
+        Ok(())
+    }
+
+    /// How many partitions a topic has; waits for it up to `max.block.ms`.
+    ///
+    /// # Errors
+    /// When the topic is not found in time.
+    pub async fn partition_count(&self, topic: &str) -> Result<usize, ClientError> {
+        let shared = &self.handle.shared;
+        Ok(shared.cluster.topic(topic, Missing::Create, shared.config.block_max).await?.leaders.len())
+    }
+
+    /// Sends everything that was appended before, without lingering, and waits until all of it is settled.
+    ///
+    /// # Errors
+    /// The first failure since the last flush of a record given to [`Producer::push`].
+    pub async fn flush(&self) -> Result<(), ClientError> {
+        let shared = &self.handle.shared;
+        let horizon = shared.accumulator.lock().horizon();
+        let _flushing = Flushing::new(shared);
+        loop {
+            let settled = shared.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let mut accumulator = shared.accumulator.lock();
+                if accumulator.is_settled_below(horizon) {
+                    return accumulator.unobserved_failure.take().map_or(Ok(()), Err);
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Takes no more records, waits up to `timeout` until all are settled, and gives up on the rest.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`]; [`ClientError::Timeout`] when records were given up.
+    pub async fn close(&self, timeout: Duration) -> Result<(), ClientError> {
+        let shared = &self.handle.shared;
+        shared.accumulator.lock().closed = true;
+        shared.wake.notify_one();
+        match tokio::time::timeout(timeout, self.flush()).await {
+            Ok(result) => result,
+            Err(_) => {
+                shared.aborted.store(true, std::sync::atomic::Ordering::Release);
+                shared.wake.notify_one();
+                Err(ClientError::Timeout { doing: "closing the producer".to_owned(), limit: timeout })
+            }
+        }
     }
 }
 
-/// Ends a batch that no broker has seen: offsets from zero, no producer.
-fn finish(batch: BatchWriter, codec: Codec) -> Result<Vec<u8>, CompressError> {
-    let like = BatchHeader {
-        base_offset: 0,
-        length: 0,
-        leader_epoch: -1,
-        magic: 2,
-        crc: 0,
-        attributes: 0,
-        last_offset_delta: batch.count() - 1,
-        base_timestamp: 0,
-        max_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        base_sequence: -1,
-        record_count: 0,
-    };
-    let mut bytes = Vec::with_capacity(batch.size());
-    batch.finish(&like, codec, None, &mut bytes)?;
-    Ok(bytes)
+/// Counts a caller that waits for memory, cancelled or not.
+struct Starving<'a>(&'a Shared);
+
+impl<'a> Starving<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.accumulator.lock().starving += 1;
+        shared.wake.notify_one();
+        Starving(shared)
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.0.accumulator.lock().starving -= 1;
+    }
+}
+
+/// Counts a caller that flushes, cancelled or not.
+struct Flushing<'a>(&'a Shared);
+
+impl<'a> Flushing<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.accumulator.lock().flushing += 1;
+        shared.wake.notify_one();
+        Flushing(shared)
+    }
+}
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.accumulator.lock().flushing -= 1;
+    }
 }

@@ -39,7 +39,7 @@ const CLASSES: &[(i16, &str)] = &[
 pub fn to_string(error: &ClientError) -> String {
     let class = match error {
         ClientError::Broker { code, .. } => CLASSES.iter().find(|(known, _)| known == code).map(|(_, class)| *class),
-        ClientError::Connect { .. } | ClientError::Lost => Some("TimeoutException"),
+        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => Some("TimeoutException"),
         _ => None,
     };
     class.map_or_else(|| error.to_string(), |class| format!("org.apache.kafka.common.errors.{class}: {error}"))

@@ -1,0 +1,480 @@
+//! Settings of connections, producers and consumers, by Java's names and with the defaults of 4.3.1.
+//!
+//! Made by hand as structs, or from `key=value` pairs: the tables of `base/config` know every key, its type and what
+//! is legal. Never here: what a setting does; that stands where the field is read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_base_config::key::{Key, find};
+use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
+use millstream_base_config::valid::{self, Value};
+use millstream_protocol::compress::Codec;
+
+use crate::error::ClientError;
+
+/// What every client shares.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// `bootstrap.servers`
+    pub bootstrap: Vec<String>,
+    /// `client.id`
+    pub client_id: String,
+    /// `request.timeout.ms`
+    pub request_timeout: Duration,
+    /// `reconnect.backoff.ms`
+    pub reconnect_backoff: Duration,
+    /// `reconnect.backoff.max.ms`
+    pub reconnect_backoff_max: Duration,
+    /// `retry.backoff.ms`
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`
+    pub retry_backoff_max: Duration,
+    /// `socket.connection.setup.timeout.ms`
+    pub setup_timeout: Duration,
+    /// `metadata.max.age.ms`
+    pub metadata_max_age: Duration,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        ConnectionConfig {
+            bootstrap: Vec::new(),
+            client_id: "millstream".to_owned(),
+            request_timeout: Duration::from_secs(30),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            setup_timeout: Duration::from_secs(10),
+            metadata_max_age: Duration::from_secs(300),
+        }
+    }
+}
+
+/// When the broker answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Never.
+    None,
+    /// Once the leader has written.
+    Leader,
+    /// Once every replica in sync has it.
+    All,
+}
+
+/// Whether batches carry a producer's id and sequence, so that a retry writes nothing twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotence {
+    /// `enable.idempotence=true`
+    On,
+    /// `enable.idempotence=false`
+    Off,
+}
+
+/// How records without a partition of their own are spread (KIP-794).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Partitions with shorter queues get more (`partitioner.adaptive.partitioning.enable=true`).
+    Adaptive,
+    /// All alike.
+    Uniform,
+}
+
+/// Whether the key chooses the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// By murmur2.
+    ChoosePartition,
+    /// `partitioner.ignore.keys=true`
+    Ignored,
+}
+
+/// How a producer works; the defaults are Apache's.
+#[derive(Clone, Debug)]
+pub struct ProducerConfig {
+    /// What every client shares.
+    pub connection: ConnectionConfig,
+    /// `acks`
+    pub acks: Acks,
+    /// `enable.idempotence`
+    pub idempotence: Idempotence,
+    /// `compression.type`
+    pub codec: Codec,
+    /// `compression.*.level` of that codec, its own default for None.
+    pub level: Option<i32>,
+    /// `batch.size`
+    pub batch_bytes: usize,
+    /// `linger.ms`
+    pub linger: Duration,
+    /// `buffer.memory`
+    pub buffer_bytes: usize,
+    /// `max.block.ms`
+    pub block_max: Duration,
+    /// `max.request.size`
+    pub request_bytes_max: usize,
+    /// `delivery.timeout.ms`
+    pub delivery_timeout: Duration,
+    /// `retries`
+    pub retries: u32,
+    /// `max.in.flight.requests.per.connection`
+    pub in_flight_max: usize,
+    /// `partitioner.adaptive.partitioning.enable`
+    pub spread: Spread,
+    /// `partitioner.ignore.keys`
+    pub keys: Keys,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        ProducerConfig {
+            connection: ConnectionConfig::default(),
+            acks: Acks::All,
+            idempotence: Idempotence::On,
+            codec: Codec::None,
+            level: None,
+            batch_bytes: 16_384,
+            linger: Duration::from_millis(5),
+            buffer_bytes: 32 << 20,
+            block_max: Duration::from_secs(60),
+            request_bytes_max: 1 << 20,
+            delivery_timeout: Duration::from_secs(120),
+            retries: i32::MAX as u32,
+            in_flight_max: 5,
+            spread: Spread::Adaptive,
+            keys: Keys::ChoosePartition,
+        }
+    }
+}
+
+/// Where a partition without a position is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The first record that is left.
+    Earliest,
+    /// The end.
+    Latest,
+    /// Nowhere: the poll fails.
+    None,
+}
+
+/// Which records of transactions are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// All, also of transactions that are open or were aborted.
+    ReadUncommitted,
+    /// Only those of committed transactions.
+    ReadCommitted,
+}
+
+/// Whether batches are checked against their CRC (`check.crcs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crc {
+    /// They are.
+    Checked,
+    /// They are not.
+    Ignored,
+}
+
+/// Whether asking about a topic that is not there may create it (`allow.auto.create.topics`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The broker may create it, when `auto.create.topics.enable` lets it.
+    Create,
+    /// It stays missing.
+    Report,
+}
+
+/// How a consumer works; the defaults are Apache's.
+#[derive(Clone, Debug)]
+pub struct ConsumerConfig {
+    /// What every client shares.
+    pub connection: ConnectionConfig,
+    /// `group.id`
+    pub group: Option<String>,
+    /// `group.instance.id`
+    pub instance: Option<String>,
+    /// `session.timeout.ms`
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`
+    pub poll_interval_max: Duration,
+    /// `max.poll.records`
+    pub poll_records_max: usize,
+    /// `auto.commit.interval.ms`, None for `enable.auto.commit=false`
+    pub auto_commit: Option<Duration>,
+    /// `auto.offset.reset`
+    pub reset: Reset,
+    /// `isolation.level`
+    pub isolation: Isolation,
+    /// `fetch.min.bytes`
+    pub fetch_bytes_min: i32,
+    /// `fetch.max.bytes`
+    pub fetch_bytes_max: i32,
+    /// `max.partition.fetch.bytes`
+    pub partition_bytes_max: i32,
+    /// `fetch.max.wait.ms`
+    pub fetch_wait: Duration,
+    /// `default.api.timeout.ms`
+    pub api_timeout: Duration,
+    /// `check.crcs`
+    pub crc: Crc,
+    /// `allow.auto.create.topics`
+    pub missing: Missing,
+    /// `client.rack`
+    pub rack: String,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        ConsumerConfig {
+            connection: ConnectionConfig::default(),
+            group: None,
+            instance: None,
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            poll_interval_max: Duration::from_secs(300),
+            poll_records_max: 500,
+            auto_commit: Some(Duration::from_secs(5)),
+            reset: Reset::Latest,
+            isolation: Isolation::ReadUncommitted,
+            fetch_bytes_min: 1,
+            fetch_bytes_max: 52_428_800,
+            partition_bytes_max: 1 << 20,
+            fetch_wait: Duration::from_millis(500),
+            api_timeout: Duration::from_secs(60),
+            crc: Crc::Checked,
+            missing: Missing::Create,
+            rack: String::new(),
+        }
+    }
+}
+
+/// Texts by key, and what the table says of those that are not set.
+struct Settings {
+    keys: &'static [Key],
+    set: BTreeMap<String, String>,
+    unknown: Vec<String>,
+}
+
+impl Settings {
+    fn new<K: Into<String>, V: Into<String>>(
+        keys: &'static [Key],
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, ClientError> {
+        let (mut set, mut unknown) = (BTreeMap::new(), Vec::new());
+        for (name, text) in pairs {
+            let (name, text) = (name.into(), text.into());
+            match find(keys, &name) {
+                Some(key) => {
+                    valid::check(key, &text).map_err(ClientError::Config)?;
+                    set.insert(name, text);
+                }
+                None => unknown.push(name),
+            }
+        }
+        Ok(Settings { keys, set, unknown })
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        let key = find(self.keys, name)?;
+        let text = self.set.get(name).map(String::as_str).or(key.default_value())?;
+        valid::check(key, text).ok()
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        match self.value(name)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number(&self, name: &str) -> i64 {
+        match self.value(name) {
+            Some(Value::Number(number)) => number,
+            _ => 0,
+        }
+    }
+
+    fn size(&self, name: &str) -> usize {
+        self.number(name).max(0) as usize
+    }
+
+    fn ms(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name).max(0) as u64)
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.value(name) == Some(Value::Boolean(true))
+    }
+
+    fn connection(&self) -> ConnectionConfig {
+        let bootstrap = match self.value("bootstrap.servers") {
+            Some(Value::List(list)) => list,
+            _ => Vec::new(),
+        };
+        let id = self.text("client.id").filter(|id| !id.is_empty());
+        ConnectionConfig {
+            bootstrap,
+            client_id: id.unwrap_or_else(|| ConnectionConfig::default().client_id),
+            request_timeout: self.ms("request.timeout.ms"),
+            reconnect_backoff: self.ms("reconnect.backoff.ms"),
+            reconnect_backoff_max: self.ms("reconnect.backoff.max.ms"),
+            retry_backoff: self.ms("retry.backoff.ms"),
+            retry_backoff_max: self.ms("retry.backoff.max.ms"),
+            setup_timeout: self.ms("socket.connection.setup.timeout.ms"),
+            metadata_max_age: self.ms("metadata.max.age.ms"),
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// Reads `key=value` pairs by Java's names; the names of keys that no producer has come back beside it.
+    ///
+    /// # Errors
+    /// The first value that its key does not take, or keys that contradict one another.
+    pub fn from_properties<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(Self, Vec<String>), ClientError> {
+        let set = Settings::new(PRODUCER_KEYS, pairs)?;
+        let codec = match set.text("compression.type").as_deref() {
+            Some("gzip") => Codec::Gzip,
+            Some("snappy") => Codec::Snappy,
+            Some("lz4") => Codec::Lz4,
+            Some("zstd") => Codec::Zstd,
+            _ => Codec::None,
+        };
+        let level_key = format!("compression.{}.level", codec.name());
+        let level = set.set.contains_key(&level_key).then(|| set.number(&level_key) as i32);
+        let mut config = ProducerConfig {
+            connection: set.connection(),
+            acks: match set.text("acks").as_deref() {
+                Some("0") => Acks::None,
+                Some("1") => Acks::Leader,
+                _ => Acks::All,
+            },
+            idempotence: if set.is_on("enable.idempotence") { Idempotence::On } else { Idempotence::Off },
+            codec,
+            level,
+            batch_bytes: set.size("batch.size"),
+            linger: set.ms("linger.ms"),
+            buffer_bytes: set.size("buffer.memory"),
+            block_max: set.ms("max.block.ms"),
+            request_bytes_max: set.size("max.request.size"),
+            delivery_timeout: set.ms("delivery.timeout.ms"),
+            retries: set.size("retries") as u32,
+            in_flight_max: set.size("max.in.flight.requests.per.connection"),
+            spread: if set.is_on("partitioner.adaptive.partitioning.enable") { Spread::Adaptive } else { Spread::Uniform },
+            keys: if set.is_on("partitioner.ignore.keys") { Keys::Ignored } else { Keys::ChoosePartition },
+        };
+        config.settle(&set.set)?;
+        Ok((config, set.unknown))
+    }
+
+    /// What follows from what was set (Java: `ProducerConfig.postProcessAndValidateIdempotenceConfigs` and
+    /// `KafkaProducer.configureDeliveryTimeout`).
+    fn settle(&mut self, set: &BTreeMap<String, String>) -> Result<(), ClientError> {
+        let asked = set.contains_key("enable.idempotence");
+        let refuse = |what: &str| Err(ClientError::Config(what.to_owned()));
+        if self.idempotence == Idempotence::On {
+            let fits = self.acks == Acks::All && self.retries > 0;
+            if asked && self.acks != Acks::All {
+                return refuse("Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.");
+            }
+            if asked && self.retries == 0 {
+                return refuse("Must set retries to non-zero when using the idempotent producer.");
+            }
+            if self.in_flight_max > 5 {
+                return refuse("Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.");
+            }
+            if !fits {
+                self.idempotence = Idempotence::Off;
+            }
+        }
+        let least = self.linger.saturating_add(self.connection.request_timeout);
+        if self.delivery_timeout < least {
+            if set.contains_key("delivery.timeout.ms") {
+                return refuse("delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms");
+            }
+            self.delivery_timeout = least;
+        }
+        Ok(())
+    }
+}
+
+impl ConsumerConfig {
+    /// Reads `key=value` pairs by Java's names; the names of keys that no consumer has come back beside it.
+    ///
+    /// # Errors
+    /// The first value that its key does not take.
+    pub fn from_properties<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(Self, Vec<String>), ClientError> {
+        let set = Settings::new(CONSUMER_KEYS, pairs)?;
+        let reset = match set.text("auto.offset.reset").as_deref() {
+            Some("earliest") => Reset::Earliest,
+            Some("none") => Reset::None,
+            Some("latest") | None => Reset::Latest,
+            Some(other) => return Err(ClientError::Config(format!("auto.offset.reset={other} is not supported"))),
+        };
+        let committed = set.text("isolation.level").as_deref() == Some("read_committed");
+        // Java: enable.auto.commit defaults to false when there is no group to commit to.
+        let group = set.text("group.id");
+        let auto = set.is_on("enable.auto.commit") && group.is_some();
+        let config = ConsumerConfig {
+            connection: set.connection(),
+            group,
+            instance: set.text("group.instance.id"),
+            session_timeout: set.ms("session.timeout.ms"),
+            heartbeat_interval: set.ms("heartbeat.interval.ms"),
+            poll_interval_max: set.ms("max.poll.interval.ms"),
+            poll_records_max: set.size("max.poll.records").max(1),
+            auto_commit: auto.then(|| set.ms("auto.commit.interval.ms")),
+            reset,
+            isolation: if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+            fetch_bytes_min: set.number("fetch.min.bytes") as i32,
+            fetch_bytes_max: set.number("fetch.max.bytes") as i32,
+            partition_bytes_max: set.number("max.partition.fetch.bytes") as i32,
+            fetch_wait: set.ms("fetch.max.wait.ms"),
+            api_timeout: set.ms("default.api.timeout.ms"),
+            crc: if set.is_on("check.crcs") { Crc::Checked } else { Crc::Ignored },
+            missing: if set.is_on("allow.auto.create.topics") { Missing::Create } else { Missing::Report },
+            rack: set.text("client.rack").unwrap_or_default(),
+        };
+        Ok((config, set.unknown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [(&str, &str); 0] = [];
+
+    #[test]
+    fn nothing_set_gives_the_defaults_of_the_structs() {
+        let (producer, unknown) = ProducerConfig::from_properties(NONE).unwrap();
+        assert_eq!(format!("{producer:?}"), format!("{:?}", ProducerConfig::default()));
+        assert!(unknown.is_empty());
+        let (consumer, _) = ConsumerConfig::from_properties([("group.id", "g")]).unwrap();
+        let expected = ConsumerConfig { group: Some("g".to_owned()), ..ConsumerConfig::default() };
+        assert_eq!(format!("{consumer:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn unknown_keys_come_back_and_illegal_values_do_not_pass() {
+        let (config, unknown) = ProducerConfig::from_properties([("linger.ms", "7"), ("lingr.ms", "9")]).unwrap();
+        assert_eq!((config.linger, unknown), (Duration::from_millis(7), vec!["lingr.ms".to_owned()]));
+        let error = ProducerConfig::from_properties([("acks", "2")]).unwrap_err();
+        assert!(error.to_string().starts_with("Invalid value 2 for configuration acks"), "{error}");
+    }
+
+    #[test]
+    fn idempotence_gives_way_unless_it_was_asked_for() {
+        let (config, _) = ProducerConfig::from_properties([("acks", "1")]).unwrap();
+        assert_eq!(config.idempotence, Idempotence::Off);
+        assert!(ProducerConfig::from_properties([("acks", "1"), ("enable.idempotence", "true")]).is_err());
+        assert!(ProducerConfig::from_properties([("max.in.flight.requests.per.connection", "6")]).is_err());
+    }
+}

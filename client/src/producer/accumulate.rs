@@ -1,0 +1,468 @@
+//! Records wait here in batches, a queue per partition, until they are due (Java: `RecordAccumulator`).
+//!
+//! Pure: the time comes as an argument and nothing waits. Callers append under one short lock; the sender drains what
+//! is due, gives back what is to be sent again, and takes out what is too old.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use millstream_protocol::compress::Codec;
+use millstream_protocol::murmur2::partition_for_key;
+use millstream_protocol::record::record_size;
+
+use super::batch::{Batch, Place};
+use super::delivery::{Delivery, Outcome};
+use super::idempotent::{Sequences, Stamp};
+use super::partition::{Full, Sticky};
+use super::{NewRecord, header_bytes};
+use crate::config::{Idempotence, Keys, ProducerConfig, Spread};
+use crate::error::ClientError;
+use crate::metadata::TopicView;
+
+/// What a batch takes on the wire besides its records, at most.
+const BATCH_OVERHEAD: usize = 61 + 5;
+
+#[derive(Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    /// A request is under way and order is kept by sending one at a time (no idempotence, one in flight).
+    muted: bool,
+}
+
+struct Topic {
+    name: Arc<str>,
+    view: Arc<TopicView>,
+    sticky: Sticky,
+    queues: Vec<Queue>,
+    /// Compressed size over plain size, as it was lately (Java: `CompressionRatioEstimator`).
+    ratio: f32,
+}
+
+/// Whether someone awaits the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Observed {
+    Yes,
+    No,
+}
+
+/// What an append came to.
+pub(crate) enum Appended {
+    /// It stands in a batch; `wake` when the sender has something new to look at.
+    Done { delivery: Option<Delivery>, wake: bool },
+    /// The topic's partitions are not known yet, or not as many as asked for.
+    UnknownTopic,
+    /// `buffer.memory` is used up.
+    NoMemory,
+}
+
+/// What a broker can take now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// Another request.
+    Ready,
+    /// Nothing until an answer comes.
+    Busy,
+    /// Nothing until a connection is open.
+    Unconnected,
+}
+
+/// Batches for one broker, each with its stamp.
+pub(crate) type Request = (i32, Vec<(Batch, Option<Stamp>)>);
+
+/// What is to be done now.
+#[derive(Default)]
+pub(crate) struct Due {
+    pub requests: Vec<Request>,
+    /// Brokers to connect to, for which something is due.
+    pub connect: Vec<i32>,
+    /// Whether a partition with records has no leader that is known.
+    pub leaderless: bool,
+    /// Batches past `delivery.timeout.ms`, already out of the queues.
+    pub expired: Vec<Batch>,
+    /// When to look again, if nothing else happens.
+    pub again_ms: Option<i64>,
+}
+
+/// The queues of a producer.
+pub(crate) struct Accumulator {
+    config: ProducerConfig,
+    names: HashMap<String, usize>,
+    topics: Vec<Topic>,
+    /// Topic of the last append, which is likely that of the next.
+    recent: usize,
+    next_id: u64,
+    /// Bytes against `buffer.memory`.
+    used: usize,
+    /// Callers that wait for memory.
+    pub starving: usize,
+    /// Callers that wait in flush.
+    pub flushing: usize,
+    /// No more appends.
+    pub closed: bool,
+    /// Batches that are not settled.
+    incomplete: BTreeSet<u64>,
+    /// First failure of a record that nobody awaits, for flush to tell.
+    pub unobserved_failure: Option<ClientError>,
+    /// What stops the producer for good.
+    pub fatal: Option<ClientError>,
+    pub sequences: Option<Sequences>,
+    /// Where the last drain of a broker's partitions began, so that none starves.
+    rotation: usize,
+}
+
+impl Accumulator {
+    pub fn new(config: ProducerConfig) -> Self {
+        let sequences = (config.idempotence == Idempotence::On).then(Sequences::default);
+        Accumulator {
+            config,
+            names: HashMap::new(),
+            topics: Vec::new(),
+            recent: 0,
+            next_id: 0,
+            used: 0,
+            starving: 0,
+            flushing: 0,
+            closed: false,
+            incomplete: BTreeSet::new(),
+            unobserved_failure: None,
+            fatal: None,
+            sequences,
+            rotation: 0,
+        }
+    }
+
+    /// Takes what is known of a topic, new partitions included.
+    pub fn learn(&mut self, name: &str, view: Arc<TopicView>) {
+        let index = *self.names.entry(name.to_owned()).or_insert(self.topics.len());
+        if index == self.topics.len() {
+            let (name, sticky) = (name.into(), Sticky::default());
+            self.topics.push(Topic { name, view: view.clone(), sticky, queues: Vec::new(), ratio: 1.0 });
+        }
+        let topic = &mut self.topics[index];
+        let partitions = view.leaders.len().max(topic.queues.len());
+        topic.queues.resize_with(partitions, Queue::default);
+        topic.view = view;
+    }
+
+    /// Names of every topic that was sent to.
+    pub fn topic_names(&self) -> Vec<String> {
+        self.topics.iter().map(|topic| topic.name.to_string()).collect()
+    }
+
+    /// Name and view of a batch's topic.
+    pub fn topic_of(&self, place: Place) -> (Arc<str>, Arc<TopicView>) {
+        let topic = &self.topics[place.0];
+        (topic.name.clone(), topic.view.clone())
+    }
+
+    fn index(&mut self, name: &str) -> Option<usize> {
+        if self.topics.get(self.recent).is_some_and(|topic| *topic.name == *name) {
+            return Some(self.recent);
+        }
+        self.recent = *self.names.get(name)?;
+        Some(self.recent)
+    }
+
+    /// Appends a record, stamped with `wall_ms` unless it brings its own time.
+    pub fn append(
+        &mut self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        wall_ms: i64,
+        now_ms: impl FnOnce() -> i64,
+    ) -> Result<Appended, ClientError> {
+        if self.closed {
+            return Err(ClientError::State("the producer is closed"));
+        }
+        if let Some(fatal) = &self.fatal {
+            return Err(fatal.clone());
+        }
+        let Some(index) = self.index(record.topic) else { return Ok(Appended::UnknownTopic) };
+        let topic = &mut self.topics[index];
+        if topic.view.leaders.is_empty() {
+            return Ok(Appended::UnknownTopic);
+        }
+        let batch_bytes = self.config.batch_bytes;
+        let (partition, sticky) = match (record.partition, record.key) {
+            (Some(partition), _) => (partition, false),
+            (None, Some(key)) if self.config.keys == Keys::ChoosePartition => {
+                (partition_for_key(key, topic.view.leaders.len() as i32), false)
+            }
+            _ => {
+                let queues = &topic.queues;
+                let all_full = |at: i32| queues[at as usize].batches.back().is_none_or(Batch::is_full);
+                (topic.sticky.choose(&topic.view, batch_bytes, all_full), true)
+            }
+        };
+        if usize::try_from(partition).map_or(true, |partition| partition >= topic.view.leaders.len()) {
+            return Ok(Appended::UnknownTopic);
+        }
+        let timestamp = record.timestamp.unwrap_or(wall_ms);
+        let queue = &mut topic.queues[partition as usize];
+        let mut new = false;
+        let mut pushed = queue.batches.back_mut().and_then(|batch| batch.push(record, timestamp));
+        if pushed.is_none() {
+            let headers = record.headers.iter().map(header_bytes);
+            let size = record_size(0, 0, record.key, record.value, headers) + BATCH_OVERHEAD;
+            self.config.check_size(size)?;
+            let limit = plain_limit(&self.config, topic.ratio);
+            let reserved = limit.max(size);
+            if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
+                return Ok(Appended::NoMemory);
+            }
+            let mut batch = Batch::new(self.next_id, (index, partition), limit, reserved, now_ms());
+            pushed = batch.push(record, timestamp);
+            self.next_id += 1;
+            self.used += reserved;
+            self.incomplete.insert(batch.id);
+            queue.batches.push_back(batch);
+            new = true;
+        }
+        let (Some(bytes), Some(batch)) = (pushed, queue.batches.back_mut()) else {
+            return Err(ClientError::State("an empty batch takes any record"));
+        };
+        let full = batch.is_full();
+        let delivery = match observed {
+            Observed::Yes => {
+                let outcome = batch.outcome.get_or_insert_with(|| Outcome::new(partition)).clone();
+                Some(Delivery::new(outcome, batch.count - 1, timestamp))
+            }
+            Observed::No => {
+                batch.unobserved = true;
+                None
+            }
+        };
+        if sticky {
+            topic.sticky.appended(&topic.view, bytes, batch_bytes, if full { Full::Yes } else { Full::No });
+        }
+        Ok(Appended::Done { delivery, wake: new || full })
+    }
+
+    /// Takes out what is due now. `node` says what each broker can take.
+    pub fn drain(&mut self, now_ms: i64, mut node: impl FnMut(i32) -> Node) -> Due {
+        let mut due = Due::default();
+        self.expire(now_ms, &mut due);
+        if let Some(sequences) = &mut self.sequences {
+            sequences.resolve();
+        }
+        let mut ready = BTreeSet::new();
+        self.find_ready(now_ms, &mut due, &mut ready);
+        for broker in ready {
+            match node(broker) {
+                Node::Ready => {
+                    let batches = self.drain_node(broker, now_ms);
+                    if !batches.is_empty() {
+                        due.requests.push((broker, batches));
+                    }
+                }
+                Node::Busy => {}
+                Node::Unconnected => due.connect.push(broker),
+            }
+        }
+        due
+    }
+
+    /// Brokers for which something is due (Java: `RecordAccumulator.ready`).
+    fn find_ready(&mut self, now_ms: i64, due: &mut Due, ready: &mut BTreeSet<i32>) {
+        let hurry = self.starving > 0 || self.flushing > 0 || self.closed;
+        let linger_ms = self.config.linger.as_millis() as i64;
+        for topic in &mut self.topics {
+            let mut loads = Vec::new();
+            for (partition, queue) in (0i32..).zip(&topic.queues) {
+                let leader = topic.view.leader(partition);
+                let Some(leader) = leader else {
+                    due.leaderless |= !queue.batches.is_empty();
+                    continue;
+                };
+                if self.config.spread == Spread::Adaptive {
+                    loads.push((partition, queue.batches.len() as u32));
+                }
+                let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
+                let wait_until = match backoff_until(&self.config, first, leader.epoch) {
+                    Some(until) => until,
+                    None if hurry || queue.batches.len() > 1 || first.is_full() => now_ms,
+                    None => first.created_ms + linger_ms,
+                };
+                if wait_until <= now_ms {
+                    ready.insert(leader.broker);
+                } else {
+                    due.sooner(wait_until);
+                }
+            }
+            topic.sticky.weigh(&loads, topic.queues.len());
+        }
+    }
+
+    /// The first batch of each partition that `broker` leads, up to `max.request.size` (Java:
+    /// `drainBatchesForOneNode`).
+    fn drain_node(&mut self, broker: i32, now_ms: i64) -> Vec<(Batch, Option<Stamp>)> {
+        let (mut taken, mut size) = (Vec::new(), 0);
+        let one_at_a_time = self.config.in_flight_max == 1 && self.sequences.is_none();
+        let all: usize = self.topics.iter().map(|topic| topic.queues.len()).sum();
+        self.rotation = self.rotation.wrapping_add(1);
+        let start = self.rotation % all.max(1);
+        let places = self.topics.iter().enumerate().flat_map(|(index, topic)| {
+            (0..topic.queues.len()).map(move |partition| (index, partition))
+        });
+        // Sorting so that the rotation's start comes first keeps one pass.
+        let mut places: Vec<(usize, usize)> = places.collect();
+        places.rotate_left(start);
+        for (index, partition) in places {
+            let topic = &mut self.topics[index];
+            let leader = topic.view.leader(partition as i32).filter(|leader| leader.broker == broker);
+            let queue = &mut topic.queues[partition];
+            let (Some(leader), false, Some(first)) = (leader, queue.muted, queue.batches.front()) else { continue };
+            if backoff_until(&self.config, first, leader.epoch).is_some_and(|until| until > now_ms) {
+                continue;
+            }
+            let (place, id) = (first.place, first.id);
+            if self.sequences.as_ref().is_some_and(|sequences| !sequences.may_drain(place, id)) {
+                continue;
+            }
+            if size + first.size() > self.config.request_bytes_max && !taken.is_empty() {
+                break;
+            }
+            let Some(mut batch) = queue.batches.pop_front() else { continue };
+            queue.muted = one_at_a_time;
+            batch.closed = true;
+            batch.attempted_epoch = leader.epoch;
+            size += batch.size();
+            let stamp = self.sequences.as_mut().and_then(|sequences| sequences.stamp(place, id, batch.count));
+            taken.push((batch, stamp));
+        }
+        taken
+    }
+
+    fn expire(&mut self, now_ms: i64, due: &mut Due) {
+        let limit_ms = self.config.delivery_timeout.as_millis() as i64;
+        for topic in &mut self.topics {
+            for queue in &mut topic.queues {
+                while queue.batches.front().is_some_and(|first| first.created_ms + limit_ms <= now_ms) {
+                    due.expired.extend(queue.batches.pop_front());
+                }
+                if let Some(first) = queue.batches.front() {
+                    due.sooner(first.created_ms + limit_ms);
+                }
+            }
+        }
+    }
+
+    /// Puts a batch back that is to be sent again, in the order of the sequences (Java: `reenqueue`,
+    /// `insertInSequenceOrder`).
+    pub fn requeue(&mut self, mut batch: Batch, now_ms: i64) {
+        batch.attempts += 1;
+        batch.last_attempt_ms = now_ms;
+        self.put_back(batch);
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        let place = batch.place;
+        let position = |id| self.sequences.as_ref().and_then(|sequences| sequences.position(place, id));
+        let own = position(batch.id);
+        let queue = &self.topics[place.0].queues[place.1 as usize].batches;
+        let at = match own {
+            None => 0,
+            Some(_) => queue.iter().take_while(|other| position(other.id).is_some_and(|other| Some(other) < own)).count(),
+        };
+        self.topics[place.0].queues[place.1 as usize].batches.insert(at, batch);
+    }
+
+    /// Cuts a batch that a broker found too large, and puts the parts back; gives it back when it cannot be cut.
+    pub fn split(&mut self, batch: Batch) -> Result<(), Place> {
+        let (place, id) = (batch.place, batch.id);
+        let limit = self.config.batch_bytes;
+        let topic = &mut self.topics[place.0];
+        topic.ratio = 1.0;
+        let next_id = &mut self.next_id;
+        let parts = batch.split(self.config.codec, limit, || {
+            *next_id += 1;
+            *next_id - 1
+        });
+        let Some(parts) = parts else { return Err(place) };
+        self.incomplete.remove(&id);
+        if let Some(sequences) = &mut self.sequences {
+            let counts: Vec<_> = parts.iter().map(|part| (part.id, part.count)).collect();
+            sequences.split(place, id, &counts);
+        }
+        for part in parts.into_iter().rev() {
+            self.incomplete.insert(part.id);
+            self.put_back(part);
+        }
+        Ok(())
+    }
+
+    /// A request for the place has ended.
+    pub fn unmute(&mut self, place: Place) {
+        self.topics[place.0].queues[place.1 as usize].muted = false;
+    }
+
+    /// A batch is settled: its memory is free.
+    pub fn release(&mut self, batch: &Batch) {
+        self.incomplete.remove(&batch.id);
+        self.used = self.used.saturating_sub(batch.reserved);
+    }
+
+    /// Notes how well a batch was compressed (Java: `CompressionRatioEstimator.updateEstimation`).
+    pub fn compressed(&mut self, place: Place, ratio: f32) {
+        let estimate = &mut self.topics[place.0].ratio;
+        *estimate = if ratio > *estimate { (*estimate + 0.05).max(ratio) } else { (*estimate - 0.005).max(ratio) };
+    }
+
+    /// Every batch still queued, taken out.
+    pub fn take_all(&mut self) -> Vec<Batch> {
+        let queues = self.topics.iter_mut().flat_map(|topic| &mut topic.queues);
+        queues.flat_map(|queue| queue.batches.drain(..)).collect()
+    }
+
+    /// Batches made so far have ids below this.
+    pub fn horizon(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Whether every batch with an id below `horizon` is settled.
+    pub fn is_settled_below(&self, horizon: u64) -> bool {
+        self.incomplete.first().is_none_or(|first| *first >= horizon)
+    }
+}
+
+impl Due {
+    fn sooner(&mut self, at_ms: i64) {
+        self.again_ms = Some(self.again_ms.map_or(at_ms, |known| known.min(at_ms)));
+    }
+}
+
+impl ProducerConfig {
+    fn check_size(&self, size: usize) -> Result<(), ClientError> {
+        let refuse = |key, limit| Err(ClientError::RecordTooLarge { size, key, limit });
+        if size > self.request_bytes_max {
+            return refuse("max.request.size", self.request_bytes_max);
+        }
+        if size > self.buffer_bytes {
+            return refuse("buffer.memory", self.buffer_bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Plain bytes that should compress to `batch.size`, with Java's margin of five percent.
+fn plain_limit(config: &ProducerConfig, ratio: f32) -> usize {
+    if config.codec == Codec::None {
+        return config.batch_bytes;
+    }
+    let room = (config.batch_bytes as f32 / (ratio * 1.05)) as usize;
+    room.clamp(config.batch_bytes / 2, config.batch_bytes.saturating_mul(16).max(1)).min(config.buffer_bytes / 4)
+}
+
+/// When a batch that failed may be tried again; None for a first attempt or when the leader has changed since.
+fn backoff_until(config: &ProducerConfig, batch: &Batch, leader_epoch: i32) -> Option<i64> {
+    if batch.attempts == 0 || leader_epoch > batch.attempted_epoch {
+        return None;
+    }
+    let first = config.connection.retry_backoff.as_millis() as i64;
+    let grown = first.saturating_mul(1 << (batch.attempts - 1).min(20));
+    Some(batch.last_attempt_ms + grown.min(config.connection.retry_backoff_max.as_millis() as i64))
+}
+
+#[cfg(test)]
+mod tests;

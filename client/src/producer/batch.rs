@@ -1,0 +1,192 @@
+//! A batch under construction: records are written straight into the bytes that go over the wire.
+//!
+//! Filled by `accumulate.rs`; sealed (compressed, stamped, checksummed) by `sender.rs` outside of any lock. A batch
+//! that is sent again is only stamped anew. Never here: when a batch leaves.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use millstream_protocol::batch::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
+use millstream_protocol::compress::{self, Codec, CompressError};
+use millstream_protocol::record::{Records, put_record, record_size};
+
+use super::delivery::Outcome;
+use super::idempotent::Stamp;
+use super::{NewRecord, header_bytes};
+
+/// Attributes: part of a transaction.
+const NO_PRODUCER: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+
+/// Which queue a batch belongs to: index of the topic, partition.
+pub(crate) type Place = (usize, i32);
+
+enum Form {
+    /// Header bytes still empty, records in plain form.
+    Plain(Vec<u8>),
+    /// As it goes over the wire.
+    Sealed(Bytes),
+}
+
+/// Records of one partition that go together.
+pub(crate) struct Batch {
+    /// Grows from batch to batch.
+    pub id: u64,
+    pub place: Place,
+    form: Form,
+    pub count: i32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    /// Milliseconds of the producer's own clock.
+    pub created_ms: i64,
+    pub last_attempt_ms: i64,
+    pub attempts: u32,
+    /// Leader epoch known at the last attempt.
+    pub attempted_epoch: i32,
+    /// Takes no more records.
+    pub closed: bool,
+    /// What it counts against `buffer.memory`.
+    pub reserved: usize,
+    /// Plain bytes that it should not exceed.
+    limit: usize,
+    pub outcome: Option<Arc<Outcome>>,
+    /// Whether a record in it has no delivery, so that a failure is told by flush.
+    pub unobserved: bool,
+}
+
+impl Batch {
+    pub fn new(id: u64, place: Place, limit: usize, reserved: usize, now_ms: i64) -> Self {
+        let mut buffer = Vec::with_capacity(reserved.max(HEADER_BYTES));
+        buffer.resize(HEADER_BYTES, 0);
+        Batch {
+            id,
+            place,
+            form: Form::Plain(buffer),
+            count: 0,
+            base_timestamp: 0,
+            max_timestamp: -1,
+            created_ms: now_ms,
+            last_attempt_ms: now_ms,
+            attempts: 0,
+            attempted_epoch: -1,
+            closed: false,
+            reserved,
+            limit,
+            outcome: None,
+            unobserved: false,
+        }
+    }
+
+    /// Bytes: those on the wire once sealed, plain ones before.
+    pub fn size(&self) -> usize {
+        match &self.form {
+            Form::Plain(buffer) => buffer.len(),
+            Form::Sealed(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it should leave without waiting for more (Java: `MemoryRecordsBuilder.isFull`).
+    pub fn is_full(&self) -> bool {
+        self.closed || (self.count > 0 && self.size() >= self.limit)
+    }
+
+    /// Appends a record and returns its bytes, or None when it does not fit; the first always does.
+    #[inline]
+    pub fn push(&mut self, record: &NewRecord<'_>, timestamp: i64) -> Option<usize> {
+        let Form::Plain(buffer) = &mut self.form else { return None };
+        if self.closed {
+            return None;
+        }
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+        }
+        let delta = timestamp.wrapping_sub(self.base_timestamp);
+        let headers = || record.headers.iter().map(header_bytes);
+        let size = record_size(delta, self.count, record.key, record.value, headers());
+        let before = buffer.len();
+        if self.count > 0 && (before + size + 5 > self.limit || self.count == i32::MAX) {
+            self.closed = true;
+            return None;
+        }
+        put_record(buffer, size, (delta, self.count), record.key, record.value, headers());
+        self.count += 1;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        Some(buffer.len() - before)
+    }
+
+    /// The bytes for the wire under `stamp`; plain and sealed size come back for the estimate of the ratio.
+    ///
+    /// # Errors
+    /// Only when the codec fails.
+    pub fn seal(&mut self, codec: Codec, level: Option<i32>, stamp: Option<Stamp>) -> Result<(Bytes, Option<f32>), CompressError> {
+        let (mut bytes, ratio) = match std::mem::replace(&mut self.form, Form::Sealed(Bytes::new())) {
+            Form::Sealed(bytes) => (bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])), None),
+            Form::Plain(plain) if codec == Codec::None => (BytesMut::from(Bytes::from(plain)), None),
+            Form::Plain(plain) => {
+                let mut packed = Vec::with_capacity(plain.len() / 2 + HEADER_BYTES);
+                packed.resize(HEADER_BYTES, 0);
+                compress::compress(codec, level, &plain[HEADER_BYTES..], &mut packed)?;
+                let ratio = packed.len() as f32 / plain.len() as f32;
+                (BytesMut::from(Bytes::from(packed)), Some(ratio))
+            }
+        };
+        let stamp = stamp.unwrap_or(NO_PRODUCER);
+        let mut header = BatchHeader {
+            length: (bytes.len() - LENGTH_OVERHEAD) as i32,
+            attributes: codec.id(),
+            last_offset_delta: self.count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: stamp.producer_id,
+            producer_epoch: stamp.producer_epoch,
+            base_sequence: stamp.base_sequence,
+            record_count: self.count,
+            ..BatchHeader::default()
+        };
+        header.crc = batch::checksum(&header.encode(), &bytes[HEADER_BYTES..]);
+        bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+        let bytes = bytes.freeze();
+        self.form = Form::Sealed(bytes.clone());
+        self.closed = true;
+        Ok((bytes, ratio))
+    }
+
+    /// Cuts a batch that the broker found too large into smaller ones of at most `limit` plain bytes (Java:
+    /// `ProducerBatch.split`). The parts keep its age; None when it cannot be read back.
+    pub fn split(self, codec: Codec, limit: usize, mut next_id: impl FnMut() -> u64) -> Option<Vec<Batch>> {
+        let mut plain = Vec::new();
+        match &self.form {
+            Form::Plain(buffer) => plain.extend_from_slice(&buffer[HEADER_BYTES..]),
+            Form::Sealed(bytes) => compress::decompress(codec, bytes.get(HEADER_BYTES..)?, 1 << 30, &mut plain).ok()?,
+        }
+        let mut parts: Vec<Batch> = Vec::new();
+        let mut firsts = Vec::new();
+        for (index, record) in Records::new(&plain, self.count).enumerate() {
+            let record = record.ok()?;
+            let headers: Vec<_> = record.headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value)).collect();
+            let record_ms = self.base_timestamp + record.timestamp_delta;
+            let record = NewRecord { key: record.key, value: record.value, headers: &headers, ..NewRecord::default() };
+            if parts.last_mut().and_then(|last| last.push(&record, record_ms)).is_none() {
+                let mut part = Batch::new(next_id(), self.place, limit, limit, self.created_ms);
+                part.unobserved = self.unobserved;
+                part.push(&record, record_ms)?;
+                firsts.push(index as i32);
+                parts.push(part);
+            }
+        }
+        let share = self.reserved / parts.len().max(1);
+        for part in &mut parts {
+            part.closed = true;
+            part.reserved = share;
+        }
+        if let Some(first) = parts.first_mut() {
+            first.reserved += self.reserved - share * firsts.len();
+        }
+        if let Some(outcome) = &self.outcome {
+            let moved = firsts.into_iter().zip(&mut parts).map(|(first, part)| {
+                (first, part.outcome.get_or_insert_with(|| Outcome::new(part.place.1)).clone())
+            });
+            outcome.moved(moved.collect());
+        }
+        Some(parts)
+    }
+}

@@ -1,0 +1,393 @@
+//! Sequences of an idempotent producer: which batch carries which, and what an error means for those behind it.
+//!
+//! Pure bookkeeping under the accumulator's lock; the rules are those of Java's `TransactionManager` and
+//! `TxnPartitionMap`. The sequence of a batch stands here and not in the batch, so that a bump of the epoch rewrites
+//! it in one place; a batch is stamped with it whenever it leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_protocol::error_code::ErrorCode;
+
+use super::batch::Place;
+
+/// What a broker knows a producer by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub id: i64,
+    pub epoch: i16,
+}
+
+/// What a batch is stamped with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+}
+
+/// A batch that was drained and is not settled, on the wire or waiting for another attempt.
+#[derive(Clone, Copy, Debug)]
+struct Tracked {
+    batch: u64,
+    base_sequence: i32,
+    count: i32,
+    identity: Identity,
+    /// Its sequence was rewritten since it was first sent.
+    reset: bool,
+}
+
+impl Tracked {
+    fn last_sequence(&self) -> i32 {
+        advance(self.base_sequence, self.count - 1)
+    }
+}
+
+struct Partition {
+    identity: Option<Identity>,
+    next: i32,
+    /// -1 before the first.
+    last_acked: i32,
+    last_acked_offset: i64,
+    /// In the order of the sequences.
+    in_flight: Vec<Tracked>,
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Partition { identity: None, next: 0, last_acked: -1, last_acked_offset: -1, in_flight: Vec::new() }
+    }
+}
+
+/// The sequences of every partition.
+#[derive(Default)]
+pub(crate) struct Sequences {
+    identity: Option<Identity>,
+    partitions: BTreeMap<Place, Partition>,
+    /// Partitions that asked for a new epoch and start at 0 in it.
+    rewrite: BTreeSet<Place>,
+    /// Partitions where a batch was given up whose fate is unknown, with the sequence behind it.
+    unresolved: BTreeMap<Place, i32>,
+}
+
+/// `sequence` moved on by `by`; wraps to 0 behind the largest (Java: `DefaultRecordBatch.incrementSequence`).
+fn advance(sequence: i32, by: i32) -> i32 {
+    if sequence > i32::MAX - by { by - (i32::MAX - sequence) - 1 } else { sequence + by }
+}
+
+impl Sequences {
+    /// The producer's identity; None until a broker gave one, and again when its epochs are used up.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// Takes the identity that a broker gave.
+    pub fn identify(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+    }
+
+    /// Whether the first batch of a queue may leave (Java: `shouldStopDrainBatchesForPartition`).
+    pub fn may_drain(&self, place: Place, batch: u64) -> bool {
+        let Some(identity) = self.identity else { return false };
+        let Some(partition) = self.partitions.get(&place) else { return true };
+        match partition.in_flight.iter().position(|tracked| tracked.batch == batch) {
+            // A retry waits until it is next in line, so that one request is in flight while order is at stake.
+            Some(position) => position == 0,
+            None => {
+                let stale = partition.identity != Some(identity) && !partition.in_flight.is_empty();
+                !stale && !self.unresolved.contains_key(&place)
+            }
+        }
+    }
+
+    /// The stamp of a batch that leaves; the first time it takes the next sequences of its partition.
+    pub fn stamp(&mut self, place: Place, batch: u64, count: i32) -> Option<Stamp> {
+        let identity = self.identity?;
+        let partition = self.partitions.entry(place).or_default();
+        let known = partition.in_flight.iter().find(|tracked| tracked.batch == batch).copied();
+        let tracked = known.unwrap_or_else(|| {
+            if partition.identity != Some(identity) && partition.in_flight.is_empty() {
+                partition.restart(identity);
+            }
+            let base_sequence = partition.next;
+            partition.next = advance(partition.next, count);
+            let tracked = Tracked { batch, base_sequence, count, identity, reset: false };
+            partition.in_flight.push(tracked);
+            tracked
+        });
+        Some(Stamp {
+            producer_id: tracked.identity.id,
+            producer_epoch: tracked.identity.epoch,
+            base_sequence: tracked.base_sequence,
+        })
+    }
+
+    /// The place of a batch among those that were sent, for putting retries back in order.
+    pub fn position(&self, place: Place, batch: u64) -> Option<usize> {
+        self.partitions.get(&place)?.in_flight.iter().position(|tracked| tracked.batch == batch)
+    }
+
+    fn take(&mut self, place: Place, batch: u64) -> Option<Tracked> {
+        let partition = self.partitions.get_mut(&place)?;
+        let at = partition.in_flight.iter().position(|tracked| tracked.batch == batch)?;
+        Some(partition.in_flight.remove(at))
+    }
+
+    /// A batch was written; `last_offset` is -1 when the broker did not say where.
+    pub fn written(&mut self, place: Place, batch: u64, last_offset: i64) {
+        let Some(tracked) = self.take(place, batch) else { return };
+        let partition = self.partitions.entry(place).or_default();
+        if partition.identity == Some(tracked.identity) {
+            partition.last_acked = partition.last_acked.max(tracked.last_sequence());
+        }
+        partition.last_acked_offset = partition.last_acked_offset.max(last_offset);
+    }
+
+    /// Whether a batch that a broker refused is sent again (Java: `TransactionManager.canRetry`).
+    pub fn should_retry(&mut self, place: Place, batch: u64, code: ErrorCode, log_start_offset: i64) -> bool {
+        let Some(partition) = self.partitions.get(&place) else { return code.is_retriable() };
+        let Some(tracked) = partition.in_flight.iter().find(|tracked| tracked.batch == batch) else {
+            return code.is_retriable();
+        };
+        match code {
+            ErrorCode::UnknownProducerId => {
+                // Without the start of the log nothing can be told; after a reset all that were in flight fail alike.
+                if log_start_offset >= 0 && !tracked.reset {
+                    self.rewrite.insert(place);
+                }
+                true
+            }
+            ErrorCode::OutOfOrderSequenceNumber => {
+                let is_next = tracked.base_sequence.wrapping_sub(partition.last_acked) == 1;
+                let unresolved = self.unresolved.get(&place);
+                let expected = unresolved.is_none() && (tracked.reset || !is_next);
+                if !expected && unresolved.is_none_or(|behind| *behind == tracked.base_sequence) {
+                    // Nothing before it is outstanding: there is a gap in the log. Start anew in the next epoch.
+                    self.rewrite.insert(place);
+                }
+                true
+            }
+            _ => code.is_retriable(),
+        }
+    }
+
+    /// A batch was refused for good. `Fate::Refused` leaves a gap that a new epoch closes.
+    pub fn failed(&mut self, place: Place, batch: u64, code: Option<ErrorCode>, fate: Fate) {
+        if self.take(place, batch).is_none() {
+            return;
+        }
+        match (code, fate) {
+            (Some(ErrorCode::OutOfOrderSequenceNumber), _) | (_, Fate::Refused) => {
+                self.rewrite.insert(place);
+            }
+            _ => {}
+        }
+    }
+
+    /// A batch was given up after it had been sent; whether it was written is not known.
+    pub fn expired(&mut self, place: Place, batch: u64) {
+        if let Some(tracked) = self.take(place, batch) {
+            let behind = advance(tracked.last_sequence(), 1);
+            let known = self.unresolved.entry(place).or_insert(behind);
+            *known = (*known).max(behind);
+        }
+    }
+
+    /// A batch was cut into parts, each with its id and count; they take over its sequences.
+    pub fn split(&mut self, place: Place, batch: u64, parts: &[(u64, i32)]) {
+        let Some(partition) = self.partitions.get_mut(&place) else { return };
+        let Some(at) = partition.in_flight.iter().position(|tracked| tracked.batch == batch) else { return };
+        let whole = partition.in_flight[at];
+        let mut base_sequence = whole.base_sequence;
+        let parts = parts.iter().map(|(batch, count)| {
+            let part = Tracked { batch: *batch, base_sequence, count: *count, ..whole };
+            base_sequence = advance(base_sequence, *count);
+            part
+        });
+        partition.in_flight.splice(at..=at, parts.collect::<Vec<_>>());
+    }
+
+    /// Settles partitions whose outstanding batches are all done, and starts a new epoch where one is asked for
+    /// (Java: `maybeResolveSequences`, `bumpIdempotentEpochAndResetIdIfNeeded`). Called before each drain.
+    pub fn resolve(&mut self) {
+        let drained: Vec<Place> = self.unresolved.keys().copied().filter(|place| self.is_drained(*place)).collect();
+        for place in drained {
+            self.unresolved.remove(&place);
+            let partition = self.partitions.entry(place).or_default();
+            if partition.next.wrapping_sub(partition.last_acked) != 1 {
+                self.rewrite.insert(place);
+            }
+        }
+        if self.rewrite.is_empty() {
+            return;
+        }
+        self.identity = self.identity.and_then(|Identity { id, epoch }| Some(Identity { id, epoch: epoch.checked_add(1)? }));
+        // Without an identity left (Java: resetIdempotentProducerId) the rewriting waits for the new one.
+        let Some(identity) = self.identity else { return };
+        for place in std::mem::take(&mut self.rewrite) {
+            self.unresolved.remove(&place);
+            self.partitions.entry(place).or_default().restart(identity);
+        }
+    }
+
+    fn is_drained(&self, place: Place) -> bool {
+        self.partitions.get(&place).is_none_or(|partition| partition.in_flight.is_empty())
+    }
+}
+
+/// What is known of a batch that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The broker refused it: it is not in the log.
+    Refused,
+    /// It may have been written by an attempt whose answer was lost.
+    Unknown,
+}
+
+impl Partition {
+    /// What is in flight is numbered from 0 in the new epoch (Java: `startSequencesAtBeginning`).
+    fn restart(&mut self, identity: Identity) {
+        let mut next = 0;
+        for tracked in &mut self.in_flight {
+            *tracked = Tracked { base_sequence: next, identity, reset: true, ..*tracked };
+            next = advance(next, tracked.count);
+        }
+        self.identity = Some(identity);
+        self.next = next;
+        self.last_acked = -1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = (0, 0);
+
+    fn started() -> Sequences {
+        let mut sequences = Sequences::default();
+        assert!(!sequences.may_drain(PLACE, 1), "not before there is an id");
+        sequences.identify(Identity { id: 7, epoch: 0 });
+        sequences
+    }
+
+    fn sent(sequences: &mut Sequences, batch: u64, count: i32) -> (i16, i32) {
+        assert!(sequences.may_drain(PLACE, batch), "batch {batch}");
+        let stamp = sequences.stamp(PLACE, batch, count).unwrap();
+        assert_eq!(stamp.producer_id, 7);
+        (stamp.producer_epoch, stamp.base_sequence)
+    }
+
+    #[test]
+    fn sequences_follow_the_records_and_retries_go_one_by_one_in_order() {
+        let mut sequences = started();
+        assert_eq!(sent(&mut sequences, 1, 10), (0, 0));
+        assert_eq!(sent(&mut sequences, 2, 5), (0, 10));
+        assert_eq!(sent(&mut sequences, 3, 1), (0, 15));
+        // Batch 1 was lost on the way, so 2 and 3 are out of order: both are sent again, behind 1.
+        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
+        assert!(sequences.should_retry(PLACE, 3, ErrorCode::OutOfOrderSequenceNumber, -1));
+        sequences.resolve();
+        assert!(!sequences.may_drain(PLACE, 2) && !sequences.may_drain(PLACE, 3));
+        assert_eq!(sent(&mut sequences, 1, 10), (0, 0));
+        sequences.written(PLACE, 1, 9);
+        assert_eq!(sent(&mut sequences, 2, 5), (0, 10));
+    }
+
+    #[test]
+    fn a_gap_in_the_log_starts_a_new_epoch_with_what_is_in_flight_renumbered() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 10);
+        sequences.written(PLACE, 1, 9);
+        sent(&mut sequences, 2, 5);
+        sent(&mut sequences, 3, 2);
+        // The next in line is out of order: the broker lost batch 1.
+        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 2, 5), (1, 0));
+        assert!(sequences.should_retry(PLACE, 3, ErrorCode::OutOfOrderSequenceNumber, -1), "sent before the bump");
+        sequences.resolve();
+        assert_eq!(sequences.identity(), Some(Identity { id: 7, epoch: 1 }), "no second bump for the same gap");
+        sequences.written(PLACE, 2, 14);
+        assert_eq!(sent(&mut sequences, 3, 2), (1, 5));
+    }
+
+    #[test]
+    fn unknown_producer_is_retried_in_a_new_epoch_once() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 3);
+        sequences.written(PLACE, 1, 2);
+        sent(&mut sequences, 2, 3);
+        assert!(sequences.should_retry(PLACE, 2, ErrorCode::UnknownProducerId, -1));
+        sequences.resolve();
+        assert_eq!(sequences.identity().unwrap().epoch, 0, "the start of the log is not known yet");
+        assert!(sequences.should_retry(PLACE, 2, ErrorCode::UnknownProducerId, 3));
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 2, 3), (1, 0));
+    }
+
+    #[test]
+    fn a_batch_given_up_holds_back_new_ones_until_the_gap_is_known() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 3);
+        sent(&mut sequences, 2, 3);
+        sequences.expired(PLACE, 1);
+        sequences.resolve();
+        assert!(!sequences.may_drain(PLACE, 3));
+        // Batch 2 was written, so batch 1 was too: go on as before.
+        sequences.written(PLACE, 2, 5);
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 3, 3), (0, 6));
+        sequences.expired(PLACE, 3);
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 4, 1), (1, 0), "nothing behind it tells, so a new epoch");
+    }
+
+    #[test]
+    fn a_refused_batch_leaves_a_gap_that_a_new_epoch_closes() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 3);
+        sent(&mut sequences, 2, 3);
+        assert!(!sequences.should_retry(PLACE, 1, ErrorCode::InvalidTimestamp, -1));
+        sequences.failed(PLACE, 1, Some(ErrorCode::InvalidTimestamp), Fate::Refused);
+        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 2, 3), (1, 0));
+    }
+
+    #[test]
+    fn new_batches_wait_while_older_ones_of_another_epoch_are_in_flight() {
+        let mut sequences = started();
+        let other = (0, 1);
+        sent(&mut sequences, 1, 3);
+        sequences.stamp(other, 2, 3);
+        sequences.failed(other, 2, None, Fate::Refused);
+        sequences.resolve();
+        assert!(!sequences.may_drain(PLACE, 3), "batch 1 is of epoch 0");
+        sequences.written(PLACE, 1, 2);
+        assert_eq!(sent(&mut sequences, 3, 3), (1, 0));
+    }
+
+    #[test]
+    fn parts_of_a_split_batch_take_over_its_sequences_and_sequences_wrap() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 10);
+        sent(&mut sequences, 2, 1);
+        sequences.split(PLACE, 1, &[(11, 4), (12, 6)]);
+        assert_eq!(sent(&mut sequences, 11, 4), (0, 0));
+        assert!(!sequences.may_drain(PLACE, 12));
+        sequences.written(PLACE, 11, 3);
+        assert_eq!(sent(&mut sequences, 12, 6), (0, 4));
+        assert_eq!(advance(i32::MAX, 1), 0);
+        assert_eq!(advance(i32::MAX - 1, 3), 1);
+    }
+
+    #[test]
+    fn epochs_that_are_used_up_ask_for_a_new_id() {
+        let mut sequences = started();
+        sequences.identify(Identity { id: 7, epoch: i16::MAX });
+        sequences.stamp(PLACE, 1, 1);
+        sequences.failed(PLACE, 1, None, Fate::Refused);
+        sequences.resolve();
+        assert_eq!(sequences.identity(), None);
+    }
+}

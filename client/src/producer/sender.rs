@@ -1,0 +1,528 @@
+//! Drains what is due, sends it to the leaders with several requests in flight, and settles or retries what comes
+//! back (Java: `Sender`). One task per producer; the decisions are `accumulate.rs`'s and `idempotent.rs`'s.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use millstream_base_env::task;
+use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::error_code::{ErrorCode, Retry};
+use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use millstream_protocol::messages::produce_response::PartitionProduceResponse;
+use millstream_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
+use uuid::Uuid;
+
+use super::Shared;
+use super::accumulate::{Due, Node, Request};
+use super::batch::Batch;
+use super::delivery::Written;
+use super::idempotent::{Fate, Identity};
+use crate::config::{Acks, Missing};
+use crate::connection::Connection;
+use crate::error::{ClientError, check, of_partition};
+use crate::metadata::{Cluster, Leader, topic_name};
+
+/// Produce 13 names topics by id; up to 12 they go by name.
+const BY_NAME: i16 = 12;
+const BY_ID: i16 = 13;
+
+enum Event {
+    Answered { request: u64, broker: i32, result: Result<ProduceResponse, ClientError> },
+    Connected { broker: i32, result: Result<(), ClientError> },
+    Refreshed(Result<(), ClientError>),
+    Identified(Result<Identity, ClientError>),
+}
+
+#[derive(Default)]
+struct BrokerState {
+    in_flight: usize,
+    connecting: bool,
+}
+
+/// Something asked for at most once at a time, and not at once again.
+#[derive(Default)]
+struct Errand {
+    wanted: bool,
+    running: bool,
+    /// When it last ended.
+    ended_ms: i64,
+    failures: u32,
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    work: FuturesUnordered<BoxFuture<'static, Event>>,
+    brokers: HashMap<i32, BrokerState>,
+    /// Batches on the wire by request; one that is given up early is missing when its answer comes.
+    requests: HashMap<u64, Vec<Batch>>,
+    next_request: u64,
+    metadata: Errand,
+    identity: Errand,
+}
+
+/// Runs until the producer is closed and every batch is settled.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut sender = Sender {
+        shared: shared.clone(),
+        work: FuturesUnordered::new(),
+        brokers: HashMap::new(),
+        requests: HashMap::new(),
+        next_request: 0,
+        metadata: Errand::default(),
+        identity: Errand::default(),
+    };
+    loop {
+        let again_ms = sender.step();
+        if sender.is_over() {
+            return;
+        }
+        let wait = again_ms.map(|at| Duration::from_millis((at - shared.now_ms()).max(1) as u64));
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            Some(event) = sender.work.next(), if !sender.work.is_empty() => sender.take(event),
+            () = task::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+        }
+        while let Some(Some(event)) = sender.work.next().now_or_never() {
+            sender.take(event);
+        }
+    }
+}
+
+impl Sender {
+    fn is_over(&self) -> bool {
+        let accumulator = self.shared.accumulator.lock();
+        accumulator.closed && accumulator.is_settled_below(u64::MAX)
+    }
+
+    /// Sends what is due; returns when to look again.
+    fn step(&mut self) -> Option<i64> {
+        let now_ms = self.shared.now_ms();
+        if self.shared.aborted.load(Ordering::Acquire) {
+            self.give_up_all(&ClientError::State("the producer was closed before the record was written"));
+            return None;
+        }
+        let (mut due, needs_identity) = {
+            let (brokers, cluster) = (&self.brokers, &self.shared.cluster);
+            let in_flight_max = self.shared.config.in_flight_max;
+            let mut accumulator = self.shared.accumulator.lock();
+            let due = accumulator.drain(now_ms, |broker| node_of(brokers, cluster, in_flight_max, broker));
+            let anonymous = accumulator.sequences.as_ref().is_some_and(|sequences| sequences.identity().is_none());
+            (due, anonymous && !accumulator.is_settled_below(u64::MAX))
+        };
+        let mut again_ms = due.again_ms;
+        for batch in std::mem::take(&mut due.expired) {
+            self.expire(batch);
+        }
+        again_ms = earlier(again_ms, self.expire_in_flight(now_ms));
+        self.identity.wanted |= needs_identity;
+        self.metadata.wanted |= due.leaderless;
+        let max_age = self.shared.config.connection.metadata_max_age.as_millis() as i64;
+        if self.metadata.ended_ms + max_age <= now_ms && !self.shared.accumulator.lock().is_settled_below(u64::MAX) {
+            self.metadata.wanted = true;
+        }
+        again_ms = earlier(again_ms, self.run_errands(now_ms));
+        self.dispatch(due);
+        again_ms
+    }
+
+    fn dispatch(&mut self, due: Due) {
+        for broker in due.connect {
+            let state = self.brokers.entry(broker).or_default();
+            if !std::mem::replace(&mut state.connecting, true) {
+                let cluster = self.shared.cluster.clone();
+                self.work.push(Box::pin(async move {
+                    Event::Connected { broker, result: cluster.broker(broker).await.map(drop) }
+                }));
+            }
+        }
+        for request in due.requests {
+            self.send(request);
+        }
+    }
+
+    /// Starts metadata and identity requests that are wanted and not too early.
+    fn run_errands(&mut self, now_ms: i64) -> Option<i64> {
+        let config = &self.shared.config.connection;
+        let (first, max) = (config.retry_backoff.as_millis() as i64, config.retry_backoff_max.as_millis() as i64);
+        let mut again_ms = None;
+        let mut starts = |errand: &mut Errand| {
+            let wait = (first << errand.failures.min(20)).min(max.max(first));
+            let at = if errand.ended_ms == 0 { 0 } else { errand.ended_ms + wait };
+            if !errand.wanted || errand.running {
+                return false;
+            }
+            if at > now_ms {
+                again_ms = earlier(again_ms, Some(at));
+                return false;
+            }
+            errand.wanted = false;
+            errand.running = true;
+            true
+        };
+        let (refresh, identify) = (starts(&mut self.metadata), starts(&mut self.identity));
+        let cluster = &self.shared.cluster;
+        if refresh {
+            let (cluster, names) = (cluster.clone(), self.shared.accumulator.lock().topic_names());
+            self.work.push(Box::pin(async move {
+                Event::Refreshed(cluster.metadata(Some(&names), Missing::Create).await.map(drop))
+            }));
+        }
+        if identify {
+            let cluster = cluster.clone();
+            self.work.push(Box::pin(async move { Event::Identified(identify_at(&cluster).await) }));
+        }
+        again_ms
+    }
+
+    /// Seals batches and puts them on the wire.
+    fn send(&mut self, (broker, taken): Request) {
+        let config = &self.shared.config;
+        let Some(connection) = self.shared.cluster.open_to(broker) else {
+            for (batch, _) in taken {
+                self.refuse(batch, &lost(broker));
+            }
+            return;
+        };
+        let mut entries: Vec<(Arc<str>, Uuid, PartitionProduceData)> = Vec::with_capacity(taken.len());
+        let mut batches = Vec::with_capacity(taken.len());
+        for (mut batch, stamp) in taken {
+            match batch.seal(config.codec, config.level, stamp) {
+                Ok((bytes, ratio)) => {
+                    let mut accumulator = self.shared.accumulator.lock();
+                    if let Some(ratio) = ratio {
+                        accumulator.compressed(batch.place, ratio);
+                    }
+                    let (name, view) = accumulator.topic_of(batch.place);
+                    let data = PartitionProduceData::default().with_index(batch.place.1).with_records(Some(bytes));
+                    entries.push((name, view.id, data));
+                    batches.push(batch);
+                }
+                Err(error) => self.fail(batch, &ClientError::Config(error.to_string()), None, Fate::Refused),
+            }
+        }
+        if batches.is_empty() {
+            return;
+        }
+        let by_id = connection.serves_version(ApiKey::Produce, BY_ID) && entries.iter().all(|(_, id, _)| !id.is_nil());
+        let request = produce_request(config.acks, config.connection.request_timeout, entries, by_id);
+        let at_most = if by_id { BY_ID } else { BY_NAME };
+        if config.acks == Acks::None {
+            let sent = connection.send_only(at_most, &request);
+            for batch in batches {
+                match &sent {
+                    Ok(()) => self.written(batch, Written { base_offset: -1, append_time: -1 }),
+                    Err(error) => self.refuse(batch, error),
+                }
+            }
+            return;
+        }
+        self.start(broker, &connection, at_most, &request, batches);
+    }
+
+    fn start(&mut self, broker: i32, connection: &Connection, at_most: i16, request: &ProduceRequest, batches: Vec<Batch>) {
+        match connection.start(at_most, request, self.shared.config.connection.request_timeout) {
+            Ok(pending) => {
+                let request = self.next_request;
+                self.next_request += 1;
+                self.requests.insert(request, batches);
+                self.brokers.entry(broker).or_default().in_flight += 1;
+                self.work.push(Box::pin(async move {
+                    Event::Answered { request, broker, result: pending.await_reply().await }
+                }));
+            }
+            Err(error) => batches.into_iter().for_each(|batch| self.refuse(batch, &error)),
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let now_ms = self.shared.now_ms();
+        match event {
+            Event::Answered { request, broker, result } => {
+                if let Some(state) = self.brokers.get_mut(&broker) {
+                    state.in_flight = state.in_flight.saturating_sub(1);
+                }
+                let batches = self.requests.remove(&request).unwrap_or_default();
+                self.answered(batches, result);
+            }
+            Event::Connected { broker, result } => {
+                self.brokers.entry(broker).or_default().connecting = false;
+                if let Err(error) = result {
+                    tracing::warn!(broker, %error, "cannot reach a leader");
+                    // Its partitions may be led by another broker by now.
+                    self.metadata.wanted = true;
+                }
+            }
+            Event::Refreshed(result) => {
+                self.metadata.end(now_ms, result.is_ok());
+                if let Err(error) = &result {
+                    tracing::warn!(%error, "cannot refresh metadata");
+                    self.metadata.wanted = true;
+                }
+                self.relearn();
+            }
+            Event::Identified(result) => {
+                self.identity.end(now_ms, result.is_ok());
+                self.identified(result);
+            }
+        }
+    }
+
+    fn identified(&mut self, result: Result<Identity, ClientError>) {
+        match result {
+            Ok(identity) => {
+                if let Some(sequences) = &mut self.shared.accumulator.lock().sequences {
+                    sequences.identify(identity);
+                }
+            }
+            Err(error) if error.is_retriable() => self.identity.wanted = true,
+            Err(error) => {
+                self.shared.accumulator.lock().fatal = Some(error.clone());
+                self.give_up_all(&error);
+            }
+        }
+    }
+
+    /// Gives the queues what the cluster knows by now.
+    fn relearn(&self) {
+        let mut accumulator = self.shared.accumulator.lock();
+        for name in accumulator.topic_names() {
+            if let Some(view) = self.shared.cluster.known_topic(&name) {
+                accumulator.learn(&name, view);
+            }
+        }
+    }
+
+    fn answered(&mut self, batches: Vec<Batch>, result: Result<ProduceResponse, ClientError>) {
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                self.metadata.wanted = true;
+                batches.into_iter().for_each(|batch| self.refuse(batch, &error));
+                return;
+            }
+        };
+        let mut moved = false;
+        for batch in batches {
+            let (name, view) = self.shared.accumulator.lock().topic_of(batch.place);
+            let of_topic = response.responses.iter().filter(|topic| {
+                if topic.topic_id.is_nil() { *topic.name.0 == *name } else { topic.topic_id == view.id }
+            });
+            let own = of_topic.flat_map(|topic| &topic.partition_responses).find(|own| own.index == batch.place.1);
+            match own {
+                Some(own) => {
+                    moved |= self.learn_leader(&name, own, &response);
+                    self.settle(batch, own, &name);
+                }
+                None => self.refuse(batch, &ClientError::State("the answer does not speak of the batch")),
+            }
+        }
+        if moved {
+            self.relearn();
+        }
+    }
+
+    /// Takes a leader that the answer names (KIP-951).
+    fn learn_leader(&self, name: &str, own: &PartitionProduceResponse, response: &ProduceResponse) -> bool {
+        let (broker, epoch) = (own.current_leader.leader_id.0, own.current_leader.leader_epoch);
+        if own.error_code == 0 || broker < 0 || epoch < 0 {
+            return false;
+        }
+        let endpoint = response.node_endpoints.iter().find(|node| node.node_id.0 == broker);
+        let address = endpoint.map(|node| format!("{}:{}", &*node.host, node.port));
+        self.shared.cluster.learn_leader(name, own.index, Leader { broker, epoch }, address);
+        true
+    }
+
+    /// What a broker's answer means for a batch (Java: `Sender.completeBatch`).
+    fn settle(&mut self, batch: Batch, own: &PartitionProduceResponse, name: &str) {
+        if own.error_code == 0 {
+            return self.written(batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms });
+        }
+        let code = ErrorCode::from_code(own.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        tracing::debug!(topic = name, partition = own.index, code = code.name(), attempts = batch.attempts, "produce error");
+        if code.retry() == Retry::RefreshMetadata {
+            self.metadata.wanted = true;
+        }
+        let (place, id) = (batch.place, batch.id);
+        let message = own.record_errors.iter().find_map(|record| record.batch_index_error_message.as_deref());
+        let error = of_partition(name, own.index, own.error_code, message.or(own.error_message.as_deref()));
+        if code == ErrorCode::MessageTooLarge && batch.count > 1 {
+            self.shared.accumulator.lock().unmute(place);
+            // Retries are not spent by it: each part is smaller.
+            if self.shared.accumulator.lock().split(batch).is_err() {
+                tracing::error!(topic = name, partition = own.index, "a batch cannot be split");
+            }
+            return;
+        }
+        let retry = self.may_retry(&batch) && {
+            let mut accumulator = self.shared.accumulator.lock();
+            match &mut accumulator.sequences {
+                Some(sequences) => sequences.should_retry(place, id, code, own.log_start_offset),
+                None => code.is_retriable(),
+            }
+        };
+        if retry {
+            self.requeue(batch);
+        } else if code == ErrorCode::DuplicateSequenceNumber {
+            // It was written by an attempt whose answer was lost, too long ago for the broker to know where.
+            self.written(batch, Written { base_offset: own.base_offset, append_time: -1 });
+        } else {
+            let exhausted = batch.attempts >= self.shared.config.retries;
+            let fate = if exhausted || code.is_retriable() { Fate::Unknown } else { Fate::Refused };
+            self.fail(batch, &error, Some(code), fate);
+        }
+    }
+
+    fn may_retry(&self, batch: &Batch) -> bool {
+        let age = self.shared.now_ms() - batch.created_ms;
+        batch.attempts < self.shared.config.retries && age < self.shared.config.delivery_timeout.as_millis() as i64
+    }
+
+    /// No answer came: the batch may have been written or not.
+    fn refuse(&mut self, batch: Batch, error: &ClientError) {
+        let retriable = error.is_retriable() || matches!(error, ClientError::State(_));
+        if retriable && self.may_retry(&batch) {
+            self.requeue(batch);
+        } else {
+            self.fail(batch, error, None, Fate::Unknown);
+        }
+    }
+
+    fn requeue(&self, batch: Batch) {
+        let now_ms = self.shared.now_ms();
+        let mut accumulator = self.shared.accumulator.lock();
+        accumulator.unmute(batch.place);
+        accumulator.requeue(batch, now_ms);
+    }
+
+    fn written(&self, batch: Batch, written: Written) {
+        {
+            let mut accumulator = self.shared.accumulator.lock();
+            accumulator.unmute(batch.place);
+            let last = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(batch.count) - 1 };
+            if let Some(sequences) = &mut accumulator.sequences {
+                sequences.written(batch.place, batch.id, last);
+            }
+            accumulator.release(&batch);
+        }
+        if let Some(outcome) = &batch.outcome {
+            outcome.written(written);
+        }
+        self.shared.settled.notify_waiters();
+    }
+
+    fn fail(&self, batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
+        tracing::debug!(%error, records = batch.count, "records given up");
+        {
+            let mut accumulator = self.shared.accumulator.lock();
+            accumulator.unmute(batch.place);
+            if let Some(sequences) = &mut accumulator.sequences {
+                match fate {
+                    Fate::Refused => sequences.failed(batch.place, batch.id, code, fate),
+                    Fate::Unknown => sequences.expired(batch.place, batch.id),
+                }
+            }
+            if batch.unobserved {
+                accumulator.unobserved_failure.get_or_insert_with(|| error.clone());
+            }
+            accumulator.release(&batch);
+        }
+        if let Some(outcome) = &batch.outcome {
+            outcome.failed(error.clone());
+        }
+        self.shared.settled.notify_waiters();
+    }
+
+    fn expire(&self, batch: Batch) {
+        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
+        let doing = format!("writing {} records to {name}-{}", batch.count, batch.place.1);
+        let error = ClientError::Timeout { doing, limit: self.shared.config.delivery_timeout };
+        self.fail(batch, &error, None, Fate::Unknown);
+    }
+
+    /// Gives up batches whose answer is overdue; returns when the next one will be.
+    fn expire_in_flight(&mut self, now_ms: i64) -> Option<i64> {
+        let limit_ms = self.shared.config.delivery_timeout.as_millis() as i64;
+        let (mut expired, mut again_ms) = (Vec::new(), None);
+        for batches in self.requests.values_mut() {
+            expired.extend(batches.extract_if(.., |batch| batch.created_ms + limit_ms <= now_ms));
+            again_ms = batches.iter().map(|batch| batch.created_ms + limit_ms).chain(again_ms).min();
+        }
+        expired.into_iter().for_each(|batch| self.expire(batch));
+        again_ms
+    }
+
+    fn give_up_all(&mut self, error: &ClientError) {
+        let mut all = self.shared.accumulator.lock().take_all();
+        all.extend(self.requests.drain().flat_map(|(_, batches)| batches));
+        for batch in all {
+            self.fail(batch, error, None, Fate::Unknown);
+        }
+    }
+}
+
+impl Errand {
+    fn end(&mut self, now_ms: i64, success: bool) {
+        self.running = false;
+        self.ended_ms = now_ms.max(1);
+        self.failures = if success { 0 } else { self.failures + 1 };
+    }
+}
+
+fn node_of(brokers: &HashMap<i32, BrokerState>, cluster: &Cluster, in_flight_max: usize, broker: i32) -> Node {
+    match brokers.get(&broker) {
+        Some(state) if state.in_flight >= in_flight_max => Node::Busy,
+        _ if cluster.open_to(broker).is_some() => Node::Ready,
+        _ => Node::Unconnected,
+    }
+}
+
+fn earlier(left: Option<i64>, right: Option<i64>) -> Option<i64> {
+    left.into_iter().chain(right).min()
+}
+
+fn lost(broker: i32) -> ClientError {
+    ClientError::Lost { address: format!("broker {broker}"), cause: "it was closed".to_owned() }
+}
+
+fn produce_request(
+    acks: Acks,
+    timeout: Duration,
+    entries: Vec<(Arc<str>, Uuid, PartitionProduceData)>,
+    by_id: bool,
+) -> ProduceRequest {
+    let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
+    for (name, id, data) in entries {
+        if let Some((_, topic)) = topics.iter_mut().find(|(known, _)| *known == name) {
+            topic.partition_data.push(data);
+            continue;
+        }
+        let topic = TopicProduceData::default().with_partition_data(vec![data]);
+        let topic = if by_id { topic.with_topic_id(id) } else { topic.with_name(topic_name(&name)) };
+        topics.push((name, topic));
+    }
+    let acks = match acks {
+        Acks::None => 0,
+        Acks::Leader => 1,
+        Acks::All => -1,
+    };
+    let topics = topics.into_iter().map(|(_, topic)| topic).collect();
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout.as_millis() as i32).with_topic_data(topics)
+}
+
+/// Asks any broker for a producer id.
+async fn identify_at(cluster: &Cluster) -> Result<Identity, ClientError> {
+    let request = InitProducerIdRequest::default()
+        .with_transaction_timeout_ms(i32::MAX)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    let reply = cluster.any().await?.call(&request).await?;
+    check(reply.error_code, None)?;
+    Ok(Identity { id: reply.producer_id.0, epoch: reply.producer_epoch })
+}
