@@ -996,7 +996,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of queued max request, in bytes.",
+        doc: "Bytes of requests that have come in part and may be held over all connections; beyond it they finish one after another. -1 holds 256 MiB, or two of the largest requests if that is more (socket.request.max.bytes).",
     },
     Key {
         name: "num.network.threads",

@@ -6,6 +6,8 @@ pub mod listener;
 pub mod connection;
 /// Bytes read and not yet handled.
 mod input;
+/// The bound on memory of requests that have come in part.
+pub mod request_memory;
 /// Bytes to be sent, files without a copy.
 mod send;
 

@@ -12,6 +12,7 @@ use millstream_broker_controller::{ConfigResourceType, Controller};
 
 use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
+use crate::net::request_memory::RequestMemory;
 use crate::replica::partitions::Partitions;
 
 /// Limits of connections, read once.
@@ -55,6 +56,8 @@ pub struct Node {
     pub coordinators: Coordinators,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
+    /// Memory of requests that have come in part.
+    pub request_memory: Arc<RequestMemory>,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -75,6 +78,8 @@ impl Node {
         let coordinators = Coordinators::new(&clock, &config, &controller, &partitions);
         let slots = usize::try_from(config.number("max.incremental.fetch.session.cache.slots")).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(slots);
+        let queued_bytes_max = config.number("queued.max.request.bytes");
+        let request_memory = Arc::new(RequestMemory::new(queued_bytes_max, limits.socket_request_max_bytes));
         Node {
             clock,
             config,
@@ -83,6 +88,7 @@ impl Node {
             partitions,
             coordinators,
             fetch_sessions,
+            request_memory,
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }

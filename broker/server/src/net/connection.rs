@@ -22,6 +22,7 @@ use crate::api::context::{ConnectionFacts, Context};
 use crate::api::dispatch::dispatch;
 use crate::api::reply::{Later, Next, Output, Reply};
 use crate::net::input::{Front, Input};
+use crate::net::request_memory::Held;
 use crate::net::send::send;
 use crate::node::Node;
 
@@ -66,6 +67,7 @@ struct Connection {
     input: Input,
     output: Output,
     waiting: VecDeque<Waiting>,
+    held: Held,
     frame_bytes_max: usize,
 }
 
@@ -73,6 +75,7 @@ struct Connection {
 pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFacts>) -> End {
     let frame_bytes_max = node.limits.socket_request_max_bytes;
     let idle = node.limits.connections_max_idle;
+    let held = Held::new(node.request_memory.clone());
     let context = Context { node, connection: facts, header: unread_header() };
     let mut connection = Connection {
         stream,
@@ -80,6 +83,7 @@ pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFact
         input: Input::default(),
         output: Output::default(),
         waiting: VecDeque::new(),
+        held,
         frame_bytes_max,
     };
     connection.run(idle).await
@@ -97,6 +101,7 @@ impl Connection {
         let mut silent_ticks = 0;
         loop {
             let frames = self.handle_all_that_came();
+            self.held.set(self.input.len());
             // What was answered before a refused frame still goes out.
             if let Err(error) = send(&self.stream, &mut self.output).await {
                 return End::Io(error);
@@ -115,6 +120,7 @@ impl Connection {
                     return Poll::Ready(Woken::Answer(answer));
                 }
                 if self.may_read()
+                    && self.held.poll_read_allowed(context).is_ready()
                     && let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream)
                 {
                     return Poll::Ready(Woken::Input(read));

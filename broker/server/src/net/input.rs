@@ -107,6 +107,11 @@ impl Input {
         read
     }
 
+    /// Bytes that are here and not handled.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Gives the buffer back while there is nothing in it.
     pub fn release_when_empty(&mut self) {
         if self.buffer.is_empty() {

@@ -187,6 +187,38 @@ fn fragmented_frames_are_put_together() {
 }
 
 #[test]
+fn requests_larger_than_the_memory_for_them_are_taken_one_after_another() {
+    let broker = Broker::start(&["queued.max.request.bytes=65536"]);
+    broker.connect().create("t");
+    let mut begun: Vec<(Client, Bytes)> = (0..4)
+        .map(|_| {
+            let mut client = broker.connect();
+            let frame = client.frame(7, &produce("t", -1, batch(900_000)));
+            client.send(&frame[..400_000]);
+            (client, frame)
+        })
+        .collect();
+    // One that goes away in the middle gives its place to the next.
+    drop(begun.remove(0));
+    std::thread::scope(|scope| {
+        for (client, frame) in &mut begun {
+            scope.spawn(move || {
+                client.send(&frame[400_000..]);
+                let (_, answer) = response::decode::<ProduceRequest>(7, client.answer()).unwrap();
+                assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+            });
+        }
+    });
+    let (_, response): (_, ApiVersionsResponse) = {
+        let mut small = broker.connect();
+        let frame = small.frame(0, &ApiVersionsRequest::default());
+        small.send(&frame);
+        response::decode::<ApiVersionsRequest>(0, small.answer()).unwrap()
+    };
+    assert_eq!(response.error_code, 0);
+}
+
+#[test]
 fn pipelined_answers_keep_the_order_of_the_requests_behind_a_fetch_that_waits() {
     let broker = Broker::start(&[]);
     let mut client = broker.connect();
