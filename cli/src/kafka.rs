@@ -14,6 +14,14 @@ pub mod java_exception;
 pub mod storage;
 /// kafka-server-start
 pub mod server_start;
+/// How a record is read from a line.
+pub mod line_reader;
+/// kafka-console-producer
+pub mod console_producer;
+/// How a record is printed.
+pub mod formatter;
+/// kafka-console-consumer
+pub mod console_consumer;
 /// kafka-topics
 pub mod topics;
 /// kafka-consumer-groups
@@ -36,6 +44,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-storage", run: storage::run },
     Tool { name: "kafka-server-start", run: server_start::run },
     Tool { name: "kafka-topics", run: topics::run },
+    Tool { name: "kafka-console-producer", run: console_producer::run },
+    Tool { name: "kafka-console-consumer", run: console_consumer::run },
     Tool { name: "kafka-consumer-groups", run: consumer_groups::run },
 ];
 

@@ -23,6 +23,8 @@ pub enum Ended {
     Failed(String),
     /// It failed and has said why.
     FailedAloud,
+    /// A signal of this number ended it.
+    Signalled(u8),
     /// It was called wrongly; the line says how.
     Misused(String),
 }
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
 fn report(name: &str, ended: Ended) -> ExitCode {
     match ended {
         Ended::Well => ExitCode::SUCCESS,
+        // As a shell reports it.
+        Ended::Signalled(signal) => ExitCode::from(128 + signal),
         Ended::FailedAloud => ExitCode::from(1),
         Ended::Failed(line) => {
             eprintln!("{name}: {line}");

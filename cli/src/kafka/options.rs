@@ -179,6 +179,18 @@ impl Given {
         Err(Ended::Failed(format!("{line} (see {} --help)", self.tool)))
     }
 
+    /// The pairs of a flag that takes `key=value` (Java: `CommandLineUtils.parseKeyValueArgs`).
+    ///
+    /// # Errors
+    /// Names a word that is no pair.
+    pub fn pairs(&self, name: &str) -> Result<HashMap<String, String>, Ended> {
+        let pair = |word: &str| {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        Ok(self.all(name).into_iter().map(pair).collect())
+    }
+
     /// The pairs of a properties file that a flag names; empty without it.
     ///
     /// # Errors

@@ -1,0 +1,215 @@
+//! kafka-console-producer: standard input to a topic, a record a line (Java: `ConsoleProducer`).
+//!
+//! A thread of its own reads lines, so that what was typed is sent while the next line is awaited. As with Apache's, a
+//! record that cannot be written is named on standard error and the rest goes on; only a line that cannot be read ends
+//! the tool with 1.
+//!
+//! Not done: --line-reader with a class of one's own, --socket-buffer-size.
+
+use std::collections::HashMap;
+use std::io::{BufRead, IsTerminal, Write};
+
+use client::config::ProducerConfig;
+use client::metadata::Cluster;
+use client::producer::{Header, NewRecord, Producer};
+use tokio::sync::mpsc;
+
+use crate::Ended;
+use crate::kafka::block_on;
+use crate::kafka::line_reader::{LineReader, Typed};
+use crate::kafka::options::{Given, Options};
+
+const ABOUT: &str = "This tool helps to read data from standard input and publish it to Kafka.";
+/// Lines that wait for the producer at most.
+const LINES_MAX: usize = 1024;
+/// Flags that set a key of the producer, with the values that they have when they are not given.
+const SETTINGS: [(&str, &str, &str); 9] = [
+    ("timeout", "linger.ms", "1000"),
+    ("request-required-acks", "acks", "-1"),
+    ("request-timeout-ms", "request.timeout.ms", "1500"),
+    ("message-send-max-retries", "retries", "3"),
+    ("retry-backoff-ms", "retry.backoff.ms", "100"),
+    ("max-memory-bytes", "buffer.memory", "33554432"),
+    ("batch-size", "batch.size", "16384"),
+    ("metadata-expiry-ms", "metadata.max.age.ms", "300000"),
+    ("max-block-ms", "max.block.ms", "60000"),
+];
+
+/// The flags.
+pub fn options() -> Options {
+    Options::new("kafka-console-producer", ABOUT)
+        .value("topic", "topic", "REQUIRED: The topic to write to.")
+        .value("bootstrap-server", "server to connect to", "REQUIRED: The server(s) to connect to, HOST1:PORT1,HOST2:PORT2.")
+        .flag("sync", "Send a record only when the one before is written.")
+        .optional_value("compression-codec", "compression-codec", "none, gzip, snappy, lz4 or zstd; gzip without a value.")
+        .value("batch-size", "size", "Bytes of a batch (batch.size).")
+        .value("message-send-max-retries", "number", "How often a batch is sent again (retries).")
+        .value("retry-backoff-ms", "ms", "How long to wait before it is (retry.backoff.ms).")
+        .value("timeout", "timeout_ms", "How long a record waits for others to join its batch (linger.ms).")
+        .value("request-required-acks", "request required acks", "When a record counts as written: 0, 1, all (acks).")
+        .value("request-timeout-ms", "request timeout ms", "How long an answer is awaited (request.timeout.ms).")
+        .value("metadata-expiry-ms", "metadata expiration interval", "How long metadata is trusted (metadata.max.age.ms).")
+        .value("max-block-ms", "max block on send", "How long to wait for a topic or for memory (max.block.ms).")
+        .value("max-memory-bytes", "total memory in bytes", "Memory of records that wait (buffer.memory).")
+        .value("max-partition-memory-bytes", "memory in bytes per partition", "(Deprecated) As --batch-size.")
+        .value("line-reader", "reader_class", "The class that reads lines; only LineMessageReader is there.")
+        .value("socket-buffer-size", "size", "Accepted and left to the system.")
+        .value("property", "prop", "(Deprecated) As --reader-property.")
+        .value(
+            "reader-property",
+            "prop",
+            "How a line is read, key=value: parse.key, key.separator, parse.headers, headers.delimiter, headers.separator, \
+             headers.key.separator, ignore.error, null.marker.",
+        )
+        .value("reader-config", "config file", "The same from a properties file.")
+        .value("producer-property", "producer_prop", "(Deprecated) As --command-property.")
+        .value("command-property", "producer_prop", "A config of the producer, key=value.")
+        .value("producer.config", "config file", "(Deprecated) As --command-config.")
+        .value("command-config", "config file", "A properties file with configs of the producer.")
+}
+
+/// Runs the tool.
+pub fn run(words: &[String]) -> Ended {
+    let started = options().read(words).and_then(checked).and_then(|given| {
+        let reader = LineReader::new(&reader_properties(&given)?).map_err(Ended::Failed)?;
+        let (config, unknown) = ProducerConfig::from_properties(producer_properties(&given)?).map_err(|error| Ended::Failed(error.to_string()))?;
+        unknown.iter().for_each(|key| eprintln!("kafka-console-producer: {key} is no config of a producer; left out"));
+        block_on(write_all(&given, reader, config))
+    });
+    started.map_or_else(|ended| ended, |()| Ended::Well)
+}
+
+fn checked(given: Given) -> Result<Given, Ended> {
+    given.required(&["topic"])?;
+    for (old, new) in [("producer.config", "command-config"), ("producer-property", "command-property"), ("property", "reader-property")] {
+        if given.has(old) && given.has(new) {
+            return given.misuse(format!("Options --{new} and --{old} cannot be specified together."));
+        }
+    }
+    for (old, new) in [("producer-property", "command-property"), ("producer.config", "command-config"), ("property", "reader-property")] {
+        if given.has(old) {
+            println!("Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.");
+        }
+    }
+    if given.has("max-partition-memory-bytes") {
+        println!(
+            "Warning: --max-partition-memory-bytes is deprecated and will be removed in Apache Kafka 5.0. Use --batch-size instead."
+        );
+    }
+    given.required(&["bootstrap-server"])?;
+    if let Some(class) = given.one("line-reader")?.filter(|class| !class.ends_with("LineMessageReader")) {
+        return Err(Ended::Failed(format!("there is no reader {class}; leave --line-reader out")));
+    }
+    Ok(given)
+}
+
+fn reader_properties(given: &Given) -> Result<HashMap<String, String>, Ended> {
+    let mut properties = given.properties("reader-config")?;
+    properties.extend(given.pairs("property")?);
+    properties.extend(given.pairs("reader-property")?);
+    Ok(properties)
+}
+
+fn producer_properties(given: &Given) -> Result<HashMap<String, String>, Ended> {
+    let mut properties = given.properties("producer.config")?;
+    properties.extend(given.properties("command-config")?);
+    properties.extend(given.pairs("producer-property")?);
+    properties.extend(given.pairs("command-property")?);
+    let mut set = |key: &str, value: &str| properties.insert(key.to_owned(), value.to_owned());
+    set("bootstrap.servers", given.one("bootstrap-server")?.unwrap_or_default());
+    let codec = given.one("compression-codec")?.map(|codec| if codec.is_empty() { "gzip" } else { codec });
+    set("compression.type", codec.unwrap_or("none"));
+    properties.entry("client.id".to_owned()).or_insert_with(|| "console-producer".to_owned());
+    for (flag, key, fallback) in SETTINGS {
+        if let Some(value) = given.one(flag)? {
+            properties.insert(key.to_owned(), value.to_owned());
+        }
+        properties.entry(key.to_owned()).or_insert_with(|| fallback.to_owned());
+    }
+    if let Some(size) = given.one("max-partition-memory-bytes")? {
+        properties.insert("batch.size".to_owned(), size.to_owned());
+    }
+    Ok(properties)
+}
+
+async fn write_all(given: &Given, mut reader: LineReader, config: ProducerConfig) -> Result<(), Ended> {
+    let topic = given.one("topic")?.unwrap_or_default();
+    let sync = given.has("sync");
+    let producer = Producer::new(Cluster::with_config(config.connection.clone()), config);
+    let mut lines = lines_of_stdin();
+    let mut read = Ok(());
+    while let Some(line) = lines.recv().await {
+        let typed = match line.map_err(|error| format!("cannot read standard input: {error}")).and_then(|line| reader.read(&line)) {
+            Ok(typed) => typed,
+            Err(reason) => {
+                read = Err(Ended::Failed(reason));
+                break;
+            }
+        };
+        if let Err(error) = write(&producer, topic, &typed, sync).await {
+            if sync {
+                read = Err(Ended::Failed(error));
+                break;
+            }
+            eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
+        }
+    }
+    // What was read before goes out in any case; its failure is told, as Apache's callback does.
+    if let Err(error) = producer.close(std::time::Duration::MAX).await {
+        eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
+    }
+    read
+}
+
+async fn write(producer: &Producer, topic: &str, typed: &Typed, sync: bool) -> Result<(), String> {
+    let headers: Vec<Header<'_>> =
+        typed.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().map(str::as_bytes))).collect();
+    let record = NewRecord {
+        topic,
+        key: typed.key.as_deref().map(str::as_bytes),
+        value: typed.value.as_deref().map(str::as_bytes),
+        headers: &headers,
+        ..NewRecord::default()
+    };
+    let failed = |error: client::error::ClientError| error.to_string();
+    if sync {
+        return producer.send(record).await.map_err(failed)?.await.map(drop).map_err(failed);
+    }
+    producer.push(record).await.map_err(failed)
+}
+
+/// Lines as they come; with a prompt before each when a person types.
+fn lines_of_stdin() -> mpsc::Receiver<std::io::Result<String>> {
+    let (lines, receiver) = mpsc::channel(LINES_MAX);
+    std::thread::spawn(move || {
+        let (mut input, prompt) = (std::io::stdin().lock(), std::io::stdin().is_terminal() && std::io::stdout().is_terminal());
+        let mut bytes = Vec::new();
+        loop {
+            if prompt {
+                print!(">");
+                // Without a prompt one can type all the same.
+                let _ = std::io::stdout().flush();
+            }
+            bytes.clear();
+            match input.read_until(b'\n', &mut bytes) {
+                Ok(0) => return,
+                Err(error) => {
+                    // Nobody listens any more when the producer has given up.
+                    let _ = lines.blocking_send(Err(error));
+                    return;
+                }
+                Ok(_) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    // Java's readLine ends a line at a lone carriage return too.
+                    for line in text.strip_suffix('\r').unwrap_or(text).split('\r') {
+                        if lines.blocking_send(Ok(line.to_owned())).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    });
+    receiver
+}
