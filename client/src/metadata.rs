@@ -76,7 +76,6 @@ impl Slot {
 #[derive(Default)]
 struct Known {
     addresses: HashMap<i32, String>,
-    slots: HashMap<String, Arc<Slot>>,
     topics: HashMap<String, Arc<TopicView>>,
 }
 
@@ -85,6 +84,8 @@ struct Known {
 pub struct Cluster {
     config: Arc<ConnectionConfig>,
     known: Arc<Mutex<Known>>,
+    /// By address.
+    slots: Arc<Mutex<HashMap<String, Arc<Slot>>>>,
 }
 
 impl Cluster {
@@ -96,7 +97,13 @@ impl Cluster {
 
     /// The cluster that `config` names. Connects to nothing yet.
     pub fn with_config(config: ConnectionConfig) -> Self {
-        Cluster { config: Arc::new(config), known: Arc::default() }
+        Cluster { config: Arc::new(config), known: Arc::default(), slots: Arc::default() }
+    }
+
+    /// The same cluster over connections of its own: a broker answers a connection's requests in their order, so that
+    /// one that it holds back (a fetch that waits, a join) would hold back all behind it.
+    pub(crate) fn apart(&self) -> Self {
+        Cluster { config: self.config.clone(), known: self.known.clone(), slots: Arc::default() }
     }
 
     /// The settings of its connections.
@@ -105,11 +112,11 @@ impl Cluster {
     }
 
     fn slot(&self, address: &str) -> Arc<Slot> {
-        let mut known = self.known.lock();
-        if let Some(slot) = known.slots.get(address) {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(address) {
             return slot.clone();
         }
-        known.slots.entry(address.to_owned()).or_default().clone()
+        slots.entry(address.to_owned()).or_default().clone()
     }
 
     /// A connection to the broker at `host:port`, the one that is open or a new one, for which whoever asks
@@ -158,8 +165,8 @@ impl Cluster {
     /// The last broker's, when none answers.
     pub async fn any(&self) -> Result<Connection, ClientError> {
         let mut candidates: Vec<String> = {
-            let known = self.known.lock();
-            if let Some(open) = known.addresses.values().find_map(|address| known.slots.get(address)?.ready()) {
+            let (known, slots) = (self.known.lock(), self.slots.lock());
+            if let Some(open) = known.addresses.values().find_map(|address| slots.get(address)?.ready()) {
                 return Ok(open);
             }
             known.addresses.values().cloned().collect()
@@ -191,8 +198,8 @@ impl Cluster {
 
     /// The connection to the broker `id` if one is open.
     pub(crate) fn open_to(&self, id: i32) -> Option<Connection> {
-        let known = self.known.lock();
-        known.slots.get(known.addresses.get(&id)?)?.ready()
+        let (known, slots) = (self.known.lock(), self.slots.lock());
+        slots.get(known.addresses.get(&id)?)?.ready()
     }
 
     fn address(&self, id: i32) -> Option<String> {

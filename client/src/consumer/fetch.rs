@@ -1,0 +1,336 @@
+//! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered.
+//!
+//! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` for each broker: a partition is asked
+//! for again when what came of it has been handed out. The answers' bytes are kept as they came; `decode.rs` reads
+//! them.
+//!
+//! Not done: followers as sources (client.rack), finding out by epochs that the log was cut back (KIP-320).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use millstream_base_env::clock::Moment;
+use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::error_code::{ErrorCode, Retry};
+use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use millstream_protocol::messages::fetch_response::PartitionData;
+use millstream_protocol::messages::{FetchRequest, FetchResponse};
+use uuid::Uuid;
+
+use super::decode::{Fetched, Records};
+use super::position::{Partition, Partitions};
+use super::session::{Plan, Session, Want, Wants};
+use crate::TopicPartition;
+use crate::config::{ConsumerConfig, Isolation, Reset};
+use crate::error::{ClientError, of_partition};
+use crate::metadata::{Cluster, Leader, topic_name};
+
+/// Fetch 13 names topics by id; up to 12 they go by name.
+const BY_NAME: i16 = 12;
+const BY_ID: i16 = 13;
+
+/// What came of a request or of connecting to a broker.
+pub(super) enum Arrival {
+    Connected { broker: i32, result: Result<(), ClientError> },
+    Answered { broker: i32, wants: Wants, result: Box<Result<FetchResponse, ClientError>> },
+}
+
+#[derive(Default)]
+struct Source {
+    session: Session,
+    /// A request or an attempt to connect is under way.
+    busy: bool,
+    /// Not before; after a failure.
+    not_before: Option<Moment>,
+}
+
+/// Requests under way and what is needed to make them.
+pub(super) struct Fetcher {
+    /// Connections of its own: fetches are held back by the broker.
+    cluster: Cluster,
+    config: ConsumerConfig,
+    sources: HashMap<i32, Source>,
+    /// Whether metadata turned out to be stale.
+    pub stale: bool,
+    /// Where the last poll ended, so that no partition starves.
+    rotation: usize,
+}
+
+impl Fetcher {
+    pub fn new(cluster: &Cluster, config: ConsumerConfig) -> Self {
+        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0 }
+    }
+
+    fn soon(&self) -> Option<Moment> {
+        Some(Moment::now().after(self.config.connection.retry_backoff))
+    }
+
+    /// Starts a request to each broker that leads partitions which are to be fetched; `blocked` tells whether some
+    /// have to wait for a while.
+    pub fn send(&mut self, partitions: &Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
+        let mut wanted: BTreeMap<i32, Wants> = BTreeMap::new();
+        let mut blocked = false;
+        let now = Moment::now();
+        for (place, partition) in partitions.iter() {
+            let Some(offset) = partition.fetchable() else { continue };
+            let view = self.cluster.known_topic(&place.topic);
+            let leader = view.as_ref().and_then(|view| view.leader(place.partition));
+            let (Some(view), Some(leader)) = (view, leader) else {
+                (self.stale, blocked) = (true, true);
+                continue;
+            };
+            if partition.not_before.is_some_and(|at| at > now) {
+                blocked = true;
+                continue;
+            }
+            let want = Want { topic_id: view.id, offset, leader_epoch: leader.epoch };
+            wanted.entry(leader.broker).or_default().insert(place.clone(), want);
+        }
+        let mut started = Vec::new();
+        for (broker, wants) in wanted {
+            let source = self.sources.entry(broker).or_default();
+            if source.busy {
+                continue;
+            }
+            if source.not_before.is_some_and(|at| at > now) {
+                blocked = true;
+                continue;
+            }
+            started.extend(self.start(broker, wants));
+        }
+        (started, blocked)
+    }
+
+    fn start(&mut self, broker: i32, wants: Wants) -> Option<BoxFuture<'static, Arrival>> {
+        let soon = self.soon();
+        let source = self.sources.entry(broker).or_default();
+        source.busy = true;
+        let Some(connection) = self.cluster.open_to(broker) else {
+            let cluster = self.cluster.clone();
+            return Some(Box::pin(async move {
+                Arrival::Connected { broker, result: cluster.broker(broker).await.map(drop) }
+            }));
+        };
+        let by_id = connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());
+        let request = request(&self.config, source.session.plan(&wants), by_id);
+        let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
+        match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
+            Ok(pending) => Some(Box::pin(async move {
+                Arrival::Answered { broker, wants, result: Box::new(pending.await_reply().await) }
+            })),
+            Err(error) => {
+                tracing::debug!(broker, %error, "cannot fetch");
+                source.session.broken();
+                (source.busy, source.not_before) = (false, soon);
+                None
+            }
+        }
+    }
+
+    /// Takes what came.
+    ///
+    /// # Errors
+    /// What the application has to know: an offset that is out of range without a reset, a topic it may not read.
+    pub fn take(&mut self, arrival: Arrival, partitions: &mut Partitions) -> Result<(), ClientError> {
+        let soon = self.soon();
+        match arrival {
+            Arrival::Connected { broker, result } => {
+                let source = self.sources.entry(broker).or_default();
+                source.busy = false;
+                if let Err(error) = result {
+                    tracing::warn!(broker, %error, "cannot reach a leader");
+                    source.not_before = soon;
+                    self.stale = true;
+                }
+                Ok(())
+            }
+            Arrival::Answered { broker, wants, result } => {
+                let source = self.sources.entry(broker).or_default();
+                source.busy = false;
+                match *result {
+                    Ok(response) => self.answered(broker, &wants, response, partitions),
+                    Err(error) => {
+                        tracing::debug!(broker, %error, "fetch failed");
+                        source.session.broken();
+                        source.not_before = soon;
+                        self.stale = true;
+                        if error.is_retriable() { Ok(()) } else { Err(error) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        broker: i32,
+        wants: &Wants,
+        response: FetchResponse,
+        partitions: &mut Partitions,
+    ) -> Result<(), ClientError> {
+        let soon = self.soon();
+        let source = self.sources.entry(broker).or_default();
+        match ErrorCode::from_code(response.error_code) {
+            Some(ErrorCode::None) => source.session.answered(response.session_id),
+            Some(ErrorCode::FetchSessionIdNotFound) => {
+                source.session.unknown();
+                return Ok(());
+            }
+            code => {
+                tracing::debug!(broker, code = response.error_code, "fetch refused");
+                source.session.broken();
+                source.not_before = soon;
+                self.stale |= code.is_some_and(|code| code.retry() == Retry::RefreshMetadata);
+                return Ok(());
+            }
+        }
+        let names: HashMap<Uuid, &str> = wants.iter().map(|(place, want)| (want.topic_id, place.topic.as_str())).collect();
+        let mut result = Ok(());
+        for topic in response.responses {
+            let name = if topic.topic_id.is_nil() { Some(&*topic.topic.0) } else { names.get(&topic.topic_id).copied() };
+            let Some(name) = name else { continue };
+            for data in topic.partitions {
+                let place = TopicPartition::new(name, data.partition_index);
+                let (Some(want), Some(partition)) = (wants.get(&place), partitions.get_mut(&place)) else { continue };
+                // Sought elsewhere since: what came is not what is wanted now.
+                if partition.position != Some(want.offset) {
+                    continue;
+                }
+                let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
+                let address = endpoint.map(|node| format!("{}:{}", &*node.host, node.port));
+                let taken = self.partition(&place, partition, want, data, address);
+                result = result.and(taken);
+            }
+        }
+        result
+    }
+
+    fn partition(
+        &mut self,
+        place: &TopicPartition,
+        partition: &mut Partition,
+        want: &Want,
+        data: PartitionData,
+        address: Option<String>,
+    ) -> Result<(), ClientError> {
+        let code = ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        match code {
+            ErrorCode::None => {
+                partition.high_watermark = Some(data.high_watermark);
+                let bytes = data.records.unwrap_or_default();
+                if !bytes.is_empty() && partition.fetched.is_none() {
+                    let aborted = data.aborted_transactions.into_iter().flatten();
+                    let aborted = match self.config.isolation {
+                        Isolation::ReadCommitted => aborted.map(|txn| (txn.first_offset, txn.producer_id.0)).collect(),
+                        Isolation::ReadUncommitted => Vec::new(),
+                    };
+                    let shared = Arc::new(place.clone());
+                    let (isolation, crc) = (self.config.isolation, self.config.crc);
+                    partition.fetched = Some(Fetched::new(shared, bytes, aborted, want.offset, isolation, crc));
+                }
+                Ok(())
+            }
+            ErrorCode::OffsetOutOfRange if self.config.reset == Reset::None => {
+                let (topic, partition) = (place.topic.clone(), place.partition);
+                Err(ClientError::NoOffset { topic, partition, reason: "the position is out of range" })
+            }
+            ErrorCode::OffsetOutOfRange => {
+                tracing::info!(topic = place.topic, partition = place.partition, offset = want.offset, "position out of range: reset");
+                partition.reset_by(self.config.reset);
+                Ok(())
+            }
+            ErrorCode::TopicAuthorizationFailed | ErrorCode::CorruptMessage => {
+                partition.not_before = self.soon();
+                Err(of_partition(&place.topic, place.partition, data.error_code, None))
+            }
+            _ => {
+                tracing::debug!(topic = place.topic, partition = place.partition, code = code.name(), "fetch error");
+                let leader = Leader { broker: data.current_leader.leader_id.0, epoch: data.current_leader.leader_epoch };
+                if leader.broker >= 0 && leader.epoch >= 0 {
+                    self.cluster.learn_leader(&place.topic, place.partition, leader, address);
+                }
+                self.stale = true;
+                partition.not_before = self.soon();
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands out up to `max.poll.records`, partition after partition.
+    ///
+    /// # Errors
+    /// Records that are not well formed, once those before them were handed out.
+    pub fn collect(&mut self, partitions: &mut Partitions) -> Result<Records, ClientError> {
+        let mut records = Records::default();
+        let mut left = self.config.poll_records_max;
+        let count = partitions.len();
+        if count == 0 {
+            return Ok(records);
+        }
+        let start = self.rotation % count;
+        for index in 0..count {
+            let at = (start + index) % count;
+            let Some(partition) = partitions.at_mut(at).filter(|partition| !partition.paused) else { continue };
+            while left > 0 {
+                let Some(fetched) = &mut partition.fetched else { break };
+                match fetched.next_chunk(left) {
+                    Ok(Some(chunk)) => {
+                        left -= chunk.count;
+                        records.push(chunk);
+                    }
+                    Ok(None) => {
+                        partition.advance();
+                        partition.fetched = None;
+                        break;
+                    }
+                    Err(error) => {
+                        // Fetched again from the same position, so that it is not passed over in silence.
+                        partition.advance();
+                        partition.fetched = None;
+                        return if records.is_empty() { Err(error) } else { Ok(records) };
+                    }
+                }
+                partition.advance();
+            }
+            if left == 0 {
+                self.rotation = at;
+                return Ok(records);
+            }
+        }
+        self.rotation = self.rotation.wrapping_add(1);
+        Ok(records)
+    }
+}
+
+fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    let mut last: Option<String> = None;
+    for (place, want) in plan.send {
+        let partition = FetchPartition::default()
+            .with_partition(place.partition)
+            .with_current_leader_epoch(want.leader_epoch)
+            .with_fetch_offset(want.offset)
+            .with_partition_max_bytes(config.partition_bytes_max);
+        if last.as_deref() == Some(&place.topic) && let Some(topic) = topics.last_mut() {
+            topic.partitions.push(partition);
+            continue;
+        }
+        let topic = FetchTopic::default().with_partitions(vec![partition]);
+        topics.push(if by_id { topic.with_topic_id(want.topic_id) } else { topic.with_topic(topic_name(&place.topic)) });
+        last = Some(place.topic);
+    }
+    let forget = |(place, id): (TopicPartition, Uuid)| {
+        let topic = ForgottenTopic::default().with_partitions(vec![place.partition]);
+        if by_id { topic.with_topic_id(id) } else { topic.with_topic(topic_name(&place.topic)) }
+    };
+    FetchRequest::default()
+        .with_max_wait_ms(config.fetch_wait.as_millis() as i32)
+        .with_min_bytes(config.fetch_bytes_min)
+        .with_max_bytes(config.fetch_bytes_max)
+        .with_isolation_level(i8::from(config.isolation == Isolation::ReadCommitted))
+        .with_session_id(plan.session_id)
+        .with_session_epoch(plan.session_epoch)
+        .with_topics(topics)
+        .with_forgotten_topics_data(plan.forget.into_iter().map(forget).collect())
+}

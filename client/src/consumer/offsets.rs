@@ -1,0 +1,115 @@
+//! Offsets of partitions: first, end, by time, asked of their leaders.
+//!
+//! Called by `consumer.rs` for resets and on the application's behalf. Leaders that moved are asked for again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use millstream_protocol::messages::ListOffsetsRequest;
+use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use parking_lot::Mutex;
+
+use crate::TopicPartition;
+use crate::config::{Isolation, Missing};
+use crate::connection::retrying;
+use crate::error::{ClientError, of_partition};
+use crate::metadata::{Cluster, topic_name};
+
+/// `ListOffsetsRequest.EARLIEST_TIMESTAMP`.
+pub(super) const EARLIEST: i64 = -2;
+/// `ListOffsetsRequest.LATEST_TIMESTAMP`.
+pub(super) const LATEST: i64 = -1;
+
+/// An answer for a partition; offset -1 where no record is as late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub offset: i64,
+    pub timestamp: i64,
+    pub leader_epoch: i32,
+}
+
+pub(super) type Found = BTreeMap<TopicPartition, Listed>;
+
+/// How offsets are asked for.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub cluster: Cluster,
+    pub isolation: Isolation,
+    pub missing: Missing,
+    pub limit: Duration,
+}
+
+impl Asker {
+    /// The offset of each partition at its time, or at [`EARLIEST`] or [`LATEST`].
+    ///
+    /// # Errors
+    /// What trying again does not change; [`ClientError::Timeout`] when not all leaders answer in time.
+    pub async fn list(&self, times: BTreeMap<TopicPartition, i64>) -> Result<Found, ClientError> {
+        let found = Mutex::new(Found::new());
+        let stale = Mutex::new(false);
+        retrying("finding offsets", self.limit, self.cluster.config(), || async {
+            let left: BTreeMap<&TopicPartition, i64> =
+                times.iter().filter(|(place, _)| !found.lock().contains_key(*place)).map(|(place, time)| (place, *time)).collect();
+            let refresh = *stale.lock();
+            let outcome = self.list_once(&left, refresh, &found).await;
+            *stale.lock() = outcome.is_err();
+            outcome
+        })
+        .await?;
+        Ok(found.into_inner())
+    }
+
+    async fn list_once(&self, left: &BTreeMap<&TopicPartition, i64>, refresh: bool, found: &Mutex<Found>) -> Result<(), ClientError> {
+        let mut names: Vec<String> = left.keys().map(|place| place.topic.clone()).collect();
+        names.dedup();
+        if refresh || names.iter().any(|name| self.cluster.known_topic(name).is_none()) {
+            self.cluster.metadata(Some(&names), self.missing).await?;
+        }
+        let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<ListOffsetsPartition>>> = BTreeMap::new();
+        for (place, time) in left {
+            let leader = self.cluster.known_topic(&place.topic).and_then(|view| view.leader(place.partition));
+            let Some(leader) = leader else {
+                return Err(ClientError::NoLeader { topic: place.topic.clone(), partition: place.partition });
+            };
+            let partition = ListOffsetsPartition::default()
+                .with_partition_index(place.partition)
+                .with_timestamp(*time)
+                .with_current_leader_epoch(leader.epoch);
+            asked.entry(leader.broker).or_default().entry(&place.topic).or_default().push(partition);
+        }
+        let answers = join_all(asked.into_iter().map(|(leader, topics)| self.ask(leader, topics, found))).await;
+        answers.into_iter().collect()
+    }
+
+    async fn ask(
+        &self,
+        leader: i32,
+        topics: BTreeMap<&str, Vec<ListOffsetsPartition>>,
+        found: &Mutex<Found>,
+    ) -> Result<(), ClientError> {
+        let topic = |(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_isolation_level(i8::from(self.isolation == Isolation::ReadCommitted))
+            .with_topics(topics.into_iter().map(topic).collect());
+        let reply = self.cluster.broker(leader).await?.call(&request).await?;
+        let mut result = Ok(());
+        for topic in &reply.topics {
+            for partition in &topic.partitions {
+                let place = TopicPartition::new(&topic.name.0, partition.partition_index);
+                if partition.error_code == 0 {
+                    let listed = Listed {
+                        offset: partition.offset,
+                        timestamp: partition.timestamp,
+                        leader_epoch: partition.leader_epoch,
+                    };
+                    found.lock().insert(place, listed);
+                } else {
+                    result = Err(of_partition(&topic.name.0, partition.partition_index, partition.error_code, None));
+                }
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,124 @@
+//! What is read of each partition and from where.
+//!
+//! Pure; kept by `consumer.rs`, read and moved by `fetch.rs`.
+
+use std::collections::BTreeMap;
+
+use millstream_base_env::clock::Moment;
+
+use super::decode::Fetched;
+use super::{OffsetAndMetadata, Offsets};
+use crate::TopicPartition;
+use crate::config::Reset;
+
+/// A partition that is read.
+#[derive(Default)]
+pub(super) struct Partition {
+    /// Offset of the next record to hand out; None until it is found.
+    pub position: Option<i64>,
+    /// Leader epoch of the record before it, -1 when not known.
+    epoch: i32,
+    /// Where to begin anew, when that is to be looked up.
+    pub reset: Option<Reset>,
+    pub paused: bool,
+    /// What came and was not handed out yet.
+    pub fetched: Option<Fetched>,
+    /// Not fetched before; after an error.
+    pub not_before: Option<Moment>,
+    /// The end, as the last answer told.
+    pub high_watermark: Option<i64>,
+}
+
+impl Partition {
+    /// The offset to fetch from, if it is to be fetched.
+    pub fn fetchable(&self) -> Option<i64> {
+        if self.paused || self.fetched.is_some() || self.reset.is_some() { None } else { self.position }
+    }
+
+    /// Begins at `offset`.
+    pub fn seek(&mut self, offset: i64, epoch: i32) {
+        self.position = Some(offset);
+        self.epoch = epoch;
+        self.reset = None;
+        self.fetched = None;
+    }
+
+    /// Begins where `reset` says, which is to be looked up.
+    pub fn reset_by(&mut self, reset: Reset) {
+        self.reset = Some(reset);
+        self.position = None;
+        self.fetched = None;
+    }
+
+    /// Takes over how far the fetched bytes were handed out.
+    pub fn advance(&mut self) {
+        if let Some(fetched) = &self.fetched {
+            self.position = Some(fetched.position);
+            self.epoch = self.epoch.max(fetched.epoch);
+        }
+    }
+}
+
+/// The partitions that are read, by topic and number.
+#[derive(Default)]
+pub(super) struct Partitions {
+    places: BTreeMap<TopicPartition, usize>,
+    list: Vec<Partition>,
+}
+
+impl Partitions {
+    /// Reads these; those that were read before go on where they stand.
+    pub fn assign(&mut self, places: impl IntoIterator<Item = TopicPartition>) {
+        let mut before = std::mem::take(self);
+        for place in places {
+            let kept = before.places.get(&place).and_then(|at| before.list.get_mut(*at)).map(std::mem::take);
+            if self.places.insert(place, self.list.len()).is_none() {
+                self.list.push(kept.unwrap_or(Partition { epoch: -1, ..Partition::default() }));
+            }
+        }
+    }
+
+    pub fn places(&self) -> Vec<TopicPartition> {
+        self.places.keys().cloned().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn at_mut(&mut self, at: usize) -> Option<&mut Partition> {
+        self.list.get_mut(at)
+    }
+
+    pub fn get(&self, place: &TopicPartition) -> Option<&Partition> {
+        self.list.get(*self.places.get(place)?)
+    }
+
+    pub fn get_mut(&mut self, place: &TopicPartition) -> Option<&mut Partition> {
+        self.list.get_mut(*self.places.get(place)?)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Partition)> {
+        self.places.iter().filter_map(|(place, at)| Some((place, self.list.get(*at)?)))
+    }
+
+    /// Partitions that have no position and none to look up: their committed offset is to be found first.
+    pub fn unplaced(&self) -> Vec<TopicPartition> {
+        let unplaced = self.iter().filter(|(_, partition)| partition.position.is_none() && partition.reset.is_none());
+        unplaced.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// Partitions whose beginning is to be looked up.
+    pub fn to_reset(&self) -> BTreeMap<TopicPartition, Reset> {
+        self.iter().filter_map(|(place, partition)| Some((place.clone(), partition.reset?))).collect()
+    }
+
+    /// What a commit of everything handed out says.
+    pub fn consumed(&self) -> Offsets {
+        let offset = |partition: &Partition| {
+            let offset = partition.position?;
+            Some(OffsetAndMetadata { offset, leader_epoch: partition.epoch, metadata: String::new() })
+        };
+        self.iter().filter_map(|(place, partition)| Some((place.clone(), offset(partition)?))).collect()
+    }
+}
