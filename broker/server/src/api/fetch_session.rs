@@ -92,14 +92,17 @@ pub struct FetchSessions {
 #[derive(Default)]
 struct State {
     sessions: HashMap<i32, Session>,
-    id_last: i32,
 }
+
+/// Java divides the ids among this many shards.
+const SHARDS: i32 = 8;
+/// Ids that belong to one of them.
+const IDS_OF_A_SHARD: i32 = i32::MAX / SHARDS;
 
 /// Whether an id can be one of a session. Java divides it by the ids of a shard and fails where no shard has that
 /// number, as below zero (`FetchSession.FetchSessionCache.getCacheShard`, eight shards).
 pub fn is_possible(session_id: i32) -> bool {
-    const IDS_OF_A_SHARD: i32 = i32::MAX / 8;
-    (0..8).contains(&(session_id / IDS_OF_A_SHARD))
+    (0..SHARDS).contains(&(session_id / IDS_OF_A_SHARD))
 }
 
 impl FetchSessions {
@@ -206,12 +209,13 @@ impl State {
         }
     }
 
-    /// Ids are not guessable in Java; here it is enough that they do not repeat soon.
-    fn free_id(&mut self) -> i32 {
+    /// An id drawn at random, as Java's `FetchSessionCacheShard.newSessionId`: a client that kept a session over a
+    /// restart of the broker must not meet another's under the same id.
+    fn free_id(&self) -> i32 {
         loop {
-            self.id_last = if self.id_last == i32::MAX { 1 } else { self.id_last + 1 };
-            if !self.sessions.contains_key(&self.id_last) {
-                return self.id_last;
+            let drawn = (Uuid::new_v4().as_u128() % (IDS_OF_A_SHARD as u128 * SHARDS as u128)) as i32;
+            if drawn != NO_SESSION && !self.sessions.contains_key(&drawn) {
+                return drawn;
             }
         }
     }
@@ -360,6 +364,17 @@ mod tests {
         assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
         assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
         assert_eq!(sessions.changed(id, &[told(1, 0), told(1, 0)]), [true, false]);
+    }
+
+    #[test]
+    fn ids_of_one_start_are_unlike_those_of_the_last() {
+        let drawn = || {
+            let sessions = FetchSessions::new(10);
+            [(); 10].map(|()| session(&sessions))
+        };
+        let (before, after) = (drawn(), drawn());
+        assert!(before.iter().chain(&after).all(|id| *id != NO_SESSION && is_possible(*id)));
+        assert!(before.iter().all(|id| !after.contains(id)), "{before:?} {after:?}");
     }
 
     #[test]

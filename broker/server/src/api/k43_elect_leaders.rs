@@ -21,18 +21,18 @@ pub const SERVES: Versions = Versions::new(0, 2);
 
 /// Handles the request.
 pub fn handle(context: &Context, request: ElectLeadersRequest) -> Outcome<ElectLeadersResponse> {
-    let node = context.node.clone();
-    Outcome::later(async move { answer(&node.controller, request).await })
+    let (node, version) = (context.node.clone(), context.version());
+    Outcome::later(async move { answer(&node.controller, version, request).await })
 }
 
 /// Carries the request out.
-pub async fn answer(controller: &Controller, request: ElectLeadersRequest) -> ElectLeadersResponse {
+pub async fn answer(controller: &Controller, version: i16, request: ElectLeadersRequest) -> ElectLeadersResponse {
     let election = match request.election_type {
         0 => ElectionType::Preferred,
         1 => ElectionType::Unclean,
         other => {
             let message = format!("Unknown election type {other}");
-            return failed(&request, &Refusal::new(ErrorCode::InvalidRequest, message));
+            return failed(version, &request, &Refusal::new(ErrorCode::InvalidRequest, message));
         }
     };
     let image = controller.image();
@@ -53,7 +53,7 @@ pub async fn answer(controller: &Controller, request: ElectLeadersRequest) -> El
     let answers = controller.elect_leaders(election, partitions.clone(), timeout(request.timeout_ms)).await;
     let answers = match answers {
         Ok(answers) => answers,
-        Err(refusal) => return failed(&request, &refusal),
+        Err(refusal) => return failed(version, &request, &refusal),
     };
     if let Some(topics) = &request.topic_partitions {
         let mut answers = answers.iter();
@@ -76,14 +76,15 @@ pub async fn answer(controller: &Controller, request: ElectLeadersRequest) -> El
     ElectLeadersResponse::default().with_replica_election_results(results)
 }
 
-fn failed(request: &ElectLeadersRequest, refusal: &Refusal) -> ElectLeadersResponse {
+fn failed(version: i16, request: &ElectLeadersRequest, refusal: &Refusal) -> ElectLeadersResponse {
     let topics = request.topic_partitions.iter().flatten();
     let results = topics.map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| result(*partition, Some(refusal)));
         of_topic(&topic.topic, partitions.collect())
     });
+    // v0 has no code of the whole; each partition says it (Java: `ElectLeadersResponse`).
     ElectLeadersResponse::default()
-        .with_error_code(refusal.code as i16)
+        .with_error_code(if version >= 1 { refusal.code as i16 } else { 0 })
         .with_replica_election_results(results.collect())
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,14 +16,16 @@ use bytes::Bytes;
 use millstream_base_env::task;
 use millstream_protocol::messages::ApiKey;
 use millstream_protocol::request::RequestHeader;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::api::context::{ConnectionFacts, Context};
 use crate::api::dispatch::dispatch;
 use crate::api::reply::{Later, Next, Output, Reply};
 use crate::net::input::{Front, Input};
 use crate::net::request_memory::Held;
-use crate::net::send::send;
+use crate::net::send::send_some;
 use crate::node::Node;
 
 /// Output is sent once it holds this much, even if more frames wait.
@@ -59,6 +61,32 @@ enum Woken {
     Input(io::Result<usize>),
     Answer(Option<Output>),
     Tick,
+    /// The socket failed while only an answer was awaited.
+    HangUp,
+}
+
+/// How long nothing was read from or written to a connection. As in Java's `Selector`, a connection counts as idle
+/// while a request of it waits, and while it takes no bytes of an answer.
+struct Idle<'a> {
+    timer: Pin<&'a mut Sleep>,
+    tick: Duration,
+    silent_ticks: u32,
+}
+
+impl Idle<'_> {
+    fn poll_tick(&mut self, task: &mut std::task::Context<'_>) -> Poll<()> {
+        self.timer.as_mut().poll(task)
+    }
+
+    /// Begins the next tick; the connection ends when too many passed.
+    fn ticked(&mut self) -> Result<(), End> {
+        self.silent_ticks += 1;
+        if self.silent_ticks > IDLE_TICKS {
+            return Err(End::Idle);
+        }
+        self.timer.set(task::sleep(self.tick));
+        Ok(())
+    }
 }
 
 struct Connection {
@@ -67,6 +95,8 @@ struct Connection {
     input: Input,
     output: Output,
     waiting: VecDeque<Waiting>,
+    /// Whether the client closed its side; it still gets what it asked for.
+    is_half_closed: bool,
     held: Held,
     frame_bytes_max: usize,
 }
@@ -83,6 +113,7 @@ pub async fn serve(stream: TcpStream, node: Arc<Node>, facts: Arc<ConnectionFact
         input: Input::default(),
         output: Output::default(),
         waiting: VecDeque::new(),
+        is_half_closed: false,
         held,
         frame_bytes_max,
     };
@@ -97,52 +128,89 @@ fn unread_header() -> RequestHeader {
 impl Connection {
     async fn run(&mut self, idle: Duration) -> End {
         let tick = (idle / IDLE_TICKS).max(Duration::from_millis(1));
-        let mut timer = pin!(task::sleep(tick));
-        let mut silent_ticks = 0;
+        let timer = pin!(task::sleep(tick));
+        let mut idle = Idle { timer, tick, silent_ticks: 0 };
         loop {
             let frames = self.handle_all_that_came();
             self.held.set(self.input.len());
             // What was answered before a refused frame still goes out.
-            if let Err(error) = send(&self.stream, &mut self.output).await {
-                return End::Io(error);
+            if let Err(end) = self.send_output(&mut idle).await {
+                return end;
             }
-            let more = match frames {
-                Ok(more) => more,
+            match frames {
+                Ok(Frames::Left) => continue,
+                Ok(Frames::Done) if self.is_half_closed && self.waiting.is_empty() => return End::Closed,
+                Ok(Frames::Done) => {}
                 Err(end) => return end,
-            };
-            if more == Frames::Left {
-                continue;
             }
-            let woken = poll_fn(|context| {
-                if let Some(Waiting::Pending(answer, _)) = self.waiting.front_mut()
-                    && let Poll::Ready(answer) = answer.as_mut().poll(context)
-                {
-                    return Poll::Ready(Woken::Answer(answer));
-                }
-                if self.may_read()
-                    && self.held.poll_read_allowed(context).is_ready()
-                    && let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream)
-                {
-                    return Poll::Ready(Woken::Input(read));
-                }
-                timer.as_mut().poll(context).map(|()| Woken::Tick)
-            })
-            .await;
+            let woken = if self.may_read() { self.input_or_answer(&mut idle).await } else { self.answer(&mut idle).await };
             match woken {
-                Woken::Input(Ok(0)) => return End::Closed,
-                Woken::Input(Ok(_)) => silent_ticks = 0,
+                Woken::Input(Ok(0)) => self.is_half_closed = true,
+                Woken::Input(Ok(_)) => idle.silent_ticks = 0,
                 Woken::Input(Err(error)) => return End::Io(error),
                 Woken::Answer(Some(answer)) => self.release_answers(answer),
                 Woken::Answer(None) => return End::Refused("a request that cannot be answered"),
+                Woken::HangUp => return End::Closed,
                 Woken::Tick => {
-                    silent_ticks = if self.waiting.is_empty() { silent_ticks + 1 } else { 0 };
-                    if silent_ticks > IDLE_TICKS {
-                        return End::Idle;
+                    if let Err(end) = idle.ticked() {
+                        return end;
                     }
-                    timer.set(task::sleep(tick));
                 }
             }
         }
+    }
+
+    /// Sends all of the output; a client that takes nothing of it is idle.
+    async fn send_output(&mut self, idle: &mut Idle<'_>) -> Result<(), End> {
+        while !self.output.is_empty() {
+            let sent = {
+                let mut send = pin!(send_some(&self.stream, &mut self.output));
+                poll_fn(|context| match send.as_mut().poll(context) {
+                    Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                    Poll::Pending => idle.poll_tick(context).map(|()| None),
+                })
+                .await
+            };
+            match sent {
+                Some(Ok(())) => idle.silent_ticks = 0,
+                Some(Err(error)) => return Err(End::Io(error)),
+                None => idle.ticked()?,
+            }
+        }
+        // Pieces of no length may be left.
+        self.output.chunks().clear();
+        Ok(())
+    }
+
+    async fn input_or_answer(&mut self, idle: &mut Idle<'_>) -> Woken {
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = poll_front(&mut self.waiting, context) {
+                return Poll::Ready(Woken::Answer(answer));
+            }
+            if self.held.poll_read_allowed(context).is_ready()
+                && let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream)
+            {
+                return Poll::Ready(Woken::Input(read));
+            }
+            idle.poll_tick(context).map(|()| Woken::Tick)
+        })
+        .await
+    }
+
+    /// Waits for the front answer without reading. A client that only closed its sending side may still read, so
+    /// that this alone ends nothing; a connection that was reset has nobody to answer.
+    async fn answer(&mut self, idle: &mut Idle<'_>) -> Woken {
+        let mut hang_up = pin!(self.stream.ready(Interest::ERROR));
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = poll_front(&mut self.waiting, context) {
+                return Poll::Ready(Woken::Answer(answer));
+            }
+            if hang_up.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Woken::HangUp);
+            }
+            idle.poll_tick(context).map(|()| Woken::Tick)
+        })
+        .await
     }
 
     /// Handles what was read, then what came meanwhile, so that one wake-up and one write serve every request of a
@@ -226,7 +294,14 @@ impl Connection {
     }
 
     fn may_read(&self) -> bool {
-        self.waiting.len() < WAITING_MAX && !self.must_wait()
+        self.waiting.len() < WAITING_MAX && !self.must_wait() && !self.is_half_closed
+    }
+}
+
+fn poll_front(waiting: &mut VecDeque<Waiting>, task: &mut std::task::Context<'_>) -> Poll<Option<Output>> {
+    match waiting.front_mut() {
+        Some(Waiting::Pending(answer, _)) => answer.as_mut().poll(task),
+        Some(Waiting::Ready(_)) | None => Poll::Pending,
     }
 }
 

@@ -12,60 +12,56 @@ use crate::api::reply::{Chunk, Output};
 /// What is copied at a time from a file that has no descriptor (the faulty disk of tests).
 const COPY_BYTES: usize = 64 * 1024;
 
-/// Sends all of `output`.
+/// Sends some of `output` and takes it off, waiting until the socket takes at least one byte. It may be dropped at
+/// any time: what is left of `output` is what was not sent.
 ///
 /// # Errors
 /// The socket's, or the file's: then the answer is torn and the connection must be closed.
-pub async fn send(stream: &TcpStream, output: &mut Output) -> io::Result<()> {
-    while let Some(mut chunk) = output.chunks().pop_front() {
-        // A header goes into one packet with the records behind it.
-        let more = if output.is_empty() { More::No } else { More::Yes };
-        match &mut chunk {
-            Chunk::Bytes(bytes) => {
-                while !bytes.is_empty() {
-                    let sent = net::send(stream, bytes, more).await?;
-                    bytes.advance(sent);
-                }
-            }
-            Chunk::File(slice) => send_slice(stream, slice).await?,
+pub async fn send_some(stream: &TcpStream, output: &mut Output) -> io::Result<()> {
+    let Some(front) = output.chunks().pop_front() else { return Ok(()) };
+    // A header goes into one packet with the records behind it.
+    let more = if output.is_empty() { More::No } else { More::Yes };
+    output.chunks().push_front(front);
+    let is_sent = match output.chunks().front_mut() {
+        None => true,
+        Some(Chunk::Bytes(bytes)) if bytes.is_empty() => true,
+        Some(Chunk::Bytes(bytes)) => {
+            let sent = net::send(stream, bytes, more).await?;
+            bytes.advance(sent);
+            bytes.is_empty()
         }
+        Some(Chunk::File(slice)) => {
+            send_slice(stream, slice).await?;
+            slice.length == 0
+        }
+    };
+    if is_sent {
+        output.chunks().pop_front();
     }
     Ok(())
 }
 
 async fn send_slice(stream: &TcpStream, slice: &mut Slice) -> io::Result<()> {
-    if slice.file.descriptor().is_none() {
-        return copy_slice(stream, slice).await;
+    if slice.length == 0 {
+        return Ok(());
     }
-    while slice.length > 0 {
-        let sent = match slice.file.descriptor() {
-            Some(descriptor) => net::send_file(stream, &descriptor, slice.position, slice.length).await?,
-            None => 0,
-        };
-        if sent == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        slice.position += sent as u64;
-        slice.length -= sent;
+    let sent = match slice.file.descriptor() {
+        Some(descriptor) => net::send_file(stream, &descriptor, slice.position, slice.length).await?,
+        None => copy_some(stream, slice).await?,
+    };
+    if sent == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    slice.position += sent as u64;
+    slice.length -= sent;
     Ok(())
 }
 
-async fn copy_slice(stream: &TcpStream, slice: &mut Slice) -> io::Result<()> {
+async fn copy_some(stream: &TcpStream, slice: &Slice) -> io::Result<usize> {
     let mut buffer = vec![0; COPY_BYTES.min(slice.length)];
-    while slice.length > 0 {
-        let want = buffer.len().min(slice.length);
-        let read = slice.file.read_at(&mut buffer[..want], slice.position)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut part = &buffer[..read];
-        while !part.is_empty() {
-            let sent = net::send(stream, part, More::No).await?;
-            part = &part[sent..];
-        }
-        slice.position += read as u64;
-        slice.length -= read;
+    let read = slice.file.read_at(&mut buffer, slice.position)?;
+    if read == 0 {
+        return Ok(0);
     }
-    Ok(())
+    net::send(stream, &buffer[..read], More::No).await
 }

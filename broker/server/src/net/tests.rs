@@ -9,11 +9,12 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_config::parse::Properties;
 use millstream_base_env::{Clock, Disk};
 use millstream_protocol::messages::create_topics_request::CreatableTopic;
+use millstream_protocol::messages::elect_leaders_request::TopicPartitions;
 use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, ElectLeadersRequest, FetchRequest, ListOffsetsRequest,
     MetadataRequest, ProduceRequest, Request, StrBytes, TopicName,
 };
 use millstream_protocol::{request, response};
@@ -37,6 +38,19 @@ impl Broker {
 
     fn connect(&self) -> Client {
         Client::connect(self.running.as_ref().unwrap().address())
+    }
+
+    /// Waits until so many connections are open.
+    fn await_connections(&self, wanted: u64) {
+        let connections = &self.running.as_ref().unwrap().node().counts.connections;
+        let open = || connections.load(std::sync::atomic::Ordering::Relaxed);
+        for _ in 0..1000 {
+            if open() == wanted {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} connections are open, not {wanted}", open());
     }
 }
 
@@ -342,6 +356,83 @@ fn connections_over_the_limit_are_closed() {
 fn an_idle_connection_is_closed() {
     let broker = Broker::start(&["connections.max.idle.ms=100"]);
     assert!(broker.connect().is_closed());
+}
+
+#[test]
+fn a_client_that_reads_no_answer_is_idle() {
+    let broker = Broker::start(&["connections.max.idle.ms=300"]);
+    let mut client = broker.connect();
+    client.create("t");
+    for _ in 0..8 {
+        client.call(7, &produce("t", -1, batch(900_000)));
+    }
+    let part = FetchPartition::default().with_current_leader_epoch(-1).with_last_fetched_epoch(-1);
+    let part = part.with_partition_max_bytes(50 << 20);
+    let topics = vec![FetchTopic::default().with_topic(name("t")).with_partitions(vec![part])];
+    let request = fetch("t", 0, 0).with_max_bytes(50 << 20).with_topics(topics);
+    // More than both sockets' buffers take.
+    for _ in 0..10 {
+        let frame = client.frame(11, &request);
+        client.send(&frame);
+    }
+    broker.await_connections(0);
+}
+
+#[test]
+fn a_connection_is_idle_while_its_request_waits() {
+    let broker = Broker::start(&["connections.max.idle.ms=300"]);
+    let mut client = broker.connect();
+    client.create("t");
+    let frame = client.frame(11, &fetch("t", 0, 60_000));
+    client.send(&frame);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_connection_that_is_reset_while_its_request_waits_is_given_up() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let mut frames = BytesMut::from(&client.frame(0, &ApiVersionsRequest::default())[..]);
+    frames.extend_from_slice(&client.frame(11, &fetch("t", 0, 60_000)));
+    client.send(&frames);
+    // Closed with an answer unread, a socket resets the connection.
+    client.stream.peek(&mut [0; 1]).unwrap();
+    drop(client);
+    broker.await_connections(0);
+}
+
+#[test]
+fn a_client_that_closed_its_sending_side_gets_its_answers() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let mut frames = BytesMut::from(&client.frame(11, &fetch("t", 0, 300))[..]);
+    frames.extend_from_slice(&client.frame(0, &ApiVersionsRequest::default()));
+    client.send(&frames);
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let correlation = |answer: Bytes| i32::from_be_bytes(*answer.first_chunk::<4>().unwrap());
+    assert_eq!(correlation(client.answer()), client.correlation - 1);
+    assert_eq!(correlation(client.answer()), client.correlation);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_election_that_has_no_time_is_answered_in_every_version() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let topic = TopicPartitions::default().with_topic(name("t")).with_partitions(vec![0]);
+    for version in 0..=2 {
+        for timeout_ms in [0, -1] {
+            let request = ElectLeadersRequest::default()
+                .with_topic_partitions(Some(vec![topic.clone()]))
+                .with_timeout_ms(timeout_ms);
+            let answer = client.call(version, &request);
+            assert_eq!(answer.error_code == 0, version == 0, "v{version}");
+            assert_eq!(answer.replica_election_results[0].partition_result[0].error_code, 7, "v{version}");
+        }
+    }
 }
 
 #[test]
