@@ -519,6 +519,7 @@ fn produce_request(
 /// Asks any broker for a producer id.
 async fn identify_at(cluster: &Cluster) -> Result<Identity, ClientError> {
     let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
