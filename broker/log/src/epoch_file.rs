@@ -72,7 +72,8 @@ impl Epochs {
 
     /// Epoch and its end offset for a request of `requested` (B item 54).
     pub(crate) fn end_offset_for(&self, requested: i32, log_end_offset: i64) -> Option<(i32, i64)> {
-        if requested < 0 {
+        // Other negative numbers are epochs before the first one.
+        if requested == -1 {
             return None;
         }
         if self.latest() == Some(requested) {

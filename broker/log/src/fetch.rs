@@ -59,12 +59,11 @@ impl PartitionLog {
                         Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset)?),
                         Isolation::LogEnd | Isolation::HighWatermark => None,
                     };
-                    return Ok(ReadResult { slice: Some(slice), aborted, offsets, place });
+                    // A slice of no bytes, where the limit leaves room for none, has its aborted transactions too.
+                    let slice = Some(slice).filter(|slice| slice.length > 0);
+                    return Ok(ReadResult { slice, aborted, offsets, place });
                 }
-                (Found::Gap | Found::Nothing, next_base) => {
-                    let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
-                    return Ok(self.nothing(request, offsets, place));
-                }
+                (Found::Gap, None) => return Ok(self.nothing(request, offsets, Place::Active)),
             }
         }
     }
@@ -151,9 +150,6 @@ impl PartitionLog {
             MinimumOne::No => request.bytes_max,
         };
         let length = available.min(allowed);
-        if length == 0 {
-            return Ok(Found::Nothing);
-        }
         Ok(Found::Slice(Slice { file: window.file.clone(), position: first.position, length }))
     }
 
@@ -234,6 +230,4 @@ enum Found {
     Slice(Slice),
     /// No batch of this segment ends at or after the offset.
     Gap,
-    /// The first batch is larger than allowed.
-    Nothing,
 }

@@ -20,8 +20,6 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 struct Stretch {
     scan: BatchScan,
     log_start: i64,
-    /// Where its segment ends.
-    end_offset: i64,
 }
 
 impl PartitionLog {
@@ -57,38 +55,27 @@ impl PartitionLog {
         }
     }
 
+    /// Only the first segment that reaches the time is searched, even one that lies below the log start and waits for
+    /// its deletion (Java: `UnifiedLog.searchOffsetInLocalLog`).
     fn first_at_or_after(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
-        let mut from_offset = self.log_start_offset();
-        loop {
-            let stretch =
-                self.stretch_by_time(timestamp, from_offset).map_err(|error| self.read_failed(error))?;
-            let Some(Stretch { mut scan, log_start, end_offset }) = stretch else { return Ok(None) };
-            while let Next::Batch(found, batch) = scan.next().map_err(|error| self.read_failed(error))? {
-                if found.header.max_timestamp < timestamp {
-                    continue;
-                }
-                let hit = find_record(&found.header, batch, |time, offset| {
-                    time >= timestamp && offset >= log_start
-                })?;
-                if hit.is_some() {
-                    return Ok(hit);
-                }
+        let stretch = self.stretch_by_time(timestamp).map_err(|error| self.read_failed(error))?;
+        let Some(Stretch { mut scan, log_start }) = stretch else { return Ok(None) };
+        while let Next::Batch(found, batch) = scan.next().map_err(|error| self.read_failed(error))? {
+            if found.header.max_timestamp < timestamp {
+                continue;
             }
-            // The record that the index promised lies below the log start.
-            from_offset = end_offset;
+            let hit = find_record(&found.header, batch, |time, offset| time >= timestamp && offset >= log_start)?;
+            if hit.is_some() {
+                return Ok(hit);
+            }
         }
+        Ok(None)
     }
 
-    fn stretch_by_time(&self, timestamp: i64, from_offset: i64) -> std::io::Result<Option<Stretch>> {
+    fn stretch_by_time(&self, timestamp: i64) -> std::io::Result<Option<Stretch>> {
         let mut writer = self.writer.lock();
-        if from_offset >= writer.log_end {
-            return Ok(None);
-        }
-        let first = writer.segment_of(from_offset.max(writer.log_start));
-        for index in first..writer.segments.len() {
-            let end_offset = writer.end_of(index);
-            let Writer { segments, folder, log_start, .. } = &mut *writer;
-            let segment = &mut segments[index];
+        let Writer { segments, folder, log_start, .. } = &mut *writer;
+        for segment in segments.iter_mut() {
             let place = segment.place(&self.dir.disk, folder);
             if segment.size == 0 || segment.largest_timestamp(&place)? < timestamp {
                 continue;
@@ -96,7 +83,7 @@ impl PartitionLog {
             let from = segment.time_index.lookup(timestamp, &place)?.max(*log_start);
             let position = segment.offset_index.lookup(from, &place)?;
             let scan = BatchScan::new(segment.file(&place)?, position, segment.size);
-            return Ok(Some(Stretch { scan, log_start: *log_start, end_offset }));
+            return Ok(Some(Stretch { scan, log_start: *log_start }));
         }
         Ok(None)
     }

@@ -17,6 +17,8 @@ pub mod view;
 /// Checks that AlterConfigs and IncrementalAlterConfigs share.
 pub mod config_changes;
 
+/// What is looked at before a Produce is.
+pub mod produce_check;
 /// Produce.
 pub mod k00_produce;
 /// Fetch.

@@ -22,8 +22,38 @@ pub struct Request {
     pub version: i16,
     /// Its body.
     pub body: Value,
+    /// What is done to its bytes.
+    pub frame: Frame,
     /// Which field was made wrong.
     pub wrong: Option<String>,
+}
+
+impl Request {
+    /// A request as it should be.
+    pub fn new(api_key: i16, version: i16, body: Value) -> Request {
+        Request { api_key, version, body, frame: Frame::Whole, wrong: None }
+    }
+}
+
+/// What is done to the bytes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Nothing.
+    Whole,
+    /// This many bytes are missing at its end, under a length that fits.
+    Cut(usize),
+    /// Bytes follow the message.
+    Trailing,
+    /// The header names another API.
+    Key(i16),
+    /// The header names another version.
+    Version(i16),
+    /// A tagged field that nobody knows stands at the end, where the version has tagged fields.
+    Tag,
+    /// So it does in the header.
+    HeaderTag,
+    /// The client says no name.
+    NullClient,
 }
 
 /// Makes the requests of one seed.
@@ -42,6 +72,7 @@ pub struct Generator {
     transaction: String,
     group: String,
     clock: i64,
+    in_session: bool,
 }
 
 impl Generator {
@@ -60,6 +91,7 @@ impl Generator {
             transaction: String::new(),
             group: String::new(),
             clock: 1_750_000_000_000,
+            in_session: false,
         }
     }
 
@@ -70,11 +102,28 @@ impl Generator {
         self.transaction = pick(&mut self.rng, &self.transactions);
         self.group = pick(&mut self.rng, &self.groups);
         let mut body = self.structure(message.fields, "");
-        let mut wrong = None;
+        let (mut frame, mut wrong) = (Frame::Whole, None);
         if self.rng.random_ratio(1, 3) {
             wrong = self.spoil(&mut body);
+        } else if self.rng.random_ratio(1, 12) {
+            frame = self.frame(message);
+            wrong = Some(format!("the frame ({frame:?})"));
         }
-        Request { api_key, version, body, wrong }
+        Request { api_key, version, body, frame, wrong }
+    }
+
+    fn frame(&mut self, message: &Message) -> Frame {
+        let past = message.versions.1 + 1;
+        match self.rng.random_range(0..8) {
+            0 => Frame::Cut(1),
+            1 => Frame::Cut(self.rng.random_range(2..30)),
+            2 => Frame::Trailing,
+            3 => Frame::Key(pick(&mut self.rng, &[-1, 93, 999, i16::MAX])),
+            4 => Frame::Version(pick(&mut self.rng, &[-1, past + 1, past + 20, i16::MAX])),
+            5 => Frame::Tag,
+            6 => Frame::HeaderTag,
+            _ => Frame::NullClient,
+        }
     }
 
     fn chance(&mut self, out_of: u32) -> bool {
@@ -115,7 +164,7 @@ impl Generator {
             return Value::Null;
         }
         let most = match (self.key, name) {
-            (_, "Assignments") if self.key != 14 => 0,
+            (_, "Assignments") if self.key != 14 => usize::from(self.chance(4)),
             // Apache never answers an AlterConfigs that names a resource twice.
             (33, "Resources") => 1,
             // Nor a WriteTxnMarkers that names a partition twice.
@@ -144,7 +193,7 @@ impl Generator {
 
     fn array_is_null(&mut self, name: &str) -> bool {
         match (self.key, name) {
-            (3 | 75, "Topics") => false,
+            (3 | 75, "Topics") => self.chance(10),
             (35, _) => false,
             _ => self.chance(4),
         }
@@ -251,10 +300,10 @@ impl Generator {
 
     fn flag(&mut self, name: &str) -> Value {
         Value::Int(i64::from(match name {
-            "AllowAutoTopicCreation" | "Enable2Pc" | "KeepPreparedTxn" => false,
+            "Enable2Pc" | "KeepPreparedTxn" => false,
+            "AllowAutoTopicCreation" => self.chance(4),
             "ValidateOnly" if self.key == 57 => true,
             "validateOnly" | "ValidateOnly" => self.chance(2),
-            "IncludeDocumentation" => false,
             "VerifyOnly" => self.chance(2),
             "AllowReplicationFactorChange" => true,
             _ => self.chance(2),
@@ -278,7 +327,11 @@ impl Generator {
             (_, "SessionTimeoutMs") => Value::Int(300_000),
             (_, "RebalanceTimeoutMs") => Value::Int(300),
             (_, "RetentionTimeMs") => Value::Int(-1),
-            (1, "SessionId") if self.chance(2) => Value::Learnt(Slot::Session),
+            (1, "SessionId") => {
+                self.in_session = self.chance(2);
+                if self.in_session { Value::Learnt(Slot::Session) } else { Value::Int(0) }
+            }
+            (1, "SessionEpoch") if self.in_session && !self.chance(3) => Value::Learnt(Slot::SessionEpoch),
             (1, "SessionEpoch") => self.one_of(&[-1, 0, -1]),
             (1, "MaxWaitMs") => self.one_of(&[0, 1, 20]),
             (1, "MinBytes") => self.one_of(&[0, 1]),
@@ -387,16 +440,15 @@ impl Generator {
     fn must_stay(&self, path: &str) -> bool {
         let ends = |name: &str| path.ends_with(name);
         match self.key {
-            1 => ends(".MaxWaitMs") || ends(".MinBytes") || ends(".ReplicaId") || ends(".ReplicaEpoch"),
+            1 => ends(".MaxWaitMs") || ends(".ReplicaId") || ends(".ReplicaEpoch"),
             // Apache never answers a JoinGroup that names a protocol twice, and the group is stuck from then on.
-            11 => ends(".Protocols") || ends(".SessionTimeoutMs") || ends(".RebalanceTimeoutMs") || (self.version < 4 && ends(".MemberId")),
+            11 => ends(".Protocols") || ends(".RebalanceTimeoutMs") || (self.version < 4 && ends(".MemberId")),
             12 | 14 => false,
             27 => ends(".Topics") || ends(".PartitionIndexes"),
             57 => ends(".ValidateOnly"),
             22 => ends(".Enable2Pc") || ends(".KeepPreparedTxn") || ends(".TransactionTimeoutMs"),
             19 | 37 => ends(".NumPartitions") || ends(".Count"),
             32 | 33 | 44 => ends(".ResourceType") || ends(".ResourceName") || (self.key == 33 && ends(".Resources")),
-            3 => ends(".AllowAutoTopicCreation"),
             _ => ends("TimeoutMs") || ends("timeoutMs"),
         }
     }

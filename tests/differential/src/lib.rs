@@ -16,6 +16,8 @@ pub mod generate;
 pub mod side;
 // Two answers -> differences.
 pub mod compare;
+// What two brokers say that they serve.
+pub mod advertised;
 // One seed against two brokers.
 pub mod run;
 // The brokers of a run.

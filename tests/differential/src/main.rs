@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use millstream_differential::advertised;
 use millstream_differential::pair::{self, Broker};
 use millstream_differential::run::{self, Report};
 
@@ -51,6 +52,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut left = pair::start(&flags.left, "left")?;
     let mut right = pair::start(&flags.right, "right")?;
     let mut report = Report { trace: flags.trace, ..Report::default() };
+    if flags.right != Broker::Apache {
+        advertised::check(&mut left.side, &mut right.side, &mut report)?;
+    }
     for seed in flags.seeds.clone() {
         run::seed(seed, flags.requests, &mut left.side, &mut right.side, &mut report)?;
     }

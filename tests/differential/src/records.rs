@@ -39,11 +39,50 @@ pub enum Damage {
     Codec,
     /// The last offset delta, under a right CRC.
     LastOffset,
+    /// The format of ten years ago.
+    OldMagic,
+    /// A control batch, which clients do not write.
+    Control,
+    /// Times that the broker is said to have set.
+    BrokerTimes,
+    /// Bytes that are no records, under a right CRC.
+    Garbage,
+    /// No records by the header, under a right CRC.
+    Empty,
+    /// A base offset that is not 0.
+    BaseOffset,
+    /// A length that is smaller than any batch.
+    SmallLength,
+    /// A negative length.
+    NegativeLength,
+    /// A length far behind the end.
+    LargeLength,
+    /// The leader's epoch, which the broker sets.
+    LeaderEpoch,
+    /// The batch twice.
+    Twice,
+    /// Times a century ahead.
+    Future,
+    /// A producer without an epoch.
+    NoEpoch,
+    /// A producer without a sequence.
+    NoSequence,
+    /// A record larger than a topic takes.
+    Large,
 }
 
 /// Every damage.
-pub const DAMAGES: [Damage; 6] =
-    [Damage::Crc, Damage::Count, Damage::Magic, Damage::Cut, Damage::Codec, Damage::LastOffset];
+pub const DAMAGES: [Damage; 21] = [
+    Damage::Crc, Damage::Count, Damage::Magic, Damage::Cut, Damage::Codec, Damage::LastOffset, Damage::OldMagic,
+    Damage::Control, Damage::BrokerTimes, Damage::Garbage, Damage::Empty, Damage::BaseOffset, Damage::SmallLength,
+    Damage::NegativeLength, Damage::LargeLength, Damage::LeaderEpoch, Damage::Twice, Damage::Future, Damage::NoEpoch,
+    Damage::NoSequence, Damage::Large,
+];
+
+/// More than the largest `max.message.bytes` that the generator sets.
+const LARGE_BYTES: usize = 2_100_000;
+/// How much later than they say the records of [`Damage::Future`] are.
+const CENTURY_MS: i64 = 100 * 365 * 86_400_000;
 
 impl Batch {
     /// The batch's bytes for the broker that told us `learnt`.
@@ -58,36 +97,56 @@ impl Batch {
             }
         }
         let mut writer = BatchWriter::new(None);
+        let later = if self.damage == Damage::Future { CENTURY_MS } else { 0 };
         for (key, value, timestamp) in &self.records {
-            writer.push_parts(*timestamp, key.as_deref(), value.as_deref(), std::iter::empty());
+            writer.push_parts(*timestamp + later, key.as_deref(), value.as_deref(), std::iter::empty());
         }
+        let codec = if self.damage == Damage::Large {
+            writer.push_parts(0, None, Some(&vec![b'L'; LARGE_BYTES]), std::iter::empty());
+            Codec::None
+        } else {
+            self.codec
+        };
         header.last_offset_delta = writer.count() - 1;
         let mut out = Vec::new();
-        writer.finish(&header, self.codec, None, &mut out).expect("a codec writes to memory");
+        writer.finish(&header, codec, None, &mut out).expect("a codec writes to memory");
         self.break_it(&mut out);
         out
     }
 
     fn break_it(&self, bytes: &mut Vec<u8>) {
         match self.damage {
-            Damage::None => return,
+            Damage::None | Damage::Future | Damage::Large => {}
             Damage::Crc => {
                 if let Some(last) = bytes.last_mut() {
                     *last ^= 1;
                 }
-                return;
             }
-            Damage::Magic => {
-                bytes[16] = 7;
-                return;
-            }
-            Damage::Cut => {
-                bytes.truncate(bytes.len() - 1);
-                return;
-            }
+            Damage::Magic => bytes[16] = 7,
+            Damage::OldMagic => bytes[16] = 1,
+            Damage::Cut => bytes.truncate(bytes.len() - 1),
+            Damage::BaseOffset => bytes[7] = 5,
+            Damage::SmallLength => bytes[8..12].copy_from_slice(&[0, 0, 0, 3]),
+            Damage::NegativeLength => bytes[8..12].copy_from_slice(&[0xff; 4]),
+            Damage::LargeLength => bytes[8..12].copy_from_slice(&[0, 1, 0, 0]),
+            Damage::LeaderEpoch => bytes[12..16].copy_from_slice(&[0, 0, 0, 9]),
+            Damage::Twice => bytes.extend_from_within(..),
+            _ => self.break_under_crc(bytes),
+        }
+    }
+
+    fn break_under_crc(&self, bytes: &mut [u8]) {
+        match self.damage {
             Damage::Count => bytes[60] = bytes[60].wrapping_add(1),
             Damage::Codec => bytes[22] = bytes[22] & !7 | 5,
             Damage::LastOffset => bytes[26] = bytes[26].wrapping_add(1),
+            Damage::Control => bytes[22] |= 0x20,
+            Damage::BrokerTimes => bytes[22] |= 8,
+            Damage::Garbage => bytes[61..].fill(0xf7),
+            Damage::Empty => bytes[57..61].fill(0),
+            Damage::NoEpoch => bytes[51..53].fill(0xff),
+            Damage::NoSequence => bytes[53..57].fill(0xff),
+            _ => {}
         }
         let Some(header) = BatchHeader::decode(bytes) else { return };
         let crc = millstream_protocol::batch::checksum(&header.encode(), &bytes[61..]);

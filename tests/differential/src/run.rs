@@ -122,7 +122,41 @@ impl Run<'_> {
         if !differences.is_empty() {
             self.mismatch(number, request, &differences);
         }
+        self.created(request, &left)?;
         self.settle(request)
+    }
+
+    /// Waits until the topics that a Metadata request creates on the way are there.
+    fn created(&mut self, request: &Request, answer: &Outcome) -> anyhow::Result<()> {
+        let may_create = request.body.int_of("AllowAutoTopicCreation").is_none_or(|may| may != 0);
+        if request.api_key != 3 || !may_create {
+            return Ok(());
+        }
+        let topics = answer.answer().and_then(|answer| answer.get("Topics")).map(Value::items).unwrap_or_default();
+        let fresh = topics.iter().filter(|topic| topic.int_of("ErrorCode") == Some(3));
+        for name in fresh.filter_map(|topic| topic.text_of("Name")).filter(|name| !name.is_empty()) {
+            let topic = Value::Struct(vec![("TopicId", Value::Uuid([0; 16])), ("Name", Value::Text(name.to_owned()))]);
+            let body = Value::Struct(vec![
+                ("Topics", Value::Array(vec![topic])),
+                ("AllowAutoTopicCreation", Value::Int(0)),
+                ("IncludeTopicAuthorizedOperations", Value::Int(0)),
+            ]);
+            self.both_until(&Request::new(3, 12, body), |outcome| !codes(outcome).contains(&3))?;
+        }
+        Ok(())
+    }
+
+    /// Asks each until its answer is as wanted, but not for ever: what then differs shows later.
+    fn both_until(&mut self, request: &Request, is_wanted: impl Fn(&Outcome) -> bool) -> anyhow::Result<()> {
+        for side in [&mut *self.left, &mut *self.right] {
+            for _ in 0..100 {
+                if is_wanted(&side.call(request)?) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
     }
 
     fn mismatch(&mut self, number: usize, request: &Request, differences: &[String]) {
@@ -167,7 +201,7 @@ impl Run<'_> {
             ("AllowAutoTopicCreation", Value::Int(0)),
             ("IncludeTopicAuthorizedOperations", Value::Int(0)),
         ]);
-        let request = Request { api_key: 3, version: 12, body, wrong: None };
+        let request = Request::new(3, 12, body);
         std::thread::sleep(Duration::from_millis(15));
         for _ in 0..100 {
             let left = self.left.call(&request)?;
@@ -194,7 +228,7 @@ impl Run<'_> {
         });
         let topics = Value::Array(asked.collect());
         let body = Value::Struct(vec![("ReplicaId", Value::Int(-1)), ("Topics", topics)]);
-        let request = Request { api_key: 2, version: 1, body, wrong: None };
+        let request = Request::new(2, 1, body);
         let is_open = |outcome: &Outcome| !codes(outcome).iter().any(|code| matches!(code, 3 | 5 | 6));
         for _ in 0..100 {
             if is_open(&ask(self.left, &request)?) && is_open(&ask(self.right, &request)?) {
@@ -208,7 +242,7 @@ impl Run<'_> {
     fn settle_transactions(&mut self) -> anyhow::Result<()> {
         let ids = self.generator.transactions.iter().cloned().map(Value::Text).collect();
         let body = Value::Struct(vec![("TransactionalIds", Value::Array(ids))]);
-        let request = Request { api_key: 65, version: 0, body, wrong: None };
+        let request = Request::new(65, 0, body);
         for _ in 0..100 {
             let is_done = |outcome: &Outcome| {
                 let states = outcome.answer().and_then(|answer| answer.get("TransactionStates")).map(Value::items);
@@ -249,12 +283,12 @@ impl Run<'_> {
             ("timeoutMs", Value::Int(10_000)),
             ("validateOnly", Value::Int(0)),
         ]);
-        self.both(&Request { api_key: 19, version: 7, body, wrong: None })?;
+        self.both(&Request::new(19, 7, body))?;
         self.settle_topics()?;
         let names: Vec<(String, i64)> = self.generator.groups.iter().map(|group| (group.clone(), 0)).collect();
         for (key, kind) in names.into_iter().chain(self.generator.transactions.iter().map(|id| (id.clone(), 1)).collect::<Vec<_>>()) {
             let body = Value::Struct(vec![("Key", Value::Text(key)), ("KeyType", Value::Int(kind))]);
-            self.both(&Request { api_key: 10, version: 3, body, wrong: None })?;
+            self.both(&Request::new(10, 3, body))?;
         }
         for id in [None].into_iter().chain(self.generator.transactions.clone().into_iter().map(Some)) {
             let body = Value::Struct(vec![
@@ -263,7 +297,7 @@ impl Run<'_> {
                 ("ProducerId", Value::Int(-1)),
                 ("ProducerEpoch", Value::Int(-1)),
             ]);
-            self.both(&Request { api_key: 22, version: 4, body, wrong: None })?;
+            self.both(&Request::new(22, 4, body))?;
         }
         Ok(())
     }
@@ -294,7 +328,7 @@ fn ask(side: &mut Side, request: &Request) -> anyhow::Result<Outcome> {
             ("GroupInstanceId", Value::Null),
             ("Assignments", Value::Array(Vec::new())),
         ]);
-        side.call(&Request { api_key: 14, version: 3, body, wrong: None })?;
+        side.call(&Request::new(14, 3, body))?;
     }
     Ok(outcome)
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::schema;
 
-use crate::generate::Request;
+use crate::generate::{Frame, Request};
 use crate::slot::{Learnt, Slot};
 use crate::value::{self, Value};
 
@@ -62,13 +62,19 @@ impl Side {
     /// When no connection can be made, or the request itself cannot be written.
     pub fn call(&mut self, request: &Request) -> anyhow::Result<Outcome> {
         let body = self.learnt.resolve(&request.body);
-        if let Err(error) = self.send(request.api_key, request.version, &body)? {
+        let frame = self.frame(request, &body)?;
+        if let Err(error) = self.send(&frame)? {
             return Ok(self.lost(&error));
         }
         if request.api_key == 0 && body.int_of("Acks") == Some(0) {
             return self.silence();
         }
-        let outcome = self.receive(request.api_key, request.version)?;
+        let answered = match request.frame {
+            // A version that nobody knows is answered by a list of those that are known.
+            Frame::Version(_) if request.api_key == ApiKey::ApiVersions.number() => 0,
+            _ => request.version,
+        };
+        let outcome = self.receive(request.api_key, answered)?;
         if let Outcome::Answer(answer) = &outcome {
             learn(&mut self.learnt, request.api_key, &body, answer);
         }
@@ -78,7 +84,9 @@ impl Side {
     fn silence(&mut self) -> anyhow::Result<Outcome> {
         // Whether the connection is still there shows with the next request.
         let api_versions = ApiKey::ApiVersions.number();
-        if let Err(error) = self.send(api_versions, 0, &Value::Struct(Vec::new()))? {
+        let body = Value::Struct(Vec::new());
+        let frame = self.frame(&Request::new(api_versions, 0, body.clone()), &body)?;
+        if let Err(error) = self.send(&frame)? {
             return Ok(self.lost(&error));
         }
         Ok(match self.receive(api_versions, 0)? {
@@ -87,29 +95,56 @@ impl Side {
         })
     }
 
-    fn send(&mut self, key: i16, version: i16, body: &Value) -> anyhow::Result<std::io::Result<()>> {
+    /// The bytes of a request with its length in front.
+    fn frame(&mut self, request: &Request, body: &Value) -> anyhow::Result<Vec<u8>> {
+        const UNKNOWN_TAG: [u8; 4] = [1, 100, 1, 7];
+        let (key, version) = (request.api_key, request.version);
         let (message, _) = schema::messages(key).context("an API without a definition")?;
         let api = ApiKey::try_from(key).ok().context("an API without a key")?.api();
+        let (shown_key, shown_version) = match request.frame {
+            Frame::Key(key) => (key, version),
+            Frame::Version(version) => (key, version),
+            _ => (key, version),
+        };
         self.correlation_id += 1;
         let mut frame = vec![0; 4];
-        frame.extend_from_slice(&key.to_be_bytes());
-        frame.extend_from_slice(&version.to_be_bytes());
+        frame.extend_from_slice(&shown_key.to_be_bytes());
+        frame.extend_from_slice(&shown_version.to_be_bytes());
         frame.extend_from_slice(&self.correlation_id.to_be_bytes());
-        frame.extend_from_slice(&[0, 4]);
-        frame.extend_from_slice(b"diff");
+        match request.frame {
+            Frame::NullClient => frame.extend_from_slice(&[0xff, 0xff]),
+            _ => frame.extend_from_slice(b"\0\x04diff"),
+        }
         if api.request_header_version(version) >= 2 {
-            frame.push(0);
+            match request.frame {
+                Frame::HeaderTag => frame.extend_from_slice(&UNKNOWN_TAG),
+                _ => frame.push(0),
+            }
         }
         frame.extend_from_slice(&value::encode(message, version, body).with_context(|| format!("{} v{version}", message.name))?);
+        match request.frame {
+            Frame::Cut(count) => frame.truncate(frame.len().saturating_sub(count).max(4)),
+            Frame::Trailing => frame.extend_from_slice(b"more"),
+            // The last byte of a flexible message counts its tagged fields; those that have some stay as they are.
+            Frame::Tag if schema::within(message.flexible, version) && frame.last() == Some(&0) => {
+                frame.pop();
+                frame.extend_from_slice(&UNKNOWN_TAG);
+            }
+            _ => {}
+        }
         let length = frame.len() as i32 - 4;
         frame[..4].copy_from_slice(&length.to_be_bytes());
+        Ok(frame)
+    }
+
+    fn send(&mut self, frame: &[u8]) -> anyhow::Result<std::io::Result<()>> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.address).with_context(|| format!("cannot connect to {}", self.name))?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;
             self.stream = Some(stream);
         }
-        Ok(self.stream.as_mut().context("just connected")?.write_all(&frame))
+        Ok(self.stream.as_mut().context("just connected")?.write_all(frame))
     }
 
     fn receive(&mut self, key: i16, version: i16) -> anyhow::Result<Outcome> {
@@ -152,9 +187,10 @@ fn learn(learnt: &mut Learnt, key: i16, body: &Value, answer: &Value) {
     let is_fine = answer.int_of("ErrorCode").is_none_or(|code| code == 0);
     match key {
         1 if is_fine => {
-            if let Some(session) = answer.int_of("SessionId").filter(|id| *id != 0) {
-                learnt.learn(Slot::Session, Value::Int(session));
-            }
+            let Some(session) = answer.int_of("SessionId").filter(|id| *id != 0) else { return };
+            learnt.learn(Slot::Session, Value::Int(session));
+            let epoch = body.int_of("SessionEpoch").unwrap_or(0);
+            learnt.learn(Slot::SessionEpoch, Value::Int(epoch + 1));
         }
         3 | 19 | 75 => {
             for topic in answer.get("Topics").map(Value::items).unwrap_or_default() {

@@ -1,12 +1,17 @@
-//! Apache Kafka and ours, asked the same: 20 seconds of it, or 20,000 requests over 50 seeds with `MILLSTREAM_SOAK=1`
-//! (make soak). Without java it is skipped, and fails when `CI=true`.
+//! Apache Kafka and ours, asked the same: 20 seconds of requests, of two fixed seeds and then of fresh ones, or 50
+//! seeds of 400 requests with `MILLSTREAM_SOAK=1` (make soak). Without java it is skipped, and fails when `CI=true`.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use millstream_base_env::clock::Moment;
+use millstream_differential::advertised;
 use millstream_differential::pair::{self, Broker};
 use millstream_differential::run::{self, Report};
+
+const REQUESTS_PER_SEED: usize = 400;
+const SOAK_SEEDS: u64 = 50;
+const SHORT: Duration = Duration::from_secs(20);
 
 fn has_java() -> bool {
     let found = Command::new("java").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -14,6 +19,13 @@ fn has_java() -> bool {
     let must_run = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(found || !must_run, "this test needs java on the path");
     found
+}
+
+/// The seeds in the order in which they are run: the fixed ones first, then fresh ones without end.
+fn seeds() -> impl Iterator<Item = u64> {
+    let fresh = u64::from(rand::random::<u32>());
+    println!("fresh seeds from {fresh} on");
+    (0..2).chain(fresh..)
 }
 
 #[test]
@@ -24,20 +36,22 @@ fn both_answer_alike() {
     }
     let mut left = pair::start(&Broker::Apache, "Apache Kafka").expect("Apache Kafka starts");
     let mut right = pair::start(&Broker::Millstream, "ours").expect("ours starts");
-    let (seeds, time) = match std::env::var_os("MILLSTREAM_SOAK") {
-        Some(_) => (0..50, Duration::MAX),
-        None => (0..50, Duration::from_secs(20)),
+    let (seeds, time): (Box<dyn Iterator<Item = u64>>, _) = match std::env::var_os("MILLSTREAM_SOAK") {
+        Some(_) => (Box::new(0..SOAK_SEEDS), Duration::MAX),
+        None => (Box::new(seeds()), SHORT),
     };
     let started = Moment::now();
     let mut report = Report::default();
+    advertised::check(&mut left.side, &mut right.side, &mut report).expect("both brokers are there");
     for seed in seeds {
-        run::seed(seed, 400, &mut left.side, &mut right.side, &mut report).expect("both brokers are there");
+        run::seed(seed, REQUESTS_PER_SEED, &mut left.side, &mut right.side, &mut report).expect("both brokers are there");
+        // Every version is sent within the first seed.
         if started.elapsed() >= time {
             break;
         }
     }
     println!("{} requests, {} of them wrong in a field", report.requests(), report.wrong);
     assert!(report.missing().is_empty(), "never sent: {:?}", report.missing());
-    assert!(report.wrong * 4 > report.requests(), "too few wrong requests: {}", report.wrong);
+    assert!(report.wrong * 3 >= report.requests(), "too few wrong requests: {}", report.wrong);
     assert!(report.mismatches.is_empty(), "{}", report.mismatches.join("\n"));
 }

@@ -4,8 +4,6 @@
 //! Authorizes: Write on Topic, Write on TransactionalId.
 //! Waits: with flush.messages, until the records are on disk; a transactional batch, until its coordinator agrees.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,12 +16,13 @@ use millstream_protocol::messages::produce_request::{PartitionProduceData, Topic
 use millstream_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
 };
-use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes};
+use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, TransactionalId};
 use millstream_protocol::request;
 
 use crate::api::context::Context;
 use crate::api::dispatch::{Versions, encode};
 use crate::api::error_map;
+use crate::api::produce_check::{self, Checked, Kind, Overruled, TOPIC_IDS_FROM, check_records, transactional_producer};
 use crate::api::reply::{Next, Output, Reply};
 use crate::coord::internal_topics;
 use crate::coord::verify::{self, Claim, Denied};
@@ -31,15 +30,6 @@ use crate::replica::partition::{Acks, Partition, ReplicaError};
 
 /// Versions served.
 pub const SERVES: Versions = Versions::new(3, 13);
-
-/// First version that names topics by id.
-const TOPIC_IDS_FROM: i16 = 13;
-/// First version that takes zstd.
-const ZSTD_FROM: i16 = 7;
-
-/// Smallest batch of any format, without its first twelve bytes.
-const SMALLEST_BATCH: i32 = 14;
-const MAGIC_AT: usize = 16;
 
 /// One partition of the request on its way into the log.
 struct Entry {
@@ -58,16 +48,17 @@ struct Appended {
 /// Handles the request; everything that waits for nothing is appended and answered before this returns.
 pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     let request = match request::decode::<ProduceRequest>(context.version(), body) {
-        Ok(request) => each_once(request),
+        Ok(request) => request,
         Err(error) => {
             tracing::debug!(peer = %context.connection.peer, %error, "malformed produce request");
             return Reply::Close("malformed request");
         }
     };
-    if let Some(reason) = unreadable(&request) {
-        let refused = answer(&request, |_, data| refusal(data.index, ErrorCode::CorruptMessage, Some(reason.clone())));
+    let Checked { request, refused, overruled, kind } = produce_check::check(context, request);
+    if let Some((code, message)) = refused {
+        let response = answer(&request, |_, data| refusal(data.index, code, message.clone()));
         let acks = if request.acks == 0 { Acks::None } else { Acks::All };
-        return respond(context, acks, refused, out);
+        return respond(context, acks, response, out);
     }
     let acks = match request.acks {
         -1 => Some(Acks::All),
@@ -75,12 +66,12 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         1 => Some(Acks::Leader),
         _ => None,
     };
-    if is_transactional(&request) {
-        return handle_transactional(context, request, acks);
+    if let Kind::Transactional(transactional_id) = kind {
+        return handle_transactional(context, request, transactional_id, overruled, acks);
     }
-    let Some(acks) = acks else { return refuse_acks(context, &request, out) };
+    let Some(acks) = acks else { return refuse_acks(context, &request, &overruled, out) };
     let mut flushes = Vec::new();
-    let response = answer(&request, |topic, data| {
+    let mut response = answer(&request, |topic, data| {
         let appended = match entry(context, topic, data, acks) {
             Ok(entry) => append(&entry, data.index, VerificationGuard::NONE),
             Err(refused) => Appended { response: *refused, flush: None },
@@ -88,6 +79,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         flushes.extend(appended.flush);
         appended.response
     });
+    overrule(&mut response, &overruled);
     if flushes.is_empty() {
         return respond(context, acks, response, out);
     }
@@ -103,70 +95,25 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     Reply::Later { answer, next: Next::Produce }
 }
 
-/// What Java stumbles over when it looks for a transactional batch, before it looks at any partition: then all of them
-/// are refused (`RequestUtils.hasTransactionalRecords`, `ByteBufferLogInputStream.nextBatchSize`).
-fn unreadable(request: &ProduceRequest) -> Option<String> {
-    for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
-        let records = data.records.as_deref().unwrap_or_default();
-        let Some(length) = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()) else { continue };
-        let size = i32::from_be_bytes(*length);
-        if size < SMALLEST_BATCH {
-            return Some(format!("Record size {size} is less than the minimum record overhead ({SMALLEST_BATCH})"));
-        }
-        match records.get(MAGIC_AT).map(|magic| *magic as i8) {
-            Some(magic) if !(0..=2).contains(&magic) => {
-                return Some(format!("Invalid magic found in record: {magic}"));
-            }
-            _ => {}
-        }
-        if transactional_producer(records).is_some() && records.len() >= 12 + size as usize {
-            return None;
-        }
-    }
-    None
-}
-
-/// A partition named twice counts once, with the records that came last; a topic named twice is answered once (Java:
-/// maps by partition in `KafkaApis.handleProduceRequest`).
-fn each_once(mut request: ProduceRequest) -> ProduceRequest {
-    let ascending = |topic: &TopicProduceData| topic.partition_data.is_sorted_by(|left, right| left.index < right.index);
-    // What clients send costs no map.
-    if let [topic] = &request.topic_data[..]
-        && ascending(topic)
-    {
-        return request;
-    }
-    let mut places = HashMap::new();
-    let mut topics: Vec<TopicProduceData> = Vec::with_capacity(request.topic_data.len());
-    for topic in std::mem::take(&mut request.topic_data) {
-        let key = (topic.name.clone(), topic.topic_id);
-        let (place, seen) = places.entry(key).or_insert_with(|| {
-            let empty = TopicProduceData::default().with_name(topic.name.clone()).with_topic_id(topic.topic_id);
-            topics.push(empty);
-            (topics.len() - 1, HashMap::new())
-        });
-        let partitions = &mut topics[*place].partition_data;
-        for data in topic.partition_data {
-            match seen.entry(data.index) {
-                Place::Vacant(first) => {
-                    first.insert(partitions.len());
-                    partitions.push(data);
-                }
-                Place::Occupied(known) => partitions[*known.get()] = data,
-            }
-        }
-    }
-    request.topic_data = topics;
-    request
-}
-
 /// Acks that do not exist are found last, by partition (Java: `ReplicaManager.appendRecords`).
-fn refuse_acks(context: &Context, request: &ProduceRequest, out: &mut Output) -> Reply {
-    let refused = answer(request, |topic, data| match entry(context, topic, data, Acks::All) {
+fn refuse_acks(context: &Context, request: &ProduceRequest, overruled: &[Overruled], out: &mut Output) -> Reply {
+    let mut refused = answer(request, |topic, data| match entry(context, topic, data, Acks::All) {
         Ok(_) => refusal(data.index, ErrorCode::InvalidRequiredAcks, None),
         Err(refused) => *refused,
     });
+    overrule(&mut refused, overruled);
     respond(context, Acks::All, refused, out)
+}
+
+/// Puts what is wrong in one mention of a partition over what came of another.
+fn overrule(response: &mut ProduceResponse, overruled: &[Overruled]) {
+    for one in overruled {
+        let answer = &mut response.responses[one.topic].partition_responses[one.partition];
+        // A partition that does not exist is not looked into.
+        if !matches!(ErrorCode::from_code(answer.error_code), Some(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)) {
+            *answer = refusal(answer.index, one.code, None);
+        }
+    }
 }
 
 /// Goes through the request partition by partition and collects what `each` answers.
@@ -182,10 +129,6 @@ fn answer(
             .with_partition_responses(partitions)
     });
     ProduceResponse::default().with_responses(topics.collect())
-}
-
-fn refuse_all(request: &ProduceRequest, code: ErrorCode) -> ProduceResponse {
-    answer(request, |_, data| refusal(data.index, code, None))
 }
 
 fn refusal(index: i32, code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
@@ -225,30 +168,6 @@ fn entry(
         return Err(Box::new(refusal(data.index, ErrorCode::InvalidTopicException, Some(message))));
     }
     Ok(Entry { partition, records, acks, origin: AppendOrigin::Client })
-}
-
-/// Exactly one batch of magic 2, no zstd below v7 (Java: `ProduceRequest.validateRecords`). What is wrong inside
-/// the batch the log finds.
-fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
-    const BATCH_HEADER: usize = 61;
-    const ATTRIBUTES_AT: usize = 21;
-    if records.len() <= MAGIC_AT {
-        return Err(ErrorCode::InvalidRecord);
-    }
-    let size = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()).map_or(0, |raw| i32::from_be_bytes(*raw));
-    if records[MAGIC_AT] != 2 {
-        return Err(ErrorCode::InvalidRecord);
-    }
-    if records.len() >= BATCH_HEADER && version < ZSTD_FROM && records[ATTRIBUTES_AT + 1] & 7 == 4 {
-        return Err(ErrorCode::UnsupportedCompressionType);
-    }
-    let end = 12 + usize::try_from(size).unwrap_or(0);
-    // A batch that is cut is no batch to Java, and a second one is one too many.
-    let is_cut = size >= SMALLEST_BATCH && records.len() < end;
-    if is_cut || records.len() >= end + 17 {
-        return Err(ErrorCode::InvalidRecord);
-    }
-    Ok(())
 }
 
 fn append(entry: &Entry, index: i32, verification: VerificationGuard) -> Appended {
@@ -351,43 +270,23 @@ async fn flush_all(flushes: Vec<(Arc<Partition>, i64)>, mut response: ProduceRes
     response
 }
 
-fn is_transactional(request: &ProduceRequest) -> bool {
-    request
-        .topic_data
-        .iter()
-        .flat_map(|topic| &topic.partition_data)
-        .any(|data| data.records.as_deref().is_some_and(|records| transactional_producer(records).is_some()))
-}
-
-/// Producer id, epoch and base sequence of a transactional batch.
-fn transactional_producer(records: &[u8]) -> Option<(i64, i16, i32)> {
-    const TRANSACTIONAL: u8 = 0x10;
-    let header = records.first_chunk::<61>()?;
-    let producer_id = i64::from_be_bytes(*header[43..].first_chunk()?);
-    let producer_epoch = i16::from_be_bytes(*header[51..].first_chunk()?);
-    let base_sequence = i32::from_be_bytes(*header[53..].first_chunk()?);
-    (header[22] & TRANSACTIONAL != 0 && producer_id >= 0).then_some((producer_id, producer_epoch, base_sequence))
-}
-
 /// `acks` is none when the request names acks that do not exist: then nothing is appended, but the coordinator was
 /// asked, and may have added partitions to the transaction.
-fn handle_transactional(context: &Context, request: ProduceRequest, acks: Option<Acks>) -> Reply {
+fn handle_transactional(
+    context: &Context,
+    request: ProduceRequest,
+    transactional_id: TransactionalId,
+    overruled: Vec<Overruled>,
+    acks: Option<Acks>,
+) -> Reply {
     let is_known = acks.is_some();
     let acks = acks.unwrap_or(Acks::All);
-    let Some(transactional_id) = request.transactional_id.clone() else {
-        let mut out = Output::default();
-        let refused = refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
-        return match respond(context, acks, refused, &mut out) {
-            Reply::Done => Reply::Later { answer: Box::pin(std::future::ready(Some(out))), next: Next::Produce },
-            reply => reply,
-        };
-    };
     let context = context.clone();
     let answer = Box::pin(async move {
         let guards = verify_all(&context, &request, &transactional_id, acks).await;
         let mut next = guards.into_iter();
         let mut flushes = Vec::new();
-        let response = answer(&request, |topic, data| {
+        let mut response = answer(&request, |topic, data| {
             let appended = match entry(&context, topic, data, acks) {
                 Err(refused) => Appended { response: *refused, flush: None },
                 Ok(entry) if !is_known => {
@@ -412,6 +311,7 @@ fn handle_transactional(context: &Context, request: ProduceRequest, acks: Option
             flushes.extend(appended.flush);
             appended.response
         });
+        overrule(&mut response, &overruled);
         let response = flush_all(flushes, response).await;
         let mut out = Output::default();
         match respond(&context, acks, response, &mut out) {

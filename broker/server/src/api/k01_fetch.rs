@@ -116,8 +116,9 @@ fn limits(context: &Context, request: &FetchRequest) -> Limits {
         1 => Isolation::Committed,
         _ => Isolation::HighWatermark,
     };
-    let bytes_max = (request.max_bytes.max(0) as usize).min(context.node.limits.fetch_max_bytes);
-    Limits { isolation, bytes_max, bytes_min: (request.min_bytes.max(0) as usize).min(bytes_max) }
+    let served_max = i32::try_from(context.node.limits.fetch_max_bytes).unwrap_or(i32::MAX);
+    let bytes_max = request.max_bytes.min(served_max);
+    Limits { isolation, bytes_max, bytes_min: request.min_bytes.min(bytes_max).max(0) as usize }
 }
 
 fn resolve(context: &Context, opened: Opened, limits: Limits) -> Fetch {
@@ -148,7 +149,7 @@ fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
         offset: data.fetch_offset,
         current_leader_epoch: data.current_leader_epoch.max(-1),
         last_fetched_epoch: data.last_fetched_epoch,
-        bytes_max: data.partition_max_bytes.max(0) as usize,
+        bytes_max: data.partition_max_bytes,
     })
 }
 
@@ -293,11 +294,8 @@ fn answer(index: i32, part: &Part, wanted: &Wanted) -> Answer {
         records_length: records.as_ref().map_or(0, |slice| slice.length),
         ..refusal(index, ErrorCode::None)
     };
-    // Records that the limits leave no room for are no empty answer to Java: it leaves the list out.
-    let no_room = records.is_none() && wanted.offset < read.offsets.last_stable;
-    let aborted = read.aborted.as_ref().filter(|_| !no_room);
     let aborted =
-        aborted.map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
+        read.aborted.as_ref().map(|list| list.iter().map(|one| (one.producer_id, one.first_offset)).collect());
     Answer { head, aborted, records }
 }
 

@@ -22,7 +22,7 @@ pub fn handle(context: &Context, mut request: OffsetDeleteRequest) -> Outcome<Of
         let exists = |partition: &OffsetDeleteRequestPartition| exists(&image, topic, partition.partition_index);
         let (kept, missing): (Vec<_>, Vec<_>) = topic.partitions.iter().cloned().partition(exists);
         if !missing.is_empty() {
-            refused.push(unknown(topic, &missing));
+            add(&mut refused, unknown(topic, &missing));
         }
         topic.partitions = kept;
         !topic.partitions.is_empty()
@@ -49,11 +49,14 @@ fn merge(mut topics: Vec<OffsetDeleteResponseTopic>, response: OffsetDeleteRespo
     if response.error_code != 0 || topics.is_empty() {
         return response;
     }
-    for topic in response.topics {
-        match topics.iter_mut().find(|known| known.name == topic.name) {
-            Some(known) => known.partitions.extend(topic.partitions),
-            None => topics.push(topic),
-        }
-    }
+    response.topics.into_iter().for_each(|topic| add(&mut topics, topic));
     OffsetDeleteResponse::default().with_topics(topics)
+}
+
+/// A topic that the request names twice is answered once (Java: `OffsetDeleteResponse.Builder`).
+fn add(topics: &mut Vec<OffsetDeleteResponseTopic>, topic: OffsetDeleteResponseTopic) {
+    match topics.iter_mut().find(|known| known.name == topic.name) {
+        Some(known) => known.partitions.extend(topic.partitions),
+        None => topics.push(topic),
+    }
 }

@@ -19,8 +19,8 @@ pub struct Wanted {
     pub current_leader_epoch: i32,
     /// The epoch of the last record it has, -1 when it does not say (KIP-595).
     pub last_fetched_epoch: i32,
-    /// Most bytes wanted of this partition.
-    pub bytes_max: usize,
+    /// Most bytes wanted of this partition; negative as the client sent it.
+    pub bytes_max: i32,
 }
 
 impl AsRef<crate::replica::wait::Waiters> for Wanted {
@@ -34,8 +34,8 @@ impl AsRef<crate::replica::wait::Waiters> for Wanted {
 pub struct Limits {
     /// Up to where the reader may see.
     pub isolation: Isolation,
-    /// Most bytes of the whole answer; the first batch may go over it.
-    pub bytes_max: usize,
+    /// Most bytes of the whole answer; the first batch may go over it. Negative as the client sent it.
+    pub bytes_max: i32,
     /// The answer waits for this many bytes.
     pub bytes_min: usize,
 }
@@ -55,6 +55,16 @@ pub enum Part {
     },
     /// It was refused.
     Failed(ReplicaError),
+}
+
+impl Part {
+    /// Bytes of records.
+    fn length(&self) -> usize {
+        match self {
+            Part::Read(read) => read.slice.as_ref().map_or(0, |slice| slice.length),
+            Part::Diverging { .. } | Part::Failed(_) => 0,
+        }
+    }
 }
 
 /// What a look at every partition found.
@@ -92,7 +102,7 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
         let part = read(one, limits.isolation, left, minimum_one);
         match &part {
             Part::Read(result) => {
-                let length = result.slice.as_ref().map_or(0, |slice| slice.length);
+                let length = part.length();
                 if length > 0 {
                     minimum_one = MinimumOne::No;
                     if result.place == Place::Sealed {
@@ -100,10 +110,11 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
                     }
                 }
                 bytes += length;
-                left = left.saturating_sub(length);
             }
             Part::Diverging { .. } | Part::Failed(_) => ready = Ready::Now,
         }
+        // Behind the first partition a negative limit is none left.
+        left = left.saturating_sub(i32::try_from(part.length()).unwrap_or(i32::MAX)).max(0);
         parts.push(part);
     }
     if bytes >= limits.bytes_min || wanted.is_empty() {
@@ -112,10 +123,11 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
     Plan { parts, ready }
 }
 
-fn read(wanted: &Wanted, isolation: Isolation, left: usize, minimum_one: MinimumOne) -> Part {
+fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOne) -> Part {
+    let bytes_max = wanted.bytes_max.min(left);
     let request = ReadRequest {
         offset: wanted.offset,
-        bytes_max: wanted.bytes_max.min(left),
+        bytes_max: usize::try_from(bytes_max).unwrap_or(0),
         minimum_one,
         isolation,
     };
@@ -129,7 +141,16 @@ fn read(wanted: &Wanted, isolation: Isolation, left: usize, minimum_one: Minimum
         Err(error) => return Part::Failed(error),
     }
     match wanted.partition.read(&request, wanted.current_leader_epoch) {
-        Ok(result) => Part::Read(result),
+        // Java finds a negative limit only where there is something to read (`LogSegment.read`).
+        Ok(result) if bytes_max < 0 && result.slice.is_some() => Part::Failed(ReplicaError::NegativeLimit(bytes_max)),
+        Ok(mut result) => {
+            // Records of which the limit cuts off the first batch are no empty answer to Java: the list of aborted
+            // transactions is left out (`ReplicaManager.readFromLog`).
+            if bytes_max > 0 && result.slice.is_none() && wanted.offset < result.offsets.last_stable {
+                result.aborted = None;
+            }
+            Part::Read(result)
+        }
         Err(error) => Part::Failed(error),
     }
 }

@@ -71,6 +71,9 @@ pub enum ReplicaError {
         /// Topic and index, as `t-0`.
         partition: String,
     },
+    /// The most bytes that a fetch wants are a negative number.
+    #[error("invalid max size {0} for a read")]
+    NegativeLimit(i32),
     /// The log refused the records.
     #[error(transparent)]
     Append(#[from] AppendError),
