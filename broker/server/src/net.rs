@@ -8,6 +8,8 @@ pub mod connection;
 mod input;
 /// The bound on memory of requests that have come in part.
 pub mod request_memory;
+/// The bound on memory of large answers.
+pub mod answer_memory;
 /// Bytes to be sent, files without a copy.
 mod send;
 

@@ -12,6 +12,7 @@ use millstream_broker_controller::{ConfigResourceType, Controller};
 
 use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
+use crate::net::answer_memory::AnswerMemory;
 use crate::net::request_memory::RequestMemory;
 use crate::replica::partitions::Partitions;
 
@@ -58,6 +59,8 @@ pub struct Node {
     pub fetch_sessions: FetchSessions,
     /// Memory of requests that have come in part.
     pub request_memory: Arc<RequestMemory>,
+    /// Memory of large answers.
+    pub answer_memory: AnswerMemory,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -89,6 +92,7 @@ impl Node {
             coordinators,
             fetch_sessions,
             request_memory,
+            answer_memory: AnswerMemory::default(),
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }

@@ -1,7 +1,8 @@
 //! What AlterConfigs and IncrementalAlterConfigs share: the checks that a broker makes before it asks the
 //! controller (Java: `ConfigAdminManager.preprocess`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use millstream_base_config::dynamic::{self, Scope};
 use millstream_base_config::resolve::Layers;
@@ -24,10 +25,13 @@ pub fn invalid_config(message: impl Into<String>) -> Refusal {
 }
 
 /// Refuses every resource that a request names more than once.
-pub fn refuse_repeated<K: PartialEq>(resources: &[K]) -> Vec<Result<(), Refusal>> {
-    let once = |one: &K| resources.iter().filter(|other| *other == one).count() == 1;
+pub fn refuse_repeated<K: Eq + Hash>(resources: &[K]) -> Vec<Result<(), Refusal>> {
+    let mut times: HashMap<&K, usize> = HashMap::new();
+    for one in resources {
+        *times.entry(one).or_default() += 1;
+    }
     let check = |one: &K| {
-        if once(one) { Ok(()) } else { Err(invalid_request("Each resource must appear at most once.")) }
+        if times[one] == 1 { Ok(()) } else { Err(invalid_request("Each resource must appear at most once.")) }
     };
     resources.iter().map(check).collect()
 }

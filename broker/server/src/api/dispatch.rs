@@ -5,12 +5,13 @@
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
 use millstream_protocol::messages::{ApiKey, Encodable, Request};
 use millstream_protocol::request::{self, take_request_header};
 use millstream_protocol::response;
 
 use crate::api::context::Context;
-use crate::api::reply::{Next, Outcome, Output, Reply};
+use crate::api::reply::{Later, Next, Outcome, Output, Reply};
 use crate::api::{
     k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch,
     k10_find_coordinator, k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group,
@@ -227,6 +228,7 @@ where
             tracing::debug!(peer = %context.connection.peer, reason, "malformed request");
             Reply::Close(reason)
         }
+        Outcome::Large(make) => Reply::Later { answer: large(context.clone(), make), next: Next::Wait },
         Outcome::Later(answer) => {
             let context = context.clone();
             let answer = Box::pin(async move {
@@ -240,6 +242,26 @@ where
             Reply::Later { answer, next: Next::Wait }
         }
     }
+}
+
+/// Makes and encodes an answer off the runtime's threads, within the bound on large answers.
+fn large<R: Encodable + Send + 'static>(context: Context, make: Box<dyn FnOnce() -> R + Send>) -> Later<Option<Output>> {
+    Box::pin(async move {
+        let room = context.node.answer_memory.room().await;
+        let made = task::spawn_blocking("make a large answer", move || {
+            let mut out = Output::default();
+            encode(&context, &make(), &mut out).ok()?;
+            out.hold(room.shrunk(out.bytes()));
+            Some(out)
+        });
+        match made.await {
+            Ok(out) => out,
+            Err(error) => {
+                tracing::error!(%error, "a large answer could not be made");
+                None
+            }
+        }
+    })
 }
 
 /// Writes `answer` behind `out` as the answer to the request of `context`.

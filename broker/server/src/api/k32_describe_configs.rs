@@ -3,7 +3,8 @@
 //! Authorizes: DescribeConfigs on Cluster, Topic, Group.   Waits: no.
 //! Not done: loggers other than the root one; the level of the root logger is shown, not changed.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry as Place;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millstream_base_config::dynamic::{self, Scope};
 use millstream_base_config::key::{Key, Kind, find};
@@ -24,6 +25,7 @@ use millstream_protocol::messages::{DescribeConfigsRequest, DescribeConfigsRespo
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::reply::Outcome;
+use crate::net::answer_memory::ANSWER_BYTES_MAX;
 use crate::node::Node;
 
 /// Versions served.
@@ -31,6 +33,9 @@ pub const SERVES: Versions = Versions::new(1, 4);
 
 /// Java: `ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG`.
 const SOURCE_LOGGER: i8 = 6;
+
+/// Up to so many resources are described on the connection's own thread.
+const AT_ONCE_MAX: usize = 16;
 
 type Set = BTreeMap<String, String>;
 
@@ -49,25 +54,83 @@ pub fn handle(context: &Context, request: DescribeConfigsRequest) -> Outcome<Des
             .with_results(request.resources.iter().map(refused).collect())
             .into();
     }
-    let image = context.node.controller.image();
-    let view = View::new(&context.node, &image);
     let form = Form {
         synonyms: request.include_synonyms,
         documentation: request.include_documentation && context.version() >= 3,
         types: context.version() >= 3,
     };
-    let describe = |resource: &DescribeConfigsResource| match view.entries(resource) {
-        Ok(entries) => {
-            let asked = |entry: &Entry| match resource.configuration_keys.as_deref() {
-                None | Some([]) => true,
-                Some(keys) => keys.iter().any(|key| **key == *entry.name),
-            };
-            let configs = entries.into_iter().filter(asked).map(|entry| entry.shown(form)).collect();
-            result(resource, 0, Some(String::new())).with_configs(configs)
+    let (node, resources) = (context.node.clone(), distinct(request.resources));
+    if resources.len() <= AT_ONCE_MAX {
+        return describe(&node, &resources, form).into();
+    }
+    Outcome::Large(Box::new(move || describe(&node, &resources, form)))
+}
+
+/// What the request asks for, each once; Java repeats the answer as often as it is asked.
+fn distinct(mut resources: Vec<DescribeConfigsResource>) -> Vec<DescribeConfigsResource> {
+    let mut seen = HashSet::new();
+    resources.retain(|one| {
+        seen.insert((one.resource_type, one.resource_name.clone(), one.configuration_keys.clone()))
+    });
+    resources
+}
+
+/// Describes until the answer is as large as one may be.
+fn describe(node: &Node, resources: &[DescribeConfigsResource], form: Form) -> DescribeConfigsResponse {
+    let image = node.controller.image();
+    let view = View::new(node, &image);
+    let mut shared: HashMap<Shared, Vec<DescribeConfigsResourceResult>> = HashMap::new();
+    let mut room = ANSWER_BYTES_MAX;
+    let mut describe = |resource: &DescribeConfigsResource| {
+        let own;
+        let shown = || Ok(view.entries(resource)?.into_iter().map(|entry| entry.shown(form)).collect::<Vec<_>>());
+        let all = match view.shared(resource) {
+            Some(what) => match shared.entry(what) {
+                Place::Occupied(known) => Ok(&*known.into_mut()),
+                Place::Vacant(place) => shown().map(|made| &*place.insert(made)),
+            },
+            None => {
+                own = shown();
+                own.as_ref().map_err(Refusal::clone)
+            }
+        };
+        let asked = match all {
+            Ok(all) => asked(all, resource),
+            Err(refusal) => return result(resource, refusal.code as i16, refusal.message),
+        };
+        match room.checked_sub(asked.iter().map(|entry| bytes(entry)).sum()) {
+            Some(left) => room = left,
+            None => {
+                let text = format!("The answer would be larger than {ANSWER_BYTES_MAX} bytes; ask for fewer resources.");
+                return result(resource, ErrorCode::InvalidRequest as i16, Some(text));
+            }
         }
-        Err(refusal) => result(resource, refusal.code as i16, refusal.message),
+        result(resource, 0, Some(String::new())).with_configs(asked.into_iter().cloned().collect())
     };
-    DescribeConfigsResponse::default().with_results(request.resources.iter().map(describe).collect()).into()
+    let results = resources.iter().map(&mut describe).collect();
+    DescribeConfigsResponse::default().with_results(results)
+}
+
+/// The entries that the request names; all where it names none.
+fn asked<'a>(
+    all: &'a [DescribeConfigsResourceResult],
+    resource: &DescribeConfigsResource,
+) -> Vec<&'a DescribeConfigsResourceResult> {
+    match resource.configuration_keys.as_deref() {
+        None | Some([]) => all.iter().collect(),
+        Some(keys) => {
+            let keys: HashSet<&str> = keys.iter().map(|key| &**key).collect();
+            all.iter().filter(|entry| keys.contains(&*entry.name)).collect()
+        }
+    }
+}
+
+/// What an entry takes in an answer, a little more rather than less.
+fn bytes(entry: &DescribeConfigsResourceResult) -> usize {
+    const LENGTHS_AND_FLAGS: usize = 24;
+    let text = |text: &Option<StrBytes>| text.as_ref().map_or(0, |text| text.len());
+    let synonyms = entry.synonyms.iter().map(|one| one.name.len() + text(&one.value) + LENGTHS_AND_FLAGS);
+    entry.name.len() + text(&entry.value) + text(&entry.documentation) + LENGTHS_AND_FLAGS + synonyms.sum::<usize>()
 }
 
 fn result(resource: &DescribeConfigsResource, code: i16, message: Option<String>) -> DescribeConfigsResult {
@@ -76,6 +139,17 @@ fn result(resource: &DescribeConfigsResource, code: i16, message: Option<String>
         .with_error_message(message.map(StrBytes::from_string))
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone())
+}
+
+/// Resources that show the same, whatever their name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Shared {
+    /// This broker, however its id is spelled.
+    ThisBroker,
+    /// A group of which nothing is set.
+    Group,
+    /// A subscription of which nothing is set.
+    ClientMetrics,
 }
 
 /// What an answer shows.
@@ -151,6 +225,21 @@ impl<'a> View<'a> {
 
     fn layers(&self) -> Layers<'_> {
         Layers { broker: Some(&self.broker), cluster: Some(&self.cluster), file: self.file }
+    }
+
+    /// With which others the resource shares its entries.
+    fn shared(&self, resource: &DescribeConfigsResource) -> Option<Shared> {
+        let name = &*resource.resource_name;
+        let kind = ConfigResourceType::from_number(resource.resource_type)?;
+        let unset = || !name.is_empty() && self.image.configs(kind, name).is_none();
+        match kind {
+            ConfigResourceType::Broker => {
+                self.is_this_node(name).is_ok_and(|is_this| is_this).then_some(Shared::ThisBroker)
+            }
+            ConfigResourceType::Group => unset().then_some(Shared::Group),
+            ConfigResourceType::ClientMetrics => unset().then_some(Shared::ClientMetrics),
+            ConfigResourceType::Topic | ConfigResourceType::BrokerLogger => None,
+        }
     }
 
     fn entries(&self, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, Refusal> {

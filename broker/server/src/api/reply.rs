@@ -10,6 +10,8 @@ use std::pin::Pin;
 use bytes::BytesMut;
 use millstream_broker_log::Slice;
 
+use crate::net::answer_memory::Room;
+
 /// A future of an answer.
 pub type Later<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
@@ -19,6 +21,9 @@ pub enum Outcome<R> {
     Now(R),
     /// It comes.
     Later(Later<R>),
+    /// It may be large beside the request, or takes long to make: made and encoded where blocking is allowed, once
+    /// there is room for it (net/answer_memory.rs).
+    Large(Box<dyn FnOnce() -> R + Send>),
     /// The request says what its version does not allow; the connection is closed, and this is why.
     Malformed(&'static str),
 }
@@ -70,6 +75,8 @@ const BUFFER_BYTES: usize = 512;
 #[derive(Debug, Default)]
 pub struct Output {
     chunks: VecDeque<Chunk>,
+    /// What the large ones among its answers hold until they are sent.
+    rooms: Vec<Room>,
 }
 
 /// A piece of output.
@@ -108,6 +115,18 @@ impl Output {
             }
         }
         self.chunks.append(&mut other.chunks);
+        self.rooms.append(&mut other.rooms);
+    }
+
+    /// Keeps `room` until the output is sent.
+    pub fn hold(&mut self, room: Room) {
+        self.rooms.push(room);
+    }
+
+    /// Drops what is left, once all was sent.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.rooms.clear();
     }
 
     /// Whether nothing is left to send.

@@ -177,8 +177,8 @@ impl Connection {
                 None => idle.ticked()?,
             }
         }
-        // Pieces of no length may be left.
-        self.output.chunks().clear();
+        // Pieces of no length may be left, and room that was held.
+        self.output.clear();
         Ok(())
     }
 

@@ -9,16 +9,18 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_config::parse::Properties;
 use millstream_base_env::{Clock, Disk};
 use millstream_protocol::messages::create_topics_request::CreatableTopic;
+use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::elect_leaders_request::TopicPartitions;
 use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, ElectLeadersRequest, FetchRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest, Request, StrBytes, TopicName,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DescribeConfigsRequest, ElectLeadersRequest,
+    FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, Request, StrBytes, TopicName,
 };
 use millstream_protocol::{request, response};
 
+use crate::net::answer_memory::ANSWER_BYTES_MAX;
 use crate::start::{RunningBroker, StartError, start};
 
 /// A broker in this process, its folder and a runtime of its own, as the tests' side is blocking.
@@ -415,6 +417,49 @@ fn a_client_that_closed_its_sending_side_gets_its_answers() {
     assert_eq!(correlation(client.answer()), client.correlation - 1);
     assert_eq!(correlation(client.answer()), client.correlation);
     assert!(client.is_closed());
+}
+
+fn describe_configs(kind: i8, names: impl Iterator<Item = String>) -> DescribeConfigsRequest {
+    let resource = |name| {
+        let resource = DescribeConfigsResource::default().with_resource_type(kind);
+        resource.with_resource_name(StrBytes::from_string(name)).with_configuration_keys(None)
+    };
+    DescribeConfigsRequest::default()
+        .with_resources(names.map(resource).collect())
+        .with_include_synonyms(true)
+        .with_include_documentation(true)
+}
+
+#[test]
+fn a_resource_asked_for_many_times_is_described_once() {
+    const BROKER: i8 = 4;
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    let same = client.call(4, &describe_configs(BROKER, (0..3000).map(|_| "1".to_owned()))).results;
+    assert_eq!(same.len(), 1);
+    // An id may be spelled in many ways, and each is answered.
+    let spelled = client.call(4, &describe_configs(BROKER, (1..200).map(|width| format!("{:0>width$}", 1)))).results;
+    assert_eq!(spelled.len(), 199);
+    assert!(spelled.iter().all(|one| one.error_code == 0 && one.configs == same[0].configs));
+}
+
+#[test]
+fn an_answer_is_no_larger_than_one_may_be() {
+    const GROUP: i8 = 32;
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    let frame = client.frame(4, &describe_configs(GROUP, (0..40_000).map(|number| format!("g{number}"))));
+    client.send(&frame);
+    let bytes = client.answer();
+    assert!(bytes.len() > ANSWER_BYTES_MAX / 2 && bytes.len() < ANSWER_BYTES_MAX + 4_000_000, "{}", bytes.len());
+    let (_, answer) = response::decode::<DescribeConfigsRequest>(4, bytes).unwrap();
+    assert_eq!(answer.results.len(), 40_000);
+    let described = answer.results.iter().filter(|one| one.error_code == 0).count();
+    assert!(answer.results[..described].iter().all(|one| !one.configs.is_empty()));
+    assert!(described < 40_000 && answer.results[described..].iter().all(|one| one.error_code == 42));
+    // What it took is given back once it is sent.
+    client.call(0, &ApiVersionsRequest::default());
+    assert_eq!(broker.running.as_ref().unwrap().node().answer_memory.used(), 0);
 }
 
 #[test]
