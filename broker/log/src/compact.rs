@@ -113,6 +113,7 @@ impl LogDir {
             }
         }
         let Some((dirt, log)) = dirtiest else { return Ok(None) };
+        self.make_gaps_known(&log, dirt.end)?;
         match log.clean(&dirt, map_bytes) {
             Ok(end) => {
                 self.note_cleaned(&log, end)?;
@@ -126,6 +127,17 @@ impl LogDir {
                 Ok(None)
             }
         }
+    }
+
+    /// Compaction leaves gaps between segments; recovery takes gaps above the recovery point on the disk for a lost end
+    /// and cuts there. So all that is going to be cleaned is flushed, and that is written down, before anything moves.
+    fn make_gaps_known(&self, log: &PartitionLog, end: i64) -> Result<(), StorageError> {
+        let key = (log.topic().to_owned(), log.partition());
+        if self.written.lock().recovery_points.get(&key).is_some_and(|point| *point >= end) {
+            return Ok(());
+        }
+        log.flush()?;
+        self.checkpoint()
     }
 
     fn note_cleaned(&self, log: &PartitionLog, end: i64) -> Result<(), StorageError> {
@@ -192,7 +204,15 @@ impl PartitionLog {
         let sources = self.sources(end)?;
         let mut transactions = Transactions::default();
         for group in group_by_size(&sources, &config) {
-            self.clean_group(group, &keys, &mut transactions, &config)?;
+            // What an earlier attempt left would count behind what is written now.
+            self.remove_cleaned(group[0].base_offset);
+            match self.write_cleaned(group, &keys, &mut transactions, &config) {
+                Ok(cleaned) => self.swap_in(cleaned, group)?,
+                Err(error) => {
+                    self.remove_cleaned(group[0].base_offset);
+                    return Err(error);
+                }
+            }
         }
         tracing::info!(partition = %self.name, from = dirt.first_dirty, end, segments = sources.len(), "compacted");
         Ok(end)
@@ -281,13 +301,26 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn clean_group(
+    /// Removes the files of a cleaning that was given up, none of which is in place yet. What cannot be removed goes at
+    /// the next start.
+    fn remove_cleaned(&self, base_offset: i64) {
+        let folder = self.folder();
+        let mut cleaned = Segment::new(base_offset, 0);
+        cleaned.suffix = CLEANED;
+        let place = cleaned.place(&self.dir.disk, &folder);
+        for kind in SEGMENT_FILES {
+            // It may never have been made.
+            let _ = self.dir.disk.remove_file(&place.path(kind));
+        }
+    }
+
+    fn write_cleaned(
         &self,
         group: &[Source],
         keys: &KeyMap,
         transactions: &mut Transactions,
         config: &LogConfig,
-    ) -> Result<(), CleanError> {
+    ) -> Result<Segment, CleanError> {
         let last_batches = self.last_batches();
         let filter = Filter {
             keys,
@@ -324,7 +357,7 @@ impl PartitionLog {
         }
         cleaned.file(&place).and_then(|file| file.set_modified(modified_ms)).map_err(failed)?;
         cleaned.modified_ms = modified_ms;
-        self.swap_in(cleaned, group)
+        Ok(cleaned)
     }
 
     fn last_batches(&self) -> HashMap<i64, LastBatch> {

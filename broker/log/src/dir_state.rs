@@ -72,11 +72,27 @@ impl DirState {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
                     || matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
             let error = StorageError::Io { doing, path: path.to_path_buf(), source };
-            if !is_passing && !self.offline.swap(true, Ordering::AcqRel) {
-                tracing::error!(dir = %self.path.display(), error = %describe(&error), "log directory goes offline");
-                *self.reason.lock() = Some(describe(&error));
+            if !is_passing {
+                self.go_offline(&error);
             }
             error
+        }
+    }
+
+    /// As [`DirState::failed`] for an fsync: whatever the reason, what was written may be gone from the page cache, and
+    /// another fsync would report success. The directory goes offline.
+    pub(crate) fn sync_failed(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+        move |source| {
+            let error = StorageError::Io { doing: "cannot sync", path: path.to_path_buf(), source };
+            self.go_offline(&error);
+            error
+        }
+    }
+
+    fn go_offline(&self, error: &StorageError) {
+        if !self.offline.swap(true, Ordering::AcqRel) {
+            tracing::error!(dir = %self.path.display(), error = %describe(error), "log directory goes offline");
+            *self.reason.lock() = Some(describe(error));
         }
     }
 

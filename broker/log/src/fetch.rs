@@ -220,6 +220,9 @@ impl PartitionLog {
     }
 
     pub(crate) fn read_failed(&self, error: io::Error) -> ReadError {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return ReadError::Corrupt(format!("{}: {error}", self.name));
+        }
         let folder = self.dir.path.join(self.name.to_string());
         ReadError::Storage(self.dir.failed("cannot read", &folder)(error))
     }

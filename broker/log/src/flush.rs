@@ -55,24 +55,21 @@ impl PartitionLog {
         let folder = writer.folder.clone();
         drop(writer);
 
-        for file in &work.files {
-            file.sync().map_err(|error| self.dir.failed("cannot sync", &folder)(error))?;
-        }
-        let mut epochs_written = true;
-        if let Some(text) = &work.epochs {
-            let path = folder.join(LEADER_EPOCH);
-            let written = self.dir.disk.replace(&path, text.as_bytes());
-            epochs_written = written.is_ok();
-            tolerate_full_disk(written).map_err(self.dir.failed("cannot write", &path))?;
-        }
-        if work.is_new {
-            self.sync_new_folder(&folder)?;
-        }
-        if work.folder_changed || work.is_new {
-            self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))?;
-        }
+        let done = self.carry_out(&work, &folder);
 
         let mut writer = self.writer.lock();
+        let epochs_written = match done {
+            Ok(epochs_written) => epochs_written,
+            Err(error) => {
+                // What was not reached is still to be done when the error passes.
+                if work.epochs.is_some() {
+                    writer.epochs.mark_dirty();
+                }
+                writer.folder_changed |= work.folder_changed;
+                writer.is_new |= work.is_new;
+                return Err(error);
+            }
+        };
         if !epochs_written {
             writer.epochs.mark_dirty();
         }
@@ -86,11 +83,39 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Syncs and writes what a flush found; answers whether the epoch file could be written.
+    fn carry_out(&self, work: &Work, folder: &std::path::Path) -> Result<bool, StorageError> {
+        for file in &work.files {
+            file.sync().map_err(self.dir.sync_failed(folder))?;
+        }
+        let mut epochs_written = true;
+        if let Some(text) = &work.epochs {
+            let path = folder.join(LEADER_EPOCH);
+            let written = self.dir.disk.replace(&path, text.as_bytes());
+            epochs_written = written.is_ok();
+            tolerate_full_disk(written).map_err(self.dir.failed("cannot write", &path))?;
+        }
+        if work.is_new {
+            self.sync_new_folder(folder)?;
+        }
+        if work.folder_changed || work.is_new {
+            self.dir.disk.sync_dir(folder).map_err(self.dir.sync_failed(folder))?;
+        }
+        Ok(epochs_written)
+    }
+
     fn find_work(&self, writer: &mut Writer) -> Result<Work, StorageError> {
         let Writer { segments, folder, .. } = &mut *writer;
         let mut files = Vec::new();
         let mut recovery_point = None;
         let last = segments.len() - 1;
+        // Opened before any is noted as synced: a shortage of descriptors must not make one be forgotten.
+        for segment in segments.iter_mut() {
+            let place = segment.place(&self.dir.disk, folder);
+            segment
+                .open_unsynced(&place)
+                .map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
+        }
         for (index, segment) in segments.iter_mut().enumerate() {
             let place = segment.place(&self.dir.disk, folder);
             if index < last {
@@ -122,9 +147,10 @@ impl PartitionLog {
         let metadata = folder.join(PARTITION_METADATA);
         if self.dir.disk.exists(&metadata) {
             let file = self.dir.disk.open(&metadata, millstream_base_env::disk::OpenMode::ReadWrite);
-            file.and_then(|file| file.sync()).map_err(self.dir.failed("cannot sync", &metadata))?;
+            let file = file.map_err(self.dir.failed("cannot open", &metadata))?;
+            file.sync().map_err(self.dir.sync_failed(&metadata))?;
         }
-        self.dir.disk.sync_dir(&self.dir.path).map_err(self.dir.failed("cannot sync", &self.dir.path))
+        self.dir.disk.sync_dir(&self.dir.path).map_err(self.dir.sync_failed(&self.dir.path))
     }
 
     /// Whether a sealed segment waits for its flush, or `flush.ms` has passed since the last one.

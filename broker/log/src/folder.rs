@@ -64,6 +64,12 @@ pub(crate) fn deleted_folder(topic: &str, partition: i32) -> String {
     format!("{}{rest}", &topic[..topic.len().min(255 - rest.len())])
 }
 
+/// `topic-3.<32 hex digits>-stray`, cut alike.
+pub(crate) fn stray_folder(topic: &str, partition: i32) -> String {
+    let rest = format!("-{partition}.{}{STRAY_FOLDER}", Uuid::new_v4().simple());
+    format!("{}{rest}", &topic[..topic.len().min(255 - rest.len())])
+}
+
 /// Topic and partition of a folder's name.
 pub(crate) fn parse_partition_folder(name: &str) -> Option<(&str, i32)> {
     let dash = name.rfind('-')?;

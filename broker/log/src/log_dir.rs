@@ -49,7 +49,7 @@ pub struct LogDir {
 /// The contents of the checkpoint files.
 #[derive(Clone, Default)]
 pub(crate) struct Checkpoints {
-    recovery_points: Offsets,
+    pub(crate) recovery_points: Offsets,
     log_starts: Offsets,
     high_watermarks: Offsets,
     pub(crate) cleaner: Offsets,
@@ -224,6 +224,7 @@ impl LogDir {
             config,
             shutdown: self.shutdown,
             recovery_point: known(&self.found.recovery_points),
+            cleaned_to: known(&self.found.cleaner),
             log_start: known(&self.found.log_starts),
             high_watermark: known(&self.found.high_watermarks),
         }
@@ -258,6 +259,9 @@ impl LogDir {
             if !topic_id.is_nil() && !found.is_nil() && found != topic_id {
                 return Err(OpenError::InconsistentTopicId { path: log.folder(), found, expected: topic_id });
             }
+            if !topic_id.is_nil() && found.is_nil() {
+                log.assign_topic_id(topic_id)?;
+            }
             return Ok(Arc::clone(log));
         }
         self.state.check_online()?;
@@ -267,6 +271,7 @@ impl LogDir {
         } else {
             // Offsets of a partition of that name that was deleted do not count for a new one.
             (opening.recovery_point, opening.log_start, opening.high_watermark) = (0, 0, 0);
+            opening.cleaned_to = 0;
             recover::create(&self.state, opening)?
         };
         let log = Arc::new(log);
@@ -290,26 +295,55 @@ impl LogDir {
     /// # Errors
     /// When the disk fails.
     pub fn delete_partition(&self, log: &PartitionLog) -> Result<(), StorageError> {
+        let aside = self.state.path.join(folder::deleted_folder(log.topic(), log.partition()));
+        if self.take_out(log, &aside)? {
+            self.state.doom(aside, DoomedKind::Folder, log.config.load().file_delete_delay_ms);
+        }
+        Ok(())
+    }
+
+    /// Renames the folder of a partition that no topic claims to `-stray` and leaves it there for whoever knows what it
+    /// is (Java: `LogManager.asyncDelete` of a stray log).
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn set_aside(&self, log: &PartitionLog) -> Result<(), StorageError> {
+        let aside = self.state.path.join(folder::stray_folder(log.topic(), log.partition()));
+        if self.take_out(log, &aside)? {
+            tracing::warn!(topic = log.topic(), partition = log.partition(), folder = %aside.display(), "no topic claims this log; set aside");
+        }
+        Ok(())
+    }
+
+    /// Closes a partition and renames its folder; false when it is closed already.
+    fn take_out(&self, log: &PartitionLog, aside: &Path) -> Result<bool, StorageError> {
         self.state.check_online()?;
         let _no_cleaning = log.stop_cleaning();
         let _no_flush = log.flushing.lock();
         let mut writer = log.writer.lock();
         if writer.life == Life::Closed {
-            return Ok(());
+            return Ok(false);
         }
-        let aside = self.state.path.join(folder::deleted_folder(log.topic(), log.partition()));
         self.state
             .disk
-            .rename(&writer.folder, &aside)
+            .rename(&writer.folder, aside)
             .map_err(|error| self.state.failed("cannot rename", &writer.folder)(error))?;
         writer.life = Life::Closed;
-        writer.folder.clone_from(&aside);
+        writer.folder = aside.to_path_buf();
         for segment in &mut writer.segments {
             segment.close();
         }
-        self.state.doom(aside, DoomedKind::Folder, log.config.load().file_delete_delay_ms);
+        let key = (log.topic().to_owned(), log.partition());
         self.logs.lock().remove(&(log.topic().into(), log.partition()));
-        Ok(())
+        self.uncleanable.lock().remove(&key);
+        // A new partition of that name is not clean because this one was.
+        let mut written = self.written.lock();
+        if written.cleaner.contains_key(&key) {
+            let mut now = written.cleaner.clone();
+            now.remove(&key);
+            self.write_offsets(CLEANER, &now, &mut written.cleaner)?;
+        }
+        Ok(true)
     }
 
     /// Removes files and folders whose `file.delete.delay.ms` has passed.
@@ -397,13 +431,18 @@ impl LogDir {
 
     fn close_files(&self) -> Result<(), StorageError> {
         self.state.check_online()?;
+        let mut failure = None;
         for log in self.partitions() {
             if let Err(error) = tolerate_closed(log.close()) {
                 tracing::error!(topic = log.topic(), partition = log.partition(), error = %describe(&error), "close failed");
-                return Err(error);
+                failure.get_or_insert(error);
             }
         }
         self.checkpoint()?;
+        // Without the marker the next start looks at what could not be closed.
+        if let Some(error) = failure {
+            return Err(error);
+        }
         if self.loaded.load(Ordering::Acquire) {
             let marker = self.state.path.join(CLEAN_SHUTDOWN);
             self.state

@@ -436,6 +436,20 @@ impl PartitionLog {
         self.writer.lock().topic_id
     }
 
+    /// Gives a partition whose folder has no topic id the one it belongs to.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn assign_topic_id(&self, topic_id: Uuid) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        self.check_open(&writer)?;
+        crate::recover::write_metadata(&self.dir, &writer.folder, topic_id)?;
+        writer.topic_id = topic_id;
+        // The next flush makes the file durable.
+        writer.is_new = true;
+        Ok(())
+    }
+
     /// The partition's folder.
     pub fn folder(&self) -> PathBuf {
         self.writer.lock().folder.clone()

@@ -48,6 +48,8 @@ pub(crate) struct Opening {
     pub(crate) config: Arc<LogConfig>,
     pub(crate) shutdown: Shutdown,
     pub(crate) recovery_point: i64,
+    /// Up to where it was compacted, 0 for never.
+    pub(crate) cleaned_to: i64,
     pub(crate) log_start: i64,
     pub(crate) high_watermark: i64,
 }
@@ -393,11 +395,7 @@ impl PartitionLog {
                 // Left over from before an earlier cut: what is in front of it is newer.
                 return self.drop_from(writer, index);
             }
-            let is_unflushed = opening.shutdown == Shutdown::Unclean && base_offset > opening.recovery_point;
-            if index > first && base_offset > writer.log_end && is_unflushed && !config.cleanup_policy.compact
-            {
-                // The power took the end of the segment in front, but not this one. Compaction leaves such gaps
-                // too, so a compacted log is taken as it is.
+            if index > first && base_offset > writer.log_end && may_be_hole(opening, base_offset) {
                 tracing::warn!(partition = %self.name, log_end_offset = writer.log_end, "log cut at a hole");
                 return self.drop_from(writer, index);
             }
@@ -543,6 +541,16 @@ impl PartitionLog {
         }
         Ok(())
     }
+}
+
+/// Whether missing offsets in front of the segment at `base_offset` can be what the power took from the end of the
+/// segment before, while this one reached the disk. Compaction leaves such gaps too, but only below what it has
+/// cleaned, and only below the recovery point on the disk: it flushes and writes that down first
+/// (`LogDir::clean_one`). Apache's cleaner does not, hence the look at its own checkpoint.
+fn may_be_hole(opening: &Opening, base_offset: i64) -> bool {
+    opening.shutdown == Shutdown::Unclean
+        && base_offset > opening.recovery_point
+        && base_offset > opening.cleaned_to
 }
 
 /// Takes a batch of the log into the producer table; answers the transaction that it aborted.

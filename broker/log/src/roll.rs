@@ -123,7 +123,14 @@ fn is_due(
     } else {
         now_ms - active.created_ms
     };
-    Ok(waited_ms > config.segment_ms.saturating_sub(active.jitter_ms))
+    // A record must not wait in the active segment beyond the time in which it has to be compacted (Java:
+    // `LogConfig.maxSegmentMs`).
+    let segment_ms = if config.cleanup_policy.compact {
+        config.segment_ms.min(config.max_compaction_lag_ms)
+    } else {
+        config.segment_ms
+    };
+    Ok(waited_ms > segment_ms.saturating_sub(active.jitter_ms))
 }
 
 /// A full disk is no failure where what was to be written can be made again.

@@ -19,20 +19,29 @@ pub(crate) struct Located {
 }
 
 /// The first batch that ends at or after `offset`, looked for from `hint` on; `None` when there is none before
-/// `end` or the bytes are no batches. A hint that points to no batch at or before `offset` comes from a damaged
-/// index: the search begins at the start of the file then.
+/// `end`. A hint that points to no batch at or before `offset`, or from which no batches lead to the end, comes from a
+/// damaged index: the search begins at the start of the file then.
+///
+/// # Errors
+/// `InvalidData` when what is in the way is no batch: what lies behind it must not be taken for the next record.
 pub(crate) fn find_offset(file: &File, hint: u64, end: u64, offset: i64) -> io::Result<Option<Located>> {
     let mut is_first = true;
     let mut hint_holds = true;
+    let mut reached = hint;
     let found = find(file, hint, end, |header| {
         if std::mem::take(&mut is_first) && header.base_offset > offset && hint > 0 {
             hint_holds = false;
             return true;
         }
+        reached += header.size() as u64;
         header.last_offset() >= offset
     })?;
-    if hint > 0 && (is_first || !hint_holds) {
-        return find(file, 0, end, |header| header.last_offset() >= offset);
+    let is_torn = found.is_none() && reached < end;
+    if hint > 0 && (is_first || !hint_holds || is_torn) {
+        return find_offset(file, 0, end, offset);
+    }
+    if is_torn {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no batch at position {reached}")));
     }
     Ok(found)
 }

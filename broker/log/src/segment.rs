@@ -264,11 +264,20 @@ impl Segment {
         self.txn_index.file().write_out(place, TXN_INDEX)
     }
 
+    /// Opens the file that [`Segment::take_unsynced`] will hand out.
+    pub(crate) fn open_unsynced(&mut self, place: &Place<'_>) -> io::Result<()> {
+        if self.durability == Durability::Unsynced {
+            self.file(place)?;
+        }
+        Ok(())
+    }
+
     /// Files that must be synced before the segment counts as durable.
     pub(crate) fn take_unsynced(&mut self, place: &Place<'_>) -> io::Result<Vec<File>> {
         let mut files = Vec::new();
-        if std::mem::replace(&mut self.durability, Durability::Synced) == Durability::Unsynced {
+        if self.durability == Durability::Unsynced {
             files.push(self.file(place)?);
+            self.durability = Durability::Synced;
         }
         files.extend(self.offset_index.file().take_unsynced());
         files.extend(self.time_index.file().take_unsynced());

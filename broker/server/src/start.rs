@@ -16,8 +16,8 @@ use millstream_base_metrics::Registry;
 use millstream_base_env::{Clock, Disk, net, task};
 use millstream_broker_controller::format::{self, ClusterId, Existing, FormatError};
 use millstream_broker_controller::request::TopicDefaults;
-use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Subscription};
-use millstream_broker_log::{LogConfig, LogDir, OpenError};
+use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Image, Subscription};
+use millstream_broker_log::{LogDir, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,6 +30,7 @@ use crate::life::metrics::BrokerMetrics;
 use crate::net::listener::{Connected, accept};
 use crate::node::Node;
 use crate::replica::partitions::Partitions;
+use crate::replica::topic_config;
 use crate::replica::upkeep;
 
 /// How often the log directories are looked at for one that went offline.
@@ -274,12 +275,12 @@ fn open_log_dirs(config: &BrokerConfig, disk: &Disk, clock: &Clock) -> Result<Op
     let open = |path: &Path| LogDir::open(disk.clone(), clock.clone(), path).map_err(StartError::LogDir);
     let dirs = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let formatted = format::format(&dirs, config.node_id, ClusterId::OfTheFolders, Existing::Kept)?;
-    let default = Arc::new(LogConfig::default());
+    let default = Arc::new(topic_config::resolve(config, &Image::default(), "").log);
     let threads = usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1);
     let threads = threads.max(std::thread::available_parallelism().map_or(1, usize::from));
     let mut partitions = Vec::new();
     for dir in &dirs {
-        // The topics' own configuration comes with the metadata, which is replayed next.
+        // The topics' own configuration comes with the metadata, which is replayed next; until then the broker's counts.
         partitions.extend(dir.load_all(threads, &|_| default.clone()).map_err(StartError::LogDir)?);
     }
     Ok(Opened { dirs, formatted, partitions })
@@ -290,7 +291,9 @@ async fn follow_metadata_once(node: &Arc<Node>, subscription: &mut Subscription)
         return Err(StartError::Interrupted("the metadata quorum stopped".to_owned()));
     };
     apply(node, delta).await;
-    Ok(())
+    let strays = node.clone();
+    let set_aside = task::spawn_blocking("set strays aside", move || strays.partitions.set_strays_aside());
+    set_aside.await.map_err(|error| StartError::Interrupted(error.to_string()))
 }
 
 async fn follow_metadata(node: Arc<Node>, mut subscription: Subscription) {

@@ -63,6 +63,62 @@ fn reopen(bench: &Bench, dir: Arc<LogDir>) -> (Arc<LogDir>, Arc<PartitionLog>) {
     (dir, log)
 }
 
+/// Writes until compaction leaves gaps between segments above the recovery point on the disk, and cleans.
+fn with_gaps(bench: &Bench) -> (Arc<LogDir>, Arc<PartitionLog>) {
+    let dir = bench.load(&compacted());
+    let log = bench.log(&dir, &compacted());
+    for round in 0..40 {
+        append(&log, &Batch::new().keyed("a", &format!("a{round}")).keyed(&format!("k{}", round % 3), "x"));
+    }
+    log.roll().unwrap();
+    append(&log, &Batch::new().keyed("b", "b"));
+    assert!(clean_all(&dir) > 0);
+    log.set_high_watermark(i64::MAX);
+    (dir, log)
+}
+
+#[test]
+fn gaps_that_compaction_left_are_no_lost_ends_after_a_kill() {
+    for loses_power in [false, true] {
+        let bench = Bench::new(1);
+        let (dir, log) = with_gaps(&bench);
+        if loses_power {
+            log.flush().unwrap();
+        }
+        let (before, end) = (read_all(&log, Isolation::LogEnd), log.log_end_offset());
+        drop((dir, log));
+        if loses_power {
+            bench.faulty.power_off();
+            bench.faulty.power_on();
+        } else {
+            bench.faulty.kill();
+        }
+        // What a topic's own configuration is comes with the metadata, after its log was opened.
+        let dir = bench.load(&LogConfig::default());
+        let log = dir.partition("t", 0).unwrap();
+        assert_eq!(log.log_end_offset(), end);
+        log.set_high_watermark(i64::MAX);
+        assert_eq!(read_all(&log, Isolation::LogEnd), before);
+    }
+}
+
+#[test]
+fn a_new_topic_of_an_old_name_begins_dirty() {
+    let bench = Bench::new(1);
+    let (dir, log) = with_gaps(&bench);
+    dir.delete_partition(&log).unwrap();
+    let log = dir.open_partition("t", 0, uuid::Uuid::from_u128(8), Arc::new(compacted())).unwrap();
+    for round in 0..60 {
+        append(&log, &Batch::new().keyed("a", &format!("a{round}")));
+    }
+    log.roll().unwrap();
+    append(&log, &Batch::new().keyed("b", "b"));
+    log.set_high_watermark(i64::MAX);
+    assert!(clean_all(&dir) > 0);
+    let values = read_all(&log, Isolation::LogEnd).into_iter().filter(|record| record.key.as_deref() == Some("a")).count();
+    assert_eq!(values, 1);
+}
+
 #[test]
 fn the_last_record_of_each_key_stays_at_its_offset() {
     let bench = Bench::new(1);

@@ -510,6 +510,50 @@ fn a_full_disk_refuses_appends_and_takes_them_again_once_there_is_room() {
 }
 
 #[test]
+fn a_batch_that_is_none_stops_readers_rather_than_be_passed_over() {
+    let bench = Bench::new(1);
+    let config = LogConfig::default();
+    let dir = bench.load(&config);
+    let log = bench.log(&dir, &config);
+    for _ in 0..3 {
+        append(&log, &Batch::of(2, "v"));
+    }
+    log.roll().unwrap();
+    append(&log, &Batch::of(1, "behind"));
+    dir.close().unwrap();
+    drop((dir, log));
+    let path = std::path::Path::new(crate::testing::DIR).join("t-0/00000000000000000000.log");
+    let mut bytes = bench.disk().read(&path).unwrap();
+    let second = bytes.len() / 3;
+    // The magic byte: no header that can be walked any more.
+    bytes[second + 16] ^= 0x40;
+    bench.disk().write(&path, &bytes).unwrap();
+    let dir = bench.load(&config);
+    let log = dir.partition("t", 0).unwrap();
+    log.set_high_watermark(i64::MAX);
+    let read = |offset| log.read(&ReadRequest { offset, bytes_max: 1 << 20, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd });
+    assert!(read(0).unwrap().slice.is_some());
+    for offset in 2..6 {
+        assert!(matches!(read(offset), Err(ReadError::Corrupt(_))), "offset {offset}");
+    }
+    assert!(read(6).unwrap().slice.is_some());
+    assert!(!dir.is_offline(), "the other partitions are none the worse for it");
+}
+
+#[test]
+fn an_fsync_that_finds_the_disk_full_is_no_passing_error() {
+    let bench = Bench::new(1);
+    let dir = bench.load(&LogConfig::default());
+    let log = bench.log(&dir, &LogConfig::default());
+    append(&log, &Batch::of(2, "v"));
+    // ENOSPC: delayed allocation may find out only now.
+    bench.faulty.fail_next(millstream_base_env::faulty::Operation::Sync, 28);
+    log.flush_to(2).unwrap_err();
+    assert!(dir.is_offline());
+    log.flush_to(2).unwrap_err();
+}
+
+#[test]
 fn a_failed_fsync_takes_the_directory_offline_for_good() {
     let bench = Bench::new(1);
     let config = LogConfig::default();

@@ -203,6 +203,27 @@ fn fragmented_frames_are_put_together() {
 }
 
 #[test]
+fn folders_that_no_topic_claims_are_set_aside_and_their_names_are_free() {
+    let mut broker = Broker::start(&[]);
+    broker.connect().create("t");
+    let running = broker.running.take().unwrap();
+    broker.runtime.block_on(running.stop()).unwrap();
+    // As the deletion of a topic leaves it that was cut short between the metadata and the folder.
+    std::fs::rename(broker.folder.path().join("t-0"), broker.folder.path().join("gone-0")).unwrap();
+    let again = broker.runtime.block_on(start(config(broker.folder.path(), &[]), Disk::Real, Clock::Real)).unwrap();
+    broker.running = Some(again);
+    let names = std::fs::read_dir(broker.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strays: Vec<String> = names.filter(|name| name.starts_with("gone-")).collect();
+    assert!(matches!(strays.as_slice(), [stray] if stray.ends_with("-stray")), "{strays:?}");
+    let mut client = broker.connect();
+    client.create("gone");
+    for topic in ["t", "gone"] {
+        let answer = client.call(7, &produce(topic, -1, batch(10)));
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "{topic}");
+    }
+}
+
+#[test]
 fn requests_larger_than_the_memory_for_them_are_taken_one_after_another() {
     let broker = Broker::start(&["queued.max.request.bytes=65536"]);
     broker.connect().create("t");

@@ -167,9 +167,16 @@ impl Partitions {
         let log = match found {
             Some(log) if log.topic_id() == topic.id || log.topic_id().is_nil() => {
                 log.update_config(log_config.clone());
-                Ok(log)
+                // A folder that lost its id with the power, or comes from a release without, gets it now.
+                if log.topic_id().is_nil() { log.assign_topic_id(topic.id).map(|()| log).map_err(Into::into) } else { Ok(log) }
             }
-            _ => self.dir_for(info, index).open_partition(&topic.name, index, topic.id, log_config.clone()),
+            found => {
+                // The folder of an earlier topic of that name whose deletion was not finished.
+                if let Some(stray) = found {
+                    self.set_aside(&stray);
+                }
+                self.dir_for(info, index).open_partition(&topic.name, index, topic.id, log_config.clone())
+            }
         };
         let log = match log {
             Ok(log) => log,
@@ -199,6 +206,20 @@ impl Partitions {
             changes.push(Leadership::Took(partition.clone()));
         }
         Some(partition)
+    }
+
+    /// Sets aside every log that was found at the start and that no topic claims. Called once, when the metadata has
+    /// been replayed. Blocks on files.
+    pub fn set_strays_aside(&self) {
+        let strays = std::mem::take(&mut *self.loaded.write());
+        strays.values().for_each(|log| self.set_aside(log));
+    }
+
+    fn set_aside(&self, log: &PartitionLog) {
+        let dir = self.dirs.iter().find(|dir| log.folder().starts_with(dir.path()));
+        if let Some(Err(error)) = dir.map(|dir| dir.set_aside(log)) {
+            tracing::error!(topic = log.topic(), partition = log.partition(), %error, "a stray log could not be set aside");
+        }
     }
 
     /// The directory that the metadata names for this node, or the next in turn.
