@@ -304,6 +304,18 @@ impl Controller {
         .await
     }
 
+    /// This broker's log directories are these from now on; new partitions are placed in them.
+    ///
+    /// # Errors
+    /// When the metadata log cannot be written.
+    pub async fn register_directories(&self, directories: Vec<Uuid>) -> Result<(), Refusal> {
+        let node_id = self.shared.node_id;
+        self.change(Mode::Execute, ACT_TIMEOUT, move |image| {
+            Ok((register_broker::change_directories(image, node_id, directories), ()))
+        })
+        .await
+    }
+
     /// The next block of 1000 producer ids; never handed out twice, restarts included.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use millstream_broker_log::{AppendError, ReadError, StorageError};
 use millstream_protocol::error_code::ErrorCode;
 
 use crate::replica::partition::ReplicaError;
+use crate::replica::partitions::Absent;
 
 /// The code of a replica's refusal.
 pub fn replica(error: &ReplicaError) -> ErrorCode {
@@ -15,6 +16,14 @@ pub fn replica(error: &ReplicaError) -> ErrorCode {
         ReplicaError::NegativeLimit(_) => ErrorCode::UnknownServerError,
         ReplicaError::Append(error) => append(error),
         ReplicaError::Read(error) => read(error),
+    }
+}
+
+/// The code of a partition that is not found (Java: `ReplicaManager.getPartitionOrError`).
+pub fn absent(absent: Absent) -> ErrorCode {
+    match absent {
+        Absent::Elsewhere => ErrorCode::UnknownTopicOrPartition,
+        Absent::NotOpen => ErrorCode::KafkaStorageError,
     }
 }
 

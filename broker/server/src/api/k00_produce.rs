@@ -154,11 +154,13 @@ fn entry(
         if partitions.topic_name(topic.topic_id).is_none() {
             return Err(refuse(ErrorCode::UnknownTopicId));
         }
-        partitions.partition_by_id(topic.topic_id, data.index)
+        partitions
+            .partition_by_id(topic.topic_id, data.index)
+            .ok_or_else(|| partitions.absent_by_id(topic.topic_id, data.index))
     } else {
-        partitions.partition(&topic.name, data.index)
+        partitions.partition(&topic.name, data.index).ok_or_else(|| partitions.absent(&topic.name, data.index))
     };
-    let partition = found.ok_or_else(|| refuse(ErrorCode::UnknownTopicOrPartition))?;
+    let partition = found.map_err(|absent| refuse(error_map::absent(absent)))?;
     let records = data.records.clone().unwrap_or_default();
     if let Err(code) = check_records(context.version(), &records) {
         return Err(refuse(code));

@@ -140,12 +140,14 @@ fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
         if partitions.topic_name(asked.topic_id).is_none() {
             return Err(ErrorCode::UnknownTopicId);
         }
-        partitions.partition_by_id(asked.topic_id, data.partition)
+        partitions
+            .partition_by_id(asked.topic_id, data.partition)
+            .ok_or_else(|| partitions.absent_by_id(asked.topic_id, data.partition))
     } else {
-        partitions.partition(&asked.topic, data.partition)
+        partitions.partition(&asked.topic, data.partition).ok_or_else(|| partitions.absent(&asked.topic, data.partition))
     };
     Ok(Wanted {
-        partition: found.ok_or(ErrorCode::UnknownTopicOrPartition)?,
+        partition: found.map_err(error_map::absent)?,
         offset: data.fetch_offset,
         current_leader_epoch: data.current_leader_epoch.max(-1),
         last_fetched_epoch: data.last_fetched_epoch,

@@ -60,7 +60,10 @@ pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOff
                 Some(partition) => search(&partition, data, reader)
                     .map(|answer| for_version(answer, context.version()))
                     .unwrap_or_else(|error| refusal(data, error_map::replica(&error))),
-                None => refusal(data, ErrorCode::UnknownTopicOrPartition),
+                None => {
+                    let absent = context.node.partitions.absent(name, data.partition_index);
+                    refusal(data, error_map::absent(absent))
+                }
             }
         });
         ListOffsetsTopicResponse::default().with_name(name.clone()).with_partitions(partitions.collect())

@@ -3,7 +3,6 @@
 //! Versions: v2 leader epoch of the caller (KIP-320); v3 replica id; v4 flexible.
 //! Authorizes: Describe on Topic.   Waits: no.
 
-use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use millstream_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use millstream_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
@@ -28,7 +27,8 @@ pub fn handle(context: &Context, request: OffsetForLeaderEpochRequest) -> Outcom
 fn end_of_epoch(context: &Context, topic: &str, data: &OffsetForLeaderPartition) -> EpochEndOffset {
     let answer = EpochEndOffset::default().with_partition(data.partition).with_leader_epoch(-1).with_end_offset(-1);
     let Some(partition) = context.node.partitions.partition(topic, data.partition) else {
-        return answer.with_error_code(ErrorCode::UnknownTopicOrPartition as i16);
+        let absent = context.node.partitions.absent(topic, data.partition);
+        return answer.with_error_code(error_map::absent(absent) as i16);
     };
     if let Err(error) = partition.leader_epoch(data.current_leader_epoch) {
         return answer.with_error_code(error_map::replica(&error) as i16);

@@ -10,6 +10,7 @@ use millstream_protocol::messages::{DescribeProducersRequest, DescribeProducersR
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::reply::Outcome;
+use crate::replica::partitions::Absent;
 
 /// Versions served.
 pub const SERVES: Versions = Versions::new(0, 0);
@@ -44,6 +45,7 @@ fn partition(context: &Context, topic: &str, index: i32) -> PartitionResponse {
     let response = PartitionResponse::default().with_partition_index(index);
     let Some(partition) = context.node.partitions.partition(topic, index) else {
         let error = match context.node.controller.image().partition(topic, index) {
+            Some(_) if context.node.partitions.absent(topic, index) == Absent::NotOpen => ErrorCode::KafkaStorageError,
             Some(_) => ErrorCode::NotLeaderOrFollower,
             None => ErrorCode::UnknownTopicOrPartition,
         };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use millstream_base_config::BrokerConfig;
 use millstream_broker_controller::{ConfigResourceType, Delta, Image, PartitionInfo, Topic, TopicChange};
-use millstream_broker_log::{LogDir, PartitionLog};
-use parking_lot::RwLock;
+use millstream_broker_log::{LogDir, OpenError, PartitionLog};
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::life::metrics::BrokerMetrics;
@@ -25,6 +25,17 @@ pub struct LocalTopic {
     pub id: Uuid,
     /// By index.
     pub partitions: Arc<[Option<Arc<Partition>>]>,
+    /// Indexes of replicas that belong here and could not be opened.
+    pub unopened: Arc<[i32]>,
+}
+
+/// Why a partition was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It is not on this node.
+    Elsewhere,
+    /// It belongs here, and its log directory could not open it: tried again until it can.
+    NotOpen,
 }
 
 /// What [`Partitions::apply`] tells the coordinators.
@@ -50,6 +61,8 @@ pub struct Partitions {
     /// Logs that lay in the folders at start and are not yet claimed by a topic of the metadata.
     loaded: RwLock<HashMap<(String, i32), Arc<PartitionLog>>>,
     maps: RwLock<Maps>,
+    /// The image that was applied last; held while partitions are opened and deleted.
+    applied: Mutex<Arc<Image>>,
     metrics: BrokerMetrics,
 }
 
@@ -63,7 +76,15 @@ impl Partitions {
         metrics: BrokerMetrics,
     ) -> Self {
         let loaded = loaded.into_iter().map(|log| ((log.topic().to_owned(), log.partition()), log)).collect();
-        Partitions { config, dirs, directory_ids, loaded: RwLock::new(loaded), maps: RwLock::default(), metrics }
+        Partitions {
+            config,
+            dirs,
+            directory_ids,
+            loaded: RwLock::new(loaded),
+            maps: RwLock::default(),
+            applied: Mutex::default(),
+            metrics,
+        }
     }
 
     /// One partition by topic name.
@@ -77,6 +98,20 @@ impl Partitions {
         let maps = self.maps.read();
         let name = maps.names.get(&id)?;
         maps.by_name.get(name)?.partitions.get(usize::try_from(index).ok()?)?.clone()
+    }
+
+    /// Why [`Partitions::partition`] finds nothing.
+    pub fn absent(&self, topic: &str, index: i32) -> Absent {
+        let maps = self.maps.read();
+        match maps.by_name.get(topic) {
+            Some(topic) if topic.unopened.contains(&index) => Absent::NotOpen,
+            Some(_) | None => Absent::Elsewhere,
+        }
+    }
+
+    /// Why [`Partitions::partition_by_id`] finds nothing.
+    pub fn absent_by_id(&self, id: Uuid, index: i32) -> Absent {
+        self.topic_name(id).map_or(Absent::Elsewhere, |name| self.absent(&name, index))
     }
 
     /// The partitions of a topic.
@@ -109,9 +144,31 @@ impl Partitions {
         &self.dirs
     }
 
+    /// Ids of the log directories that can be used.
+    pub fn online_directory_ids(&self) -> Vec<Uuid> {
+        let dirs = self.dirs.iter().zip(&self.directory_ids);
+        dirs.filter(|(dir, _)| !dir.is_offline()).map(|(_, id)| *id).collect()
+    }
+
+    /// Tries again to open what could not be opened. Blocks on files.
+    pub fn open_missing(&self) -> Vec<Leadership> {
+        let mut changes = Vec::new();
+        let image = self.applied.lock();
+        let missing: Vec<Arc<str>> = {
+            let maps = self.maps.read();
+            let incomplete = maps.by_name.values().filter(|topic| !topic.unopened.is_empty());
+            incomplete.map(|topic| topic.name.clone()).collect()
+        };
+        for topic in missing.iter().filter_map(|name| image.topic(name)) {
+            self.upsert(topic, &image, &mut changes);
+        }
+        changes
+    }
+
     /// Makes this node what the delta says. Blocks on files: call it where that is allowed.
     pub fn apply(&self, delta: &Delta) -> Vec<Leadership> {
         let mut changes = Vec::new();
+        let mut applied = self.applied.lock();
         for change in &delta.topics {
             match change {
                 TopicChange::Created(topic) => self.upsert(topic, &delta.image, &mut changes),
@@ -120,6 +177,7 @@ impl Partitions {
             }
         }
         self.apply_configs(delta);
+        *applied = delta.image.clone();
         changes
     }
 
@@ -128,6 +186,7 @@ impl Partitions {
         let config = topic_config::resolve(&self.config, image, &topic.name);
         let log_config = Arc::new(config.log);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let mut unopened = Vec::new();
         for (index, info) in topic.partitions.iter().enumerate() {
             let index = index as i32;
             let old = known.as_ref().and_then(|known| known.partitions.get(index as usize)?.clone());
@@ -144,11 +203,18 @@ impl Partitions {
                     }
                     Some(partition)
                 }
-                None => self.open(topic, index, info, &log_config, config.min_insync_replicas, changes),
+                None => {
+                    let opened = self.open(topic, index, info, &log_config, config.min_insync_replicas, changes);
+                    if opened.is_none() {
+                        unopened.push(index);
+                    }
+                    opened
+                }
             };
             partitions.push(partition);
         }
-        let local = LocalTopic { name: topic.name.clone(), id: topic.id, partitions: partitions.into() };
+        let (name, unopened) = (topic.name.clone(), unopened.into());
+        let local = LocalTopic { name, id: topic.id, partitions: partitions.into(), unopened };
         let mut maps = self.maps.write();
         maps.names.insert(topic.id, topic.name.clone());
         maps.by_name.insert(topic.name.clone(), local);
@@ -181,7 +247,11 @@ impl Partitions {
         let log = match log {
             Ok(log) => log,
             Err(error) => {
-                tracing::error!(topic = %topic.name, partition = index, %error, "a partition could not be opened");
+                let is_known = self.absent(&topic.name, index) == Absent::NotOpen;
+                if !is_known {
+                    let reason = source(&error);
+                    tracing::error!(topic = %topic.name, partition = index, %error, reason, "a partition could not be opened, will be tried again");
+                }
                 return None;
             }
         };
@@ -222,12 +292,16 @@ impl Partitions {
         }
     }
 
-    /// The directory that the metadata names for this node, or the next in turn.
+    /// The directory that the metadata names for this node, or the next in turn of those that can be used.
     fn dir_for(&self, info: &PartitionInfo, index: i32) -> &Arc<LogDir> {
         let place = info.replicas.iter().position(|replica| *replica == self.config.node_id);
         let id = place.and_then(|place| info.directories.get(place));
-        let named = id.and_then(|id| self.directory_ids.iter().position(|other| other == id));
-        &self.dirs[named.unwrap_or(index as usize % self.dirs.len())]
+        if let Some(named) = id.and_then(|id| self.directory_ids.iter().position(|other| other == id)) {
+            return &self.dirs[named];
+        }
+        let online: Vec<&Arc<LogDir>> = self.dirs.iter().filter(|dir| !dir.is_offline()).collect();
+        // With none left, the first one refuses.
+        if online.is_empty() { &self.dirs[0] } else { online[index as usize % online.len()] }
     }
 
     fn delete(&self, topic: &Arc<Topic>, changes: &mut Vec<Leadership>) {
@@ -272,6 +346,11 @@ impl Partitions {
     }
 }
 
+/// What the system said, which the error's own text leaves out.
+fn source(error: &OpenError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
 fn role(info: &PartitionInfo) -> Role {
     Role {
         leader: info.leader,
@@ -279,5 +358,89 @@ fn role(info: &PartitionInfo) -> Role {
         partition_epoch: info.partition_epoch,
         isr: info.isr.clone(),
         replicas: info.replicas.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_base_config::parse::Properties;
+    use millstream_base_env::faulty::{FaultyDisk, Operation};
+    use millstream_base_env::{Clock, Disk};
+    use millstream_base_metrics::Registry;
+    use millstream_broker_controller::record::{MetadataRecord, PartitionRecord, TopicRecord};
+
+    use super::*;
+
+    const DIRECTORIES: [Uuid; 2] = [Uuid::from_u128(0xd1), Uuid::from_u128(0xd2)];
+    const NO_SPACE: i32 = 28;
+    const IO: i32 = 5;
+
+    fn partitions(disk: &Arc<FaultyDisk>) -> Partitions {
+        let mut properties = Properties::default();
+        BrokerConfig::single_node(&mut properties);
+        properties.set_default("log.dirs", "/a,/b");
+        let config = Arc::new(BrokerConfig::new(&properties).expect("a configuration"));
+        let open = |path: &str| {
+            LogDir::open(Disk::Faulty(disk.clone()), Clock::Real, path.as_ref()).expect("an empty directory")
+        };
+        let metrics = BrokerMetrics::new(Registry::default(), []);
+        Partitions::new(config, vec![open("/a"), open("/b")], DIRECTORIES.to_vec(), Vec::new(), metrics)
+    }
+
+    /// A topic with a partition in each of `directories`.
+    fn created(name: &str, directories: &[Uuid]) -> Delta {
+        let id = Uuid::from_u128(name.len() as u128);
+        let mut records = vec![MetadataRecord::Topic(TopicRecord { name: name.into(), topic_id: id })];
+        records.extend(directories.iter().enumerate().map(|(index, directory)| {
+            MetadataRecord::Partition(PartitionRecord {
+                topic_id: id,
+                partition: index as i32,
+                replicas: [1].into(),
+                directories: [*directory].into(),
+                isr: [1].into(),
+                leader: 1,
+                leader_epoch: 0,
+                partition_epoch: 0,
+                adding_replicas: [].into(),
+                removing_replicas: [].into(),
+            })
+        }));
+        let before = Image::default();
+        let after = Arc::new(before.apply(&records).expect("records in order"));
+        Delta::between(&before, &after)
+    }
+
+    #[test]
+    fn what_a_full_disk_could_not_open_is_opened_later() {
+        let disk = FaultyDisk::new(1);
+        let partitions = partitions(&disk);
+        disk.fail_next(Operation::Write, NO_SPACE);
+        assert_eq!(partitions.apply(&created("t", &DIRECTORIES)).len(), 1);
+        assert!(partitions.partition("t", 0).is_none());
+        assert_eq!(partitions.absent("t", 0), Absent::NotOpen);
+        assert_eq!(partitions.absent("t", 2), Absent::Elsewhere);
+        let second = partitions.partition("t", 1).expect("it was opened");
+        let changes = partitions.open_missing();
+        assert!(matches!(&changes[..], [Leadership::Took(took)] if took.index() == 0));
+        let first = partitions.partition("t", 0).expect("it is open now");
+        assert_eq!((first.offsets().log_end, first.log().topic_id()), (0, Uuid::from_u128(1)));
+        assert!(Arc::ptr_eq(&second, &partitions.partition("t", 1).expect("it stays")));
+        assert!(partitions.open_missing().is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_failed_opens_nothing_and_takes_nothing_that_may_lie_elsewhere() {
+        let disk = FaultyDisk::new(1);
+        let partitions = partitions(&disk);
+        disk.fail_next(Operation::Write, IO);
+        partitions.apply(&created("t", &DIRECTORIES));
+        assert_eq!(partitions.online_directory_ids(), [DIRECTORIES[1]]);
+        assert!(partitions.open_missing().is_empty());
+        assert_eq!(partitions.absent("t", 0), Absent::NotOpen);
+        partitions.apply(&created("anywhere", &[Uuid::nil(), Uuid::nil()]));
+        for index in 0..2 {
+            let partition = partitions.partition("anywhere", index).expect("the other directory takes it");
+            assert!(partition.log().folder().starts_with("/b"));
+        }
     }
 }

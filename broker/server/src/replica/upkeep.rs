@@ -1,5 +1,5 @@
 //! What happens to logs without a request: retention, checkpoints, flush by time, compaction, removal of deleted
-//! files, expiry of producers.
+//! files, expiry of producers, another attempt at what could not be opened.
 //!
 //! One task for each rhythm, started by start.rs; the work runs where blocking is allowed.
 
@@ -9,12 +9,16 @@ use std::time::Duration;
 use millstream_base_env::task;
 use tokio::task::JoinSet;
 
+use crate::coord::leadership;
 use crate::node::Node;
 
 /// How often deleted files are looked for; they wait `file.delete.delay.ms`.
 const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often logs with `flush.ms` are looked at.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often partitions that could not be opened are tried again, and offline log directories reported.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts every task; they end when the set is dropped.
 pub fn start(node: &Arc<Node>) -> JoinSet<()> {
@@ -23,6 +27,7 @@ pub fn start(node: &Arc<Node>) -> JoinSet<()> {
     tasks.spawn(repeat(node.clone(), every("log.retention.check.interval.ms"), "retention", retain));
     tasks.spawn(repeat(node.clone(), every("log.flush.offset.checkpoint.interval.ms"), "checkpoint", checkpoint));
     tasks.spawn(repeat(node.clone(), PURGE_INTERVAL, "purge", purge));
+    tasks.spawn(reopen(node.clone()));
     tasks.spawn(repeat(node.clone(), FLUSH_INTERVAL, "flush", flush));
     tasks.spawn(repeat(node.clone(), every("producer.id.expiration.check.interval.ms"), "producers", expire));
     if node.config.flag("log.cleaner.enable") {
@@ -37,6 +42,31 @@ async fn repeat(node: Arc<Node>, every: Duration, name: &'static str, work: fn(&
         let node = node.clone();
         if let Err(error) = task::spawn_blocking(name, move || work(&node)).await {
             tracing::error!(name, %error, "background work panicked");
+        }
+    }
+}
+
+/// Opens what could not be opened when its topic came, once descriptors or space are there again, and tells the
+/// controller which log directories are left, so that it places nothing in those that failed (KIP-858).
+async fn reopen(node: Arc<Node>) {
+    let mut told = node.partitions.online_directory_ids();
+    loop {
+        task::sleep(REOPEN_INTERVAL).await;
+        let opening = node.clone();
+        let opened = task::spawn_blocking("reopen", move || {
+            for change in opening.partitions.open_missing() {
+                leadership::changed(&opening, change);
+            }
+        });
+        if let Err(error) = opened.await {
+            tracing::error!(%error, "opening partitions again panicked");
+        }
+        let online = node.partitions.online_directory_ids();
+        if online != told {
+            told.clone_from(&online);
+            if let Err(refusal) = node.controller.register_directories(online).await {
+                tracing::error!(?refusal, "the controller cannot be told which log directories are offline");
+            }
         }
     }
 }
