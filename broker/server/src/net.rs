@@ -1,7 +1,11 @@
 //! Sockets: who may connect, and what happens to the bytes of a connection.
 
-/// Accepts connections and keeps their limits.
+/// Accepts connections.
 pub mod listener;
+/// Limits on the number of connections.
+pub mod connected;
+/// Limits on how fast they come.
+mod creation_rate;
 /// One connection: frames in, answers out, in order.
 pub mod connection;
 /// Bytes read and not yet handled.

@@ -101,12 +101,18 @@ impl Node {
     /// What a broker key is worth now: as set for this broker, by default for all, in the file, or Kafka's default.
     /// For keys that may change while the broker runs; the others are read from `config`.
     pub fn number(&self, key: &str) -> i64 {
+        self.set_now(key).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| self.config.number(key))
+    }
+
+    /// The same of a key that is no number, or of no row of the table.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.set_now(key).or_else(|| self.config.text(key))
+    }
+
+    fn set_now(&self, key: &str) -> Option<String> {
         let image = self.controller.image();
-        let set = |name: &str| {
-            let set = image.configs(ConfigResourceType::Broker, name)?;
-            set.get(key)?.trim().parse::<i64>().ok()
-        };
-        set(&self.id().to_string()).or_else(|| set("")).unwrap_or_else(|| self.config.number(key))
+        let set = |name: &str| image.configs(ConfigResourceType::Broker, name)?.get(key).cloned();
+        set(&self.id().to_string()).or_else(|| set(""))
     }
 
     /// `node.id`

@@ -376,6 +376,44 @@ fn connections_over_the_limit_are_closed() {
 }
 
 #[test]
+fn an_override_gives_an_address_its_own_limit() {
+    let broker = Broker::start(&["max.connections.per.ip=1", "max.connections.per.ip.overrides=127.0.0.1:2"]);
+    let (mut first, mut second) = (broker.connect(), broker.connect());
+    assert_eq!(first.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    assert_eq!(second.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    assert!(broker.connect().is_closed());
+}
+
+#[test]
+fn a_full_listener_waits_for_a_place() {
+    let broker = Broker::start(&["listener.name.plaintext.max.connections=1"]);
+    let mut first = broker.connect();
+    assert_eq!(first.call(0, &ApiVersionsRequest::default()).error_code, 0);
+    let mut second = broker.connect();
+    second.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let frame = second.frame(0, &ApiVersionsRequest::default());
+    second.send(&frame);
+    let waits = second.stream.read(&mut [0; 1]).unwrap_err();
+    assert!(matches!(waits.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{waits}");
+    drop(first);
+    second.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(second.answer()[..4], second.correlation.to_be_bytes());
+}
+
+#[test]
+fn connections_that_come_too_fast_wait() {
+    let broker = Broker::start(&["max.connection.creation.rate=1"]);
+    let mut times = Vec::new();
+    for _ in 0..12 {
+        let mut client = broker.connect();
+        let sent = millstream_base_env::clock::Moment::now();
+        assert_eq!(client.call(0, &ApiVersionsRequest::default()).error_code, 0);
+        times.push(sent.elapsed());
+    }
+    assert!(times[11] >= Duration::from_millis(500), "{times:?}");
+}
+
+#[test]
 fn an_idle_connection_is_closed() {
     let broker = Broker::start(&["connections.max.idle.ms=100"]);
     assert!(broker.connect().is_closed());

@@ -1,0 +1,231 @@
+//! How many connections there may be, and how fast they may come (Java: `ConnectionQuotas`, KIP-402, KIP-612).
+//!
+//! A listener takes a place for each connection that it accepted. A client with too many is refused; where the broker
+//! or the listener is full, or connections come too fast, the listener waits, and with it the clients behind.
+//! Not done: rates for single addresses, which are client quotas; closing an idle connection for one of the
+//! listener between brokers.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use millstream_base_env::task;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::net::creation_rate::CreationRate;
+use crate::node::Node;
+
+const CONNECTIONS: &str = "max.connections";
+const CREATION_RATE: &str = "max.connection.creation.rate";
+/// A listener that waits for a place looks this often whether the limits were changed.
+const LIMITS_CHECK: Duration = Duration::from_secs(1);
+
+/// The connections of all listeners.
+#[derive(Debug, Default)]
+pub struct Connected {
+    counts: Mutex<Counts>,
+    overrides: Mutex<Overrides>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    by_ip: HashMap<IpAddr, usize>,
+    by_listener: HashMap<Arc<str>, usize>,
+    rate: CreationRate,
+    rate_by_listener: HashMap<Arc<str>, CreationRate>,
+}
+
+/// `max.connections.per.ip.overrides`, with addresses for names.
+#[derive(Debug, Default)]
+struct Overrides {
+    text: String,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// One place among the connections; given back when dropped.
+pub struct Place {
+    connected: Arc<Connected>,
+    listener: Arc<str>,
+    ip: IpAddr,
+    node: Arc<Node>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connected.counts.lock().remove(&self.listener, self.ip);
+        self.node.counts.connections.fetch_sub(1, Ordering::Relaxed);
+        self.connected.freed.notify_waiters();
+    }
+}
+
+/// The limits of one listener, as they are now.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    total: usize,
+    listener: usize,
+    /// Connections a second.
+    rate: i64,
+    listener_rate: i64,
+    kind: ListenerKind,
+}
+
+/// Whether the broker's own limits hold for a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListenerKind {
+    Client,
+    /// The listener between brokers, beside others: clients must not keep brokers out.
+    Protected,
+}
+
+impl Connected {
+    /// Takes a place for a connection from `ip`, when there is one; `None` when the client has too many.
+    pub async fn take(self: &Arc<Self>, node: &Arc<Node>, listener: &Arc<str>, ip: IpAddr) -> Option<Place> {
+        // A listener on the IPv6 wildcard shows IPv4 clients in another form.
+        let ip = ip.to_canonical();
+        let pause = self.counts.lock().record(listener, limits(node, listener), node.clock.now_ms());
+        if !pause.is_zero() {
+            task::sleep(pause).await;
+        }
+        loop {
+            let freed = self.freed.notified();
+            if self.counts.lock().has_room(listener, limits(node, listener)) {
+                break;
+            }
+            tokio::select! {
+                () = freed => {}
+                () = task::sleep(LIMITS_CHECK) => {}
+            }
+        }
+        let per_ip = self.per_ip(node, ip).await;
+        if !self.counts.lock().add(listener, ip, per_ip) {
+            return None;
+        }
+        node.counts.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Place { connected: self.clone(), listener: listener.clone(), ip, node: node.clone() })
+    }
+
+    async fn per_ip(&self, node: &Node, ip: IpAddr) -> usize {
+        let text = node.text("max.connections.per.ip.overrides").unwrap_or_default();
+        if self.overrides.lock().text != text {
+            // Names are looked up, which may take long.
+            let resolved = task::spawn_blocking("connection limits", move || Overrides::new(text)).await;
+            *self.overrides.lock() = resolved.unwrap_or_default();
+        }
+        let own = self.overrides.lock().by_ip.get(&ip).copied();
+        own.unwrap_or_else(|| usize::try_from(node.number("max.connections.per.ip")).unwrap_or(0))
+    }
+}
+
+impl Counts {
+    /// A connection came; how long it must wait for the rates to be kept.
+    fn record(&mut self, listener: &Arc<str>, limits: Limits, now_ms: i64) -> Duration {
+        let all = match limits.kind {
+            ListenerKind::Client => self.rate.record(limits.rate, now_ms),
+            ListenerKind::Protected => Duration::ZERO,
+        };
+        let own = self.rate_by_listener.entry(listener.clone()).or_default();
+        all.max(own.record(limits.listener_rate, now_ms))
+    }
+
+    fn has_room(&self, listener: &str, limits: Limits) -> bool {
+        let on_listener = self.by_listener.get(listener).copied().unwrap_or(0);
+        on_listener < limits.listener && (limits.kind == ListenerKind::Protected || self.total < limits.total)
+    }
+
+    fn add(&mut self, listener: &Arc<str>, ip: IpAddr, per_ip_max: usize) -> bool {
+        let of_ip = self.by_ip.get(&ip).copied().unwrap_or(0);
+        if of_ip >= per_ip_max {
+            return false;
+        }
+        self.by_ip.insert(ip, of_ip + 1);
+        *self.by_listener.entry(listener.clone()).or_default() += 1;
+        self.total += 1;
+        true
+    }
+
+    fn remove(&mut self, listener: &str, ip: IpAddr) {
+        self.total -= 1;
+        if let Some(count) = self.by_listener.get_mut(listener) {
+            *count -= 1;
+        }
+        if let Some(count) = self.by_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+impl Overrides {
+    /// Reads `host:count,host:count`; what does not stand for an address limits nobody.
+    fn new(text: String) -> Overrides {
+        let limit = |item: &str| {
+            let (host, count) = item.trim().rsplit_once(':')?;
+            let host = host.trim().trim_matches(['[', ']']);
+            let ip = match host.parse() {
+                Ok(ip) => ip,
+                Err(_) => (host, 0).to_socket_addrs().ok()?.next()?.ip(),
+            };
+            Some((ip.to_canonical(), count.trim().parse().ok()?))
+        };
+        let by_ip = text.split(',').filter_map(limit).collect();
+        Overrides { text, by_ip }
+    }
+}
+
+/// A key of the listener counts before the broker's.
+fn limits(node: &Node, listener: &str) -> Limits {
+    let own = |key: &str| {
+        let text = node.text(&format!("listener.name.{}.{key}", listener.to_ascii_lowercase()));
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| node.number(key))
+    };
+    let size = |number: i64| usize::try_from(number).unwrap_or(0);
+    let between_brokers = node.config.text("inter.broker.listener.name");
+    let between_brokers = between_brokers.or_else(|| node.config.text("security.inter.broker.protocol"));
+    let is_protected = node.config.listeners.len() > 1 && between_brokers.is_some_and(|name| *name == *listener);
+    Limits {
+        total: size(node.number(CONNECTIONS)),
+        listener: size(own(CONNECTIONS)),
+        rate: node.number(CREATION_RATE),
+        listener_rate: own(CREATION_RATE),
+        kind: if is_protected { ListenerKind::Protected } else { ListenerKind::Client },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENTS: ListenerKind = ListenerKind::Client;
+
+    #[test]
+    fn a_listener_is_full_on_its_own_and_with_the_others_unless_it_is_protected() {
+        let mut counts = Counts::default();
+        let (one, other): (Arc<str>, Arc<str>) = ("ONE".into(), "OTHER".into());
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let limits = Limits { total: 3, listener: 2, rate: 9, listener_rate: 9, kind: CLIENTS };
+        assert!(counts.add(&one, ip, 9) && counts.has_room(&one, limits));
+        assert!(counts.add(&one, ip, 9) && !counts.has_room(&one, limits));
+        assert!(counts.has_room(&other, limits) && counts.add(&other, ip, 9));
+        assert!(!counts.has_room(&other, limits));
+        assert!(counts.has_room(&other, Limits { kind: ListenerKind::Protected, ..limits }));
+        counts.remove(&one, ip);
+        assert!(counts.has_room(&one, limits) && counts.has_room(&other, limits));
+        assert!(!counts.add(&other, ip, 2));
+    }
+
+    #[test]
+    fn overrides_are_read_by_address_and_by_name() {
+        let overrides = Overrides::new("127.0.0.2:5, localhost:7,::1:3,nobody.invalid:1".to_owned());
+        let of = |ip: &str| overrides.by_ip.get(&ip.parse::<IpAddr>().expect("an address")).copied();
+        assert_eq!(of("127.0.0.2"), Some(5));
+        assert!(of("127.0.0.1") == Some(7) || of("::1") == Some(7));
+        assert_eq!(of("127.0.0.3"), None);
+    }
+}
