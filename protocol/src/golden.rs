@@ -292,7 +292,7 @@ fn murmur2_is_javas() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::batch_fuzz::fuzz(2000))]
 
     /// What the walk lets through the codecs read; what is damaged makes neither panic nor ask for much memory.
     #[test]

@@ -28,4 +28,6 @@ pub mod murmur2;
 pub mod error;
 mod wire;
 #[cfg(test)]
+mod batch_fuzz;
+#[cfg(test)]
 mod golden;

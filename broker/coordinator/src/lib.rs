@@ -14,3 +14,5 @@ pub mod group;
 pub mod record_txn;
 /// Transactions.
 pub mod txn;
+#[cfg(test)]
+mod testing;

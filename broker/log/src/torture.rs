@@ -1,7 +1,7 @@
 //! Random operations against a model (a `Vec` of records), power losses and kills on the faulty disk, and files
 //! damaged at random. Each failure names its seed.
 //!
-//! `MILLSTREAM_SEEDS` sets how many seeds run (make soak uses 200 and more).
+//! `MILLSTREAM_SEEDS` sets how many seeds run (make soak uses 200 and more), half of them fresh ones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,9 +18,19 @@ use crate::partition_log::PartitionLog;
 use crate::read::{ActiveProducer, Isolation};
 use crate::testing::{Batch, Bench, DIR, Seen, read_all};
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let wanted = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    0..wanted.unwrap_or(default)
+/// Half of the seeds are the same every time, half are fresh; `MILLSTREAM_SEED` repeats one.
+fn seeds(default: u64) -> impl Iterator<Item = u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = number("MILLSTREAM_SEEDS").unwrap_or(default);
+    let (fixed, fresh) = match number("MILLSTREAM_SEED") {
+        Some(seed) => (0..0, seed..seed + 1),
+        None => {
+            let first = u64::from(rand::random::<u32>());
+            (0..count / 2, first..first + count.div_ceil(2))
+        }
+    };
+    println!("seeds {fixed:?} and {fresh:?}; MILLSTREAM_SEED repeats one");
+    fixed.chain(fresh)
 }
 
 fn config(rng: &mut SmallRng) -> LogConfig {

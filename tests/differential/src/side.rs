@@ -212,7 +212,8 @@ fn learn(learnt: &mut Learnt, key: i16, body: &Value, answer: &Value) {
                 learnt.learn(Slot::Generation(group.to_owned()), generation.clone());
             }
         }
-        13 if is_fine => {
+        // A member that was refused stays, and its group would wait for it.
+        13 if is_fine && !answer.get("Members").map(Value::items).unwrap_or_default().iter().any(|member| member.int_of("ErrorCode") != Some(0)) => {
             if let Some(group) = body.text_of("GroupId") {
                 learnt.learn(Slot::Member(group.to_owned()), Value::Text(String::new()));
             }

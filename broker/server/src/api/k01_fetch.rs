@@ -26,6 +26,8 @@ use crate::replica::wait::Registration;
 /// Versions served.
 pub const SERVES: Versions = Versions::new(4, 18);
 
+/// First version that can say that a log diverged.
+const DIVERGENCE_FROM: i16 = 12;
 /// First version that names topics by id.
 const TOPIC_IDS_FROM: i16 = 13;
 
@@ -37,6 +39,8 @@ struct Fetch {
     found: Vec<Result<usize, ErrorCode>>,
     wanted: Vec<Wanted>,
     limits: Limits,
+    /// The request, where its version may be too old for what its session has to say.
+    older: Option<FetchRequest>,
 }
 
 /// Handles the request: at once when enough is there, else later.
@@ -49,6 +53,8 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         }
     };
     let odd = (!matches!(request.isolation_level, 0 | 1)).then(|| request.clone());
+    let is_older = context.version() < DIVERGENCE_FROM && request.session_epoch > 0;
+    let older = is_older.then(|| request.clone());
     let limits = limits(context, &request);
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let now_ms = context.node.clock.now_ms();
@@ -68,7 +74,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
             return Reply::Done;
         }
     };
-    let fetch = resolve(context, opened, limits);
+    let fetch = Fetch { older, ..resolve(context, opened, limits) };
     // Java looks at the isolation level only when there is something to read.
     if let Some(request) = odd.filter(|_| !fetch.wanted.is_empty()) {
         refuse_all(context, &request, ErrorCode::UnknownServerError, out);
@@ -130,7 +136,7 @@ fn resolve(context: &Context, opened: Opened, limits: Limits) -> Fetch {
             wanted.len() - 1
         }));
     }
-    Fetch { kind: opened.kind, asked: opened.asked, found, wanted, limits }
+    Fetch { kind: opened.kind, asked: opened.asked, found, wanted, limits, older: None }
 }
 
 fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
@@ -210,6 +216,10 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
         }
         Kind::Incremental(id) => (id, Some(sessions.changed(id, &told))),
     };
+    // Only a session that a newer version began knows the epochs that lead here.
+    if let Some(request) = fetch.older.filter(|_| answers.iter().any(|answer| answer.head.diverging.is_some())) {
+        return refuse_all(context, &request, ErrorCode::UnsupportedVersion, out);
+    }
     let mut shown: Vec<usize> =
         (0..answers.len()).filter(|place| named.as_ref().is_none_or(|named| named[*place])).collect();
     // What was read stands first, then unknown ids, then the other refusals; only neighbours share a topic's entry

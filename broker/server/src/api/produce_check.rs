@@ -74,26 +74,32 @@ pub fn check(context: &Context, request: ProduceRequest) -> Checked {
 }
 
 /// What Java stumbles over when it looks for a transactional batch, before it looks at any partition: then all of them
-/// are refused (`RequestUtils.hasTransactionalRecords`, `ByteBufferLogInputStream.nextBatchSize`).
+/// are refused (`RequestUtils.hasTransactionalRecords`).
 fn unreadable(request: &ProduceRequest) -> Option<String> {
     for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
         let records = data.records.as_deref().unwrap_or_default();
-        let Some(length) = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()) else { continue };
-        let size = i32::from_be_bytes(*length);
-        if size < SMALLEST_BATCH {
-            return Some(format!("Record size {size} is less than the minimum record overhead ({SMALLEST_BATCH})"));
-        }
-        match records.get(MAGIC_AT).map(|magic| *magic as i8) {
-            Some(magic) if !(0..=2).contains(&magic) => {
-                return Some(format!("Invalid magic found in record: {magic}"));
-            }
-            _ => {}
-        }
-        if transactional_producer(records).is_some() && records.len() >= 12 + size as usize {
-            return None;
+        match next_batch(records) {
+            Err(reason) => return Some(reason),
+            Ok(Some(_)) if transactional_producer(records).is_some() => return None,
+            Ok(_) => {}
         }
     }
     None
+}
+
+/// How long the batch at the front is; none when it is not there to its end, an error when it can be none (Java:
+/// `ByteBufferLogInputStream.nextBatch`).
+fn next_batch(records: &[u8]) -> Result<Option<usize>, String> {
+    let Some(length) = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()) else { return Ok(None) };
+    let size = i32::from_be_bytes(*length);
+    if size < SMALLEST_BATCH {
+        return Err(format!("Record size {size} is less than the minimum record overhead ({SMALLEST_BATCH})"));
+    }
+    match records.get(MAGIC_AT).map(|magic| *magic as i8) {
+        None => Ok(None),
+        Some(magic) if !(0..=2).contains(&magic) => Err(format!("Invalid magic found in record: {magic}")),
+        Some(_) => Ok(usize::try_from(size).ok().map(|size| 12 + size).filter(|end| records.len() >= *end)),
+    }
 }
 
 /// Below v7 Java asks every batch for its codec, and a number that is none breaks the whole request.
@@ -103,22 +109,12 @@ fn has_unknown_codec(context: &Context, request: &ProduceRequest) -> bool {
         && request.topic_data.iter().any(|topic| {
             topic.partition_data.iter().any(|data| {
                 let records = data.records.as_deref().unwrap_or_default();
-                is_whole(records)
+                matches!(next_batch(records), Ok(Some(BATCH_HEADER..)))
                     && records[MAGIC_AT] == 2
                     && records[ATTRIBUTES_AT] & 7 > ZSTD
                     && partitions.partition(&topic.name, data.index).is_some()
             })
         })
-}
-
-/// Whether the first batch is there to its end.
-fn is_whole(records: &[u8]) -> bool {
-    records.len() >= BATCH_HEADER && records.len() >= batch_end(records)
-}
-
-fn batch_end(records: &[u8]) -> usize {
-    let size = records.get(8..12).and_then(|raw| raw.first_chunk::<4>()).map_or(0, |raw| i32::from_be_bytes(*raw));
-    12 + usize::try_from(size).unwrap_or(0)
 }
 
 /// A partition named twice counts once, with the good records that came last; refused records among them are what it
@@ -165,22 +161,21 @@ fn each_once(version: i16, mut request: ProduceRequest) -> (ProduceRequest, Vec<
     (request, overruled)
 }
 
-/// Exactly one batch of magic 2, no zstd below v7 (Java: `ProduceRequest.validateRecords`). What is wrong inside
-/// the batch the log finds.
+/// Exactly one batch of magic 2, no zstd below v7 (Java: `ProduceRequest.validateRecords`); a second one that is cut
+/// does not count. What is wrong inside the batch the log finds.
 pub fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
-    if records.len() <= MAGIC_AT || records[MAGIC_AT] != 2 {
+    let corrupt = |_| ErrorCode::CorruptMessage;
+    let Some(end) = next_batch(records).map_err(corrupt)? else { return Err(ErrorCode::InvalidRecord) };
+    if records[MAGIC_AT] != 2 {
         return Err(ErrorCode::InvalidRecord);
     }
-    if records.len() >= BATCH_HEADER && version < ZSTD_FROM && records[ATTRIBUTES_AT] & 7 == ZSTD {
+    if version < ZSTD_FROM && end >= BATCH_HEADER && records[ATTRIBUTES_AT] & 7 == ZSTD {
         return Err(ErrorCode::UnsupportedCompressionType);
     }
-    // A batch that is cut is no batch to Java, and a second one is one too many.
-    let end = batch_end(records);
-    let is_cut = end >= 12 + SMALLEST_BATCH as usize && records.len() < end;
-    if is_cut || records.len() >= end + 17 {
-        return Err(ErrorCode::InvalidRecord);
+    match next_batch(&records[end..]).map_err(corrupt)? {
+        Some(_) => Err(ErrorCode::InvalidRecord),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn is_transactional(request: &ProduceRequest) -> bool {

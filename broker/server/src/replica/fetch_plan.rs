@@ -142,7 +142,7 @@ fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOn
     }
     match wanted.partition.read(&request, wanted.current_leader_epoch) {
         // Java finds a negative limit only where there is something to read (`LogSegment.read`).
-        Ok(result) if bytes_max < 0 && result.slice.is_some() => Part::Failed(ReplicaError::NegativeLimit(bytes_max)),
+        Ok(result) if bytes_max < 0 && wanted.offset < visible_end(&result, isolation) => Part::Failed(ReplicaError::NegativeLimit(bytes_max)),
         Ok(mut result) => {
             // Records of which the limit cuts off the first batch are no empty answer to Java: the list of aborted
             // transactions is left out (`ReplicaManager.readFromLog`).
@@ -152,6 +152,14 @@ fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOn
             Part::Read(result)
         }
         Err(error) => Part::Failed(error),
+    }
+}
+
+fn visible_end(read: &ReadResult, isolation: Isolation) -> i64 {
+    match isolation {
+        Isolation::LogEnd => read.offsets.log_end,
+        Isolation::HighWatermark => read.offsets.high_watermark,
+        Isolation::Committed => read.offsets.last_stable,
     }
 }
 

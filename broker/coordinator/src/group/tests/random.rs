@@ -128,7 +128,7 @@ fn check(bench: &Bench, generation_before: i32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::fuzz(100))]
 
     #[test]
     fn groups_keep_their_promises(acts in proptest::collection::vec(act(), 1..120)) {

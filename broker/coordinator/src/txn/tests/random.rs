@@ -166,7 +166,7 @@ fn observe(bench: &mut Bench, oracle: &mut Oracle) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::testing::fuzz(600))]
 
     #[test]
     fn decisions_and_epochs_hold_whatever_happens(steps in steps()) {
