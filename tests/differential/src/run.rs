@@ -186,13 +186,18 @@ impl Run<'_> {
     /// Waits until what a request changed is seen everywhere in both brokers.
     fn settle(&mut self, request: &Request) -> anyhow::Result<()> {
         match request.api_key {
-            3 | 19 | 20 | 33 | 37 | 43 | 44 | 45 => self.settle_topics(),
+            20 => {
+                let gone = self.settle_topics()?;
+                self.settle_offsets(gone)
+            }
+            3 | 19 | 33 | 37 | 43 | 44 | 45 => self.settle_topics().map(drop),
             22 | 26 | 27 => self.settle_transactions(),
             _ => Ok(()),
         }
     }
 
-    fn settle_topics(&mut self) -> anyhow::Result<()> {
+    /// Answers the names of topics that do not exist.
+    fn settle_topics(&mut self) -> anyhow::Result<Vec<String>> {
         let topic = |name: &String| {
             Value::Struct(vec![("TopicId", Value::Uuid([0; 16])), ("Name", Value::Text(name.clone()))])
         };
@@ -208,11 +213,14 @@ impl Run<'_> {
             let right = self.right.call(&request)?;
             let seen_left = compare::comparable(3, &left, &self.left.learnt);
             if !is_passing(&left) && !is_passing(&right) && seen_left == compare::comparable(3, &right, &self.right.learnt) {
-                return self.settle_leaders(&left);
+                self.settle_leaders(&left)?;
+                let topics = left.answer().and_then(|answer| answer.get("Topics")).map(Value::items).unwrap_or_default();
+                let gone = topics.iter().filter(|topic| topic.int_of("ErrorCode") == Some(3));
+                return Ok(gone.filter_map(|topic| topic.text_of("Name")).map(str::to_owned).collect());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Metadata tells of a partition before its log is open: waits until every one answers.
@@ -235,6 +243,25 @@ impl Run<'_> {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Apache Kafka drops the offsets of a deleted topic some time after it is gone.
+    fn settle_offsets(&mut self, gone: Vec<String>) -> anyhow::Result<()> {
+        let topic = |name: &String| {
+            let indexes = (0..3).map(Value::Int).collect();
+            Value::Struct(vec![("Name", Value::Text(name.clone())), ("PartitionIndexes", Value::Array(indexes))])
+        };
+        let gone: Vec<Value> = gone.iter().map(topic).collect();
+        for group in self.generator.groups.clone() {
+            let body = Value::Struct(vec![("GroupId", Value::Text(group)), ("Topics", Value::Array(gone.clone()))]);
+            let is_dropped = |outcome: &Outcome| {
+                let topics = outcome.answer().and_then(|answer| answer.get("Topics")).map(Value::items);
+                let mut partitions = topics.unwrap_or_default().iter().filter_map(|topic| topic.get("Partitions"));
+                partitions.all(|list| list.items().iter().all(|one| one.int_of("CommittedOffset") == Some(-1)))
+            };
+            self.both_until(&Request::new(9, 5, body), is_dropped)?;
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Side {
         if let Err(error) = self.send(&frame)? {
             return Ok(self.lost(&error));
         }
-        if request.api_key == 0 && body.int_of("Acks") == Some(0) {
+        if request.api_key == 0 && body.int_of("Acks").map(|acks| acks as i16) == Some(0) {
             return self.silence();
         }
         let answered = match request.frame {

@@ -13,6 +13,7 @@ pub fn replica(error: &ReplicaError) -> ErrorCode {
         ReplicaError::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
         ReplicaError::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
         ReplicaError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        ReplicaError::InconsistentTopicId => ErrorCode::InconsistentTopicId,
         ReplicaError::NegativeLimit(_) => ErrorCode::UnknownServerError,
         ReplicaError::Append(error) => append(error),
         ReplicaError::Read(error) => read(error),

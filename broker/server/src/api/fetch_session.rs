@@ -6,6 +6,8 @@
 //! Not done: eviction of a smaller session for a larger one; when all slots are young, a fetch gets no session,
 //! which every client takes.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::fetch_request::FetchPartition;
@@ -31,6 +33,8 @@ pub struct Asked {
     pub topic: TopicName,
     /// Id of its topic; nil below v13.
     pub topic_id: Uuid,
+    /// The name that the id had when it was first known here; none below v13.
+    pub name: Option<Arc<str>>,
     /// What is wanted of it.
     pub data: FetchPartition,
 }
@@ -116,18 +120,28 @@ impl FetchSessions {
         self.state.lock().sessions.len()
     }
 
-    /// Takes a request into its session.
+    /// Takes a request into its session; `name_of` knows the topics by id.
     ///
     /// # Errors
     /// FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
-    pub fn open(&self, request: FetchRequest, version: i16, now_ms: i64) -> Result<Opened, ErrorCode> {
+    pub fn open(
+        &self,
+        request: FetchRequest,
+        version: i16,
+        now_ms: i64,
+        name_of: &dyn Fn(Uuid) -> Option<Arc<str>>,
+    ) -> Result<Opened, ErrorCode> {
         let (id, epoch) = (request.session_id, request.session_epoch);
         if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
             if id != NO_SESSION {
                 self.state.lock().sessions.remove(&id);
             }
             let kind = if epoch == FINAL_EPOCH { Kind::Sessionless } else { Kind::Full };
-            return Ok(Opened { kind, asked: flat(request).collect() });
+            let mut asked: Vec<Asked> = flat(request).collect();
+            if version >= TOPIC_IDS_FROM {
+                asked.iter_mut().for_each(|one| one.learn_name(name_of));
+            }
+            return Ok(Opened { kind, asked });
         }
         let mut state = self.state.lock();
         let session = state.sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
@@ -138,6 +152,9 @@ impl FetchSessions {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
         session.update(request);
+        if session.uses_topic_ids {
+            session.partitions.iter_mut().for_each(|cached| cached.asked.learn_name(name_of));
+        }
         if session.partitions.is_empty() {
             state.sessions.remove(&id);
             return Ok(Opened { kind: Kind::Sessionless, asked: Vec::new() });
@@ -239,16 +256,17 @@ impl Session {
         }
         for cached in &mut self.partitions {
             if let Some(asked) = wanted.remove(&cached.asked.key()) {
-                cached.asked = asked;
+                cached.asked = Asked { name: cached.asked.name.take(), ..asked };
             }
-        }
-        if !forgotten.is_empty() {
-            self.partitions.retain(|cached| !forgotten.contains_key(&cached.asked.key()));
         }
         for key in order {
             if let Some(asked) = wanted.remove(&key) {
                 self.partitions.push(Cached { asked, high_watermark: -1, log_start_offset: -1 });
             }
+        }
+        // What a request both adds and forgets is forgotten.
+        if !forgotten.is_empty() {
+            self.partitions.retain(|cached| !forgotten.contains_key(&cached.asked.key()));
         }
     }
 }
@@ -274,6 +292,14 @@ impl Cached {
 }
 
 impl Asked {
+    /// A session goes on to ask for a topic by the name that its id had, whatever becomes of the topic (Java:
+    /// `CachedPartition.maybeResolveUnknownName`).
+    fn learn_name(&mut self, name_of: &dyn Fn(Uuid) -> Option<Arc<str>>) {
+        if self.name.is_none() {
+            self.name = name_of(self.topic_id);
+        }
+    }
+
     fn key(&self) -> (TopicName, Uuid, i32) {
         (self.topic.clone(), self.topic_id, self.data.partition)
     }
@@ -291,7 +317,7 @@ fn flat(request: FetchRequest) -> impl Iterator<Item = Asked> {
     let mut places: HashMap<(TopicName, Uuid, i32), usize> = HashMap::new();
     for topic in request.topics {
         for data in topic.partitions {
-            let asked = Asked { topic: topic.topic.clone(), topic_id: topic.topic_id, data };
+            let asked = Asked { topic: topic.topic.clone(), topic_id: topic.topic_id, name: None, data };
             if several {
                 let key = (asked.topic.clone(), asked.topic_id, asked.data.partition);
                 if let Some(place) = places.get(&key) {
@@ -330,7 +356,7 @@ mod tests {
     }
 
     fn session(sessions: &FetchSessions) -> i32 {
-        let opened = sessions.open(request(0, 0, &[("a", 0), ("b", 0)]), 12, 0).expect("a full fetch");
+        let opened = sessions.open(request(0, 0, &[("a", 0), ("b", 0)]), 12, 0, &|_| None).expect("a full fetch");
         assert_eq!(opened.kind, Kind::Full);
         sessions.create(opened.asked, &[told(1, 0), told(1, 0)], 12, 0)
     }
@@ -339,7 +365,7 @@ mod tests {
     fn an_incremental_answer_names_what_changed() {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
-        let opened = sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        let opened = sessions.open(request(id, 1, &[]), 12, 0, &|_| None).expect("the next epoch");
         assert_eq!((opened.kind, opened.asked.len()), (Kind::Incremental(id), 2));
         assert_eq!(sessions.changed(id, &[told(1, 0), told(2, 7)]), [false, true]);
         assert_eq!(sessions.changed(id, &[told(1, 0), told(2, 0)]), [false, false]);
@@ -349,9 +375,9 @@ mod tests {
     fn a_partition_with_records_goes_behind_the_others() {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
-        sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        sessions.open(request(id, 1, &[]), 12, 0, &|_| None).expect("the next epoch");
         sessions.changed(id, &[told(1, 5), told(1, 0)]);
-        let opened = sessions.open(request(id, 2, &[]), 12, 0).expect("the next epoch");
+        let opened = sessions.open(request(id, 2, &[]), 12, 0, &|_| None).expect("the next epoch");
         assert_eq!(opened.asked[0].topic, topic("b"));
     }
 
@@ -359,7 +385,7 @@ mod tests {
     fn an_error_is_told_each_time_and_the_recovery_too() {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
-        sessions.open(request(id, 1, &[]), 12, 0).expect("the next epoch");
+        sessions.open(request(id, 1, &[]), 12, 0, &|_| None).expect("the next epoch");
         let failed = Told { error_code: 6, ..told(1, 0) };
         assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
         assert_eq!(sessions.changed(id, &[failed, told(1, 0)]), [true, false]);
@@ -383,7 +409,7 @@ mod tests {
         let id = session(&sessions);
         let forgotten = ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
         let request = request(id, 1, &[]).with_forgotten_topics_data(forgotten.to_vec());
-        assert_eq!(sessions.open(request, 12, 0).expect("legal").kind, Kind::Sessionless);
+        assert_eq!(sessions.open(request, 12, 0, &|_| None).expect("legal").kind, Kind::Sessionless);
         assert_eq!(sessions.count(), 0);
     }
 
@@ -392,16 +418,16 @@ mod tests {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
         let code = |result: Result<Opened, ErrorCode>| result.map(|opened| opened.kind).expect_err("refused");
-        assert_eq!(code(sessions.open(request(id + 1, 1, &[]), 12, 0)), ErrorCode::FetchSessionIdNotFound);
-        assert_eq!(code(sessions.open(request(id, 5, &[]), 12, 0)), ErrorCode::InvalidFetchSessionEpoch);
-        assert_eq!(code(sessions.open(request(id, 1, &[]), 13, 0)), ErrorCode::FetchSessionTopicIdError);
+        assert_eq!(code(sessions.open(request(id + 1, 1, &[]), 12, 0, &|_| None)), ErrorCode::FetchSessionIdNotFound);
+        assert_eq!(code(sessions.open(request(id, 5, &[]), 12, 0, &|_| None)), ErrorCode::InvalidFetchSessionEpoch);
+        assert_eq!(code(sessions.open(request(id, 1, &[]), 13, 0, &|_| None)), ErrorCode::FetchSessionTopicIdError);
     }
 
     #[test]
     fn a_full_cache_gives_no_session_until_one_is_old() {
         let sessions = FetchSessions::new(1);
         session(&sessions);
-        let asked = sessions.open(request(0, 0, &[("c", 0)]), 12, 0).expect("a full fetch").asked;
+        let asked = sessions.open(request(0, 0, &[("c", 0)]), 12, 0, &|_| None).expect("a full fetch").asked;
         assert_eq!(sessions.create(asked.clone(), &[told(0, 0)], 12, EVICTION_MS), NO_SESSION);
         assert_ne!(sessions.create(asked, &[told(0, 0)], 12, EVICTION_MS + 1), NO_SESSION);
         assert_eq!(sessions.count(), 1);

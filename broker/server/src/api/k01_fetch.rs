@@ -62,7 +62,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         refuse_all(context, &request, ErrorCode::UnknownServerError, out);
         return Reply::Done;
     }
-    let opened = match context.node.fetch_sessions.open(request, context.version(), now_ms) {
+    let opened = match context.node.fetch_sessions.open(request, context.version(), now_ms, &|id| context.node.partitions.topic_name(id)) {
         Ok(opened) => opened,
         Err(code) => {
             let head = Head {
@@ -142,18 +142,15 @@ fn resolve(context: &Context, opened: Opened, limits: Limits) -> Fetch {
 fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
     let partitions = &context.node.partitions;
     let data = &asked.data;
-    let found = if context.version() >= TOPIC_IDS_FROM {
-        if partitions.topic_name(asked.topic_id).is_none() {
-            return Err(ErrorCode::UnknownTopicId);
-        }
-        partitions
-            .partition_by_id(asked.topic_id, data.partition)
-            .ok_or_else(|| partitions.absent_by_id(asked.topic_id, data.partition))
+    let (topic, topic_id) = if context.version() >= TOPIC_IDS_FROM {
+        (asked.name.as_deref().ok_or(ErrorCode::UnknownTopicId)?, Some(asked.topic_id))
     } else {
-        partitions.partition(&asked.topic, data.partition).ok_or_else(|| partitions.absent(&asked.topic, data.partition))
+        (asked.topic.as_str(), None)
     };
+    let found = partitions.partition(topic, data.partition);
     Ok(Wanted {
-        partition: found.map_err(error_map::absent)?,
+        topic_id,
+        partition: found.ok_or_else(|| error_map::absent(partitions.absent(topic, data.partition)))?,
         offset: data.fetch_offset,
         current_leader_epoch: data.current_leader_epoch.max(-1),
         last_fetched_epoch: data.last_fetched_epoch,

@@ -30,12 +30,18 @@ pub fn handle(context: &Context, request: WriteTxnMarkersRequest) -> Outcome<Wri
 
 /// The transaction version of who does not know it; Java refuses to write with it.
 const VERSION_UNKNOWN: i8 = -1;
+/// Nor does it write a marker of no producer, or of none of its epochs (`MemoryRecordsBuilder.validateProducerState`).
+const NO_PRODUCER: i64 = -1;
+const NO_EPOCH: i16 = -1;
 
 fn one(context: &Context, marker: &WritableTxnMarker) -> Answer<WritableTxnMarkerResult> {
     let partitions = marker.topics.iter().flat_map(|topic| {
         topic.partition_indexes.iter().map(|partition| TopicPartition::new(&topic.name, *partition))
     });
-    if marker.transaction_version == VERSION_UNKNOWN {
+    let is_writable = marker.transaction_version != VERSION_UNKNOWN
+        && marker.producer_id.0 != NO_PRODUCER
+        && marker.producer_epoch != NO_EPOCH;
+    if !is_writable {
         let refused = partitions.map(|partition| {
             let answer = match context.node.partitions.partition(&partition.topic, partition.partition) {
                 Some(_) => MarkerAnswer::Failed(ErrorCode::UnknownServerError),

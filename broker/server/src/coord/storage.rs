@@ -110,7 +110,7 @@ fn replica_error(error: ReplicaError) -> AppendError {
         | ReplicaError::UnknownLeaderEpoch { .. } => AppendError::NotLeader,
         ReplicaError::NotEnoughReplicas { .. } => AppendError::NotEnoughReplicas,
         ReplicaError::Append(error) => append_error(error),
-        ReplicaError::Read(_) | ReplicaError::NegativeLimit(_) => AppendError::Other,
+        ReplicaError::Read(_) | ReplicaError::InconsistentTopicId | ReplicaError::NegativeLimit(_) => AppendError::Other,
     }
 }
 

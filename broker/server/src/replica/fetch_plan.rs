@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use millstream_broker_log::{Isolation, MinimumOne, Place, ReadError, ReadRequest, ReadResult};
+use uuid::Uuid;
 
 use crate::replica::partition::{Partition, ReplicaError};
 
@@ -13,6 +14,8 @@ use crate::replica::partition::{Partition, ReplicaError};
 pub struct Wanted {
     /// The partition.
     pub partition: Arc<Partition>,
+    /// The id of its topic, where the client says it.
+    pub topic_id: Option<Uuid>,
     /// First offset wanted.
     pub offset: i64,
     /// The epoch the client knows, -1 when it does not say.
@@ -124,6 +127,9 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
 }
 
 fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOne) -> Part {
+    if wanted.topic_id.is_some_and(|id| id != wanted.partition.topic_id()) {
+        return Part::Failed(ReplicaError::InconsistentTopicId);
+    }
     let bytes_max = wanted.bytes_max.min(left);
     let request = ReadRequest {
         offset: wanted.offset,

@@ -71,6 +71,9 @@ pub enum ReplicaError {
         /// Topic and index, as `t-0`.
         partition: String,
     },
+    /// INCONSISTENT_TOPIC_ID: a topic of the same name took the place of the one that a fetch session knew.
+    #[error("the topic id does not match the one of the log")]
+    InconsistentTopicId,
     /// The most bytes that a fetch wants are a negative number.
     #[error("invalid max size {0} for a read")]
     NegativeLimit(i32),
