@@ -1,0 +1,181 @@
+use std::time::Duration;
+
+use millstream_protocol::error_code::ErrorCode;
+use uuid::Uuid;
+
+use super::*;
+use crate::metadata::Leader;
+use crate::producer::idempotent::Identity;
+
+fn view(leaders: &[i32]) -> Arc<TopicView> {
+    let leaders = leaders.iter().map(|broker| Leader { broker: *broker, epoch: 1 }).collect();
+    Arc::new(TopicView { id: Uuid::nil(), leaders })
+}
+
+fn config() -> ProducerConfig {
+    ProducerConfig { batch_bytes: 200, idempotence: Idempotence::Off, ..ProducerConfig::default() }
+}
+
+fn accumulator(config: ProducerConfig) -> Accumulator {
+    let mut accumulator = Accumulator::new(config);
+    accumulator.learn("t", view(&[1, 2]));
+    accumulator
+}
+
+fn append(accumulator: &mut Accumulator, partition: i32, now_ms: i64) -> Appended {
+    let record = NewRecord { topic: "t", partition: Some(partition), value: Some(&[7; 50]), ..NewRecord::default() };
+    accumulator.append(&record, Observed::No, 1, || now_ms).unwrap()
+}
+
+fn wakes(appended: Appended) -> bool {
+    matches!(appended, Appended::Done { wake: true, .. })
+}
+
+/// Broker, and (id, records) of its batches.
+fn drained(due: &Due) -> Vec<(i32, Vec<(u64, i32)>)> {
+    let batches = |request: &Request| request.1.iter().map(|(batch, _)| (batch.id, batch.count)).collect();
+    due.requests.iter().map(|request| (request.0, batches(request))).collect()
+}
+
+fn first(due: &mut Due) -> Batch {
+    due.requests.remove(0).1.remove(0).0
+}
+
+#[test]
+fn a_batch_leaves_when_it_lingered_or_is_full_and_takes_those_of_its_broker_along() {
+    let mut all = accumulator(config());
+    assert!(wakes(append(&mut all, 0, 100)), "a new batch has a time to leave");
+    assert!(!wakes(append(&mut all, 0, 101)));
+    let due = all.drain(104, |_| Node::Ready);
+    assert_eq!((drained(&due), due.again_ms), (vec![], Some(105)));
+    assert_eq!(drained(&all.drain(105, |_| Node::Ready)), [(1, vec![(0, 2)])]);
+    append(&mut all, 0, 200);
+    append(&mut all, 0, 200);
+    assert!(wakes(append(&mut all, 0, 200)), "the third does not fit and opens another batch");
+    assert_eq!(drained(&all.drain(200, |_| Node::Ready)), [(1, vec![(1, 2)])]);
+    all.flushing += 1;
+    append(&mut all, 1, 200);
+    let mut due = drained(&all.drain(200, |_| Node::Ready));
+    due.sort();
+    assert_eq!(due, [(1, vec![(2, 1)]), (2, vec![(3, 1)])]);
+}
+
+#[test]
+fn a_broker_takes_nothing_while_it_is_busy_or_not_connected() {
+    let mut all = accumulator(config());
+    append(&mut all, 0, 0);
+    let due = all.drain(50, |_| Node::Busy);
+    assert_eq!((drained(&due), due.connect.len()), (vec![], 0));
+    let due = all.drain(50, |_| Node::Unconnected);
+    assert_eq!((drained(&due), due.connect), (vec![], vec![1]));
+    all.learn("t", view(&[-1, 2]));
+    assert!(all.drain(50, |_| Node::Ready).leaderless);
+}
+
+#[test]
+fn a_retry_waits_longer_each_time_unless_the_leader_moved() {
+    let mut all = accumulator(config());
+    append(&mut all, 0, 0);
+    let batch = first(&mut all.drain(10, |_| Node::Ready));
+    all.requeue(batch, 20);
+    assert_eq!(all.drain(119, |_| Node::Ready).again_ms, Some(120));
+    let batch = first(&mut all.drain(120, |_| Node::Ready));
+    all.requeue(batch, 130);
+    assert!(all.drain(329, |_| Node::Ready).requests.is_empty());
+    let mut moved = (*view(&[2, 2])).clone();
+    moved.leaders[0].epoch = 2;
+    all.learn("t", Arc::new(moved));
+    assert_eq!(drained(&all.drain(131, |_| Node::Ready)), [(2, vec![(0, 1)])]);
+}
+
+#[test]
+fn retries_go_back_in_the_order_of_their_sequences() {
+    let mut all = accumulator(ProducerConfig { idempotence: Idempotence::On, ..config() });
+    append(&mut all, 0, 0);
+    assert!(all.drain(5, |_| Node::Ready).requests.is_empty(), "no producer id yet");
+    all.sequences.as_mut().unwrap().identify(Identity { id: 9, epoch: 0 });
+    let mut sent = Vec::new();
+    for now_ms in [10, 20, 30] {
+        sent.push(first(&mut all.drain(now_ms, |_| Node::Ready)));
+        append(&mut all, 0, now_ms);
+    }
+    // All three come back, the last one first.
+    for batch in sent.into_iter().rev() {
+        all.requeue(batch, 40);
+    }
+    let mut order = Vec::new();
+    for now_ms in [1000, 1001, 1002, 1003] {
+        let batch = first(&mut all.drain(now_ms, |_| Node::Ready));
+        assert!(all.drain(now_ms, |_| Node::Ready).requests.is_empty() || order.len() >= 2, "one at a time");
+        order.push(batch.id);
+        all.sequences.as_mut().unwrap().written(batch.place, batch.id, -1);
+        all.release(&batch);
+        if order.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(order, [0, 1, 2]);
+}
+
+#[test]
+fn memory_is_bounded_and_free_again_when_a_batch_is_settled() {
+    let mut all = accumulator(ProducerConfig { buffer_bytes: 300, ..config() });
+    append(&mut all, 0, 0);
+    assert!(matches!(append(&mut all, 1, 0), Appended::NoMemory));
+    all.starving += 1;
+    let batch = first(&mut all.drain(0, |_| Node::Ready));
+    assert!(!all.is_settled_below(all.horizon()));
+    all.release(&batch);
+    assert!(all.is_settled_below(all.horizon()));
+    assert!(matches!(append(&mut all, 1, 0), Appended::Done { .. }));
+    let large = NewRecord { topic: "t", partition: Some(0), value: Some(&[0; 400]), ..NewRecord::default() };
+    let refused = all.append(&large, Observed::No, 0, || 0);
+    assert!(matches!(refused, Err(ClientError::RecordTooLarge { key: "buffer.memory", limit: 300, .. })));
+}
+
+#[test]
+fn what_is_too_old_comes_out_and_what_is_closed_takes_no_more() {
+    let mut all = accumulator(ProducerConfig { delivery_timeout: Duration::from_millis(500), ..config() });
+    append(&mut all, 0, 0);
+    let due = all.drain(499, |_| Node::Busy);
+    assert_eq!((due.expired.len(), due.again_ms), (0, Some(500)));
+    assert_eq!(all.drain(500, |_| Node::Ready).expired.len(), 1);
+    all.closed = true;
+    let record = NewRecord { topic: "t", ..NewRecord::default() };
+    assert!(all.append(&record, Observed::No, 0, || 0).is_err());
+}
+
+#[test]
+fn a_batch_too_large_for_the_broker_is_split_in_order_with_its_deliveries() {
+    let mut all = accumulator(ProducerConfig { batch_bytes: 4000, idempotence: Idempotence::On, ..config() });
+    all.sequences.as_mut().unwrap().identify(Identity { id: 9, epoch: 0 });
+    let mut deliveries = Vec::new();
+    for _ in 0..6 {
+        let record = NewRecord { topic: "t", partition: Some(0), value: Some(&[7; 50]), ..NewRecord::default() };
+        match all.append(&record, Observed::Yes, 1, || 0).unwrap() {
+            Appended::Done { delivery: Some(delivery), .. } => deliveries.push(delivery),
+            _ => panic!("a record has a delivery"),
+        }
+    }
+    let (mut batch, stamp) = all.drain(10, |_| Node::Ready).requests.remove(0).1.remove(0);
+    batch.seal(Codec::None, None, stamp).unwrap();
+    assert!(all.sequences.as_mut().unwrap().should_retry(batch.place, batch.id, ErrorCode::RequestTimedOut, -1));
+    all.config.batch_bytes = 250;
+    all.split(batch).unwrap();
+    let mut parts = Vec::new();
+    for now_ms in 11.. {
+        let Some((part, stamp)) = all.drain(now_ms, |_| Node::Ready).requests.pop().map(|mut request| request.1.remove(0)) else {
+            break;
+        };
+        let at = 100 + i64::from(stamp.unwrap().base_sequence);
+        part.outcome.as_ref().unwrap().written(super::super::delivery::Written { base_offset: at, append_time: -1 });
+        all.sequences.as_mut().unwrap().written(part.place, part.id, -1);
+        parts.push((stamp.unwrap().base_sequence, part.count));
+        all.release(&part);
+    }
+    assert_eq!(parts, [(0, 3), (3, 3)]);
+    assert!(all.is_settled_below(all.horizon()));
+    for (index, delivery) in deliveries.into_iter().enumerate() {
+        assert_eq!(futures_util::FutureExt::now_or_never(delivery).unwrap().unwrap().offset, 100 + index as i64);
+    }
+}
