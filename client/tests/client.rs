@@ -166,15 +166,16 @@ async fn rebalance(node: &mut Node) {
     create(node, "rebalance", 6).await;
     let owners = Owners::default();
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-    let stop = tokio_flag();
+    let stop = Flags::default();
     let mut members = Vec::new();
     let producer = Producer::new(node.cluster(), ProducerConfig::default());
     let mut sent = 0;
     for number in 0..3 {
-        let (cluster, owners, seen, stop) = (node.cluster(), owners.clone(), seen.clone(), stop.clone());
+        let (cluster, seen, stop) = (node.cluster(), seen.clone(), stop.clone());
+        let listener = Box::new(Member { number, owners: owners.clone() });
         members.push(tokio::spawn(async move {
             let mut consumer = Consumer::new(cluster, group("rebalance"));
-            consumer.set_listener(Box::new(Member { number, owners }));
+            consumer.set_listener(listener);
             consumer.subscribe(&["rebalance"]).expect("a group");
             // The first member leaves before the others.
             while !(stop.is_set(0) || number == 0 && stop.is_set(1)) {
@@ -233,10 +234,6 @@ impl Flags {
     fn is_set(&self, which: usize) -> bool {
         self.0[which].load(std::sync::atomic::Ordering::Acquire)
     }
-}
-
-fn tokio_flag() -> Flags {
-    Flags::default()
 }
 
 /// Commits, positions, seeks, pauses and offsets by time.
@@ -352,7 +349,7 @@ async fn growing(node: &mut Node) {
     };
     push(0, "first").await;
     assert_eq!(values(&read(&mut consumer, |all| !all.is_empty()).await), ["first"]);
-    Admin::new(node.cluster()).create_partitions("growing", 3).await.expect("more partitions");
+    Admin::new(node.cluster()).create_partitions(&BTreeMap::from([("growing".to_owned(), (3, None))])).await.expect("more partitions");
     push(2, "new").await;
     assert_eq!(values(&read(&mut consumer, |all| !all.is_empty()).await), ["new"]);
     assert_eq!(consumer.assignment().len(), 3);
