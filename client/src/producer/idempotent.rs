@@ -48,13 +48,17 @@ struct Partition {
     /// -1 before the first.
     last_acked: i32,
     last_acked_offset: i64,
+    /// Whether a batch of this epoch was acknowledged. Until then one is in flight at a time: a broker that knows
+    /// nothing of the producer takes any first sequence, so that a second batch could overtake a first one that was
+    /// refused because the partition was just being made (ProducerAppendInfo.checkSequence).
+    proven: bool,
     /// In the order of the sequences.
     in_flight: Vec<Tracked>,
 }
 
 impl Default for Partition {
     fn default() -> Self {
-        Partition { identity: None, next: 0, last_acked: -1, last_acked_offset: -1, in_flight: Vec::new() }
+        Partition { identity: None, next: 0, last_acked: -1, last_acked_offset: -1, proven: false, in_flight: Vec::new() }
     }
 }
 
@@ -93,8 +97,8 @@ impl Sequences {
             // A retry waits until it is next in line, so that one request is in flight while order is at stake.
             Some(position) => position == 0,
             None => {
-                let stale = partition.identity != Some(identity) && !partition.in_flight.is_empty();
-                !stale && !self.unresolved.contains_key(&place)
+                let stale = partition.identity != Some(identity) || !partition.proven;
+                (partition.in_flight.is_empty() || !stale) && !self.unresolved.contains_key(&place)
             }
         }
     }
@@ -138,6 +142,7 @@ impl Sequences {
         let partition = self.partitions.entry(place).or_default();
         if partition.identity == Some(tracked.identity) {
             partition.last_acked = partition.last_acked.max(tracked.last_sequence());
+            partition.proven = true;
         }
         partition.last_acked_offset = partition.last_acked_offset.max(last_offset);
     }
@@ -159,7 +164,10 @@ impl Sequences {
             ErrorCode::OutOfOrderSequenceNumber => {
                 let is_next = tracked.base_sequence.wrapping_sub(partition.last_acked) == 1;
                 let unresolved = self.unresolved.get(&place);
-                let expected = unresolved.is_none() && (tracked.reset || !is_next);
+                // One behind it was acknowledged: it can never come into line, and it was not written, or it would
+                // be among the batches that the broker knows again.
+                let overtaken = partition.identity == Some(tracked.identity) && tracked.base_sequence <= partition.last_acked;
+                let expected = unresolved.is_none() && !overtaken && (tracked.reset || !is_next);
                 if !expected && unresolved.is_none_or(|behind| *behind == tracked.base_sequence) {
                     // Nothing before it is outstanding: there is a gap in the log. Start anew in the next epoch.
                     self.rewrite.insert(place);
@@ -229,6 +237,14 @@ impl Sequences {
         }
     }
 
+    /// As if a batch had been acknowledged before.
+    #[cfg(test)]
+    pub fn prove(&mut self, place: Place) {
+        let identity = self.identity;
+        let partition = self.partitions.entry(place).or_default();
+        (partition.identity, partition.proven) = (identity, true);
+    }
+
     fn is_drained(&self, place: Place) -> bool {
         self.partitions.get(&place).is_none_or(|partition| partition.in_flight.is_empty())
     }
@@ -254,6 +270,7 @@ impl Partition {
         self.identity = Some(identity);
         self.next = next;
         self.last_acked = -1;
+        self.proven = false;
     }
 }
 
@@ -267,6 +284,7 @@ mod tests {
         let mut sequences = Sequences::default();
         assert!(!sequences.may_drain(PLACE, 1), "not before there is an id");
         sequences.identify(Identity { id: 7, epoch: 0 });
+        sequences.prove(PLACE);
         sequences
     }
 
@@ -309,6 +327,30 @@ mod tests {
         assert_eq!(sequences.identity(), Some(Identity { id: 7, epoch: 1 }), "no second bump for the same gap");
         sequences.written(PLACE, 2, 14);
         assert_eq!(sent(&mut sequences, 3, 2), (1, 5));
+    }
+
+    #[test]
+    fn the_first_batch_of_an_epoch_goes_alone() {
+        let mut sequences = Sequences::default();
+        sequences.identify(Identity { id: 7, epoch: 0 });
+        sent(&mut sequences, 1, 2);
+        assert!(!sequences.may_drain(PLACE, 2));
+        assert!(sequences.should_retry(PLACE, 1, ErrorCode::NotLeaderOrFollower, -1));
+        assert_eq!(sent(&mut sequences, 1, 2), (0, 0));
+        sequences.written(PLACE, 1, 1);
+        sent(&mut sequences, 2, 2);
+        sent(&mut sequences, 3, 2);
+    }
+
+    #[test]
+    fn a_batch_that_was_overtaken_goes_in_a_new_epoch() {
+        let mut sequences = started();
+        sent(&mut sequences, 1, 2);
+        sent(&mut sequences, 2, 2);
+        sequences.written(PLACE, 2, 1);
+        assert!(sequences.should_retry(PLACE, 1, ErrorCode::OutOfOrderSequenceNumber, -1));
+        sequences.resolve();
+        assert_eq!(sent(&mut sequences, 1, 2), (1, 0));
     }
 
     #[test]

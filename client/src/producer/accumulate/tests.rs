@@ -94,6 +94,7 @@ fn retries_go_back_in_the_order_of_their_sequences() {
     append(&mut all, 0, 0);
     assert!(all.drain(5, |_| Node::Ready).requests.is_empty(), "no producer id yet");
     all.sequences.as_mut().unwrap().identify(Identity { id: 9, epoch: 0 });
+    all.sequences.as_mut().unwrap().prove((0, 0));
     let mut sent = Vec::new();
     for now_ms in [10, 20, 30] {
         sent.push(first(&mut all.drain(now_ms, |_| Node::Ready)));
