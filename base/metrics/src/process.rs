@@ -7,7 +7,7 @@ use crate::registry::{Registry, Samples};
 pub const METRICS: &[Metric] = &[
     Metric {
         name: "process_cpu_seconds",
-        kind: Kind::Gauge,
+        kind: Kind::Counter,
         labels: &[],
         help: "Processor time used, user and system",
         mbean: "",
@@ -72,5 +72,7 @@ mod tests {
         observe(&registry);
         let page = registry.render();
         assert!(page.contains("process_resident_memory_bytes "), "{page}");
+        assert!(page.contains("# TYPE process_cpu_seconds counter"), "{page}");
+        assert!(page.contains("\nprocess_cpu_seconds_total{} "), "{page}");
     }
 }

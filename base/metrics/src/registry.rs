@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::histogram::Histogram;
@@ -159,7 +160,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The gauge `name` stands at `value`.
+    /// The gauge `name`, or a counter that somebody else keeps, stands at `value`.
     pub fn gauge(&mut self, name: &'static str, labels: &[&str], value: f64) {
         let values = labels.iter().map(|label| (*label).to_owned()).collect();
         self.gauges.entry(name).or_default().push((values, value));
@@ -206,7 +207,7 @@ fn encode_own(
     for (values, value) in sampled {
         let labels: Vec<(&str, &str)> =
             metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
-        ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
+        encode_sampled(metric.kind, *value, family.encode_family(&labels)?)?;
     }
     Ok(())
 }
@@ -239,7 +240,7 @@ fn encode_alias(
         }
     }
     for (values, value) in sampled {
-        ConstGauge::new(*value).encode(family.encode_family(&alias_labels(alias, values))?)?;
+        encode_sampled(metric.kind, *value, family.encode_family(&alias_labels(alias, values))?)?;
     }
     Ok(())
 }
@@ -255,6 +256,14 @@ fn encode_handle(handle: &Handle, encoder: MetricEncoder<'_>) -> fmt::Result {
         Handle::Counter(counter) => counter.encode(encoder),
         Handle::Gauge(gauge) => gauge.encode(encoder),
         Handle::Histogram(histogram) => histogram.encode(encoder),
+    }
+}
+
+/// A value that was looked up at the scrape; a counter's name ends in `_total` all the same.
+fn encode_sampled(kind: Kind, value: f64, encoder: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(encoder),
+        Kind::Gauge | Kind::Histogram => ConstGauge::new(value).encode(encoder),
     }
 }
 

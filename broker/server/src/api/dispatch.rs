@@ -123,11 +123,12 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
     let node = context.node.clone();
     let metrics = node.partitions.metrics().api(key as i16);
     if let Some(metrics) = metrics {
-        metrics.requested(frame_bytes);
+        metrics.requested(version, frame_bytes);
     }
     match (route(key, context, frame, out), metrics) {
         (Reply::Later { answer, next }, Some(metrics)) => {
             let metrics = metrics.clone();
+            metrics.worked(started.elapsed());
             let answer = Box::pin(async move {
                 let answer = answer.await;
                 metrics.answered(answer.as_ref().map_or(0, Output::bytes), started.elapsed());
@@ -136,7 +137,9 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
             Reply::Later { answer, next }
         }
         (reply, Some(metrics)) => {
-            metrics.answered(out.bytes() - held, started.elapsed());
+            let elapsed = started.elapsed();
+            metrics.worked(elapsed);
+            metrics.answered(out.bytes() - held, elapsed);
             reply
         }
         (reply, None) => reply,

@@ -26,7 +26,7 @@ pub fn observe(node: &Arc<Node>) {
 }
 
 fn measure_logs(node: &Node, samples: &mut Samples) {
-    let (mut led, mut under_replicated, mut offline) = (0, 0, 0);
+    let (mut led, mut under_replicated, mut under_min_isr, mut offline) = (0, 0, 0, 0);
     let partitions = node.partitions.all();
     let offline_dirs: Vec<_> = node.partitions.dirs().iter().filter(|dir| dir.is_offline()).collect();
     for partition in &partitions {
@@ -34,6 +34,7 @@ fn measure_logs(node: &Node, samples: &mut Samples) {
         if role.leader == node.id() {
             led += 1;
             under_replicated += usize::from(role.isr.len() < role.replicas.len());
+            under_min_isr += usize::from(partition.is_under_min_isr());
         }
         let log = partition.log();
         offline += usize::from(offline_dirs.iter().any(|dir| log.folder().starts_with(dir.path())));
@@ -48,6 +49,7 @@ fn measure_logs(node: &Node, samples: &mut Samples) {
     samples.gauge("broker_partitions", &[], partitions.len() as f64);
     samples.gauge("broker_partitions_led", &[], f64::from(led));
     samples.gauge("broker_partitions_under_replicated", &[], under_replicated as f64);
+    samples.gauge("broker_partitions_under_min_isr", &[], under_min_isr as f64);
     samples.gauge("broker_partitions_offline", &[], offline as f64);
     samples.gauge("broker_log_directories_offline", &[], offline_dirs.len() as f64);
 }

@@ -2,8 +2,10 @@
 //!
 //! Recorded per batch or request through handles that are taken once: per topic when the topic comes, per API at
 //! the start. What only a page needs (log sizes, lag) is computed at the scrape by `Registry::collect`. docs/metrics.md
-//! is made from this table.
+//! is made from this table. Kafka's names are those of a running Apache broker (life/apache_mbeans.txt, labels as `*`).
+//! Not done: errors by code (ErrorsPerSec); RequestQueueTimeMs, as no queue stands between socket and handler.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use millstream_base_metrics::{Counter, Histogram, Kind, Metric, Registry};
@@ -62,9 +64,9 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "broker_requests",
         kind: Kind::Counter,
-        labels: &["api"],
+        labels: &["api", "version"],
         help: "Requests taken",
-        mbean: "kafka.network:type=RequestMetrics,name=RequestsPerSec,request={api}",
+        mbean: "kafka.network:type=RequestMetrics,name=RequestsPerSec,request={api},version={version}",
     },
     Metric {
         name: "broker_request_bytes",
@@ -88,11 +90,18 @@ pub const METRICS: &[Metric] = &[
         mbean: "kafka.network:type=RequestMetrics,name=TotalTimeMs,request={api}",
     },
     Metric {
+        name: "broker_request_local_seconds",
+        kind: Kind::Histogram,
+        labels: &["api"],
+        help: "Time that a request was worked on before its answer was ready or had to be waited for",
+        mbean: "kafka.network:type=RequestMetrics,name=LocalTimeMs,request={api}",
+    },
+    Metric {
         name: "broker_connections",
         kind: Kind::Gauge,
         labels: &[],
         help: "Open connections",
-        mbean: "kafka.server:type=socket-server-metrics,name=connection-count",
+        mbean: "",
     },
     Metric {
         name: "broker_partitions",
@@ -114,6 +123,13 @@ pub const METRICS: &[Metric] = &[
         labels: &[],
         help: "Partitions led here with replicas out of sync",
         mbean: "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions",
+    },
+    Metric {
+        name: "broker_partitions_under_min_isr",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Partitions led here with fewer replicas in sync than min.insync.replicas",
+        mbean: "kafka.server:type=ReplicaManager,name=UnderMinIsrPartitionCount",
     },
     Metric {
         name: "broker_partitions_offline",
@@ -211,24 +227,39 @@ pub const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         labels: &["group", "topic", "partition"],
         help: "Records between the committed offset and the high watermark",
-        mbean: "kafka.consumer:type=consumer-fetch-manager-metrics,name=records-lag,group={group},topic={topic},partition={partition}",
+        mbean: "",
     },
 ];
 
 /// Handles of one API.
 #[derive(Clone, Debug)]
 pub struct ApiMetrics {
-    requests: Counter,
+    name: &'static str,
+    registry: Registry,
+    /// By version, taken when the first request of it comes.
+    requests: Arc<[OnceLock<Counter>; VERSIONS]>,
     request_bytes: Counter,
     response_bytes: Counter,
     latency: Histogram,
+    local: Histogram,
 }
 
+/// No API has so many versions.
+const VERSIONS: usize = 32;
+
 impl ApiMetrics {
-    /// A request came with `bytes` bytes.
-    pub fn requested(&self, bytes: usize) {
-        self.requests.inc();
+    /// A request of `version` came with `bytes` bytes.
+    pub fn requested(&self, version: i16, bytes: usize) {
+        if let Some(place) = usize::try_from(version).ok().and_then(|index| self.requests.get(index)) {
+            let taken = || self.registry.counter("broker_requests", &[self.name, &version.to_string()]);
+            place.get_or_init(taken).inc();
+        }
         self.request_bytes.inc_by(bytes as u64);
+    }
+
+    /// Its handler came to an answer, or to a point where it must wait, after `elapsed`.
+    pub fn worked(&self, elapsed: Duration) {
+        self.local.observe(elapsed);
     }
 
     /// Its answer of `bytes` bytes was ready after `elapsed`.
@@ -295,10 +326,13 @@ impl BrokerMetrics {
                 apis.resize(index + 1, None);
             }
             apis[index] = Some(ApiMetrics {
-                requests: registry.counter("broker_requests", &[name]),
+                name,
+                registry: registry.clone(),
+                requests: Arc::default(),
                 request_bytes: registry.counter("broker_request_bytes", &[name]),
                 response_bytes: registry.counter("broker_response_bytes", &[name]),
                 latency: registry.histogram("broker_request_latency_seconds", &[name]),
+                local: registry.histogram("broker_request_local_seconds", &[name]),
             });
         }
         BrokerMetrics { registry, apis }
@@ -344,19 +378,35 @@ mod tests {
     fn what_is_recorded_stands_on_the_page_until_the_topic_is_forgotten() {
         let metrics = BrokerMetrics::new(Registry::default(), [(0, "Produce")]);
         metrics.topic("t").produced(3, 300);
-        metrics.api(0).expect("Produce").requested(17);
+        metrics.api(0).expect("Produce").requested(9, 17);
         metrics.api(0).expect("Produce").answered(9, Duration::from_micros(40));
         let page = metrics.registry().render();
         for line in [
             "kafka_server_brokertopicmetrics_messagesin_total{topic=\"t\"} 3",
             "broker_produce_bytes_total{topic=\"t\"} 300",
             "broker_request_bytes_total{api=\"Produce\"} 17",
-            "kafka_network_requestmetrics_requests_total{request=\"Produce\"} 1",
+            "kafka_network_requestmetrics_requests_total{request=\"Produce\",version=\"9\"} 1",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }
         metrics.forget_topic("t");
         assert!(!metrics.registry().render().contains("topic=\"t\""));
+    }
+
+    #[test]
+    fn an_mbean_is_one_that_apache_has() {
+        let apache: Vec<&str> = include_str!("apache_mbeans.txt").lines().collect();
+        for metric in METRICS.iter().filter(|metric| !metric.mbean.is_empty()) {
+            let starred: Vec<String> = metric
+                .mbean
+                .split(',')
+                .map(|property| match property.split_once("={") {
+                    Some((key, _)) => format!("{key}=*"),
+                    None => property.to_owned(),
+                })
+                .collect();
+            assert!(apache.contains(&starred.join(",").as_str()), "{}", metric.mbean);
+        }
     }
 
     #[test]

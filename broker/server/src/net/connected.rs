@@ -91,19 +91,22 @@ impl Connected {
         if !pause.is_zero() {
             task::sleep(pause).await;
         }
+        let per_ip = self.per_ip(node, ip).await;
         loop {
             let freed = self.freed.notified();
-            if self.counts.lock().has_room(listener, limits(node, listener)) {
-                break;
+            {
+                let mut counts = self.counts.lock();
+                if counts.has_room(listener, limits(node, listener)) {
+                    if !counts.add(listener, ip, per_ip) {
+                        return None;
+                    }
+                    break;
+                }
             }
             tokio::select! {
                 () = freed => {}
                 () = task::sleep(LIMITS_CHECK) => {}
             }
-        }
-        let per_ip = self.per_ip(node, ip).await;
-        if !self.counts.lock().add(listener, ip, per_ip) {
-            return None;
         }
         node.counts.connections.fetch_add(1, Ordering::Relaxed);
         Some(Place { connected: self.clone(), listener: listener.clone(), ip, node: node.clone() })
@@ -179,7 +182,7 @@ impl Overrides {
     }
 }
 
-/// A key of the listener counts before the broker's.
+/// What is set for the listener counts before what is set for the broker.
 fn limits(node: &Node, listener: &str) -> Limits {
     let own = |key: &str| {
         let text = node.text(&format!("listener.name.{}.{key}", listener.to_ascii_lowercase()));

@@ -275,6 +275,11 @@ impl Partition {
         self.log.offsets()
     }
 
+    /// Whether fewer replicas are in sync than producers with acks=all are promised.
+    pub fn is_under_min_isr(&self) -> bool {
+        self.check_isr(&self.role.read()).is_err()
+    }
+
     /// Takes a new role; whoever waits looks again. Answers whether this node became leader of a new epoch.
     pub fn change_role(&self, role: Role) -> Became {
         let mut current = self.role.write();
