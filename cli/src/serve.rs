@@ -35,6 +35,10 @@ pub fn run(name: &str, flags: Flags) -> Ended {
             None => tracing::warn!(key, "unknown configuration key"),
         }
     }
+    if !config.vain_keys.is_empty() {
+        let keys = config.vain_keys.join(", ");
+        tracing::warn!(keys, "these configuration keys have no effect in this broker");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("millstream").build() {
         Ok(runtime) => runtime,
         Err(error) => return Ended::Failed(format!("cannot start threads: {error}")),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::effect::is_in_vain;
 use crate::key::{Fallback, Kind, find};
 use crate::listener::{Listener, parse_listeners, parse_protocols};
 use crate::parse::{ConfigError, Origin, Properties};
@@ -34,6 +35,8 @@ pub struct BrokerConfig {
     pub advertised_listeners: Vec<Listener>,
     /// Keys that Kafka does not know, each with the nearest that it does.
     pub unknown_keys: Vec<(String, Option<&'static str>)>,
+    /// Keys that were set to no avail: they change nothing here.
+    pub vain_keys: Vec<&'static str>,
 }
 
 impl BrokerConfig {
@@ -57,6 +60,7 @@ impl BrokerConfig {
     /// Checks every key.
     pub fn new(properties: &Properties) -> Result<BrokerConfig, ConfigError> {
         let mut unknown_keys = Vec::new();
+        let mut vain_keys = Vec::new();
         for (name, text) in properties.iter() {
             match find(BROKER_KEYS, name) {
                 Some(key) => {
@@ -64,6 +68,9 @@ impl BrokerConfig {
                         origin: properties.origin(name).cloned().unwrap_or(Origin::Command),
                         reason,
                     })?;
+                    if is_in_vain(key, text) {
+                        vain_keys.push(key.name);
+                    }
                 }
                 // Listener-scoped keys are known by their ending.
                 None if name.starts_with("listener.name.") => {}
@@ -79,6 +86,7 @@ impl BrokerConfig {
             listeners: Vec::new(),
             advertised_listeners: Vec::new(),
             unknown_keys,
+            vain_keys,
         };
         // Either name sets both (Java: `AbstractKafkaConfig.populateSynonyms`).
         let id = config.values.get("node.id").or_else(|| config.values.get("broker.id")).cloned();
@@ -154,6 +162,17 @@ impl BrokerConfig {
         match self.value(name) {
             Some(Value::Number(number)) => number,
             other => panic!("{name} is {other:?}, not a number"),
+        }
+    }
+
+    /// The number of a key of kind DOUBLE.
+    ///
+    /// # Panics
+    /// As [`BrokerConfig::number`].
+    pub fn decimal(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Some(Value::Double(number)) => number,
+            other => panic!("{name} is {other:?}, not a decimal number"),
         }
     }
 
@@ -252,6 +271,32 @@ mod tests {
             error,
             "server.properties line 2: Invalid value none for configuration num.partitions: Not a number of type INT"
         );
+    }
+
+    #[test]
+    fn what_was_set_in_vain_is_named() {
+        let text = "log.dirs=/a\nnum.io.threads=16\nnum.network.threads=3\nssl.protocol=TLSv1.2\nnum.partitions=3\n";
+        assert_eq!(config(text).expect("legal").vain_keys, ["num.io.threads", "ssl.protocol"]);
+    }
+
+    /// The values of Apache Kafka 4.3's `config/server.properties`.
+    #[test]
+    fn the_shipped_file_is_taken_without_a_word() {
+        let text = "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+                    listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+                    advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+                    controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,\
+                    PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL\n\
+                    num.network.threads=3\nnum.io.threads=8\nsocket.send.buffer.bytes=102400\n\
+                    socket.receive.buffer.bytes=102400\nsocket.request.max.bytes=104857600\n\
+                    log.dirs=/tmp/kraft-combined-logs\nnum.partitions=1\nnum.recovery.threads.per.data.dir=1\n\
+                    offsets.topic.replication.factor=1\nshare.coordinator.state.topic.replication.factor=1\n\
+                    share.coordinator.state.topic.min.isr=1\ntransaction.state.log.replication.factor=1\n\
+                    transaction.state.log.min.isr=1\nlog.retention.hours=168\nlog.segment.bytes=1073741824\n\
+                    log.retention.check.interval.ms=300000\n";
+        let config = config(text).expect("Apache's own file is legal");
+        assert!(config.vain_keys.is_empty() && config.unknown_keys.is_empty(), "{:?}", config.vain_keys);
+        assert_eq!((config.listeners.len(), config.node_id), (1, 1));
     }
 
     #[test]

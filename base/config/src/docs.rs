@@ -33,7 +33,7 @@ pub fn page(title: &str, keys: &[Key]) -> String {
         if let Some(synonym) = key.synonyms.first() {
             let _ = write!(facts, "; broker key `{}`", synonym.name);
         }
-        let _ = write!(text, "\n## {}\n{}\n\n{facts}\n", key.name, key.doc);
+        let _ = write!(text, "\n## {}\n{}\n\n{facts}\n", key.name, key.documentation());
     }
     text
 }
@@ -47,6 +47,11 @@ fn legal(valid: Valid) -> Option<String> {
         Valid::Fraction(min, max) => format!("{min} to {max}"),
         Valid::OneOf(texts) | Valid::OneOfIgnoringCase(texts) => format!("one of {}", texts.join(", ")),
         Valid::ListOf(texts) => format!("any of {}", texts.join(", ")),
+        Valid::SomeOf(texts) => format!("at least one of {}", texts.join(", ")),
+        Valid::Items => "no item empty".to_owned(),
+        Valid::SomeItems => "at least one item, none empty".to_owned(),
+        Valid::Voters => "id@host:port, ...".to_owned(),
+        Valid::HostPorts => "host:port, ...".to_owned(),
         Valid::NonEmpty => "not empty".to_owned(),
         Valid::NonNull => "not null".to_owned(),
         Valid::ThrottledReplicas => "partition:broker pairs, or *".to_owned(),

@@ -88,6 +88,16 @@ pub enum Valid {
     OneOfIgnoringCase(&'static [&'static str]),
     /// A list of these texts.
     ListOf(&'static [&'static str]),
+    /// At least one of these texts.
+    SomeOf(&'static [&'static str]),
+    /// A list of texts, none of them empty.
+    Items,
+    /// A list of at least one text, none of them empty.
+    SomeItems,
+    /// A list of `id@host:port`.
+    Voters,
+    /// A list of `host:port`.
+    HostPorts,
     /// A text of at least one character.
     NonEmpty,
     /// Not null.

@@ -21,6 +21,8 @@ pub mod parse;
 pub mod resolve;
 /// Which changes a running broker takes.
 pub mod dynamic;
+/// Which keys change nothing in this broker, and why.
+pub mod effect;
 /// Pages of documentation made of the tables.
 pub mod docs;
 /// Addresses to listen on and to advertise.

@@ -13,7 +13,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether remote log storage system enable.",
+        doc: "Turns tiered storage on for this broker, so that topics may move closed segments to a remote \
+              store.",
     },
     Key {
         name: "remote.log.storage.manager.impl.prefix",
@@ -24,7 +25,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log storage manager impl prefix.",
+        doc: "Prefix of the keys that are handed on to the plugin that stores segments remotely.",
     },
     Key {
         name: "remote.log.metadata.manager.impl.prefix",
@@ -35,7 +36,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log metadata manager impl prefix.",
+        doc: "Prefix of the keys that are handed on to the plugin that remembers which segments lie \
+              remotely.",
     },
     Key {
         name: "remote.log.storage.manager.class.name",
@@ -46,7 +48,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log storage manager class name.",
+        doc: "Java class of the plugin that stores segments remotely.",
     },
     Key {
         name: "remote.log.storage.manager.class.path",
@@ -57,7 +59,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log storage manager class path.",
+        doc: "Class path, separate from the broker's, from which the plugin for remote segments is loaded.",
     },
     Key {
         name: "remote.log.metadata.manager.class.name",
@@ -70,7 +72,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log metadata manager class name.",
+        doc: "Java class of the plugin that remembers which segments lie remotely; by default they are \
+              recorded in an internal topic.",
     },
     Key {
         name: "remote.log.metadata.manager.class.path",
@@ -81,7 +84,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log metadata manager class path.",
+        doc: "Class path, separate from the broker's, from which the plugin for remote metadata is loaded.",
     },
     Key {
         name: "remote.log.metadata.manager.listener.name",
@@ -92,7 +95,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log metadata manager listener name.",
+        doc: "Listener over which the plugin for remote metadata connects to the broker.",
     },
     Key {
         name: "remote.log.metadata.custom.metadata.max.bytes",
@@ -103,7 +106,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log metadata custom metadata max, in bytes.",
+        doc: "Most bytes of its own that a remote storage plugin may attach to a segment's metadata; a \
+              segment with more is not copied.",
     },
     Key {
         name: "remote.log.index.file.cache.total.size.bytes",
@@ -114,7 +118,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log index file cache total size, in bytes.",
+        doc: "Disk space, in bytes, for local copies of the indexes of remote segments.",
     },
     Key {
         name: "remote.log.index.file.cache.ttl.ms",
@@ -125,7 +129,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of remote log index file cache ttl, in milliseconds.",
+        doc: "Milliseconds for which an unused copy of a remote segment's indexes is kept.",
     },
     Key {
         name: "remote.log.manager.thread.pool.size",
@@ -136,7 +140,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager thread pool size.",
+        doc: "Threads that follow leaders and followers of tiered partitions.",
     },
     Key {
         name: "remote.log.manager.copier.thread.pool.size",
@@ -147,7 +151,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager copier thread pool size.",
+        doc: "Threads that copy closed segments to the remote store.",
     },
     Key {
         name: "remote.log.manager.expiration.thread.pool.size",
@@ -158,7 +162,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager expiration thread pool size.",
+        doc: "Threads that delete remote segments past their retention.",
     },
     Key {
         name: "remote.log.manager.follower.thread.pool.size",
@@ -169,7 +173,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager follower thread pool size.",
+        doc: "Threads that fetch remote metadata for partitions that this broker follows.",
     },
     Key {
         name: "remote.log.manager.task.interval.ms",
@@ -180,7 +184,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager task interval, in milliseconds.",
+        doc: "Milliseconds between two rounds of copying and deleting remote segments.",
     },
     Key {
         name: "remote.log.manager.task.retry.backoff.ms",
@@ -191,7 +195,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of remote log manager task retry backoff, in milliseconds.",
+        doc: "Milliseconds before the first retry of a failed round of remote work; doubled with each \
+              failure.",
     },
     Key {
         name: "remote.log.manager.task.retry.backoff.max.ms",
@@ -202,7 +207,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of remote log manager task retry backoff max, in milliseconds.",
+        doc: "Longest pause, in milliseconds, between retries of failed remote work.",
     },
     Key {
         name: "remote.log.manager.task.retry.jitter",
@@ -213,7 +218,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of remote log manager task retry jitter.",
+        doc: "Share, 0 to 0.5, by which pauses between retries of remote work vary at random.",
     },
     Key {
         name: "remote.log.reader.threads",
@@ -224,7 +229,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log reader threads.",
+        doc: "Threads that read remote segments for fetch requests.",
     },
     Key {
         name: "remote.log.reader.max.pending.tasks",
@@ -235,7 +240,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log reader max pending tasks.",
+        doc: "Reads of remote segments that may wait for a thread before fetches are refused.",
     },
     Key {
         name: "log.local.retention.ms",
@@ -246,7 +251,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log local retention, in milliseconds.",
+        doc: "Milliseconds for which segments that were copied to the remote store stay on local disk; -2 \
+              stands for the topic's retention time.",
     },
     Key {
         name: "log.local.retention.bytes",
@@ -257,7 +263,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log local retention, in bytes.",
+        doc: "Bytes of a tiered partition that stay on local disk; -2 stands for the topic's retention size.",
     },
     Key {
         name: "remote.log.manager.copy.max.bytes.per.second",
@@ -268,7 +274,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager copy max bytes per second.",
+        doc: "Bytes a second that may be copied to the remote store.",
     },
     Key {
         name: "remote.log.manager.copy.quota.window.num",
@@ -279,7 +285,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager copy quota window num.",
+        doc: "Samples that the rate of copying to the remote store is averaged over.",
     },
     Key {
         name: "remote.log.manager.copy.quota.window.size.seconds",
@@ -290,7 +296,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager copy quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of the copying rate.",
     },
     Key {
         name: "remote.log.manager.fetch.max.bytes.per.second",
@@ -301,7 +307,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager fetch max bytes per second.",
+        doc: "Bytes a second that may be read from the remote store.",
     },
     Key {
         name: "remote.log.manager.fetch.quota.window.num",
@@ -312,7 +318,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager fetch quota window num.",
+        doc: "Samples that the rate of reading from the remote store is averaged over.",
     },
     Key {
         name: "remote.log.manager.fetch.quota.window.size.seconds",
@@ -323,7 +329,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote log manager fetch quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of the reading rate.",
     },
     Key {
         name: "remote.fetch.max.wait.ms",
@@ -334,7 +340,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote fetch max wait, in milliseconds.",
+        doc: "Milliseconds that a fetch waits for data out of the remote store.",
     },
     Key {
         name: "remote.list.offsets.request.timeout.ms",
@@ -345,7 +351,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of remote list offsets request timeout, in milliseconds.",
+        doc: "Milliseconds that a ListOffsets request waits for an answer out of the remote store.",
     },
     Key {
         name: "broker.id",
@@ -356,7 +362,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of broker id.",
+        doc: "Older name of node.id; setting one sets both, and -1 leaves the choice to node.id.",
     },
     Key {
         name: "message.max.bytes",
@@ -367,7 +373,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Largest record batch a broker takes, compressed, where the topic does not say.",
+        doc: "Bytes of the largest record batch that is taken, as it comes, compressed; for topics that do \
+              not set max.message.bytes.",
     },
     Key {
         name: "num.io.threads",
@@ -378,7 +385,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of num io threads.",
+        doc: "Threads that Apache Kafka handles requests with. A dynamic change is checked (at most \
+              doubled or halved at a time) and shown.",
     },
     Key {
         name: "num.replica.alter.log.dirs.threads",
@@ -389,7 +397,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of num replica alter log dirs threads.",
+        doc: "Threads that move replicas from one log directory to another.",
     },
     Key {
         name: "background.threads",
@@ -400,7 +408,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of background threads.",
+        doc: "Threads for background tasks such as deleting files. A dynamic change is checked (at most \
+              doubled or halved at a time) and shown.",
     },
     Key {
         name: "request.timeout.ms",
@@ -411,7 +420,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of request timeout, in milliseconds.",
+        doc: "Milliseconds that this node waits for the controller when a request of a client needs it, as \
+              the creation of an internal topic does.",
     },
     Key {
         name: "socket.connection.setup.timeout.ms",
@@ -422,7 +432,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of socket connection setup timeout, in milliseconds.",
+        doc: "Milliseconds for a connection that this broker opens to another to be established; doubled \
+              with each failure.",
     },
     Key {
         name: "socket.connection.setup.timeout.max.ms",
@@ -433,18 +444,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of socket connection setup timeout max, in milliseconds.",
+        doc: "Longest time, in milliseconds, for a connection to another broker to be established.",
     },
     Key {
         name: "config.providers",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Low,
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "List for config providers.",
+        doc: "Names of Java plugins that fill in references of the form ${provider:path:key} in this file.",
     },
     Key {
         name: "authorizer.class.name",
@@ -455,18 +466,19 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of authorizer class name.",
+        doc: "Java class that decides who may do what; empty allows everything and answers requests on \
+              ACLs with SECURITY_DISABLED, which is what this broker does.",
     },
     Key {
         name: "early.start.listeners",
         kind: Kind::List,
         fallback: Fallback::Null,
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for early start listeners.",
+        doc: "Listeners that open before an authorizer has loaded its rules.",
     },
     Key {
         name: "broker.rack",
@@ -477,7 +489,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of broker rack.",
+        doc: "Name of the rack or zone that this node stands in. Told to clients by Metadata and \
+              DescribeCluster, and new replicas are spread over racks.",
     },
     Key {
         name: "controlled.shutdown.enable",
@@ -488,7 +501,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether controlled shutdown enable.",
+        doc: "Whether a stopping broker first hands its leaderships over to others.",
     },
     Key {
         name: "delete.topic.enable",
@@ -499,7 +512,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether delete topic enable.",
+        doc: "Whether DeleteTopics deletes; without it every such request is answered \
+              TOPIC_DELETION_DISABLED.",
     },
     Key {
         name: "compression.type",
@@ -521,7 +535,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of compression gzip level.",
+        doc: "Effort of gzip when the broker compresses batches itself: 1 is fast, 9 is small, -1 leaves \
+              it to the codec.",
     },
     Key {
         name: "compression.lz4.level",
@@ -532,7 +547,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of compression lz4 level.",
+        doc: "Effort of lz4 when the broker compresses batches itself, 1 to 17.",
     },
     Key {
         name: "compression.zstd.level",
@@ -543,7 +558,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of compression zstd level.",
+        doc: "Effort of zstd when the broker compresses batches itself: higher is smaller and slower, \
+              negative is faster.",
     },
     Key {
         name: "max.incremental.fetch.session.cache.slots",
@@ -554,7 +570,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of max incremental fetch session cache slots.",
+        doc: "Fetch sessions (KIP-227) that this broker remembers; when all are taken, an old or small one \
+              makes room, or the new fetch stays without a session.",
     },
     Key {
         name: "fetch.max.bytes",
@@ -565,7 +582,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of fetch max, in bytes.",
+        doc: "Most bytes of records in one Fetch answer, whatever the request allows; a first batch larger \
+              than this is sent all the same.",
     },
     Key {
         name: "max.request.partition.size.limit",
@@ -576,7 +594,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of max request partition size limit.",
+        doc: "Most partitions that one DescribeTopicPartitions answer lists; a client asks for the rest \
+              with the cursor.",
     },
     Key {
         name: "unstable.api.versions.enable",
@@ -587,7 +606,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Whether unstable api versions enable.",
+        doc: "Whether versions of requests that are still under development are offered.",
     },
     Key {
         name: "unstable.feature.versions.enable",
@@ -598,18 +617,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Whether unstable feature versions enable.",
+        doc: "Whether versions of features that are still under development may be finalised.",
     },
     Key {
         name: "process.roles",
         kind: Kind::List,
         fallback: Fallback::Required,
-        valid: Valid::ListOf(&["broker", "controller"]),
+        valid: Valid::SomeOf(&["broker", "controller"]),
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Roles of this process: broker, controller or both.",
+        doc: "Roles of this process: broker, controller or both. A node alone is both, whatever is listed.",
     },
     Key {
         name: "node.id",
@@ -620,7 +639,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Id of this node in the cluster; required unless the broker runs alone.",
+        doc: "Id of this node in the cluster, from 0; a broker that runs alone takes 1 if none is set.",
     },
     Key {
         name: "initial.broker.registration.timeout.ms",
@@ -631,7 +650,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of initial broker registration timeout, in milliseconds.",
+        doc: "Milliseconds that a starting broker waits to be registered with the controllers.",
     },
     Key {
         name: "broker.heartbeat.interval.ms",
@@ -642,7 +661,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of broker heartbeat interval, in milliseconds.",
+        doc: "Milliseconds between two reports of a broker to the controller.",
     },
     Key {
         name: "broker.session.timeout.ms",
@@ -653,18 +672,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of broker session timeout, in milliseconds.",
+        doc: "Milliseconds without a report after which the controller fences a broker.",
     },
     Key {
         name: "controller.listener.names",
         kind: Kind::List,
         fallback: Fallback::Required,
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Names of the listeners that controllers use among themselves.",
+        doc: "Names of the listeners that controllers use among themselves; they are not opened to clients.",
     },
     Key {
         name: "sasl.mechanism.controller.protocol",
@@ -675,7 +694,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl mechanism controller protocol.",
+        doc: "SASL mechanism of connections to the controllers.",
     },
     Key {
         name: "controller.performance.sample.period.ms",
@@ -686,7 +705,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of controller performance sample period, in milliseconds.",
+        doc: "Milliseconds over which the controller gathers the duration of its events before it logs a \
+              summary.",
     },
     Key {
         name: "controller.performance.always.log.threshold.ms",
@@ -697,7 +717,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of controller performance always log threshold, in milliseconds.",
+        doc: "Duration, in milliseconds, from which on a controller's event is logged by itself.",
     },
     Key {
         name: "server.max.startup.time.ms",
@@ -708,7 +728,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of server max startup time, in milliseconds.",
+        doc: "Longest start, in milliseconds; a broker that is slower gives up.",
     },
     Key {
         name: "metadata.log.max.record.bytes.between.snapshots",
@@ -719,7 +739,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata log max record bytes between snapshots.",
+        doc: "Bytes of metadata records after which a snapshot of the metadata is written.",
     },
     Key {
         name: "metadata.log.max.snapshot.interval.ms",
@@ -730,7 +750,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata log max snapshot interval, in milliseconds.",
+        doc: "Longest time, in milliseconds, between two snapshots of changed metadata; 0 sets none.",
     },
     Key {
         name: "metadata.log.dir",
@@ -741,7 +761,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata log dir.",
+        doc: "Folder of the metadata log; without it the first of log.dirs is taken.",
     },
     Key {
         name: "metadata.log.segment.bytes",
@@ -752,7 +772,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata log segment, in bytes.",
+        doc: "Bytes at which a segment of the metadata log is closed.",
     },
     Key {
         name: "metadata.log.segment.ms",
@@ -763,7 +783,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata log segment, in milliseconds.",
+        doc: "Milliseconds after which a segment of the metadata log is closed.",
     },
     Key {
         name: "metadata.max.retention.bytes",
@@ -774,7 +794,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata max retention, in bytes.",
+        doc: "Bytes of metadata log and snapshots that are kept; -1 sets no limit.",
     },
     Key {
         name: "metadata.max.retention.ms",
@@ -785,7 +805,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata max retention, in milliseconds.",
+        doc: "Milliseconds for which superseded metadata log segments and snapshots are kept; -1 sets no \
+              limit.",
     },
     Key {
         name: "metadata.max.idle.interval.ms",
@@ -796,7 +817,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metadata max idle interval, in milliseconds.",
+        doc: "Milliseconds of silence after which the active controller appends an empty record, so that \
+              followers see that it lives; 0 switches it off.",
     },
     Key {
         name: "internal.metadata.log.segment.bytes",
@@ -807,7 +829,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of internal metadata log segment, in bytes.",
+        doc: "Size of a metadata log segment in Apache Kafka's own tests.",
     },
     Key {
         name: "internal.metadata.max.batch.size.in.bytes",
@@ -818,7 +840,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of internal metadata max batch size in, in bytes.",
+        doc: "Largest batch of the metadata log in Apache Kafka's own tests.",
     },
     Key {
         name: "internal.metadata.delete.delay.millis",
@@ -829,13 +851,13 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of internal metadata delete delay millis.",
+        doc: "Delay of removing metadata log files in Apache Kafka's own tests.",
     },
     Key {
         name: "listeners",
         kind: Kind::List,
         fallback: Fallback::Value("PLAINTEXT://:9092"),
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::High,
         update: Update::PerBroker,
         internal: false,
@@ -846,7 +868,7 @@ pub const BROKER_KEYS: &[Key] = &[
         name: "advertised.listeners",
         kind: Kind::List,
         fallback: Fallback::Null,
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
@@ -875,7 +897,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of socket send buffer, in bytes.",
+        doc: "Bytes of each connection's send buffer in the system (SO_SNDBUF); -1 leaves it to the system.",
     },
     Key {
         name: "socket.receive.buffer.bytes",
@@ -886,7 +908,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of socket receive buffer, in bytes.",
+        doc: "Bytes of each connection's receive buffer in the system (SO_RCVBUF); -1 leaves it to the \
+              system.",
     },
     Key {
         name: "socket.request.max.bytes",
@@ -897,7 +920,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Largest request a connection may send.",
+        doc: "Bytes of the largest request a connection may send; one that announces more is closed.",
     },
     Key {
         name: "socket.listen.backlog.size",
@@ -908,7 +931,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of socket listen backlog size.",
+        doc: "Connections that the system may hold before they are accepted.",
     },
     Key {
         name: "max.connections.per.ip",
@@ -930,7 +953,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of max connections per ip overrides.",
+        doc: "Limits of single addresses in place of max.connections.per.ip, as host:number pairs \
+              separated by commas.",
     },
     Key {
         name: "max.connections",
@@ -952,7 +976,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of max connection creation rate.",
+        doc: "New connections a second that the broker accepts, over all listeners or, with a listener's \
+              prefix, on one.",
     },
     Key {
         name: "connections.max.idle.ms",
@@ -963,7 +988,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "A connection that is silent for this long is closed.",
+        doc: "Milliseconds of silence after which a connection is closed; a negative value closes none.",
     },
     Key {
         name: "connection.failed.authentication.delay.ms",
@@ -974,7 +999,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of connection failed authentication delay, in milliseconds.",
+        doc: "Milliseconds by which the closing of a connection is delayed when its authentication failed.",
     },
     Key {
         name: "queued.max.requests",
@@ -985,7 +1010,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of queued max requests.",
+        doc: "Requests that Apache Kafka queues between network threads and request threads. Here no queue \
+              lies between the socket and the log.",
     },
     Key {
         name: "queued.max.request.bytes",
@@ -996,7 +1022,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Bytes of requests that have come in part and may be held over all connections; beyond it they finish one after another. -1 holds 256 MiB, or two of the largest requests if that is more (socket.request.max.bytes).",
+        doc: "Bytes of requests that may be in memory at the same time; connections wait beyond it, and -1 \
+              sets no limit of its own.",
     },
     Key {
         name: "num.network.threads",
@@ -1007,7 +1034,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of num network threads.",
+        doc: "Threads that Apache Kafka reads and writes sockets with. A dynamic change is checked (at \
+              most doubled or halved at a time) and shown.",
     },
     Key {
         name: "controller.socket.timeout.ms",
@@ -1018,7 +1046,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller socket timeout, in milliseconds.",
+        doc: "Milliseconds that a broker waits on a connection to the controller.",
     },
     Key {
         name: "default.replication.factor",
@@ -1040,7 +1068,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica lag time max, in milliseconds.",
+        doc: "Milliseconds for which a follower may lag behind the leader's end before it leaves the \
+              in-sync replicas.",
     },
     Key {
         name: "replica.socket.timeout.ms",
@@ -1051,7 +1080,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica socket timeout, in milliseconds.",
+        doc: "Milliseconds that a follower waits for the answer of a leader; at least \
+              replica.fetch.wait.max.ms.",
     },
     Key {
         name: "replica.socket.receive.buffer.bytes",
@@ -1062,7 +1092,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica socket receive buffer, in bytes.",
+        doc: "Bytes of the receive buffer of a follower's connection to a leader.",
     },
     Key {
         name: "replica.fetch.max.bytes",
@@ -1073,7 +1103,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica fetch max, in bytes.",
+        doc: "Bytes of one partition that a follower asks for at a time; a larger first batch comes all \
+              the same.",
     },
     Key {
         name: "replica.fetch.wait.max.ms",
@@ -1084,7 +1115,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica fetch wait max, in milliseconds.",
+        doc: "Milliseconds that a follower lets a leader wait for new data.",
     },
     Key {
         name: "replica.fetch.backoff.ms",
@@ -1095,7 +1126,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica fetch backoff, in milliseconds.",
+        doc: "Milliseconds that a follower pauses after a failed fetch.",
     },
     Key {
         name: "replica.fetch.min.bytes",
@@ -1106,7 +1137,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica fetch min, in bytes.",
+        doc: "Bytes that a follower wants at least before it is answered.",
     },
     Key {
         name: "replica.fetch.response.max.bytes",
@@ -1117,7 +1148,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica fetch response max, in bytes.",
+        doc: "Bytes that a follower asks for at a time over all partitions.",
     },
     Key {
         name: "num.replica.fetchers",
@@ -1128,7 +1159,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of num replica fetchers.",
+        doc: "Connections over which a broker follows each other broker. A dynamic change is checked (at \
+              most doubled or halved at a time) and shown.",
     },
     Key {
         name: "replica.high.watermark.checkpoint.interval.ms",
@@ -1139,7 +1171,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica high watermark checkpoint interval, in milliseconds.",
+        doc: "Milliseconds between two writings of replication-offset-checkpoint. Here it is written with \
+              the recovery points (log.flush.offset.checkpoint.interval.ms).",
     },
     Key {
         name: "fetch.purgatory.purge.interval.requests",
@@ -1150,7 +1183,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of fetch purgatory purge interval requests.",
+        doc: "Answered fetches after which Apache Kafka clears its table of waiting ones.",
     },
     Key {
         name: "producer.purgatory.purge.interval.requests",
@@ -1161,7 +1194,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of producer purgatory purge interval requests.",
+        doc: "Answered produce requests after which Apache Kafka clears its table of waiting ones.",
     },
     Key {
         name: "delete.records.purgatory.purge.interval.requests",
@@ -1172,7 +1205,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of delete records purgatory purge interval requests.",
+        doc: "Answered DeleteRecords requests after which Apache Kafka clears its table of waiting ones.",
     },
     Key {
         name: "auto.leader.rebalance.enable",
@@ -1183,7 +1216,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether auto leader rebalance enable.",
+        doc: "Whether the controller gives leadership back to the preferred replica of each partition from \
+              time to time.",
     },
     Key {
         name: "leader.imbalance.check.interval.seconds",
@@ -1194,7 +1228,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of leader imbalance check interval, in seconds.",
+        doc: "Seconds between two looks of the controller for partitions that their preferred replica does \
+              not lead.",
     },
     Key {
         name: "unclean.leader.election.interval.ms",
@@ -1205,7 +1240,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of unclean leader election interval, in milliseconds.",
+        doc: "Milliseconds between two looks of the controller for partitions that only an unclean \
+              election can give a leader.",
     },
     Key {
         name: "unclean.leader.election.enable",
@@ -1227,7 +1263,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of security inter broker protocol.",
+        doc: "Security protocol between brokers, where inter.broker.listener.name is not set.",
     },
     Key {
         name: "inter.broker.listener.name",
@@ -1249,7 +1285,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replica selector class.",
+        doc: "Java class that chooses which replica a consumer should read from.",
     },
     Key {
         name: "follower.fetch.last.tiered.offset.enable",
@@ -1260,18 +1296,19 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether follower fetch last tiered offset enable.",
+        doc: "Whether a new follower of a tiered partition starts at the end of what lies remotely.",
     },
     Key {
         name: "group.coordinator.rebalance.protocols",
         kind: Kind::List,
         fallback: Fallback::Value("classic,consumer,streams"),
-        valid: Valid::ListOf(&["consumer", "classic", "share", "streams"]),
+        valid: Valid::SomeOf(&["consumer", "classic", "share", "streams"]),
         importance: Importance::Medium,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for group coordinator rebalance protocols.",
+        doc: "Group protocols that Apache Kafka offers. This broker offers the classic one, whatever is \
+              listed.",
     },
     Key {
         name: "group.coordinator.threads",
@@ -1282,7 +1319,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group coordinator threads.",
+        doc: "Threads of Apache Kafka's group coordinator. Here a coordinator runs in the poll of the \
+              connection that asks it.",
     },
     Key {
         name: "group.coordinator.background.threads",
@@ -1293,7 +1331,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group coordinator background threads.",
+        doc: "Threads on which Apache Kafka computes assignments and regular expressions of groups.",
     },
     Key {
         name: "group.coordinator.append.linger.ms",
@@ -1304,7 +1342,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group coordinator append linger, in milliseconds.",
+        doc: "Milliseconds for which the group coordinator gathers changes before it appends them; -1 \
+              appends what is there at once, which is what happens here.",
     },
     Key {
         name: "offsets.commit.timeout.ms",
@@ -1315,7 +1354,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offsets commit timeout, in milliseconds.",
+        doc: "Milliseconds that a commit waits until all replicas of __consumer_offsets have it.",
     },
     Key {
         name: "offsets.load.buffer.size",
@@ -1326,7 +1365,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offsets load buffer size.",
+        doc: "Bytes that Apache Kafka reads at a time while it loads groups.",
     },
     Key {
         name: "offsets.topic.replication.factor",
@@ -1359,7 +1398,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offsets topic segment, in bytes.",
+        doc: "segment.bytes of __consumer_offsets when it is created; small segments are compacted, and so \
+              loaded, sooner.",
     },
     Key {
         name: "offsets.topic.compression.codec",
@@ -1370,7 +1410,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offsets topic compression codec.",
+        doc: "Codec of the batches that the group coordinator appends: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 \
+              zstd.",
     },
     Key {
         name: "group.coordinator.cached.buffer.max.bytes",
@@ -1381,7 +1422,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group coordinator cached buffer max, in bytes.",
+        doc: "Bytes of the largest buffer that Apache Kafka's group coordinator keeps for its next append.",
     },
     Key {
         name: "offset.metadata.max.bytes",
@@ -1392,7 +1433,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offset metadata max, in bytes.",
+        doc: "Most bytes of text that a client may attach to a committed offset; more is answered \
+              OFFSET_METADATA_TOO_LARGE.",
     },
     Key {
         name: "offsets.retention.minutes",
@@ -1403,7 +1445,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Committed offsets of a group without members are dropped after this long.",
+        doc: "Minutes for which committed offsets are kept after the group lost its last member, or, in a \
+              group that never had members, after the commit.",
     },
     Key {
         name: "offsets.retention.check.interval.ms",
@@ -1414,7 +1457,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of offsets retention check interval, in milliseconds.",
+        doc: "Milliseconds between two looks for committed offsets that are past offsets.retention.minutes.",
     },
     Key {
         name: "group.min.session.timeout.ms",
@@ -1425,7 +1468,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Shortest session timeout a member may ask for.",
+        doc: "Least session timeout, in milliseconds, that a member may ask for; less is refused with \
+              INVALID_SESSION_TIMEOUT.",
     },
     Key {
         name: "group.max.session.timeout.ms",
@@ -1436,7 +1480,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Longest session timeout a member may ask for.",
+        doc: "Largest session timeout, in milliseconds, that a member may ask for; more is refused with \
+              INVALID_SESSION_TIMEOUT.",
     },
     Key {
         name: "group.initial.rebalance.delay.ms",
@@ -1447,7 +1492,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "How long a new group waits for more members before its first rebalance.",
+        doc: "Milliseconds that a new group waits for more members before its first rebalance; each \
+              newcomer prolongs it, up to the rebalance timeout.",
     },
     Key {
         name: "group.max.size",
@@ -1458,7 +1504,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Most members one group may have.",
+        doc: "Most members one group may have; another is refused with GROUP_MAX_SIZE_REACHED.",
     },
     Key {
         name: "group.consumer.session.timeout.ms",
@@ -1469,7 +1515,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer session timeout, in milliseconds.",
+        doc: "Milliseconds for which a member of a consumer group (KIP-848) may be silent before it is \
+              removed.",
     },
     Key {
         name: "group.consumer.min.session.timeout.ms",
@@ -1480,7 +1527,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer min session timeout, in milliseconds.",
+        doc: "Least session timeout, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.max.session.timeout.ms",
@@ -1491,7 +1538,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer max session timeout, in milliseconds.",
+        doc: "Largest session timeout, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.heartbeat.interval.ms",
@@ -1502,7 +1549,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer heartbeat interval, in milliseconds.",
+        doc: "Milliseconds between two heartbeats of a member of a consumer group (KIP-848).",
     },
     Key {
         name: "group.consumer.min.heartbeat.interval.ms",
@@ -1513,7 +1560,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer min heartbeat interval, in milliseconds.",
+        doc: "Least heartbeat interval, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.max.heartbeat.interval.ms",
@@ -1524,7 +1571,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer max heartbeat interval, in milliseconds.",
+        doc: "Largest heartbeat interval, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.max.size",
@@ -1535,18 +1582,19 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer max size.",
+        doc: "Most members of one consumer group (KIP-848).",
     },
     Key {
         name: "group.consumer.assignors",
         kind: Kind::List,
         fallback: Fallback::Value("uniform,range"),
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::Medium,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for group consumer assignors.",
+        doc: "Assignors of consumer groups on the server's side, the default one first: uniform, range or \
+              a Java class.",
     },
     Key {
         name: "group.consumer.migration.policy",
@@ -1557,7 +1605,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer migration policy.",
+        doc: "Which way a group with members may change between the classic and the consumer protocol: \
+              upgrade, downgrade, bidirectional or disabled.",
     },
     Key {
         name: "group.consumer.assignment.interval.ms",
@@ -1568,7 +1617,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer assignment interval, in milliseconds.",
+        doc: "Milliseconds that lie at least between two assignments of a consumer group.",
     },
     Key {
         name: "group.consumer.min.assignment.interval.ms",
@@ -1579,7 +1628,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer min assignment interval, in milliseconds.",
+        doc: "Least assignment interval, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.max.assignment.interval.ms",
@@ -1590,7 +1639,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group consumer max assignment interval, in milliseconds.",
+        doc: "Largest assignment interval, in milliseconds, that a consumer group may be configured with.",
     },
     Key {
         name: "group.consumer.regex.refresh.interval.ms",
@@ -1601,7 +1650,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of group consumer regex refresh interval, in milliseconds.",
+        doc: "Milliseconds between two evaluations of the regular expressions that consumer groups \
+              subscribe with.",
     },
     Key {
         name: "group.share.session.timeout.ms",
@@ -1612,7 +1662,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share session timeout, in milliseconds.",
+        doc: "Milliseconds for which a member of a share group (KIP-932) may be silent before it is removed.",
     },
     Key {
         name: "group.share.min.session.timeout.ms",
@@ -1623,7 +1673,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min session timeout, in milliseconds.",
+        doc: "Least session timeout, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.max.session.timeout.ms",
@@ -1634,7 +1684,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max session timeout, in milliseconds.",
+        doc: "Largest session timeout, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.heartbeat.interval.ms",
@@ -1645,7 +1695,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share heartbeat interval, in milliseconds.",
+        doc: "Milliseconds between two heartbeats of a member of a share group.",
     },
     Key {
         name: "group.share.min.heartbeat.interval.ms",
@@ -1656,7 +1706,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min heartbeat interval, in milliseconds.",
+        doc: "Least heartbeat interval, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.max.heartbeat.interval.ms",
@@ -1667,7 +1717,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max heartbeat interval, in milliseconds.",
+        doc: "Largest heartbeat interval, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.max.size",
@@ -1678,18 +1728,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max size.",
+        doc: "Most members of one share group.",
     },
     Key {
         name: "group.share.assignors",
         kind: Kind::List,
         fallback: Fallback::Value("simple"),
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::Medium,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for group share assignors.",
+        doc: "Assignors of share groups: simple or a Java class.",
     },
     Key {
         name: "group.share.assignment.interval.ms",
@@ -1700,7 +1750,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share assignment interval, in milliseconds.",
+        doc: "Milliseconds that lie at least between two assignments of a share group.",
     },
     Key {
         name: "group.share.min.assignment.interval.ms",
@@ -1711,7 +1761,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min assignment interval, in milliseconds.",
+        doc: "Least assignment interval, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.max.assignment.interval.ms",
@@ -1722,7 +1772,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max assignment interval, in milliseconds.",
+        doc: "Largest assignment interval, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.initialize.retry.interval.ms",
@@ -1733,7 +1783,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of group share initialize retry interval, in milliseconds.",
+        doc: "Milliseconds before the state of a share group's partition is initialized again after a \
+              failure.",
     },
     Key {
         name: "group.streams.session.timeout.ms",
@@ -1744,7 +1795,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams session timeout, in milliseconds.",
+        doc: "Milliseconds for which a member of a streams group (KIP-1071) may be silent before it is \
+              removed.",
     },
     Key {
         name: "group.streams.min.session.timeout.ms",
@@ -1755,7 +1807,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams min session timeout, in milliseconds.",
+        doc: "Least session timeout, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.max.session.timeout.ms",
@@ -1766,7 +1818,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams max session timeout, in milliseconds.",
+        doc: "Largest session timeout, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.heartbeat.interval.ms",
@@ -1777,7 +1829,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams heartbeat interval, in milliseconds.",
+        doc: "Milliseconds between two heartbeats of a member of a streams group.",
     },
     Key {
         name: "group.streams.min.heartbeat.interval.ms",
@@ -1788,7 +1840,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams min heartbeat interval, in milliseconds.",
+        doc: "Least heartbeat interval, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.max.heartbeat.interval.ms",
@@ -1799,7 +1851,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams max heartbeat interval, in milliseconds.",
+        doc: "Largest heartbeat interval, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.max.size",
@@ -1810,7 +1862,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams max size.",
+        doc: "Most members of one streams group.",
     },
     Key {
         name: "group.streams.num.standby.replicas",
@@ -1821,7 +1873,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams num standby replicas.",
+        doc: "Warm copies of each stateful task in a streams group.",
     },
     Key {
         name: "group.streams.max.standby.replicas",
@@ -1832,7 +1884,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams max standby replicas.",
+        doc: "Largest number of warm copies that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.initial.rebalance.delay.ms",
@@ -1843,7 +1895,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams initial rebalance delay, in milliseconds.",
+        doc: "Milliseconds that a new streams group waits for more members before its first assignment.",
     },
     Key {
         name: "group.streams.assignment.interval.ms",
@@ -1854,7 +1906,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams assignment interval, in milliseconds.",
+        doc: "Milliseconds that lie at least between two assignments of a streams group.",
     },
     Key {
         name: "group.streams.min.assignment.interval.ms",
@@ -1865,7 +1917,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams min assignment interval, in milliseconds.",
+        doc: "Least assignment interval, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "group.streams.max.assignment.interval.ms",
@@ -1876,7 +1928,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group streams max assignment interval, in milliseconds.",
+        doc: "Largest assignment interval, in milliseconds, that a streams group may be configured with.",
     },
     Key {
         name: "log.cleaner.threads",
@@ -1887,7 +1939,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner threads.",
+        doc: "Threads of Apache Kafka's log compaction; it divides the dedupe buffer among them. Here one \
+              thread compacts. A dynamic change is checked and shown.",
     },
     Key {
         name: "log.cleaner.io.max.bytes.per.second",
@@ -1898,7 +1951,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner io max bytes per second.",
+        doc: "Bytes a second that compaction may read and write together; the default sets no limit.",
     },
     Key {
         name: "log.cleaner.dedupe.buffer.size",
@@ -1909,7 +1962,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner dedupe buffer size.",
+        doc: "Bytes of memory for the table of keys of one compaction; a log whose uncompacted part has \
+              more keys is compacted in several rounds.",
     },
     Key {
         name: "log.cleaner.io.buffer.size",
@@ -1920,7 +1974,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner io buffer size.",
+        doc: "Bytes of Apache Kafka's buffers for reading and writing during compaction. Here they grow \
+              with the largest batch.",
     },
     Key {
         name: "log.cleaner.io.buffer.load.factor",
@@ -1931,7 +1986,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner io buffer load factor.",
+        doc: "Share of the table of keys that Apache Kafka fills in one round of compaction; it is 0.9 here.",
     },
     Key {
         name: "log.cleaner.backoff.ms",
@@ -1942,7 +1997,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner backoff, in milliseconds.",
+        doc: "Milliseconds that compaction sleeps when no log needs it.",
     },
     Key {
         name: "log.cleaner.min.cleanable.ratio",
@@ -1953,7 +2008,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner min cleanable ratio.",
+        doc: "Share, 0 to 1, of uncompacted bytes in a log from which on it is compacted; for topics that \
+              do not set min.cleanable.dirty.ratio.",
     },
     Key {
         name: "log.cleaner.enable",
@@ -1964,7 +2020,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether log cleaner enable.",
+        doc: "Whether logs are compacted at all. Without it __consumer_offsets grows for ever.",
     },
     Key {
         name: "log.cleaner.delete.retention.ms",
@@ -1975,7 +2031,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner delete retention, in milliseconds.",
+        doc: "Milliseconds for which a tombstone or transaction marker stays readable after compaction \
+              first met it; for topics that do not set delete.retention.ms.",
     },
     Key {
         name: "log.cleaner.min.compaction.lag.ms",
@@ -1986,7 +2043,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner min compaction lag, in milliseconds.",
+        doc: "Milliseconds for which a record is left alone by compaction after it was written; for topics \
+              that do not set min.compaction.lag.ms.",
     },
     Key {
         name: "log.cleaner.max.compaction.lag.ms",
@@ -1997,7 +2055,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log cleaner max compaction lag, in milliseconds.",
+        doc: "Milliseconds after which an uncompacted record has its log compacted whatever the ratio; for \
+              topics that do not set max.compaction.lag.ms.",
     },
     Key {
         name: "num.partitions",
@@ -2014,7 +2073,7 @@ pub const BROKER_KEYS: &[Key] = &[
         name: "log.dir",
         kind: Kind::List,
         fallback: Fallback::Value("/tmp/kafka-logs"),
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
@@ -2025,7 +2084,7 @@ pub const BROKER_KEYS: &[Key] = &[
         name: "log.dirs",
         kind: Kind::List,
         fallback: Fallback::Null,
-        valid: Valid::Any,
+        valid: Valid::SomeItems,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
@@ -2036,12 +2095,12 @@ pub const BROKER_KEYS: &[Key] = &[
         name: "cordoned.log.dirs",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Medium,
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "List for cordoned log dirs.",
+        doc: "Log directories that are given no new partitions, * for all of them.",
     },
     Key {
         name: "log.segment.bytes",
@@ -2052,7 +2111,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log segment, in bytes.",
+        doc: "Bytes at which a segment is closed and a new one begun; for topics that do not set \
+              segment.bytes.",
     },
     Key {
         name: "log.roll.ms",
@@ -2063,7 +2123,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log roll, in milliseconds.",
+        doc: "Milliseconds after which a segment is closed even if it is small; wins over log.roll.hours.",
     },
     Key {
         name: "log.roll.hours",
@@ -2074,7 +2134,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log roll, in hours.",
+        doc: "Hours after which a segment is closed even if it is small, where log.roll.ms is not set.",
     },
     Key {
         name: "log.roll.jitter.ms",
@@ -2085,7 +2145,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log roll jitter, in milliseconds.",
+        doc: "Most milliseconds that are taken off the age at which a segment is closed, at random, so \
+              that not all roll at once; wins over log.roll.jitter.hours.",
     },
     Key {
         name: "log.roll.jitter.hours",
@@ -2096,7 +2157,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log roll jitter, in hours.",
+        doc: "Most hours that are taken off the age at which a segment is closed, where log.roll.jitter.ms \
+              is not set.",
     },
     Key {
         name: "log.retention.ms",
@@ -2107,7 +2169,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log retention, in milliseconds.",
+        doc: "Milliseconds for which records are kept at least, -1 for ever; wins over \
+              log.retention.minutes.",
     },
     Key {
         name: "log.retention.minutes",
@@ -2118,7 +2181,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log retention, in minutes.",
+        doc: "Minutes for which records are kept at least, where log.retention.ms is not set; wins over \
+              log.retention.hours.",
     },
     Key {
         name: "log.retention.hours",
@@ -2129,7 +2193,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log retention, in hours.",
+        doc: "Hours for which records are kept at least, where neither the milliseconds nor the minutes \
+              are set.",
     },
     Key {
         name: "log.retention.bytes",
@@ -2140,7 +2205,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log retention, in bytes.",
+        doc: "Bytes up to which a partition is kept, -1 without limit; for topics that do not set \
+              retention.bytes.",
     },
     Key {
         name: "log.retention.check.interval.ms",
@@ -2151,7 +2217,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log retention check interval, in milliseconds.",
+        doc: "Milliseconds between two looks for segments that may be deleted.",
     },
     Key {
         name: "log.cleanup.policy",
@@ -2162,7 +2228,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "List for log cleanup policy.",
+        doc: "What becomes of old records: delete drops whole segments by age and size, compact keeps the \
+              newest record of each key; both may be given. For topics that do not set cleanup.policy.",
     },
     Key {
         name: "log.index.size.max.bytes",
@@ -2173,7 +2240,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log index size max, in bytes.",
+        doc: "Bytes of an offset or time index at which the segment is closed; for topics that do not set \
+              segment.index.bytes.",
     },
     Key {
         name: "log.index.interval.bytes",
@@ -2184,7 +2252,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log index interval, in bytes.",
+        doc: "Bytes of records between two entries of the offset index: fewer find offsets faster, in a \
+              larger index.",
     },
     Key {
         name: "log.flush.interval.messages",
@@ -2195,7 +2264,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log flush interval messages.",
+        doc: "Records of a partition after which it is synced to disk before the producer is answered. By \
+              default the system decides when to write.",
     },
     Key {
         name: "log.segment.delete.delay.ms",
@@ -2206,7 +2276,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log segment delete delay, in milliseconds.",
+        doc: "Milliseconds between the renaming of a segment to .deleted and the removal of its files.",
     },
     Key {
         name: "log.flush.scheduler.interval.ms",
@@ -2217,7 +2287,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log flush scheduler interval, in milliseconds.",
+        doc: "Milliseconds between two looks for partitions that are due to be synced. Here they are \
+              looked at each second; the value is the default of log.flush.interval.ms.",
     },
     Key {
         name: "log.flush.interval.ms",
@@ -2228,7 +2299,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log flush interval, in milliseconds.",
+        doc: "Milliseconds after which unsynced records are synced to disk; without it \
+              log.flush.scheduler.interval.ms counts.",
     },
     Key {
         name: "log.flush.offset.checkpoint.interval.ms",
@@ -2239,7 +2311,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log flush offset checkpoint interval, in milliseconds.",
+        doc: "Milliseconds between two writings of the checkpoint files, from which recovery starts after \
+              a crash.",
     },
     Key {
         name: "log.flush.start.offset.checkpoint.interval.ms",
@@ -2250,7 +2323,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log flush start offset checkpoint interval, in milliseconds.",
+        doc: "Milliseconds between two writings of log-start-offset-checkpoint. Here it is written with \
+              the recovery points (log.flush.offset.checkpoint.interval.ms).",
     },
     Key {
         name: "log.preallocate",
@@ -2261,7 +2335,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether log preallocate.",
+        doc: "Whether the space of a segment is reserved when it is begun; for topics that do not set \
+              preallocate.",
     },
     Key {
         name: "num.recovery.threads.per.data.dir",
@@ -2272,7 +2347,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of num recovery threads per data dir.",
+        doc: "Threads that recover the partitions of a log directory at start; here at least one for each \
+              processor.",
     },
     Key {
         name: "auto.create.topics.enable",
@@ -2283,7 +2359,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether asking for the metadata of an unknown topic creates it.",
+        doc: "Whether a Metadata request that allows it creates the topics that are missing, with the \
+              default number of partitions.",
     },
     Key {
         name: "min.insync.replicas",
@@ -2305,7 +2382,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log message timestamp type.",
+        doc: "Whether records keep the time that the producer gave them (CreateTime) or get that of their \
+              append (LogAppendTime); for topics that do not set message.timestamp.type.",
     },
     Key {
         name: "log.message.timestamp.before.max.ms",
@@ -2316,7 +2394,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log message timestamp before max, in milliseconds.",
+        doc: "Milliseconds by which a record may be dated before the broker's clock; older ones are \
+              refused with INVALID_TIMESTAMP. Not checked with LogAppendTime.",
     },
     Key {
         name: "log.message.timestamp.after.max.ms",
@@ -2327,7 +2406,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log message timestamp after max, in milliseconds.",
+        doc: "Milliseconds by which a record may be dated after the broker's clock; later ones are refused \
+              with INVALID_TIMESTAMP. Not checked with LogAppendTime.",
     },
     Key {
         name: "create.topic.policy.class.name",
@@ -2338,7 +2418,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of create topic policy class name.",
+        doc: "Java class that may refuse the creation of topics.",
     },
     Key {
         name: "alter.config.policy.class.name",
@@ -2349,7 +2429,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of alter config policy class name.",
+        doc: "Java class that may refuse changes of configuration.",
     },
     Key {
         name: "log.dir.failure.timeout.ms",
@@ -2360,7 +2440,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of log dir failure timeout, in milliseconds.",
+        doc: "Milliseconds after which a broker stops when it cannot tell the controller of a log \
+              directory that failed.",
     },
     Key {
         name: "log.initial.task.delay.ms",
@@ -2371,7 +2452,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of log initial task delay, in milliseconds.",
+        doc: "Milliseconds between the start and the first round of retention, flushing and checkpoints in \
+              Apache Kafka. Here the first round comes after one interval.",
     },
     Key {
         name: "group.share.delivery.count.limit",
@@ -2382,7 +2464,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share delivery count limit.",
+        doc: "Times that a record is delivered to a share group at most.",
     },
     Key {
         name: "group.share.max.delivery.count.limit",
@@ -2393,7 +2475,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max delivery count limit.",
+        doc: "Largest delivery limit that a share group may be configured with.",
     },
     Key {
         name: "group.share.min.delivery.count.limit",
@@ -2404,7 +2486,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min delivery count limit.",
+        doc: "Least delivery limit that a share group may be configured with.",
     },
     Key {
         name: "group.share.record.lock.duration.ms",
@@ -2415,7 +2497,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share record lock duration, in milliseconds.",
+        doc: "Milliseconds for which a record stays with the member of a share group that acquired it.",
     },
     Key {
         name: "group.share.min.record.lock.duration.ms",
@@ -2426,7 +2508,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min record lock duration, in milliseconds.",
+        doc: "Least lock duration, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.max.record.lock.duration.ms",
@@ -2437,7 +2519,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max record lock duration, in milliseconds.",
+        doc: "Largest lock duration, in milliseconds, that a share group may be configured with.",
     },
     Key {
         name: "group.share.partition.max.record.locks",
@@ -2448,7 +2530,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share partition max record locks.",
+        doc: "Records of one partition that a share group may hold acquired at a time.",
     },
     Key {
         name: "group.share.max.partition.max.record.locks",
@@ -2459,7 +2541,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max partition max record locks.",
+        doc: "Largest number of locks for each partition that a share group may be configured with.",
     },
     Key {
         name: "group.share.min.partition.max.record.locks",
@@ -2470,7 +2552,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share min partition max record locks.",
+        doc: "Least number of locks for each partition that a share group may be configured with.",
     },
     Key {
         name: "share.fetch.purgatory.purge.interval.requests",
@@ -2481,7 +2563,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share fetch purgatory purge interval requests.",
+        doc: "Answered share fetches after which Apache Kafka clears its table of waiting ones.",
     },
     Key {
         name: "group.share.max.share.sessions",
@@ -2492,7 +2574,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of group share max share sessions.",
+        doc: "Share sessions that a broker remembers at most.",
     },
     Key {
         name: "group.share.persister.class.name",
@@ -2503,7 +2585,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of group share persister class name.",
+        doc: "Java class that keeps the state of share groups.",
     },
     Key {
         name: "share.coordinator.state.topic.num.partitions",
@@ -2514,7 +2596,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic num partitions.",
+        doc: "Partitions of __share_group_state.",
     },
     Key {
         name: "share.coordinator.state.topic.replication.factor",
@@ -2525,7 +2607,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic replication factor.",
+        doc: "Replicas of __share_group_state.",
     },
     Key {
         name: "share.coordinator.state.topic.min.isr",
@@ -2536,7 +2618,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic min isr.",
+        doc: "min.insync.replicas of __share_group_state.",
     },
     Key {
         name: "share.coordinator.state.topic.segment.bytes",
@@ -2547,7 +2629,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic segment, in bytes.",
+        doc: "segment.bytes of __share_group_state.",
     },
     Key {
         name: "share.coordinator.threads",
@@ -2558,7 +2640,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator threads.",
+        doc: "Threads of the share coordinator.",
     },
     Key {
         name: "share.coordinator.snapshot.update.records.per.snapshot",
@@ -2569,7 +2651,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator snapshot update records per snapshot.",
+        doc: "Updates of a share partition after which its whole state is written again.",
     },
     Key {
         name: "share.coordinator.load.buffer.size",
@@ -2580,7 +2662,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator load buffer size.",
+        doc: "Bytes that are read at a time while the share coordinator loads its state.",
     },
     Key {
         name: "share.coordinator.state.topic.compression.codec",
@@ -2591,7 +2673,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic compression codec.",
+        doc: "Codec of the batches that the share coordinator appends: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 \
+              zstd.",
     },
     Key {
         name: "share.coordinator.append.linger.ms",
@@ -2602,7 +2685,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator append linger, in milliseconds.",
+        doc: "Milliseconds for which the share coordinator gathers changes before it appends them; -1 \
+              leaves it to the load.",
     },
     Key {
         name: "share.coordinator.write.timeout.ms",
@@ -2613,7 +2697,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator write timeout, in milliseconds.",
+        doc: "Milliseconds that the share coordinator waits until all replicas have its records.",
     },
     Key {
         name: "share.coordinator.state.topic.prune.interval.ms",
@@ -2624,7 +2708,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of share coordinator state topic prune interval, in milliseconds.",
+        doc: "Milliseconds between two removals of records of __share_group_state that nothing needs.",
     },
     Key {
         name: "share.coordinator.cold.partition.snapshot.interval.ms",
@@ -2635,7 +2719,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of share coordinator cold partition snapshot interval, in milliseconds.",
+        doc: "Milliseconds between two snapshots of share partitions that do not change.",
     },
     Key {
         name: "share.coordinator.cached.buffer.max.bytes",
@@ -2646,7 +2730,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of share coordinator cached buffer max, in bytes.",
+        doc: "Bytes of the largest buffer that the share coordinator keeps for its next append.",
     },
     Key {
         name: "transaction.state.log.min.isr",
@@ -2668,7 +2752,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of transaction state log load buffer size.",
+        doc: "Bytes that Apache Kafka reads at a time while it loads transactions.",
     },
     Key {
         name: "transaction.state.log.replication.factor",
@@ -2701,7 +2785,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of transaction state log segment, in bytes.",
+        doc: "segment.bytes of __transaction_state when it is created; small segments are compacted, and \
+              so loaded, sooner.",
     },
     Key {
         name: "transaction.partition.verification.enable",
@@ -2712,7 +2797,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether transaction partition verification enable.",
+        doc: "Whether a transactional batch is only taken once the coordinator knows the partition as part \
+              of the transaction (KIP-890).",
     },
     Key {
         name: "producer.id.expiration.ms",
@@ -2723,7 +2809,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Setting of producer id expiration, in milliseconds.",
+        doc: "Milliseconds for which a partition remembers an idempotent producer that does not write; \
+              afterwards its sequence starts anew.",
     },
     Key {
         name: "producer.id.expiration.check.interval.ms",
@@ -2734,7 +2821,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: true,
         synonyms: &[],
-        doc: "Setting of producer id expiration check interval, in milliseconds.",
+        doc: "Milliseconds between two looks for producers past producer.id.expiration.ms.",
     },
     Key {
         name: "transactional.id.expiration.ms",
@@ -2745,7 +2832,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of transactional id expiration, in milliseconds.",
+        doc: "Milliseconds for which the coordinator remembers a transactional id without a transaction.",
     },
     Key {
         name: "transaction.max.timeout.ms",
@@ -2756,7 +2843,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Longest transaction timeout a producer may ask for.",
+        doc: "Longest transaction timeout, in milliseconds, that a producer may ask for; more is refused \
+              with INVALID_TRANSACTION_TIMEOUT.",
     },
     Key {
         name: "transaction.abort.timed.out.transaction.cleanup.interval.ms",
@@ -2767,7 +2855,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of transaction abort timed out transaction cleanup interval, in milliseconds.",
+        doc: "Milliseconds between two looks for open transactions that are past their timeout; they are \
+              aborted.",
     },
     Key {
         name: "transaction.remove.expired.transaction.cleanup.interval.ms",
@@ -2778,7 +2867,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of transaction remove expired transaction cleanup interval, in milliseconds.",
+        doc: "Milliseconds between two looks for transactional ids past transactional.id.expiration.ms.",
     },
     Key {
         name: "transaction.two.phase.commit.enable",
@@ -2789,29 +2878,29 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether transaction two phase commit enable.",
+        doc: "Whether producers may leave a prepared transaction open for an external coordinator (KIP-939).",
     },
     Key {
         name: "controller.quorum.voters",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Voters,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for controller quorum voters.",
+        doc: "Controllers of a quorum whose members never change, as id@host:port pairs separated by commas.",
     },
     Key {
         name: "controller.quorum.bootstrap.servers",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::HostPorts,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for controller quorum bootstrap servers.",
+        doc: "Addresses, as host:port, at which the controllers of a quorum with changing members are found.",
     },
     Key {
         name: "controller.quorum.election.timeout.ms",
@@ -2822,7 +2911,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum election timeout, in milliseconds.",
+        doc: "Milliseconds without a leader after which a controller asks for votes.",
     },
     Key {
         name: "controller.quorum.fetch.timeout.ms",
@@ -2833,7 +2922,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum fetch timeout, in milliseconds.",
+        doc: "Milliseconds without an answer of the active controller after which another stands for \
+              election.",
     },
     Key {
         name: "controller.quorum.election.backoff.max.ms",
@@ -2844,7 +2934,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum election backoff max, in milliseconds.",
+        doc: "Longest pause, in milliseconds, between two elections that nobody won.",
     },
     Key {
         name: "controller.quorum.append.linger.ms",
@@ -2855,7 +2945,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum append linger, in milliseconds.",
+        doc: "Milliseconds for which the active controller gathers metadata records before it syncs them.",
     },
     Key {
         name: "controller.quorum.request.timeout.ms",
@@ -2866,7 +2956,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum request timeout, in milliseconds.",
+        doc: "Milliseconds that a controller waits for the answer of another.",
     },
     Key {
         name: "controller.quorum.retry.backoff.ms",
@@ -2877,7 +2967,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum retry backoff, in milliseconds.",
+        doc: "Milliseconds before a request to another controller is sent again.",
     },
     Key {
         name: "controller.quorum.auto.join.enable",
@@ -2888,7 +2978,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether controller quorum auto join enable.",
+        doc: "Whether a new controller adds itself to the voters.",
     },
     Key {
         name: "controller.quorum.fetch.snapshot.max.bytes",
@@ -2899,7 +2989,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum fetch snapshot max, in bytes.",
+        doc: "Bytes of a metadata snapshot that are sent to another node at a time.",
     },
     Key {
         name: "controller.quorum.fetch.max.bytes",
@@ -2910,7 +3000,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quorum fetch max, in bytes.",
+        doc: "Bytes of the metadata log that are sent to another node at a time.",
     },
     Key {
         name: "metrics.num.samples",
@@ -2921,7 +3011,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metrics num samples.",
+        doc: "Samples over which Java metrics are averaged.",
     },
     Key {
         name: "metrics.sample.window.ms",
@@ -2932,18 +3022,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metrics sample window, in milliseconds.",
+        doc: "Length, in milliseconds, of each sample of a Java metric.",
     },
     Key {
         name: "metric.reporters",
         kind: Kind::List,
         fallback: Fallback::Value("org.apache.kafka.common.metrics.JmxReporter"),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Low,
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "List for metric reporters.",
+        doc: "Java classes that are told of every metric. Here metrics are read at /metrics on port 9404.",
     },
     Key {
         name: "metrics.recording.level",
@@ -2954,18 +3044,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of metrics recording level.",
+        doc: "Finest level of Java metrics that are recorded: INFO, DEBUG or TRACE.",
     },
     Key {
         name: "kafka.metrics.reporters",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Low,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for kafka metrics reporters.",
+        doc: "Java classes that report the metrics of Apache Kafka's older metrics library.",
     },
     Key {
         name: "kafka.metrics.polling.interval.secs",
@@ -2976,7 +3066,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of kafka metrics polling interval secs.",
+        doc: "Seconds between two reports of kafka.metrics.reporters.",
     },
     Key {
         name: "telemetry.max.bytes",
@@ -2987,7 +3077,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of telemetry max, in bytes.",
+        doc: "Most bytes of metrics that a client may push at a time (KIP-714).",
     },
     Key {
         name: "quota.window.num",
@@ -2998,7 +3088,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of quota window num.",
+        doc: "Samples that the rates of clients are averaged over.",
     },
     Key {
         name: "replication.quota.window.num",
@@ -3009,7 +3099,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replication quota window num.",
+        doc: "Samples that the rate of replication is averaged over.",
     },
     Key {
         name: "alter.log.dirs.replication.quota.window.num",
@@ -3020,7 +3110,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of alter log dirs replication quota window num.",
+        doc: "Samples that the rate of moves between log directories is averaged over.",
     },
     Key {
         name: "controller.quota.window.num",
@@ -3031,7 +3121,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quota window num.",
+        doc: "Samples that the rate of changes of topics is averaged over.",
     },
     Key {
         name: "quota.window.size.seconds",
@@ -3042,7 +3132,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of a client's rate.",
     },
     Key {
         name: "replication.quota.window.size.seconds",
@@ -3053,7 +3143,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of replication quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of the rate of replication.",
     },
     Key {
         name: "alter.log.dirs.replication.quota.window.size.seconds",
@@ -3064,7 +3154,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of alter log dirs replication quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of the rate of moves between log directories.",
     },
     Key {
         name: "controller.quota.window.size.seconds",
@@ -3075,7 +3165,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of controller quota window size, in seconds.",
+        doc: "Length, in seconds, of each sample of the rate of changes of topics.",
     },
     Key {
         name: "client.quota.callback.class",
@@ -3086,7 +3176,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of client quota callback class.",
+        doc: "Java class that says which quota a client has.",
     },
     Key {
         name: "connections.max.reauth.ms",
@@ -3097,7 +3187,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of connections max reauth, in milliseconds.",
+        doc: "Milliseconds after which a client that authenticated with SASL has to do so again; 0 never \
+              asks.",
     },
     Key {
         name: "sasl.server.max.receive.size",
@@ -3108,7 +3199,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl server max receive size.",
+        doc: "Most bytes of a SASL message that is taken before and during authentication.",
     },
     Key {
         name: "security.providers",
@@ -3119,7 +3210,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of security providers.",
+        doc: "Java classes that provide security algorithms.",
     },
     Key {
         name: "principal.builder.class",
@@ -3132,7 +3223,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Java class of principal builder class.",
+        doc: "Java class that derives the name of a user from a connection.",
     },
     Key {
         name: "ssl.client.auth",
@@ -3143,7 +3234,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl client auth.",
+        doc: "Whether clients have to present a certificate: required, requested or none.",
     },
     Key {
         name: "ssl.principal.mapping.rules",
@@ -3154,7 +3245,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl principal mapping rules.",
+        doc: "Rules, separated by commas, that make a short user name of a certificate's distinguished name.",
     },
     Key {
         name: "ssl.allow.dn.changes",
@@ -3165,7 +3256,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether ssl allow dn changes.",
+        doc: "Whether a new key store of a running broker may carry another distinguished name.",
     },
     Key {
         name: "ssl.allow.san.changes",
@@ -3176,7 +3267,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether ssl allow san changes.",
+        doc: "Whether a new key store of a running broker may lack an alternative name of the old one.",
     },
     Key {
         name: "ssl.protocol",
@@ -3187,7 +3278,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl protocol.",
+        doc: "TLS version that contexts are made for.",
     },
     Key {
         name: "ssl.provider",
@@ -3198,18 +3289,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl provider.",
+        doc: "Name of the Java security provider for TLS.",
     },
     Key {
         name: "ssl.enabled.protocols",
         kind: Kind::List,
         fallback: Fallback::Value("TLSv1.2,TLSv1.3"),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Medium,
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "List for ssl enabled protocols.",
+        doc: "TLS versions that connections may use.",
     },
     Key {
         name: "ssl.keystore.type",
@@ -3220,7 +3311,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl keystore type.",
+        doc: "Format of the key store: JKS, PKCS12 or PEM.",
     },
     Key {
         name: "ssl.keystore.location",
@@ -3231,7 +3322,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl keystore location.",
+        doc: "Path of the file with the broker's key and certificate.",
     },
     Key {
         name: "ssl.keystore.password",
@@ -3242,7 +3333,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl keystore password.",
+        doc: "Password of the key store.",
     },
     Key {
         name: "ssl.key.password",
@@ -3253,7 +3344,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl key password.",
+        doc: "Password of the private key.",
     },
     Key {
         name: "ssl.keystore.key",
@@ -3264,7 +3355,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl keystore key.",
+        doc: "Private key in PEM form, in place of a key store file.",
     },
     Key {
         name: "ssl.keystore.certificate.chain",
@@ -3275,7 +3366,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl keystore certificate chain.",
+        doc: "Certificate chain in PEM form, in place of a key store file.",
     },
     Key {
         name: "ssl.truststore.type",
@@ -3286,7 +3377,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl truststore type.",
+        doc: "Format of the trust store: JKS, PKCS12 or PEM.",
     },
     Key {
         name: "ssl.truststore.location",
@@ -3297,7 +3388,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl truststore location.",
+        doc: "Path of the file with the certificates that are trusted.",
     },
     Key {
         name: "ssl.truststore.password",
@@ -3308,7 +3399,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl truststore password.",
+        doc: "Password of the trust store; without it the store is read unchecked.",
     },
     Key {
         name: "ssl.truststore.certificates",
@@ -3319,7 +3410,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of ssl truststore certificates.",
+        doc: "Trusted certificates in PEM form, in place of a trust store file.",
     },
     Key {
         name: "ssl.keymanager.algorithm",
@@ -3330,7 +3421,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl keymanager algorithm.",
+        doc: "Java algorithm that chooses the broker's key.",
     },
     Key {
         name: "ssl.trustmanager.algorithm",
@@ -3341,7 +3432,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl trustmanager algorithm.",
+        doc: "Java algorithm that checks the other side's certificate.",
     },
     Key {
         name: "ssl.endpoint.identification.algorithm",
@@ -3352,7 +3443,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl endpoint identification algorithm.",
+        doc: "How the host name is checked against the server's certificate: https, or empty for not at all.",
     },
     Key {
         name: "ssl.secure.random.implementation",
@@ -3363,18 +3454,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of ssl secure random implementation.",
+        doc: "Java source of random numbers for TLS.",
     },
     Key {
         name: "ssl.cipher.suites",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Medium,
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "List for ssl cipher suites.",
+        doc: "Cipher suites that connections may use; empty leaves it to the library.",
     },
     Key {
         name: "ssl.engine.factory.class",
@@ -3385,7 +3476,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Java class of ssl engine factory class.",
+        doc: "Java class that makes TLS engines.",
     },
     Key {
         name: "sasl.mechanism.inter.broker.protocol",
@@ -3396,18 +3487,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl mechanism inter broker protocol.",
+        doc: "SASL mechanism between brokers.",
     },
     Key {
         name: "sasl.enabled.mechanisms",
         kind: Kind::List,
         fallback: Fallback::Value("GSSAPI"),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Medium,
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "List for sasl enabled mechanisms.",
+        doc: "SASL mechanisms that clients may choose from.",
     },
     Key {
         name: "sasl.server.callback.handler.class",
@@ -3418,18 +3509,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl server callback handler class.",
+        doc: "Java class that answers a SASL mechanism's questions on the server's side.",
     },
     Key {
         name: "sasl.kerberos.principal.to.local.rules",
         kind: Kind::List,
         fallback: Fallback::Value("DEFAULT"),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::Medium,
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "List for sasl kerberos principal to local rules.",
+        doc: "Rules, first match wins, that make a short user name of a Kerberos principal.",
     },
     Key {
         name: "sasl.jaas.config",
@@ -3440,7 +3531,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Secret of sasl jaas config.",
+        doc: "Login of SASL connections in the form of a Java JAAS file.",
     },
     Key {
         name: "sasl.client.callback.handler.class",
@@ -3451,7 +3542,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl client callback handler class.",
+        doc: "Java class that answers a SASL mechanism's questions on the client's side.",
     },
     Key {
         name: "sasl.login.class",
@@ -3462,7 +3553,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl login class.",
+        doc: "Java class that logs in for SASL.",
     },
     Key {
         name: "sasl.login.callback.handler.class",
@@ -3473,7 +3564,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl login callback handler class.",
+        doc: "Java class that answers the questions of a SASL login.",
     },
     Key {
         name: "sasl.kerberos.service.name",
@@ -3484,7 +3575,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl kerberos service name.",
+        doc: "Kerberos principal that brokers run as.",
     },
     Key {
         name: "sasl.kerberos.kinit.cmd",
@@ -3495,7 +3586,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl kerberos kinit cmd.",
+        doc: "Path of the program that renews Kerberos tickets.",
     },
     Key {
         name: "sasl.kerberos.ticket.renew.window.factor",
@@ -3506,7 +3597,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl kerberos ticket renew window factor.",
+        doc: "Share of a Kerberos ticket's life after which it is renewed.",
     },
     Key {
         name: "sasl.kerberos.ticket.renew.jitter",
@@ -3517,7 +3608,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl kerberos ticket renew jitter.",
+        doc: "Share by which the time of renewing a Kerberos ticket varies at random.",
     },
     Key {
         name: "sasl.kerberos.min.time.before.relogin",
@@ -3528,7 +3619,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl kerberos min time before relogin.",
+        doc: "Milliseconds that lie at least between two looks at a Kerberos ticket.",
     },
     Key {
         name: "sasl.login.refresh.window.factor",
@@ -3539,7 +3630,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login refresh window factor.",
+        doc: "Share, 0.5 to 1, of an OAuth token's life after which it is renewed.",
     },
     Key {
         name: "sasl.login.refresh.window.jitter",
@@ -3550,7 +3641,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login refresh window jitter.",
+        doc: "Share, 0 to 0.25, by which the time of renewing an OAuth token varies at random.",
     },
     Key {
         name: "sasl.login.refresh.min.period.seconds",
@@ -3561,7 +3652,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login refresh min period, in seconds.",
+        doc: "Seconds that an OAuth token is kept at least before it is renewed.",
     },
     Key {
         name: "sasl.login.refresh.buffer.seconds",
@@ -3572,7 +3663,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::PerBroker,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login refresh buffer, in seconds.",
+        doc: "Seconds before its end at which an OAuth token is renewed at the latest.",
     },
     Key {
         name: "sasl.login.connect.timeout.ms",
@@ -3583,7 +3674,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login connect timeout, in milliseconds.",
+        doc: "Milliseconds to connect to an OAuth provider.",
     },
     Key {
         name: "sasl.login.read.timeout.ms",
@@ -3594,7 +3685,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login read timeout, in milliseconds.",
+        doc: "Milliseconds to read the answer of an OAuth provider.",
     },
     Key {
         name: "sasl.login.retry.backoff.max.ms",
@@ -3605,7 +3696,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login retry backoff max, in milliseconds.",
+        doc: "Longest pause, in milliseconds, between tries to log in at an OAuth provider.",
     },
     Key {
         name: "sasl.login.retry.backoff.ms",
@@ -3616,7 +3707,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl login retry backoff, in milliseconds.",
+        doc: "Milliseconds before the first retry to log in at an OAuth provider; doubled with each failure.",
     },
     Key {
         name: "sasl.oauthbearer.jwt.retriever.class",
@@ -3627,7 +3718,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl oauthbearer jwt retriever class.",
+        doc: "Java class that obtains OAuth tokens.",
     },
     Key {
         name: "sasl.oauthbearer.jwt.validator.class",
@@ -3638,7 +3729,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Java class of sasl oauthbearer jwt validator class.",
+        doc: "Java class that checks OAuth tokens.",
     },
     Key {
         name: "sasl.oauthbearer.scope",
@@ -3649,7 +3740,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer scope.",
+        doc: "Scope that is asked for when an OAuth token is obtained.",
     },
     Key {
         name: "sasl.oauthbearer.client.credentials.client.id",
@@ -3660,7 +3751,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer client credentials client id.",
+        doc: "Id of the client that obtains OAuth tokens with its credentials.",
     },
     Key {
         name: "sasl.oauthbearer.client.credentials.client.secret",
@@ -3671,7 +3762,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Secret of sasl oauthbearer client credentials client secret.",
+        doc: "Secret of the client that obtains OAuth tokens with its credentials.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.algorithm",
@@ -3682,7 +3773,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion algorithm.",
+        doc: "Algorithm that OAuth assertions are signed with: RS256 or ES256.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.aud",
@@ -3693,7 +3784,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion claim aud.",
+        doc: "Audience (aud) of an OAuth assertion.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.exp.seconds",
@@ -3704,7 +3795,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion claim exp, in seconds.",
+        doc: "Seconds after which an OAuth assertion expires (exp).",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.iss",
@@ -3715,7 +3806,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion claim iss.",
+        doc: "Issuer (iss) of an OAuth assertion.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.jti.include",
@@ -3726,7 +3817,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Whether sasl oauthbearer assertion claim jti include.",
+        doc: "Whether an OAuth assertion carries an id of its own (jti).",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.nbf.seconds",
@@ -3737,7 +3828,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion claim nbf, in seconds.",
+        doc: "Seconds in the past from which on an OAuth assertion is valid (nbf).",
     },
     Key {
         name: "sasl.oauthbearer.assertion.claim.sub",
@@ -3748,7 +3839,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion claim sub.",
+        doc: "Subject (sub) of an OAuth assertion.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.file",
@@ -3759,7 +3850,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion file.",
+        doc: "File that holds a finished OAuth assertion.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.private.key.file",
@@ -3770,7 +3861,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion private key file.",
+        doc: "File with the private key that signs OAuth assertions.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.private.key.passphrase",
@@ -3781,7 +3872,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Secret of sasl oauthbearer assertion private key passphrase.",
+        doc: "Passphrase of the private key that signs OAuth assertions.",
     },
     Key {
         name: "sasl.oauthbearer.assertion.template.file",
@@ -3792,7 +3883,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer assertion template file.",
+        doc: "File with headers and claims that every OAuth assertion gets.",
     },
     Key {
         name: "sasl.oauthbearer.scope.claim.name",
@@ -3803,7 +3894,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer scope claim name.",
+        doc: "Name of the claim that holds the scope of an OAuth token.",
     },
     Key {
         name: "sasl.oauthbearer.sub.claim.name",
@@ -3814,7 +3905,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer sub claim name.",
+        doc: "Name of the claim that holds the user of an OAuth token.",
     },
     Key {
         name: "sasl.oauthbearer.token.endpoint.url",
@@ -3825,7 +3916,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer token endpoint url.",
+        doc: "URL at which OAuth tokens are obtained.",
     },
     Key {
         name: "sasl.oauthbearer.jwks.endpoint.url",
@@ -3836,7 +3927,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer jwks endpoint url.",
+        doc: "URL of the keys that OAuth tokens are checked with.",
     },
     Key {
         name: "sasl.oauthbearer.jwks.endpoint.refresh.ms",
@@ -3847,7 +3938,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer jwks endpoint refresh, in milliseconds.",
+        doc: "Milliseconds between two refreshes of the keys that OAuth tokens are checked with.",
     },
     Key {
         name: "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
@@ -3858,7 +3949,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer jwks endpoint retry backoff, in milliseconds.",
+        doc: "Milliseconds before the first retry of a failed refresh of those keys; doubled with each \
+              failure.",
     },
     Key {
         name: "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
@@ -3869,7 +3961,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer jwks endpoint retry backoff max, in milliseconds.",
+        doc: "Longest pause, in milliseconds, between retries of a failed refresh of those keys.",
     },
     Key {
         name: "sasl.oauthbearer.clock.skew.seconds",
@@ -3880,18 +3972,18 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer clock skew, in seconds.",
+        doc: "Seconds by which the clocks of an OAuth provider and the broker may differ.",
     },
     Key {
         name: "sasl.oauthbearer.expected.audience",
         kind: Kind::List,
         fallback: Fallback::Value(""),
-        valid: Valid::Any,
+        valid: Valid::Items,
         importance: Importance::High,
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "List for sasl oauthbearer expected audience.",
+        doc: "Audiences of which an OAuth token must name one.",
     },
     Key {
         name: "sasl.oauthbearer.expected.issuer",
@@ -3902,7 +3994,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of sasl oauthbearer expected issuer.",
+        doc: "Issuer that an OAuth token must name.",
     },
     Key {
         name: "delegation.token.secret.key",
@@ -3913,7 +4005,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Secret of delegation token secret key.",
+        doc: "Secret from which delegation tokens are made; the same on every broker.",
     },
     Key {
         name: "delegation.token.max.lifetime.ms",
@@ -3924,7 +4016,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of delegation token max lifetime, in milliseconds.",
+        doc: "Milliseconds after which a delegation token can no longer be renewed.",
     },
     Key {
         name: "delegation.token.expiry.time.ms",
@@ -3935,7 +4027,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of delegation token expiry time, in milliseconds.",
+        doc: "Milliseconds after which a delegation token has to be renewed.",
     },
     Key {
         name: "delegation.token.expiry.check.interval.ms",
@@ -3946,7 +4038,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of delegation token expiry check interval, in milliseconds.",
+        doc: "Milliseconds between two removals of expired delegation tokens.",
     },
     Key {
         name: "add.partitions.to.txn.retry.backoff.max.ms",
@@ -3957,7 +4049,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of add partitions to txn retry backoff max, in milliseconds.",
+        doc: "Longest time, in milliseconds, for which a broker itself retries to add a partition to a \
+              transaction that is still completing.",
     },
     Key {
         name: "add.partitions.to.txn.retry.backoff.ms",
@@ -3968,6 +4061,7 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Setting of add partitions to txn retry backoff, in milliseconds.",
+        doc: "Milliseconds between a broker's own retries to add a partition to a transaction that is \
+              still completing.",
     },
 ];

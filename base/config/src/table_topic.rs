@@ -13,7 +13,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.segment.bytes", factor: 1 }],
-        doc: "Size at which a segment is closed and a new one begun.",
+        doc: "Bytes at which a segment is closed and a new one begun. Retention and compaction work on \
+              closed segments only.",
     },
     Key {
         name: "segment.ms",
@@ -27,7 +28,8 @@ pub const TOPIC_KEYS: &[Key] = &[
             Synonym { name: "log.roll.ms", factor: 1 },
             Synonym { name: "log.roll.hours", factor: 3600000 },
         ],
-        doc: "Age at which a segment is closed even if it is small.",
+        doc: "Milliseconds after which a segment is closed even if it is small, so that retention and \
+              compaction reach its records.",
     },
     Key {
         name: "segment.jitter.ms",
@@ -41,7 +43,8 @@ pub const TOPIC_KEYS: &[Key] = &[
             Synonym { name: "log.roll.jitter.ms", factor: 1 },
             Synonym { name: "log.roll.jitter.hours", factor: 3600000 },
         ],
-        doc: "Setting of segment jitter, in milliseconds.",
+        doc: "Most milliseconds that are taken off segment.ms, at random for each segment, so that not all \
+              partitions roll at once.",
     },
     Key {
         name: "segment.index.bytes",
@@ -52,7 +55,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.index.size.max.bytes", factor: 1 }],
-        doc: "Setting of segment index, in bytes.",
+        doc: "Bytes of an offset or time index at which the segment is closed.",
     },
     Key {
         name: "flush.messages",
@@ -63,7 +66,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.flush.interval.messages", factor: 1 }],
-        doc: "Records after which a partition is synced to disk before the producer is answered.",
+        doc: "Records after which the partition is synced to disk before the producer is answered; 1 syncs \
+              every batch. By default the system decides when to write.",
     },
     Key {
         name: "flush.ms",
@@ -77,7 +81,7 @@ pub const TOPIC_KEYS: &[Key] = &[
             Synonym { name: "log.flush.interval.ms", factor: 1 },
             Synonym { name: "log.flush.scheduler.interval.ms", factor: 1 },
         ],
-        doc: "Age of unsynced records at which a partition is synced to disk.",
+        doc: "Milliseconds after which unsynced records are synced to disk.",
     },
     Key {
         name: "retention.bytes",
@@ -88,7 +92,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.retention.bytes", factor: 1 }],
-        doc: "Size up to which a partition is kept; -1 sets no limit.",
+        doc: "Bytes up to which each partition is kept with cleanup.policy delete; -1 sets no limit.",
     },
     Key {
         name: "retention.ms",
@@ -103,7 +107,8 @@ pub const TOPIC_KEYS: &[Key] = &[
             Synonym { name: "log.retention.minutes", factor: 60000 },
             Synonym { name: "log.retention.hours", factor: 3600000 },
         ],
-        doc: "How long a record is kept at least before its segment may be deleted; -1 keeps it for ever.",
+        doc: "Milliseconds for which a record is kept at least, with cleanup.policy delete, before its \
+              segment may be deleted; -1 keeps it for ever.",
     },
     Key {
         name: "max.message.bytes",
@@ -114,7 +119,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "message.max.bytes", factor: 1 }],
-        doc: "Largest record batch the topic takes, compressed.",
+        doc: "Bytes of the largest record batch the topic takes, as it comes, compressed; a larger one is \
+              refused with MESSAGE_TOO_LARGE.",
     },
     Key {
         name: "index.interval.bytes",
@@ -136,7 +142,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.cleaner.delete.retention.ms", factor: 1 }],
-        doc: "How long a tombstone stays readable after compaction first saw it.",
+        doc: "Milliseconds for which a tombstone or transaction marker stays readable after compaction \
+              first met it.",
     },
     Key {
         name: "min.compaction.lag.ms",
@@ -147,7 +154,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.cleaner.min.compaction.lag.ms", factor: 1 }],
-        doc: "Age a record must have before compaction may drop it.",
+        doc: "Milliseconds for which a record is left alone by compaction after it was written.",
     },
     Key {
         name: "max.compaction.lag.ms",
@@ -158,7 +165,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.cleaner.max.compaction.lag.ms", factor: 1 }],
-        doc: "Age at which a record must be compacted.",
+        doc: "Milliseconds after which an uncompacted record has its log compacted whatever the ratio.",
     },
     Key {
         name: "file.delete.delay.ms",
@@ -169,7 +176,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.segment.delete.delay.ms", factor: 1 }],
-        doc: "Setting of file delete delay, in milliseconds.",
+        doc: "Milliseconds between the renaming of a segment to .deleted and the removal of its files.",
     },
     Key {
         name: "min.cleanable.dirty.ratio",
@@ -180,7 +187,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.cleaner.min.cleanable.ratio", factor: 1 }],
-        doc: "Share of uncompacted bytes from which on a log is compacted.",
+        doc: "Share, 0 to 1, of uncompacted bytes from which on a log is compacted.",
     },
     Key {
         name: "cleanup.policy",
@@ -235,7 +242,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "compression.gzip.level", factor: 1 }],
-        doc: "Setting of compression gzip level.",
+        doc: "Effort of gzip where compression.type is gzip: 1 is fast, 9 is small, -1 leaves it to the \
+              codec.",
     },
     Key {
         name: "compression.lz4.level",
@@ -246,7 +254,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "compression.lz4.level", factor: 1 }],
-        doc: "Setting of compression lz4 level.",
+        doc: "Effort of lz4 where compression.type is lz4, 1 to 17.",
     },
     Key {
         name: "compression.zstd.level",
@@ -257,7 +265,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "compression.zstd.level", factor: 1 }],
-        doc: "Setting of compression zstd level.",
+        doc: "Effort of zstd where compression.type is zstd: higher is smaller and slower, negative is \
+              faster.",
     },
     Key {
         name: "preallocate",
@@ -268,7 +277,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.preallocate", factor: 1 }],
-        doc: "Whether preallocate.",
+        doc: "Whether the space of a segment is reserved when it is begun.",
     },
     Key {
         name: "message.timestamp.type",
@@ -279,7 +288,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.message.timestamp.type", factor: 1 }],
-        doc: "Whether records carry the time of their creation or of their append.",
+        doc: "Whether records keep the time that the producer gave them (CreateTime) or get that of their \
+              append (LogAppendTime).",
     },
     Key {
         name: "message.timestamp.before.max.ms",
@@ -290,7 +300,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.message.timestamp.before.max.ms", factor: 1 }],
-        doc: "How far in the past a record may be dated.",
+        doc: "Milliseconds by which a record may be dated before the broker's clock; older ones are \
+              refused with INVALID_TIMESTAMP. Not checked with LogAppendTime.",
     },
     Key {
         name: "message.timestamp.after.max.ms",
@@ -301,7 +312,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.message.timestamp.after.max.ms", factor: 1 }],
-        doc: "How far in the future a record may be dated.",
+        doc: "Milliseconds by which a record may be dated after the broker's clock; later ones are refused \
+              with INVALID_TIMESTAMP. Not checked with LogAppendTime.",
     },
     Key {
         name: "leader.replication.throttled.replicas",
@@ -312,7 +324,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "List for leader replication throttled replicas.",
+        doc: "Replicas whose leaders send at a limited rate, as partition:broker pairs, or * for all.",
     },
     Key {
         name: "follower.replication.throttled.replicas",
@@ -323,7 +335,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "List for follower replication throttled replicas.",
+        doc: "Replicas that follow at a limited rate, as partition:broker pairs, or * for all.",
     },
     Key {
         name: "remote.storage.enable",
@@ -334,7 +346,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether remote storage enable.",
+        doc: "Whether closed segments of the topic move to a remote store.",
     },
     Key {
         name: "local.retention.ms",
@@ -345,7 +357,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.local.retention.ms", factor: 1 }],
-        doc: "Setting of local retention, in milliseconds.",
+        doc: "Milliseconds for which segments that were copied to the remote store stay on local disk; -2 \
+              stands for retention.ms.",
     },
     Key {
         name: "local.retention.bytes",
@@ -356,7 +369,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[Synonym { name: "log.local.retention.bytes", factor: 1 }],
-        doc: "Setting of local retention, in bytes.",
+        doc: "Bytes of a tiered partition that stay on local disk; -2 stands for retention.bytes.",
     },
     Key {
         name: "remote.log.copy.disable",
@@ -367,7 +380,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether remote log copy disable.",
+        doc: "Whether a tiered topic stops copying segments to the remote store and only serves what lies \
+              there.",
     },
     Key {
         name: "remote.log.delete.on.disable",
@@ -378,7 +392,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Whether remote log delete on disable.",
+        doc: "Whether what lies remotely is deleted when remote.storage.enable is switched off.",
     },
     Key {
         name: "internal.segment.bytes",
@@ -389,6 +403,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: true,
         synonyms: &[],
-        doc: "Setting of internal segment, in bytes.",
+        doc: "Bytes at which a segment is closed, below the least that segment.bytes allows; Apache \
+              Kafka's tests set it.",
     },
 ];

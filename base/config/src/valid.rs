@@ -26,7 +26,12 @@ fn refuse(key: &Key, value: &str, reason: impl std::fmt::Display) -> String {
 
 /// Parses and checks `text` as a value of `key`; the error is Apache's message.
 pub fn check(key: &Key, text: &str) -> Result<Value, String> {
-    let value = parse(key, text)?;
+    let mut value = parse(key, text)?;
+    if let (Value::List(items), Valid::ListOf(_) | Valid::SomeOf(_) | Valid::Items | Valid::SomeItems) =
+        (&mut value, key.valid)
+    {
+        *items = distinct(items);
+    }
     validate(key, &value)?;
     Ok(value)
 }
@@ -46,19 +51,29 @@ pub fn parse(key: &Key, text: &str) -> Result<Value, String> {
         Kind::Int => number(i64::from(i32::MIN), i64::from(i32::MAX)),
         Kind::Short => number(i64::from(i16::MIN), i64::from(i16::MAX)),
         Kind::Long => number(i64::MIN, i64::MAX),
-        Kind::Double => trimmed.parse().map(Value::Double).map_err(|_| not_a_number()),
+        Kind::Double => double(trimmed).map(Value::Double).ok_or_else(not_a_number),
         Kind::String | Kind::Class | Kind::Password => Ok(Value::Text(trimmed.to_owned())),
         Kind::List if trimmed.is_empty() => Ok(Value::List(Vec::new())),
-        Kind::List => Ok(Value::List(distinct(trimmed.split(',').map(str::trim)))),
+        Kind::List => Ok(Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())),
     }
 }
 
-/// A list names nothing twice: Apache drops what comes again (KIP-1161).
-fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// As Java's `Double.parseDouble`, which takes the suffix of a type but not every name that Rust knows.
+fn double(text: &str) -> Option<f64> {
+    let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
+    match text.trim_start_matches(['+', '-']) {
+        "NaN" | "Infinity" => text.parse().ok(),
+        _ if digits.chars().all(|one| one.is_ascii_digit() || "+-.eE".contains(one)) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Most lists name nothing twice: Apache drops what comes again (KIP-1161; Java: `ConfigDef.parseValue`).
+fn distinct(items: &[String]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for item in items {
-        if !kept.iter().any(|known| known == item) {
-            kept.push(item.to_owned());
+        if !kept.contains(item) {
+            kept.push(item.clone());
         }
     }
     kept
@@ -118,7 +133,18 @@ fn validate(key: &Key, value: &Value) -> Result<(), String> {
         (Valid::NonEmpty, Value::Text(text)) if text.is_empty() => {
             Err(refuse(key, text, "String must be non-empty"))
         }
-        (Valid::ListOf(texts), Value::List(items)) => list_of(key, items, texts),
+        (Valid::SomeOf(texts), Value::List(items)) if items.is_empty() => {
+            Err(empty(key, &format!("[{}]", texts.join(", "))))
+        }
+        (Valid::ListOf(texts) | Valid::SomeOf(texts), Value::List(items)) => {
+            items.iter().try_for_each(|item| not_empty(key, item).and_then(|()| one_of(key, item, texts)))
+        }
+        (Valid::SomeItems, Value::List(items)) if items.is_empty() => Err(empty(key, "any non-empty value")),
+        (Valid::Items | Valid::SomeItems, Value::List(items)) => {
+            items.iter().try_for_each(|item| not_empty(key, item))
+        }
+        (Valid::Voters, Value::List(items)) => items.iter().try_for_each(|item| voter(key, item)),
+        (Valid::HostPorts, Value::List(items)) => items.iter().try_for_each(|item| host_port(key, item)),
         (Valid::ThrottledReplicas, Value::List(items)) => throttled_replicas(key, items),
         (Valid::OffsetReset, Value::Text(text)) => offset_reset(key, text),
         (Valid::ShareOffsetReset, Value::Text(text)) => share_offset_reset(key, text),
@@ -149,14 +175,54 @@ fn one_of(key: &Key, text: &str, texts: &[&str]) -> Result<(), String> {
     Err(refuse(key, text, format_args!("String must be one of: {}", texts.join(", "))))
 }
 
-fn list_of(key: &Key, items: &[String], texts: &[&str]) -> Result<(), String> {
-    for item in items {
-        if item.is_empty() {
-            return Err(format!("Configuration '{}' values must not be empty.", key.name));
-        }
-        one_of(key, item, texts)?;
+fn empty(key: &Key, legal: &str) -> String {
+    format!("Configuration '{}' must not be empty. Valid values include: {legal}", key.name)
+}
+
+fn not_empty(key: &Key, item: &str) -> Result<(), String> {
+    if item.is_empty() {
+        return Err(format!("Configuration '{}' values must not be empty.", key.name));
     }
     Ok(())
+}
+
+/// Java: `QuorumConfig.parseVoterConnections`.
+fn voter(key: &Key, item: &str) -> Result<(), String> {
+    let form = "Each entry should be in the form `{id}@{host}:{port}`.";
+    // As Java splits: empty ends do not count.
+    let [id, address] = item.trim_end_matches('@').split('@').collect::<Vec<_>>()[..] else {
+        return Err(format!("Invalid configuration value for {}. {form}", key.name));
+    };
+    if id.parse::<i32>().is_err() {
+        return Err(format!("Failed to parse voter ID as an integer from {id}"));
+    }
+    if port_of(address).is_none() {
+        return Err(format!("Failed to parse host name from entry {item} for the configuration {}. {form}", key.name));
+    }
+    Ok(())
+}
+
+/// Java: `QuorumConfig.parseBootstrapServer`.
+fn host_port(key: &Key, item: &str) -> Result<(), String> {
+    match port_of(item) {
+        None => Err(format!(
+            "Failed to parse host name from {item} for the configuration {}. Each entry should be in the form \
+             \"{{host}}:{{port}}\"",
+            key.name
+        )),
+        Some(port) if port.parse::<u16>().is_err() => Err(refuse(key, item, "port out of range")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The digits at the end of `[protocol://]host:port` (Java: `Utils.HOST_PORT_PATTERN`).
+fn port_of(address: &str) -> Option<&str> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.split_once("://").map_or(host, |(_, host)| host);
+    let host = host.strip_prefix('[').unwrap_or(host);
+    let host = host.strip_suffix(']').unwrap_or(host);
+    let legal = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._%:".contains(&byte));
+    Some(port).filter(|port| legal && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Java: `ThrottledReplicaListValidator`.
@@ -165,7 +231,7 @@ fn throttled_replicas(key: &Key, items: &[String]) -> Result<(), String> {
         item.split_once(':').is_some_and(|(partition, broker)| {
             let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             digits(partition) && digits(broker)
-        })
+        }) || item.is_empty()
     };
     if items.iter().all(pair) || (items.len() == 1 && items[0] == "*") {
         return Ok(());
@@ -193,7 +259,9 @@ fn offset_reset(key: &Key, text: &str) -> Result<(), String> {
 
 /// Java: `ShareGroupAutoOffsetResetStrategy.Validator`.
 fn share_offset_reset(key: &Key, text: &str) -> Result<(), String> {
-    if ["latest", "earliest"].contains(&text) || text.to_ascii_lowercase().starts_with("by_duration:p") {
+    let is_duration =
+        text.strip_prefix("by_duration:").is_some_and(|duration| duration.starts_with(['P', 'p']));
+    if ["latest", "earliest"].contains(&text) || is_duration {
         return Ok(());
     }
     let reason = format!(
@@ -206,6 +274,9 @@ fn share_offset_reset(key: &Key, text: &str) -> Result<(), String> {
 
 /// As Java's `Double.toString`: 2.0 where Rust prints 2, and E for powers of ten.
 fn java_double(number: f64) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
     let magnitude = number.abs();
     if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) && number.is_finite() {
         let text = format!("{number:E}");

@@ -1,11 +1,15 @@
 //! Our tables against Apache Kafka 4.3.1's own, row by row.
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+
 use millstream_base_config::table_broker::BROKER_KEYS;
 use millstream_base_config::table_client::{ADMIN_KEYS, CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::table_group::{CLIENT_METRICS_KEYS, GROUP_KEYS, QUOTA_KEYS};
 use millstream_base_config::table_topic::TOPIC_KEYS;
 use millstream_base_config::valid::check;
-use millstream_base_config::{Fallback, Key};
+use millstream_base_config::key::find;
+use millstream_base_config::{Fallback, Key, Kind, Update};
 
 const EVERY_TABLE: [&[Key]; 8] = [
     BROKER_KEYS,
@@ -57,6 +61,82 @@ fn shown(key: &Key) -> [String; 5] {
         format!("{:?}", key.importance).to_uppercase(),
         key.internal.to_string(),
     ]
+}
+
+#[test]
+fn broker_keys_change_as_apaches_do() {
+    let rows = APACHE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| row[0] == "broker");
+    for (row, key) in rows.zip(BROKER_KEYS) {
+        let ours = match key.update {
+            Update::ReadOnly => "read-only",
+            Update::PerBroker => "per-broker",
+            Update::ClusterWide => "cluster-wide",
+        };
+        assert_eq!((key.name, ours), (row[1], row[7]));
+    }
+}
+
+/// The samples that golden/DumpValues.java chose for each key, and what Apache Kafka makes of each.
+fn samples() -> String {
+    let mut text = String::new();
+    let packed: &[u8] = include_bytes!("../golden/values.tsv.gz");
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut text).expect("a golden file that unpacks");
+    text
+}
+
+#[test]
+fn values_are_taken_and_refused_as_apache_does() {
+    let text = samples();
+    let mut different = Vec::new();
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        let [scope, name, sample, rest] = line.splitn(4, '\t').collect::<Vec<_>>()[..] else {
+            panic!("a row has four fields: {line}");
+        };
+        let keys = match scope {
+            "broker" => BROKER_KEYS,
+            "topic" => TOPIC_KEYS,
+            "group" => GROUP_KEYS,
+            _ => QUOTA_KEYS,
+        };
+        let key = find(keys, name).expect("a key of Apache's is one of ours");
+        seen.insert((scope, name));
+        let ours = match check(key, sample) {
+            Ok(value) => format!("ok {value}"),
+            Err(message) => format!("no {message}"),
+        };
+        // Where Java trips over a value, being refused is enough.
+        let is_same = if rest.starts_with("no java.") { ours.starts_with("no ") } else { ours == rest };
+        if !is_same {
+            different.push(format!("{scope} {name} <{sample}>\n  Apache: {rest}\n  ours:   {ours}"));
+        }
+    }
+    let tables = [BROKER_KEYS, TOPIC_KEYS, GROUP_KEYS, QUOTA_KEYS];
+    let count = tables.iter().flat_map(|keys| keys.iter()).filter(|key| key.kind != Kind::Class).count();
+    assert_eq!(seen.len(), count);
+    let shown: Vec<&str> = different.iter().map(String::as_str).take(40).collect();
+    assert!(different.is_empty(), "{} differ, the first of them:\n{}", different.len(), shown.join("\n"));
+}
+
+/// `make soak` asks Apache's jars again; `UPDATE=1` writes what they say.
+#[test]
+fn golden_values_are_current() {
+    let update = std::env::var_os("UPDATE").is_some();
+    if !update && std::env::var_os("MILLSTREAM_SOAK").is_none() {
+        return;
+    }
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let apache = golden.join("../../../tests/apache/apache.sh");
+    let run = std::process::Command::new(apache).arg("java").arg(golden.join("DumpValues.java")).output();
+    let run = run.expect("apache.sh runs");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    if update {
+        let file = std::fs::File::create(golden.join("values.tsv.gz")).expect("a golden file can be written");
+        let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+        packed.write_all(&run.stdout).and_then(|()| packed.finish().map(drop)).expect("a golden file can be written");
+        return;
+    }
+    assert!(run.stdout == samples().as_bytes(), "Apache's jars say something else than golden/values.tsv.gz");
 }
 
 #[test]

@@ -293,7 +293,7 @@ fn continue_everything(dir: &Arc<LogDir>) {
         log.roll().unwrap();
     }
     let mut cleaned = Vec::new();
-    while let Some(name) = dir.clean_one(8 << 20).unwrap() {
+    while let Some(name) = dir.clean_one(8 << 20, f64::MAX).unwrap() {
         cleaned.push(name);
     }
     assert!(cleaned.contains(&"compacted-0".to_owned()), "{cleaned:?}");
@@ -342,7 +342,7 @@ fn apaches_own_tool_finds_nothing_wrong_in_what_we_wrote() {
         assert!(log.segment_count() > 5);
         log.roll().unwrap();
     }
-    while dir.clean_one(8 << 20).unwrap().is_some() {}
+    while dir.clean_one(8 << 20, f64::MAX).unwrap().is_some() {}
     let before = committed(&dir);
     let plain = dir.partition("plain", 0).unwrap();
     plain.append_as_leader(&Batch::of(3, "tail").bytes(), &client).unwrap();

@@ -4,8 +4,6 @@
 //! in groups. A group's new segment is synced as `.cleaned`, renamed to `.swap` (from here on it counts), and
 //! takes its place while the old files become `.deleted`; recover.rs completes or undoes each step. The lock is
 //! held for the renames only. Never past the last stable offset, never the active segment.
-//!
-//! Not done: a throttle (`log.cleaner.io.max.bytes.per.second`).
 
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
@@ -24,6 +22,7 @@ use crate::log_dir::LogDir;
 use crate::partition_log::{Life, PartitionLog, Writer};
 use crate::scan::{BatchScan, Next};
 use crate::segment::Segment;
+use crate::throttle::Throttle;
 use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES};
 use millstream_protocol::record::Records;
 
@@ -92,11 +91,12 @@ struct Source {
 
 impl LogDir {
     /// Cleans the dirtiest compacted partition, if any is due, with a key map of at most `map_bytes`
-    /// (`log.cleaner.dedupe.buffer.size`); answers its name. Blocks.
+    /// (`log.cleaner.dedupe.buffer.size`), no faster than `bytes_per_second` read and written
+    /// (`log.cleaner.io.max.bytes.per.second`); answers its name. Blocks.
     ///
     /// # Errors
     /// When the disk fails. A partition with damaged bytes is logged and left alone.
-    pub fn clean_one(&self, map_bytes: usize) -> Result<Option<String>, StorageError> {
+    pub fn clean_one(&self, map_bytes: usize, bytes_per_second: f64) -> Result<Option<String>, StorageError> {
         self.state.check_online()?;
         let mut dirtiest: Option<(Dirt, std::sync::Arc<PartitionLog>)> = None;
         for log in self.partitions() {
@@ -114,7 +114,7 @@ impl LogDir {
         }
         let Some((dirt, log)) = dirtiest else { return Ok(None) };
         self.make_gaps_known(&log, dirt.end)?;
-        match log.clean(&dirt, map_bytes) {
+        match log.clean(&dirt, map_bytes, &Throttle::new(bytes_per_second)) {
             Ok(end) => {
                 self.note_cleaned(&log, end)?;
                 Ok(Some(log.name.to_string()))
@@ -195,10 +195,10 @@ impl PartitionLog {
     }
 
     /// Cleans up to `dirt.end`, or as far as the map reaches; answers the offset up to which the log is clean.
-    fn clean(&self, dirt: &Dirt, map_bytes: usize) -> Result<i64, CleanError> {
+    fn clean(&self, dirt: &Dirt, map_bytes: usize, throttle: &Throttle) -> Result<i64, CleanError> {
         let _cleaning = self.cleaning.lock();
         let mut keys = KeyMap::new(map_bytes);
-        self.fill_map(dirt, &mut keys)?;
+        self.fill_map(dirt, &mut keys, throttle)?;
         let end = keys.latest_offset + 1;
         let config = self.config.load_full();
         let sources = self.sources(end)?;
@@ -206,7 +206,7 @@ impl PartitionLog {
         for group in group_by_size(&sources, &config) {
             // What an earlier attempt left would count behind what is written now.
             self.remove_cleaned(group[0].base_offset);
-            match self.write_cleaned(group, &keys, &mut transactions, &config) {
+            match self.write_cleaned(group, &keys, &mut transactions, &config, throttle) {
                 Ok(cleaned) => self.swap_in(cleaned, group)?,
                 Err(error) => {
                     self.remove_cleaned(group[0].base_offset);
@@ -216,6 +216,16 @@ impl PartitionLog {
         }
         tracing::info!(partition = %self.name, from = dirt.first_dirty, end, segments = sources.len(), "compacted");
         Ok(end)
+    }
+
+    /// Waits as long as the throttle wants, unless the cleaning has to stop.
+    fn keep_pace(&self, throttle: &Throttle, bytes: usize) -> Result<(), CleanError> {
+        throttle.count(bytes);
+        while let Some(pause) = throttle.pause() {
+            self.check_wanted()?;
+            std::thread::sleep(pause);
+        }
+        Ok(())
     }
 
     fn check_wanted(&self) -> Result<(), CleanError> {
@@ -252,6 +262,7 @@ impl PartitionLog {
     fn walk(
         &self,
         source: &Source,
+        throttle: &Throttle,
         mut each: impl FnMut(&BatchHeader, &[u8]) -> Result<Walk, CleanError>,
     ) -> Result<Walk, CleanError> {
         let mut scan = BatchScan::new(source.file.clone(), 0, source.size);
@@ -260,6 +271,7 @@ impl PartitionLog {
             match scan.next().map_err(|error| self.read_failed(error))? {
                 Next::End => return Ok(Walk::On),
                 Next::Batch(found, batch) if header::is_intact(&found.header, batch) => {
+                    self.keep_pace(throttle, batch.len())?;
                     if each(&found.header, batch)? == Walk::Stop {
                         return Ok(Walk::Stop);
                     }
@@ -273,13 +285,13 @@ impl PartitionLog {
     }
 
     /// Takes the keys of the dirty part into the map until it is full.
-    fn fill_map(&self, dirt: &Dirt, keys: &mut KeyMap) -> Result<(), CleanError> {
+    fn fill_map(&self, dirt: &Dirt, keys: &mut KeyMap, throttle: &Throttle) -> Result<(), CleanError> {
         let sources = self.sources(dirt.end)?;
         let mut transactions = Transactions::default();
         transactions.add(self.aborted_between(dirt.first_dirty, dirt.end)?);
         keys.latest_offset = dirt.first_dirty - 1;
         for source in sources.iter().filter(|source| source.end_offset > dirt.first_dirty) {
-            let walked = self.walk(source, |header, batch| {
+            let walked = self.walk(source, throttle, |header, batch| {
                 if header.is_control() {
                     transactions.pass_marker(header, batch);
                 } else if !transactions.is_aborted(header)
@@ -320,6 +332,7 @@ impl PartitionLog {
         keys: &KeyMap,
         transactions: &mut Transactions,
         config: &LogConfig,
+        throttle: &Throttle,
     ) -> Result<Segment, CleanError> {
         let last_batches = self.last_batches();
         let filter = Filter {
@@ -338,17 +351,19 @@ impl PartitionLog {
         let mut pending = Vec::new();
         for source in group {
             transactions.add(self.aborted_between(source.base_offset, source.end_offset)?);
-            self.walk(source, |header, batch| {
+            self.walk(source, throttle, |header, batch| {
                 let kept = filter.filter(header, batch, transactions, &mut pending)?;
                 if let Some(txn) = kept.aborted {
                     cleaned.txn_index.push(&txn, &place);
                 }
                 if kept.batch == Outcome::Written && pending.len() >= WRITE_BYTES {
+                    self.keep_pace(throttle, pending.len())?;
                     write_pending(&mut cleaned, &mut pending, config, &place).map_err(failed)?;
                 }
                 Ok(Walk::On)
             })?;
         }
+        self.keep_pace(throttle, pending.len())?;
         write_pending(&mut cleaned, &mut pending, config, &place).map_err(failed)?;
         cleaned.seal(&place).and_then(|()| cleaned.write_indexes(&place)).map_err(failed)?;
         let modified_ms = group.last().map_or(0, |last| last.modified_ms);

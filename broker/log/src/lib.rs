@@ -62,6 +62,8 @@ mod retention;
 mod compact;
 /// Which records survive it.
 mod clean_filter;
+/// How fast compaction may go.
+mod throttle;
 /// The last offset of each key.
 mod key_map;
 /// Checkpoint files and `partition.metadata`.

@@ -104,6 +104,11 @@ impl Node {
         self.set_now(key).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| self.config.number(key))
     }
 
+    /// The same of a key of kind DOUBLE.
+    pub fn decimal(&self, key: &str) -> f64 {
+        self.set_now(key).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| self.config.decimal(key))
+    }
+
     /// The same of a key that is no number, or of no row of the table.
     pub fn text(&self, key: &str) -> Option<String> {
         self.set_now(key).or_else(|| self.config.text(key))

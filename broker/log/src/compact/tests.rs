@@ -47,7 +47,7 @@ fn table(log: &PartitionLog, isolation: Isolation) -> BTreeMap<String, String> {
 
 fn clean_all(dir: &Arc<LogDir>) -> usize {
     let mut cleanings = 0;
-    while dir.clean_one(MAP_BYTES).unwrap().is_some() {
+    while dir.clean_one(MAP_BYTES, f64::MAX).unwrap().is_some() {
         cleanings += 1;
     }
     cleanings
@@ -130,7 +130,7 @@ fn the_last_record_of_each_key_stays_at_its_offset() {
     log.roll().unwrap();
     let (before, expected) = (read_all(&log, Isolation::LogEnd), table(&log, Isolation::LogEnd));
     assert_eq!(clean_all(&dir), 1);
-    assert_eq!(dir.clean_one(MAP_BYTES).unwrap(), None, "nothing new is dirty");
+    assert_eq!(dir.clean_one(MAP_BYTES, f64::MAX).unwrap(), None, "nothing new is dirty");
     let after = read_all(&log, Isolation::LogEnd);
     assert_eq!(after.len(), 8);
     assert!(after.iter().all(|record| before.contains(record)), "records keep their offsets");
@@ -242,7 +242,7 @@ fn a_small_map_cleans_in_several_rounds() {
     log.roll().unwrap();
     let expected = table(&log, Isolation::LogEnd);
     let mut rounds = 0;
-    while dir.clean_one(24 * 16).unwrap().is_some() {
+    while dir.clean_one(24 * 16, f64::MAX).unwrap().is_some() {
         rounds += 1;
     }
     assert!(rounds > 1);
@@ -274,7 +274,7 @@ fn a_crash_at_each_rename_loses_no_key_and_brings_no_data_back() {
         let expected = table(&log, Isolation::Committed);
         bench.faulty.crash_at_rename(nth);
         let outcome =
-            std::iter::repeat_with(|| dir.clean_one(MAP_BYTES)).find(|round| !matches!(round, Ok(Some(_))));
+            std::iter::repeat_with(|| dir.clean_one(MAP_BYTES, f64::MAX)).find(|round| !matches!(round, Ok(Some(_))));
         let crashed = outcome.unwrap().is_err();
         drop((dir, log));
         if nth % 2 == 0 {
@@ -328,4 +328,24 @@ fn compaction_waits_for_its_lag_and_ratio() {
     assert_eq!(clean_all(&dir), 0, "too little is dirty");
     log.update_config(Arc::new(LogConfig { max_compaction_lag_ms: 1, ..config }));
     assert_eq!(clean_all(&dir), 1, "but it is overdue");
+}
+
+#[test]
+fn a_throttled_cleaning_takes_its_time() {
+    let bench = Bench::new(1);
+    let dir = bench.load(&compacted());
+    let log = bench.log(&dir, &compacted());
+    let mut bytes = 0;
+    for round in 0..30 {
+        let batch = Batch::new().keyed("a", &format!("a{round}")).bytes();
+        bytes += batch.len();
+        log.append_as_leader(&batch, &LeaderAppend::client(0)).unwrap();
+    }
+    log.roll().unwrap();
+    let began = millstream_base_env::clock::Moment::now();
+    // Each byte is read twice, for the map and for the copy; what is kept is written besides.
+    let seconds = 0.2;
+    assert!(dir.clean_one(MAP_BYTES, 2.0 * bytes as f64 / seconds).unwrap().is_some());
+    let took = began.elapsed().as_secs_f64();
+    assert!(took >= seconds * 0.9, "{took}");
 }

@@ -168,7 +168,7 @@ struct Entry {
     read_only: bool,
     source: i8,
     synonyms: Vec<Found>,
-    doc: Option<&'static str>,
+    doc: Option<&'static Key>,
 }
 
 impl Entry {
@@ -184,8 +184,11 @@ impl Entry {
         };
         // Java leaves a logger's documentation at the field's default.
         let is_logger = self.source == SOURCE_LOGGER;
-        let doc = if is_logger { Some("").filter(|_| form.types) } else { self.doc };
-        let doc = doc.filter(|_| form.documentation || is_logger);
+        let doc = match self.doc {
+            _ if is_logger => form.types.then(String::new),
+            Some(key) if form.documentation => Some(key.documentation()),
+            _ => None,
+        };
         let synonyms =
             if form.synonyms { self.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
         DescribeConfigsResourceResult::default()
@@ -196,7 +199,7 @@ impl Entry {
             .with_is_sensitive(sensitive)
             .with_synonyms(synonyms)
             .with_config_type(if form.types { self.kind.map_or(0, Kind::wire) } else { 0 })
-            .with_documentation(doc.map(StrBytes::from_static_str))
+            .with_documentation(doc.map(StrBytes::from_string))
     }
 }
 
@@ -365,7 +368,7 @@ fn broker_entry(name: &str, value: Option<String>, synonyms: Vec<Found>) -> Entr
         read_only: dynamic::is_read_only(name),
         source: synonyms.first().map_or(Source::Default, |found| found.source) as i8,
         synonyms,
-        doc: find(BROKER_KEYS, name).map(|key| key.doc),
+        doc: find(BROKER_KEYS, name),
     }
 }
 
@@ -382,7 +385,7 @@ fn dynamic_entry(key: &'static Key, value: Option<String>, mut synonyms: Vec<Fou
         read_only: false,
         source: synonyms.first().map_or(Source::Default, |found| found.source) as i8,
         synonyms,
-        doc: Some(key.doc),
+        doc: Some(key),
     }
 }
 

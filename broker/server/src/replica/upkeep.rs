@@ -117,9 +117,10 @@ fn expire(node: &Node) {
 
 fn clean(node: &Node) {
     let map_bytes = usize::try_from(node.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX);
+    let bytes_per_second = node.decimal("log.cleaner.io.max.bytes.per.second");
     for dir in node.partitions.dirs() {
         loop {
-            match dir.clean_one(map_bytes) {
+            match dir.clean_one(map_bytes, bytes_per_second) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
