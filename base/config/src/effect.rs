@@ -45,8 +45,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("server.max.startup.time.ms", "a start takes well under a second, and recovery is waited for"),
     ("metadata.*", "the metadata log lies in the first of log.dirs and keeps its own rhythm"),
     ("internal.metadata.*", "the metadata log lies in the first of log.dirs and keeps its own rhythm"),
-    ("max.connections.per.ip.overrides", "the limit of max.connections.per.ip holds for every address"),
-    ("max.connection.creation.rate", QUOTAS),
     ("connection.failed.authentication.delay.ms", PLAINTEXT),
     ("controller.socket.timeout.ms", ALONE),
     ("replica.lag.time.max.ms", ALONE),
@@ -60,8 +58,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("auto.leader.rebalance.enable", ALONE),
     ("leader.imbalance.check.interval.seconds", ALONE),
     ("unclean.leader.election.*", ALONE),
-    ("security.inter.broker.protocol", ALONE),
-    ("inter.broker.listener.name", ALONE),
     ("replica.selector.class", ALONE),
     ("leader.replication.throttled.replicas", ALONE),
     ("follower.replication.throttled.replicas", ALONE),
@@ -109,7 +105,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 /// What Apache's shipped `server.properties` sets without effect here. Nobody chose these values, so nobody is told.
 const SHIPPED: &[(&str, &str)] = &[
     ("controller.quorum.bootstrap.servers", "localhost:9093"),
-    ("inter.broker.listener.name", "PLAINTEXT"),
     ("socket.send.buffer.bytes", "102400"),
     ("socket.receive.buffer.bytes", "102400"),
     ("share.coordinator.state.topic.replication.factor", "1"),
