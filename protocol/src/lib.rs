@@ -12,6 +12,8 @@ pub mod header;
 pub mod schema;
 pub mod messages;
 pub mod request;
+// The usual produce request and its answer, without the message in between.
+pub mod produce_view;
 pub mod response;
 // The Fetch response around records that stay in their files.
 pub mod fetch_response;

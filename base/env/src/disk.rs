@@ -51,6 +51,18 @@ pub struct Space {
     pub usable: u64,
 }
 
+/// Distance between the pages that [`File::residence`] looks at: what Linux reads ahead unless told otherwise.
+pub const RESIDENCE_STRIDE: usize = 128 * 1024;
+
+/// Where bytes of a file lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// In the page cache.
+    Memory,
+    /// Some of them only on the disk.
+    Disk,
+}
+
 /// An open file. All reads and writes name their position; there is no cursor.
 #[derive(Clone, Debug)]
 pub enum File {
@@ -262,9 +274,58 @@ impl File {
         Ok(done)
     }
 
-    /// Cuts or extends the file.
+    /// As [`File::read_at`], but never waits for the disk: an error of kind `WouldBlock` when some of the bytes are
+    /// not in memory. Bytes that stand nowhere, behind the end of the file, count as such.
+    pub fn read_in_memory(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        let File::Real(file) = self else { return self.read_at(into, position) };
+        let wanted = into.len();
+        match read_without_waiting(file, into, position) {
+            Ok(read) if read == wanted => Ok(read),
+            Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(rustix::io::Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            // A system that cannot tell, or an error that a plain read reports as well.
+            Err(_) => self.read_at(into, position),
+        }
+    }
+
+    /// Whether `length` bytes from `position` on can be read without waiting for the disk. Looks at one page in every
+    /// [`RESIDENCE_STRIDE`] and at the last: the system reads and drops pages in runs. A file system that cannot tell
+    /// counts as memory.
+    pub fn residence(&self, position: u64, length: usize) -> Residence {
+        let File::Real(file) = self else { return Residence::Memory };
+        let Some(last) = length.checked_sub(1) else { return Residence::Memory };
+        let strides = (0..=last).step_by(RESIDENCE_STRIDE).chain([last]);
+        for ahead in strides {
+            match read_without_waiting(file, &mut [0], position + ahead as u64) {
+                Err(rustix::io::Errno::AGAIN) => return Residence::Disk,
+                Ok(_) => {}
+                // What is wrong shows when the bytes are read.
+                Err(_) => return Residence::Memory,
+            }
+        }
+        Residence::Memory
+    }
+
+    /// Brings `length` bytes from `position` on into memory. Blocks on the disk.
+    pub fn load(&self, position: u64, length: usize) -> io::Result<()> {
+        let mut buffer = vec![0; length.min(RESIDENCE_STRIDE)];
+        let mut done = 0;
+        while done < length {
+            let part = buffer.len().min(length - done);
+            let read = self.read_at(&mut buffer[..part], position + done as u64)?;
+            if read == 0 {
+                break;
+            }
+            done += read;
+        }
+        Ok(())
+    }
+
+    /// Cuts or extends the file. One that has that length is left alone: ext4 would otherwise take an empty file for one
+    /// that is being replaced, and write it to the disk when it is closed.
     pub fn set_len(&self, length: u64) -> io::Result<()> {
         match self {
+            File::Real(file) if file.metadata()?.len() == length => Ok(()),
             File::Real(file) => file.set_len(length),
             File::Faulty(file) => file.set_len(length),
         }
@@ -319,6 +380,11 @@ impl File {
     }
 }
 
+fn read_without_waiting(file: &std::fs::File, into: &mut [u8], position: u64) -> rustix::io::Result<usize> {
+    let mut parts = [io::IoSliceMut::new(into)];
+    rustix::io::preadv2(file, &mut parts, position, rustix::io::ReadWriteFlags::NOWAIT)
+}
+
 fn write_real(file: &std::fs::File, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut done = match rustix::io::pwritev(file, parts, position) {
@@ -344,4 +410,40 @@ fn write_real(file: &std::fs::File, position: u64, parts: &[IoSlice<'_>]) -> io:
         start = end;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_lie_on_the_disk_alone_are_told_and_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Disk::Real.open(&folder.path().join("f"), OpenMode::Create).unwrap();
+        let content: Vec<u8> = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect();
+        file.write_at(0, &[IoSlice::new(&content)]).unwrap();
+        file.sync().unwrap();
+        assert_eq!(file.residence(0, content.len()), Residence::Memory);
+        rustix::fs::fadvise(file.descriptor().unwrap(), 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        if file.residence(0, content.len()) == Residence::Memory {
+            // A file system that lives in memory drops nothing.
+            return;
+        }
+        let mut read = [0; 100];
+        assert_eq!(file.read_in_memory(&mut read, 300_000).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        file.load(0, content.len()).unwrap();
+        assert_eq!(file.residence(0, content.len()), Residence::Memory);
+        assert_eq!(file.read_in_memory(&mut read, 300_000).unwrap(), 100);
+        assert_eq!(read, content[300_000..300_100]);
+    }
+
+    #[test]
+    fn a_length_that_is_set_is_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Disk::Real.open(&folder.path().join("f"), OpenMode::Create).unwrap();
+        for length in [0, 10, 10, 3, 0] {
+            file.set_len(length).unwrap();
+            assert_eq!(file.length().unwrap(), length);
+        }
+    }
 }

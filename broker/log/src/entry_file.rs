@@ -11,6 +11,7 @@ use millstream_base_env::File;
 use millstream_base_env::disk::OpenMode;
 
 use crate::folder::Place;
+use crate::read::Slice;
 
 /// Entries that may wait in memory before they are written.
 const TAIL_MAX: usize = 256;
@@ -64,7 +65,7 @@ impl<const N: usize> EntryFile<N> {
             return self.tail.get(in_memory).copied().ok_or(io::ErrorKind::UnexpectedEof.into());
         }
         let mut entry = [0; N];
-        let read = self.open(place, kind)?.read_at(&mut entry, (index * N) as u64)?;
+        let read = place.reading.read(&self.open(place, kind)?, &mut entry, (index * N) as u64)?;
         if read == N { Ok(entry) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
@@ -96,8 +97,14 @@ impl<const N: usize> EntryFile<N> {
         // The rest fits into one read.
         let mut page = [[0; N]; PAGE];
         let page = &mut page[..high - low];
-        let read = self.open(place, kind)?.read_at(page.as_flattened_mut(), (low * N) as u64)?;
+        let read = place.reading.read(&self.open(place, kind)?, page.as_flattened_mut(), (low * N) as u64)?;
         Ok(low + page[..read / N].partition_point(is_before))
+    }
+
+    /// The part of the file that holds entries, when it is open.
+    pub(crate) fn extent(&self) -> Option<Slice> {
+        let file = self.file.clone()?;
+        Some(Slice { file, position: 0, length: self.written as usize * N })
     }
 
     /// Keeps the first `count` entries.

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
+use crate::read::Slice;
+
 /// The disk failed or the log directory is already offline: KAFKA_STORAGE_ERROR.
 #[derive(Debug, Error)]
 pub enum StorageError {
@@ -140,6 +142,10 @@ pub enum ReadError {
         /// Where the log ends.
         log_end_offset: i64,
     },
+    /// What the position is found in lies on the disk alone: load it, then read again. Only for
+    /// [`crate::Reading::InMemory`].
+    #[error("not in memory")]
+    Cold(Vec<Slice>),
     /// CORRUPT_MESSAGE: bytes on disk fail their check.
     #[error("{0}")]
     Corrupt(String),

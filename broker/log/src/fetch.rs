@@ -11,9 +11,13 @@ use crate::error::ReadError;
 use crate::index_txn::{AbortedTxn, Search};
 use crate::partition_log::{PartitionLog, Writer};
 use crate::read::{
-    AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Slice,
+    AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Reading, Slice,
 };
 use crate::scan;
+
+/// How much of a `.log` file is loaded where a header is looked for: over the largest batch that most topics take, so
+/// that the next header is in it; what the reader is sent lies there as well.
+const COLD_BYTES: usize = 2 << 20;
 
 /// What is found under the lock.
 struct Window {
@@ -26,6 +30,20 @@ struct Window {
     limit: Limit,
     /// Where the next segment begins, `None` in the active one.
     next_base: Option<i64>,
+}
+
+impl Window {
+    /// Where headers are looked for.
+    fn headers(&self) -> Vec<Slice> {
+        let from = |position: u64| {
+            let length = COLD_BYTES.min(self.size.saturating_sub(position) as usize);
+            Slice { file: self.file.clone(), position, length }
+        };
+        match self.limit {
+            Limit::Segment => vec![from(self.start)],
+            Limit::Offset { near, .. } => vec![from(self.start), from(near)],
+        }
+    }
 }
 
 /// Where the reader's view ends.
@@ -42,14 +60,25 @@ impl PartitionLog {
     /// # Errors
     /// `OffsetOutOfRange` below the log start and above the log end; the end itself is legal and empty.
     pub fn read(&self, request: &ReadRequest) -> Result<ReadResult, ReadError> {
+        self.read_as(request, Reading::Waits)
+    }
+
+    /// The same; with [`Reading::InMemory`] it waits for no disk and answers `Cold` where it would have to.
+    ///
+    /// # Errors
+    /// Those of [`PartitionLog::read`], and `Cold`.
+    pub fn read_as(&self, request: &ReadRequest, reading: Reading) -> Result<ReadResult, ReadError> {
         let mut offset = request.offset;
         loop {
-            let (window, offsets) = self.window(request, offset)?;
+            let (window, offsets) = self.window(request, offset, reading)?;
             let Some(window) = window else {
                 let place = if offset == request.offset { Place::Active } else { Place::Sealed };
                 return Ok(self.nothing(request, offsets, place));
             };
-            let found = self.slice(&window, request, offset).map_err(|error| self.read_failed(error))?;
+            let found = match self.slice(&window, request, offset, reading) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ReadError::Cold(window.headers())),
+                other => other.map_err(|error| self.read_failed(error))?,
+            };
             match (found, window.next_base) {
                 // A segment may end in front of its offsets' end after compaction.
                 (Found::Gap, Some(next_base)) => offset = next_base,
@@ -73,7 +102,12 @@ impl PartitionLog {
         ReadResult { slice: None, aborted, offsets, place }
     }
 
-    fn window(&self, request: &ReadRequest, offset: i64) -> Result<(Option<Window>, Offsets), ReadError> {
+    fn window(
+        &self,
+        request: &ReadRequest,
+        offset: i64,
+        reading: Reading,
+    ) -> Result<(Option<Window>, Offsets), ReadError> {
         let mut writer = self.writer.lock();
         self.check_open(&writer)?;
         let offsets = Offsets {
@@ -97,18 +131,31 @@ impl PartitionLog {
         if offset >= limit {
             return Ok((None, offsets));
         }
-        let window = self.window_in(&mut writer, offset, limit).map_err(|error| self.read_failed(error))?;
-        Ok((Some(window), offsets))
+        match self.window_in(&mut writer, offset, limit, reading) {
+            Ok(window) => Ok((Some(window), offsets)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let index = writer.segment_of(offset);
+                let index_file = writer.segments[index].offset_index.file().extent();
+                Err(ReadError::Cold(index_file.into_iter().collect()))
+            }
+            Err(error) => Err(self.read_failed(error)),
+        }
     }
 
-    fn window_in(&self, writer: &mut Writer, offset: i64, limit: i64) -> io::Result<Window> {
+    fn window_in(
+        &self,
+        writer: &mut Writer,
+        offset: i64,
+        limit: i64,
+        reading: Reading,
+    ) -> io::Result<Window> {
         let index = writer.segment_of(offset);
         let is_active = index + 1 == writer.segments.len();
         let segment_end = writer.end_of(index);
         let recent = if is_active { Some(writer.recent) } else { None };
         let Writer { segments, folder, .. } = &mut *writer;
         let segment = &mut segments[index];
-        let place = segment.place(&self.dir.disk, folder);
+        let place = segment.place(&self.dir.disk, folder).read_as(reading);
         let mut near = |wanted: i64| match recent.as_ref().and_then(|recent| recent.position_of(wanted)) {
             Some(position) => Ok(position),
             None => segment.offset_index.lookup(wanted, &place),
@@ -130,16 +177,22 @@ impl PartitionLog {
         })
     }
 
-    fn slice(&self, window: &Window, request: &ReadRequest, offset: i64) -> io::Result<Found> {
-        let Some(first) = scan::find_offset(&window.file, window.start, window.size, offset)? else {
+    fn slice(
+        &self,
+        window: &Window,
+        request: &ReadRequest,
+        offset: i64,
+        reading: Reading,
+    ) -> io::Result<Found> {
+        let find = |from, offset| scan::find_offset_as(reading, &window.file, from, window.size, offset);
+        let Some(first) = find(window.start, offset)? else {
             return Ok(Found::Gap);
         };
         let end = match window.limit {
             Limit::Segment => window.size,
             Limit::Offset { offset, near } => {
                 let from = near.max(first.position);
-                scan::find_offset(&window.file, from, window.size, offset)?
-                    .map_or(window.size, |found| found.position)
+                find(from, offset)?.map_or(window.size, |found| found.position)
             }
         };
         let available = (end.saturating_sub(first.position)) as usize;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use millstream_base_env::Disk;
 use uuid::Uuid;
 
+use crate::read::Reading;
+
 pub(crate) const LOG: &str = ".log";
 pub(crate) const OFFSET_INDEX: &str = ".index";
 pub(crate) const TIME_INDEX: &str = ".timeindex";
@@ -34,9 +36,16 @@ pub(crate) struct Place<'a> {
     pub(crate) base_offset: i64,
     /// `CLEANED`, `SWAP` or nothing.
     pub(crate) suffix: &'static str,
+    /// Whether what is read there may wait for the disk.
+    pub(crate) reading: Reading,
 }
 
 impl Place<'_> {
+    /// The same, for a reader that may not wait.
+    pub(crate) fn read_as(self, reading: Reading) -> Self {
+        Place { reading, ..self }
+    }
+
     /// The path of one of the segment's files.
     pub(crate) fn path(&self, kind: &str) -> PathBuf {
         self.folder.join(format!("{:020}{kind}{}", self.base_offset, self.suffix))

@@ -99,6 +99,6 @@ pub use meta_properties::MetaProperties;
 pub use partition_log::{PartitionLog, TransactionSupport};
 pub use read::{
     AbortedTransaction, ActiveProducer, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult,
-    Slice, TimestampOffset,
+    Reading, Slice, TimestampOffset,
 };
 pub use replay::{Replayed, TransactionEnd};

@@ -1,5 +1,7 @@
 //! What a read asks for and what it answers.
 
+use std::io;
+
 use millstream_base_env::File;
 
 /// Up to where a reader may see (Java: `FetchIsolation`).
@@ -20,6 +22,24 @@ pub enum MinimumOne {
     Yes,
     /// Never more than the limit.
     No,
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It may: the caller's thread can block.
+    Waits,
+    /// It answers [`crate::ReadError::Cold`] instead: the caller's thread serves others too.
+    InMemory,
+}
+
+impl Reading {
+    pub(crate) fn read(self, file: &File, into: &mut [u8], position: u64) -> io::Result<usize> {
+        match self {
+            Reading::Waits => file.read_at(into, position),
+            Reading::InMemory => file.read_in_memory(into, position),
+        }
+    }
 }
 
 /// A read.

@@ -4,6 +4,7 @@ use std::io;
 
 use millstream_base_env::File;
 
+use crate::read::Reading;
 use millstream_protocol::batch::{BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
 
 /// Bytes per read of a header scan: small batches share one.
@@ -25,10 +26,21 @@ pub(crate) struct Located {
 /// # Errors
 /// `InvalidData` when what is in the way is no batch: what lies behind it must not be taken for the next record.
 pub(crate) fn find_offset(file: &File, hint: u64, end: u64, offset: i64) -> io::Result<Option<Located>> {
+    find_offset_as(Reading::Waits, file, hint, end, offset)
+}
+
+/// The same; with [`Reading::InMemory`] an error of kind `WouldBlock` where the disk would be waited for.
+pub(crate) fn find_offset_as(
+    reading: Reading,
+    file: &File,
+    hint: u64,
+    end: u64,
+    offset: i64,
+) -> io::Result<Option<Located>> {
     let mut is_first = true;
     let mut hint_holds = true;
     let mut reached = hint;
-    let found = find(file, hint, end, |header| {
+    let found = find_as(reading, file, hint, end, |header| {
         if std::mem::take(&mut is_first) && header.base_offset > offset && hint > 0 {
             hint_holds = false;
             return true;
@@ -38,7 +50,7 @@ pub(crate) fn find_offset(file: &File, hint: u64, end: u64, offset: i64) -> io::
     })?;
     let is_torn = found.is_none() && reached < end;
     if hint > 0 && (is_first || !hint_holds || is_torn) {
-        return find_offset(file, 0, end, offset);
+        return find_offset_as(reading, file, 0, end, offset);
     }
     if is_torn {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no batch at position {reached}")));
@@ -49,6 +61,16 @@ pub(crate) fn find_offset(file: &File, hint: u64, end: u64, offset: i64) -> io::
 /// The first batch from `position` on that satisfies `wanted`.
 pub(crate) fn find(
     file: &File,
+    position: u64,
+    end: u64,
+    wanted: impl FnMut(&BatchHeader) -> bool,
+) -> io::Result<Option<Located>> {
+    find_as(Reading::Waits, file, position, end, wanted)
+}
+
+fn find_as(
+    reading: Reading,
+    file: &File,
     mut position: u64,
     end: u64,
     mut wanted: impl FnMut(&BatchHeader) -> bool,
@@ -58,7 +80,7 @@ pub(crate) fn find(
     while position + HEADER_BYTES as u64 <= end {
         if position < buffered.start || position + HEADER_BYTES as u64 > buffered.end {
             let length = buffer.len().min((end - position) as usize);
-            let read = file.read_at(&mut buffer[..length], position)?;
+            let read = reading.read(file, &mut buffer[..length], position)?;
             buffered = position..position + read as u64;
         }
         let Some(header) = BatchHeader::decode(&buffer[(position - buffered.start) as usize..]) else {

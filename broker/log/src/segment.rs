@@ -13,6 +13,7 @@ use crate::folder::{LOG, OFFSET_INDEX, Place, TIME_INDEX, TXN_INDEX};
 use crate::index_offset::OffsetIndex;
 use crate::index_time::TimeIndex;
 use crate::index_txn::TxnIndex;
+use crate::read::Reading;
 use crate::scan;
 use millstream_protocol::batch::BatchHeader;
 
@@ -104,7 +105,7 @@ impl Segment {
     }
 
     pub(crate) fn place<'a>(&self, disk: &'a Disk, folder: &'a Path) -> Place<'a> {
-        Place { disk, folder, base_offset: self.base_offset, suffix: self.suffix }
+        Place { disk, folder, base_offset: self.base_offset, suffix: self.suffix, reading: Reading::Waits }
     }
 
     /// The `.log` file, opened or made.

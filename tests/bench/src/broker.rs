@@ -9,8 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use millstream_base_env::clock::Moment;
 
-/// Ticks a second in /proc/PID/stat (USER_HZ, 100 on every Linux that Rust runs on).
-const TICKS_PER_SECOND: f64 = 100.0;
 /// How long a start may take.
 const START_MAX: Duration = Duration::from_secs(90);
 
@@ -85,16 +83,18 @@ impl Broker {
         self.address
     }
 
-    /// Seconds of processor time it has used.
+    /// Seconds of processor time that its threads have used, to the nanosecond (the first field of schedstat).
     ///
     /// # Errors
     /// When it is gone.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after_name = stat.rsplit(')').next().context("a name in parentheses")?;
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
-        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / TICKS_PER_SECOND)
+        let mut nanos = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end between the listing and the look.
+            let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            nanos += text.split_whitespace().next().context("a number")?.parse::<f64>()?;
+        }
+        Ok(nanos / 1e9)
     }
 
     /// Resident memory in MB (10^6 bytes).

@@ -72,6 +72,40 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted.get((share * last as f64) as usize).copied().unwrap_or(f64::NAN)
 }
 
+/// What slices of a broker's run cost, each beside a slice of the floor that ran just before: on a machine that others
+/// share, only what ran in the same moments can be compared.
+#[derive(Debug, Default)]
+pub struct Slices {
+    costs: Vec<(f64, f64)>,
+}
+
+impl Slices {
+    /// A slice cost `ours`, and the floor `floor`.
+    pub fn push(&mut self, ours: f64, floor: f64) {
+        self.costs.push((ours, floor));
+    }
+
+    /// The figures: the median and the least of `name`, the floor's median, the median of the ratios, and of the
+    /// differences.
+    pub fn figures(&self, name: &'static str, unit: &'static str) -> Vec<Figure> {
+        let median = |of: fn(&(f64, f64)) -> f64| percentile(&sorted(self.costs.iter().map(of)), 0.5);
+        let least = sorted(self.costs.iter().map(|(ours, _)| *ours)).first().copied().unwrap_or(f64::NAN);
+        vec![
+            Figure::new(name, unit, median(|(ours, _)| *ours)),
+            Figure::new("the least of its slices", unit, least),
+            Figure::new("floor of the same moments", unit, median(|(_, floor)| *floor)),
+            Figure::new("times the floor", "", median(|(ours, floor)| ours / floor)),
+            Figure::new("above the floor", unit, median(|(ours, floor)| ours - floor)),
+        ]
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +117,16 @@ mod tests {
         assert_eq!(percentile(&values, 0.99), 99.0);
         assert_eq!(percentile(&values, 1.0), 100.0);
         assert!(percentile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn slices_are_compared_each_with_its_own_floor() {
+        let mut slices = Slices::default();
+        for (ours, floor) in [(4.0, 2.0), (30.0, 10.0), (9.0, 9.0)] {
+            slices.push(ours, floor);
+        }
+        let values: Vec<f64> = slices.figures("cpu", "us").iter().map(|figure| figure.value).collect();
+        assert_eq!(values, [9.0, 4.0, 9.0, 2.0, 2.0]);
     }
 
     #[test]

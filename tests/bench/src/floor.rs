@@ -1,13 +1,14 @@
 //! What the machine itself can do: one connection that reads, checksums, appends to a file and answers; sendfile.
 //!
-//! The same work as a broker's least, without a broker. Processor time is that of the serving thread alone.
+//! The same work as a broker's least, without a broker. Processor time is that of the serving thread alone. Run alone
+//! as the scenario `floor`, and in slices between those of a broker by the scenarios that compare with it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::figures::Figure;
 use crate::load::IN_FLIGHT;
@@ -24,9 +25,9 @@ const FETCH_BYTES: usize = 1 << 20;
 /// # Errors
 /// The system's.
 pub fn run() -> anyhow::Result<Vec<Figure>> {
-    let small = small()?;
-    let (produce, fetch) = bulk()?;
-    let requested = requested()?;
+    let small = small(SMALL_COUNT)?;
+    let (produce, fetch) = bulk(BULK_BYTES)?;
+    let requested = Requested::new(BULK_BYTES)?.run()?;
     Ok(vec![
         Figure::new("cpu per small request", "us", small),
         Figure::new("cpu per GB produced", "s", produce),
@@ -55,16 +56,20 @@ fn pair(client: impl FnOnce(TcpStream) -> std::io::Result<()> + Send + 'static) 
     Ok(stream)
 }
 
-fn small() -> anyhow::Result<f64> {
-    let mut stream = pair(|mut stream| {
+/// Microseconds a small request of `total`, five in flight.
+///
+/// # Errors
+/// The system's.
+pub fn small(total: usize) -> anyhow::Result<f64> {
+    let mut stream = pair(move |mut stream| {
         let frame = [7; SMALL_FRAME];
         let mut answer = [0; SMALL_ANSWER];
         for _ in 0..IN_FLIGHT {
             stream.write_all(&frame)?;
         }
-        for count in 0..SMALL_COUNT {
+        for count in 0..total {
             stream.read_exact(&mut answer)?;
-            if count < SMALL_COUNT - IN_FLIGHT {
+            if count + IN_FLIGHT < total {
                 stream.write_all(&frame)?;
             }
         }
@@ -75,7 +80,7 @@ fn small() -> anyhow::Result<f64> {
     let mut buffer = vec![0; READ_BYTES];
     let (mut filled, mut done) = (0, 0);
     let before = thread_cpu_seconds()?;
-    while done < SMALL_COUNT {
+    while done < total {
         let read = stream.read(&mut buffer[filled..])?;
         if read == 0 {
             break;
@@ -94,10 +99,14 @@ fn small() -> anyhow::Result<f64> {
     Ok((thread_cpu_seconds()? - before) / done.max(1) as f64 * 1e6)
 }
 
-fn bulk() -> anyhow::Result<(f64, f64)> {
-    let mut stream = pair(|mut stream| {
+/// Seconds per GB of `total` bytes that are received and stored, and then sent without being asked for.
+///
+/// # Errors
+/// The system's.
+pub fn bulk(total: usize) -> anyhow::Result<(f64, f64)> {
+    let mut stream = pair(move |mut stream| {
         let mut buffer = vec![7; READ_BYTES];
-        let mut left = BULK_BYTES;
+        let mut left = total;
         while left > 0 {
             let part = left.min(buffer.len());
             stream.write_all(&buffer[..part])?;
@@ -110,7 +119,7 @@ fn bulk() -> anyhow::Result<(f64, f64)> {
     let mut buffer = vec![0; READ_BYTES];
     let mut received = 0;
     let before = thread_cpu_seconds()?;
-    while received < BULK_BYTES {
+    while received < total {
         let read = stream.read(&mut buffer)?;
         if read == 0 {
             break;
@@ -126,31 +135,56 @@ fn bulk() -> anyhow::Result<(f64, f64)> {
     Ok(((produced - before) / gigabytes, (fetched - produced) / gigabytes))
 }
 
-/// As [`bulk`], but the client asks for each MiB and reads it whole before it asks again: the socket is empty each
-/// time, so the system does the receiver's part of TCP inside the sender's call.
-fn requested() -> anyhow::Result<f64> {
-    let rounds = BULK_BYTES / FETCH_BYTES;
-    let mut stream = pair(move |mut stream| {
-        let mut buffer = vec![0; FETCH_BYTES];
-        for _ in 0..rounds {
-            stream.write_all(&[0; 64])?;
-            stream.read_exact(&mut buffer)?;
+/// As the sending of [`bulk`], but the client asks for each MiB and reads it whole before it asks again: the socket is
+/// empty each time, so the system does the receiver's part of TCP inside the sender's call. The file is as long as a
+/// broker's log, and written in pieces as that is: a short one would stay in the processor's caches.
+pub struct Requested {
+    file: File,
+    rounds: usize,
+}
+
+impl Requested {
+    /// Writes the file of `total` bytes.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(total: usize) -> anyhow::Result<Requested> {
+        let rounds = total / FETCH_BYTES;
+        let mut file = tempfile::tempfile()?;
+        let piece = vec![7; READ_BYTES];
+        for _ in 0..rounds * (FETCH_BYTES / READ_BYTES) {
+            file.write_all(&piece)?;
         }
-        Ok(())
-    })?;
-    let mut file = tempfile::tempfile()?;
-    file.write_all(&vec![7; 64 * FETCH_BYTES])?;
-    let before = thread_cpu_seconds()?;
-    for round in 0..rounds {
-        stream.read_exact(&mut [0; 64])?;
-        let start = (round % 64 * FETCH_BYTES) as u64;
-        let mut offset = start;
-        while offset < start + FETCH_BYTES as u64 {
-            let left = (start + FETCH_BYTES as u64 - offset) as usize;
-            rustix::fs::sendfile(&stream, &file, Some(&mut offset), left)?;
-        }
+        Ok(Requested { file, rounds })
     }
-    Ok((thread_cpu_seconds()? - before) / (rounds * FETCH_BYTES) as f64 * 1e9)
+
+    /// Seconds per GB.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn run(&self) -> anyhow::Result<f64> {
+        let rounds = self.rounds;
+        let mut stream = pair(move |mut stream| {
+            let mut buffer = vec![0; FETCH_BYTES];
+            for _ in 0..rounds {
+                stream.write_all(&[0; 64])?;
+                stream.read_exact(&mut buffer)?;
+            }
+            Ok(())
+        })?;
+        let before = thread_cpu_seconds()?;
+        for round in 0..rounds {
+            stream.read_exact(&mut [0; 64])?;
+            let end = ((round + 1) * FETCH_BYTES) as u64;
+            let mut offset = end - FETCH_BYTES as u64;
+            while offset < end {
+                let left = (end - offset) as usize;
+                let sent = rustix::fs::sendfile(&stream, &self.file, Some(&mut offset), left)?;
+                ensure!(sent > 0, "the file is shorter than it was written");
+            }
+        }
+        Ok((thread_cpu_seconds()? - before) / (rounds * FETCH_BYTES) as f64 * 1e9)
+    }
 }
 
 fn send_all(stream: &TcpStream, file: &File, length: usize) -> anyhow::Result<()> {

@@ -11,13 +11,16 @@ use millstream_base_env::clock::Moment;
 use millstream_protocol::messages::ApiVersionsRequest;
 
 use crate::broker::{Broker, Kind};
-use crate::figures::{Figure, percentile};
+use crate::figures::{Figure, Slices, percentile};
+use crate::floor;
 use crate::load::{Connection, batch, produce_frame};
 
 const TOPIC: &str = "bench";
 /// Requests before the clock starts: Java compiles what is hot.
 const WARM_SMALL: usize = 30_000;
 const SMALL_COUNT: usize = 200_000;
+/// Parts of a run, each beside a part of the floor.
+const SLICES: usize = 5;
 const LARGE_BYTES: usize = 1_000_000_000;
 const LARGE_RECORDS: usize = 600;
 const FETCH_BYTES: usize = 1 << 20;
@@ -85,14 +88,18 @@ fn produce_small(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {
     connection.create(TOPIC, 1)?;
     let frame = produce_frame(TOPIC, batch(10, 100))?;
     connection.produce(TOPIC, &frame, WARM_SMALL)?;
-    let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
-    connection.produce(TOPIC, &frame, SMALL_COUNT)?;
-    let (seconds, cpu) = (time.elapsed().as_secs_f64(), broker.cpu_seconds()? - cpu);
-    Ok(vec![
-        Figure::new("cpu per request", "us", cpu / SMALL_COUNT as f64 * 1e6),
-        Figure::new("requests", "per s", SMALL_COUNT as f64 / seconds),
-        Figure::new("resident", "MB", broker.resident_mb()?),
-    ])
+    let (mut slices, mut busy) = (Slices::default(), Duration::ZERO);
+    for _ in 0..SLICES {
+        let floor = floor::small(SMALL_COUNT / SLICES)?;
+        let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
+        connection.produce(TOPIC, &frame, SMALL_COUNT / SLICES)?;
+        busy += time.elapsed();
+        slices.push((broker.cpu_seconds()? - cpu) / (SMALL_COUNT / SLICES) as f64 * 1e6, floor);
+    }
+    let mut figures = slices.figures("cpu per request", "us");
+    figures.push(Figure::new("requests", "per s", SMALL_COUNT as f64 / busy.as_secs_f64()));
+    figures.push(Figure::new("resident", "MB", broker.resident_mb()?));
+    Ok(figures)
 }
 
 fn produce_large(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {
@@ -100,18 +107,22 @@ fn produce_large(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {
     let mut connection = connect(&broker)?;
     connection.create(TOPIC, 1)?;
     let batch = batch(LARGE_RECORDS, 100);
-    let count = LARGE_BYTES / batch.len();
+    let count = LARGE_BYTES / SLICES / batch.len();
     let frame = produce_frame(TOPIC, batch.clone())?;
-    connection.produce(TOPIC, &frame, count / 10)?;
-    let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
     connection.produce(TOPIC, &frame, count)?;
-    let (seconds, cpu) = (time.elapsed().as_secs_f64(), broker.cpu_seconds()? - cpu);
     let gigabytes = (count * batch.len()) as f64 / 1e9;
-    Ok(vec![
-        Figure::new("cpu per GB produced", "s", cpu / gigabytes),
-        Figure::new("throughput", "MB/s", gigabytes * 1e3 / seconds),
-        Figure::new("resident", "MB", broker.resident_mb()?),
-    ])
+    let (mut slices, mut busy) = (Slices::default(), Duration::ZERO);
+    for _ in 0..SLICES {
+        let (floor, _) = floor::bulk(LARGE_BYTES / SLICES)?;
+        let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
+        connection.produce(TOPIC, &frame, count)?;
+        busy += time.elapsed();
+        slices.push((broker.cpu_seconds()? - cpu) / gigabytes, floor);
+    }
+    let mut figures = slices.figures("cpu per GB produced", "s");
+    figures.push(Figure::new("throughput", "MB/s", gigabytes * SLICES as f64 * 1e3 / busy.as_secs_f64()));
+    figures.push(Figure::new("resident", "MB", broker.resident_mb()?));
+    Ok(figures)
 }
 
 fn fetch(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {
@@ -137,16 +148,27 @@ fn fetch(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {
         Ok((bytes, requests))
     };
     read_all()?;
-    let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
-    let (bytes, requests) = read_all()?;
-    let (seconds, cpu) = (time.elapsed().as_secs_f64(), broker.cpu_seconds()? - cpu);
-    let gigabytes = bytes as f64 / 1e9;
-    Ok(vec![
-        Figure::new("cpu per GB fetched", "s", cpu / gigabytes),
-        Figure::new("cpu per request", "us", cpu / requests as f64 * 1e6),
-        Figure::new("throughput", "MB/s", gigabytes * 1e3 / seconds),
-        Figure::new("resident", "MB", broker.resident_mb()?),
-    ])
+    let floor = floor::Requested::new(LARGE_BYTES)?;
+    floor.run()?;
+    let (mut slices, mut busy, mut per_request) = (Slices::default(), Duration::ZERO, Slices::default());
+    let mut gigabytes = 0.0;
+    for _ in 0..SLICES {
+        let floor = floor.run()?;
+        let (cpu, time) = (broker.cpu_seconds()?, Moment::now());
+        let (bytes, requests) = read_all()?;
+        busy += time.elapsed();
+        let cpu = broker.cpu_seconds()? - cpu;
+        gigabytes = bytes as f64 / 1e9;
+        slices.push(cpu / gigabytes, floor);
+        per_request.push(cpu / requests as f64 * 1e6, floor * gigabytes / requests as f64 * 1e6);
+    }
+    let mut figures = slices.figures("cpu per GB fetched", "s");
+    let asked = per_request.figures("cpu per request", "us");
+    figures.extend(asked.first().copied());
+    figures.extend(asked.last().map(|above| Figure::new("above the floor, per request", "us", above.value)));
+    figures.push(Figure::new("throughput", "MB/s", gigabytes * SLICES as f64 * 1e3 / busy.as_secs_f64()));
+    figures.push(Figure::new("resident", "MB", broker.resident_mb()?));
+    Ok(figures)
 }
 
 fn latency(kind: &Kind, data: &Path) -> anyhow::Result<Vec<Figure>> {

@@ -1,12 +1,17 @@
 //! Appends, reads, producers, transactions, truncation and reopening, each rule by itself.
 
+use std::sync::Arc;
+
+use millstream_base_env::{Clock, Disk};
+
 use crate::append::{AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard};
 use millstream_protocol::compress::CODECS;
 
+use crate::LogDir;
 use crate::config::{CleanupPolicy, LogConfig, TimestampType, TopicCompression};
 use crate::error::{AppendError, ReadError};
 use crate::partition_log::{PartitionLog, TransactionSupport};
-use crate::read::{Isolation, MinimumOne, ReadRequest, TimestampOffset};
+use crate::read::{Isolation, MinimumOne, ReadRequest, Reading, TimestampOffset};
 use crate::testing::{Batch, Bench, NOW_MS, Seen, batches, read_all};
 
 fn client() -> LeaderAppend {
@@ -582,4 +587,45 @@ fn coordinators_may_write_control_batches_and_skip_sequences() {
     log.append_as_leader(&Batch::of(1, "v").producer(1, 0, 7).bytes(), &append).unwrap();
     log.append_as_leader(&Batch::of(1, "v").producer(1, 0, 99).bytes(), &append).unwrap();
     assert_eq!(log.log_end_offset(), 2);
+}
+
+#[test]
+fn a_reader_that_may_not_wait_is_told_what_to_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = LogDir::open(Disk::Real, Clock::manual(NOW_MS), folder.path()).unwrap();
+    let config = LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 100, ..LogConfig::default() };
+    let log = dir.open_partition("t", 0, uuid::Uuid::from_u128(7), Arc::new(config)).unwrap();
+    let value = "v".repeat(2_000);
+    for _ in 0..1_500 {
+        append(&log, &Batch::of(1, &value));
+    }
+    assert!(log.segment_count() > 2);
+    for entry in std::fs::read_dir(log.folder()).unwrap() {
+        let file = std::fs::OpenOptions::new().write(true).open(entry.unwrap().path()).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+    let request = ReadRequest {
+        offset: 300,
+        bytes_max: 10_000,
+        minimum_one: MinimumOne::Yes,
+        isolation: Isolation::HighWatermark,
+    };
+    let mut loads = 0;
+    let slice = loop {
+        match log.read_as(&request, Reading::InMemory) {
+            Ok(read) => break read.slice.unwrap(),
+            Err(ReadError::Cold(slices)) => {
+                assert!(!slices.is_empty() && loads < 3, "{slices:?}");
+                loads += 1;
+                for slice in slices {
+                    slice.file.load(slice.position, slice.length).unwrap();
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let bytes = slice.bytes().unwrap();
+    assert_eq!(bytes[..8], 300i64.to_be_bytes());
+    assert!(log.is_usable(), "a cold page is no failure of the disk");
 }

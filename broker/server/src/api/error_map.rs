@@ -50,6 +50,8 @@ pub fn append(error: &AppendError) -> ErrorCode {
 pub fn read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        // Those who ask for it look again.
+        ReadError::Cold(_) => ErrorCode::UnknownServerError,
         ReadError::Corrupt(_) => ErrorCode::CorruptMessage,
         ReadError::Storage(error) => storage(error),
     }

@@ -16,7 +16,8 @@ use millstream_protocol::messages::produce_request::{PartitionProduceData, Topic
 use millstream_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
 };
-use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, TransactionalId};
+use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, TopicName, TransactionalId};
+use millstream_protocol::produce_view::{Accepted, ProduceOne, TopicRef};
 use millstream_protocol::request;
 
 use crate::api::context::Context;
@@ -47,6 +48,66 @@ struct Appended {
 
 /// Handles the request; everything that waits for nothing is appended and answered before this returns.
 pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
+    match handle_one(context, &body, out) {
+        Some(reply) => reply,
+        None => handle_any(context, body, out),
+    }
+}
+
+/// What producers send most and what goes well most times: one batch for one partition, no transaction, acks that
+/// exist. `None` when the request is anything else; nothing has happened then.
+fn handle_one(context: &Context, body: &[u8], out: &mut Output) -> Option<Reply> {
+    let version = context.version();
+    let one = ProduceOne::read(version, body)?;
+    let acks = acks(one.acks)?;
+    if !produce_check::is_usual(version, one.records) {
+        return None;
+    }
+    let partitions = &context.node.partitions;
+    let partition = match one.topic {
+        TopicRef::Name(name) => partitions.partition(name, one.index)?,
+        TopicRef::Id(id) => partitions.partition_by_id(id, one.index)?,
+    };
+    if !may_append(context, &partition) {
+        return None;
+    }
+    let appended = partition.append(one.records, acks, AppendOrigin::Client, VerificationGuard::NONE);
+    if let Ok(info) = &appended
+        && info.flush == FlushDue::No
+    {
+        if acks == Acks::None {
+            return Some(Reply::Silent);
+        }
+        let accepted = Accepted {
+            topic: one.topic,
+            index: one.index,
+            base_offset: info.first_offset,
+            log_append_time_ms: info.log_append_time,
+            log_start_offset: info.log_start_offset,
+        };
+        accepted.write(version, context.header.correlation_id, out.buffer());
+        return Some(Reply::Done);
+    }
+    let Appended { response, flush } = outcome(&partition, one.index, appended);
+    let mut topic = TopicProduceResponse::default().with_partition_responses(vec![response]);
+    match one.topic {
+        TopicRef::Name(name) => topic.name = TopicName(StrBytes::from_string(name.to_owned())),
+        TopicRef::Id(id) => topic.topic_id = id,
+    }
+    let response = ProduceResponse::default().with_responses(vec![topic]);
+    Some(respond_flushed(context, acks, response, flush.into_iter().collect(), out))
+}
+
+fn acks(number: i16) -> Option<Acks> {
+    match number {
+        -1 => Some(Acks::All),
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        _ => None,
+    }
+}
+
+fn handle_any(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     let request = match request::decode::<ProduceRequest>(context.version(), body) {
         Ok(request) => request,
         Err(error) => {
@@ -60,12 +121,7 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         let acks = if request.acks == 0 { Acks::None } else { Acks::All };
         return respond(context, acks, response, out);
     }
-    let acks = match request.acks {
-        -1 => Some(Acks::All),
-        0 => Some(Acks::None),
-        1 => Some(Acks::Leader),
-        _ => None,
-    };
+    let acks = acks(request.acks);
     if let Kind::Transactional(transactional_id) = kind {
         return handle_transactional(context, request, transactional_id, overruled, acks);
     }
@@ -80,6 +136,17 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         appended.response
     });
     overrule(&mut response, &overruled);
+    respond_flushed(context, acks, response, flushes, out)
+}
+
+/// Answers once what must be on the disk is there.
+fn respond_flushed(
+    context: &Context,
+    acks: Acks,
+    response: ProduceResponse,
+    flushes: Vec<(Arc<Partition>, i64)>,
+    out: &mut Output,
+) -> Reply {
     if flushes.is_empty() {
         return respond(context, acks, response, out);
     }
@@ -165,23 +232,33 @@ fn entry(
     if let Err(code) = check_records(context.version(), &records) {
         return Err(refuse(code));
     }
-    if internal_topics::is_internal(partition.topic()) && context.client_id() != "__admin_client" {
+    if !may_append(context, &partition) {
         let message = format!("Cannot append to internal topic {}", partition.topic());
         return Err(Box::new(refusal(data.index, ErrorCode::InvalidTopicException, Some(message))));
     }
     Ok(Entry { partition, records, acks, origin: AppendOrigin::Client })
 }
 
+/// Internal topics take records of Java's own admin client alone.
+fn may_append(context: &Context, partition: &Partition) -> bool {
+    !internal_topics::is_internal(partition.topic()) || context.client_id() == "__admin_client"
+}
+
 fn append(entry: &Entry, index: i32, verification: VerificationGuard) -> Appended {
-    match entry.partition.append(&entry.records, entry.acks, entry.origin, verification) {
+    let appended = entry.partition.append(&entry.records, entry.acks, entry.origin, verification);
+    outcome(&entry.partition, index, appended)
+}
+
+fn outcome(partition: &Arc<Partition>, index: i32, appended: Result<AppendInfo, ReplicaError>) -> Appended {
+    match appended {
         Ok(info) => {
             let due = info.flush == FlushDue::Now;
             Appended {
                 response: accepted(index, &info),
-                flush: due.then(|| (entry.partition.clone(), info.last_offset + 1)),
+                flush: due.then(|| (partition.clone(), info.last_offset + 1)),
             }
         }
-        Err(error) => Appended { response: refused(index, &entry.partition, &error), flush: None },
+        Err(error) => Appended { response: refused(index, partition, &error), flush: None },
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
-use millstream_broker_log::{Isolation, Slice};
+use millstream_broker_log::{Isolation, Reading, Slice};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::fetch_response::{FetchWriter, Head, PartitionHead, Piece};
 use millstream_protocol::messages::FetchRequest;
@@ -80,8 +80,8 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         refuse_all(context, &request, ErrorCode::UnknownServerError, out);
         return Reply::Done;
     }
-    let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
-    if plan.ready == Ready::Now || wait.is_zero() {
+    let plan = fetch_plan::plan(&fetch.wanted, fetch.limits, Reading::InMemory);
+    if plan.ready == Ready::Now || plan.ready == Ready::Wait && wait.is_zero() {
         write(context, fetch, plan, out);
         return Reply::Done;
     }
@@ -164,12 +164,12 @@ async fn await_bytes(fetch: &Fetch, wait: Duration) -> Plan {
     let deadline = Moment::now().after(wait).instant().into();
     loop {
         registration.register();
-        let plan = fetch_plan::plan(&fetch.wanted, fetch.limits);
+        let plan = fetch_plan::plan_loaded(&fetch.wanted, fetch.limits).await;
         if plan.ready == Ready::Now {
             return plan;
         }
         if tokio::time::timeout_at(deadline, registration.changed()).await.is_err() {
-            return fetch_plan::plan(&fetch.wanted, fetch.limits);
+            return fetch_plan::plan_loaded(&fetch.wanted, fetch.limits).await;
         }
     }
 }

@@ -572,3 +572,28 @@ fn a_clean_stop_keeps_everything() {
     assert_eq!((data.error_code, data.high_watermark), (0, 1));
     runtime.block_on(running.stop()).unwrap();
 }
+
+#[test]
+fn what_lies_on_the_disk_alone_is_served_as_well() {
+    let broker = Broker::start(&["log.segment.bytes=1048576", "log.index.interval.bytes=4096"]);
+    let mut client = broker.connect();
+    client.create("t");
+    let batch = batch(30_000);
+    for _ in 0..100 {
+        client.call(7, &produce("t", -1, batch.clone()));
+    }
+    let folder = broker.folder.path().join("t-0");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(entry.unwrap().path()).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+    for offset in [0, 57, 99] {
+        let answer = client.call(11, &fetch("t", offset, 500));
+        let partition = &answer.responses[0].partitions[0];
+        assert_eq!(partition.error_code, 0);
+        let records = partition.records.as_deref().unwrap();
+        assert_eq!(records[..8], offset.to_be_bytes());
+        assert_eq!(records[61..batch.len()], batch[61..]);
+    }
+}

@@ -1,10 +1,12 @@
 //! What a fetch reads: partition by partition in the order of the request, within the limits of KIP-74.
 //!
-//! Called by api/k01_fetch.rs, again each time that a waiting fetch is woken. Reads positions, never bytes.
+//! Called by api/k01_fetch.rs, again each time that a waiting fetch is woken. Reads positions, never bytes. Never waits
+//! for the disk on a thread that serves others: what is not in memory is loaded on one that may block.
 
 use std::sync::Arc;
 
-use millstream_broker_log::{Isolation, MinimumOne, Place, ReadError, ReadRequest, ReadResult};
+use millstream_base_env::task;
+use millstream_broker_log::{Isolation, MinimumOne, Place, ReadError, ReadRequest, ReadResult, Reading, Slice};
 use uuid::Uuid;
 
 use crate::replica::partition::{Partition, ReplicaError};
@@ -92,17 +94,54 @@ pub enum Ready {
     Now,
     /// Worth waiting for more.
     Wait,
+    /// Not known before some pieces of files are in memory: [`plan_loaded`] loads them.
+    Cold,
+}
+
+/// How often a plan is made anew after what it needs was loaded; the last time it waits for the disk.
+const LOADS_MAX: usize = 4;
+
+/// Looks at every partition, waiting for the disk where need be, on another thread.
+pub async fn plan_loaded(wanted: &[Wanted], limits: Limits) -> Plan {
+    for _ in 0..LOADS_MAX {
+        let plan = plan(wanted, limits, Reading::InMemory);
+        if plan.ready != Ready::Cold {
+            return plan;
+        }
+        load(plan).await;
+    }
+    plan(wanted, limits, Reading::Waits)
+}
+
+async fn load(plan: Plan) {
+    let cold = |part| match part {
+        Part::Failed(ReplicaError::Read(ReadError::Cold(slices))) => slices,
+        Part::Failed(_) | Part::Read(_) | Part::Diverging { .. } => Vec::new(),
+    };
+    let slices: Vec<Slice> = plan.parts.into_iter().flat_map(cold).collect();
+    let loading = task::spawn_blocking("cold read", move || {
+        for slice in slices {
+            // What cannot be read is found by the look that follows.
+            if let Err(error) = slice.file.load(slice.position, slice.length) {
+                tracing::debug!(%error, "a piece of a log could not be loaded");
+            }
+        }
+    });
+    if let Err(error) = loading.await {
+        tracing::error!(%error, "a load of a piece of a log did not end");
+    }
 }
 
 /// Looks at every partition.
-pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
+pub fn plan(wanted: &[Wanted], limits: Limits, reading: Reading) -> Plan {
+    let mut is_cold = false;
     let mut parts = Vec::with_capacity(wanted.len());
     let mut ready = Ready::Wait;
     let mut left = limits.bytes_max;
     let mut bytes = 0usize;
     let mut minimum_one = MinimumOne::Yes;
     for one in wanted {
-        let part = read(one, limits.isolation, left, minimum_one);
+        let part = read(one, limits.isolation, left, minimum_one, reading);
         match &part {
             Part::Read(result) => {
                 let length = part.length();
@@ -114,6 +153,7 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
                 }
                 bytes += length;
             }
+            Part::Failed(ReplicaError::Read(ReadError::Cold(_))) => is_cold = true,
             Part::Diverging { .. } | Part::Failed(_) => ready = Ready::Now,
         }
         // Behind the first partition a negative limit is none left.
@@ -123,10 +163,16 @@ pub fn plan(wanted: &[Wanted], limits: Limits) -> Plan {
     if bytes >= limits.bytes_min || wanted.is_empty() {
         ready = Ready::Now;
     }
-    Plan { parts, ready }
+    Plan { parts, ready: if is_cold { Ready::Cold } else { ready } }
 }
 
-fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOne) -> Part {
+fn read(
+    wanted: &Wanted,
+    isolation: Isolation,
+    left: i32,
+    minimum_one: MinimumOne,
+    reading: Reading,
+) -> Part {
     if wanted.topic_id.is_some_and(|id| id != wanted.partition.topic_id()) {
         return Part::Failed(ReplicaError::InconsistentTopicId);
     }
@@ -146,7 +192,7 @@ fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOn
         Ok(None) => {}
         Err(error) => return Part::Failed(error),
     }
-    match wanted.partition.read(&request, wanted.current_leader_epoch) {
+    match wanted.partition.read(&request, wanted.current_leader_epoch, reading) {
         // Java finds a negative limit only where there is something to read (`LogSegment.read`).
         Ok(result) if bytes_max < 0 && wanted.offset < visible_end(&result, isolation) => Part::Failed(ReplicaError::NegativeLimit(bytes_max)),
         Ok(mut result) => {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
-    ReadResult, VerificationGuard,
+    ReadResult, Reading, VerificationGuard,
 };
 use parking_lot::RwLock;
 use thiserror::Error;
@@ -265,9 +265,14 @@ impl Partition {
     }
 
     /// Reads as a consumer or a follower; `expected_epoch` as in [`Partition::leader_epoch`].
-    pub fn read(&self, request: &ReadRequest, expected_epoch: i32) -> Result<ReadResult, ReplicaError> {
+    pub fn read(
+        &self,
+        request: &ReadRequest,
+        expected_epoch: i32,
+        reading: Reading,
+    ) -> Result<ReadResult, ReplicaError> {
         self.leader_epoch(expected_epoch)?;
-        Ok(self.log.read(request)?)
+        Ok(self.log.read_as(request, reading)?)
     }
 
     /// The offsets at one instant.
