@@ -181,8 +181,8 @@ pub fn check_records(version: i16, records: &[u8]) -> Result<(), ErrorCode> {
 /// Whether nothing in front of the log has anything to say of these records: one whole batch of magic 2 with a codec that
 /// exists, of no transaction.
 pub fn is_usual(version: i16, records: &[u8]) -> bool {
-    is_whole(records)
-        && batch_end(records) == records.len()
+    records.len() >= BATCH_HEADER
+        && next_batch(records) == Ok(Some(records.len()))
         && records[ATTRIBUTES_AT] & 7 <= ZSTD
         && check_records(version, records).is_ok()
         && transactional_producer(records).is_none()
