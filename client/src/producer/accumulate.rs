@@ -39,6 +39,24 @@ struct Topic {
     ratio: f32,
 }
 
+impl Topic {
+    /// The partition for a record, and whether it is the one for records without a key.
+    #[inline]
+    fn partition_of(&mut self, record: &NewRecord<'_>, config: &ProducerConfig) -> (i32, bool) {
+        match (record.partition, record.key) {
+            (Some(partition), _) => (partition, false),
+            (None, Some(key)) if config.keys == Keys::ChoosePartition => {
+                (partition_for_key(key, self.view.leaders.len() as i32), false)
+            }
+            _ => {
+                let queues = &self.queues;
+                let all_full = |at: i32| queues[at as usize].batches.back().is_none_or(Batch::is_full);
+                (self.sticky.choose(&self.view, config.batch_bytes, all_full), true)
+            }
+        }
+    }
+}
+
 /// Whether someone awaits the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Observed {
@@ -107,6 +125,8 @@ pub(crate) struct Accumulator {
     /// What stops the producer for good.
     pub fatal: Option<ClientError>,
     pub sequences: Option<Sequences>,
+    /// Brokers that could take nothing when something was due for them; their answers wake the sender anyway.
+    busy: Vec<i32>,
     /// Where the last drain of a broker's partitions began, so that none starves.
     rotation: usize,
 }
@@ -128,6 +148,7 @@ impl Accumulator {
             unobserved_failure: None,
             fatal: None,
             sequences,
+            busy: Vec::new(),
             rotation: 0,
         }
     }
@@ -184,17 +205,7 @@ impl Accumulator {
             return Ok(Appended::UnknownTopic);
         }
         let batch_bytes = self.config.batch_bytes;
-        let (partition, sticky) = match (record.partition, record.key) {
-            (Some(partition), _) => (partition, false),
-            (None, Some(key)) if self.config.keys == Keys::ChoosePartition => {
-                (partition_for_key(key, topic.view.leaders.len() as i32), false)
-            }
-            _ => {
-                let queues = &topic.queues;
-                let all_full = |at: i32| queues[at as usize].batches.back().is_none_or(Batch::is_full);
-                (topic.sticky.choose(&topic.view, batch_bytes, all_full), true)
-            }
-        };
+        let (partition, sticky) = topic.partition_of(record, &self.config);
         if usize::try_from(partition).map_or(true, |partition| partition >= topic.view.leaders.len()) {
             return Ok(Appended::UnknownTopic);
         }
@@ -203,11 +214,8 @@ impl Accumulator {
         let mut new = false;
         let mut pushed = queue.batches.back_mut().and_then(|batch| batch.push(record, timestamp));
         if pushed.is_none() {
-            let headers = record.headers.iter().map(header_bytes);
-            let size = record_size(0, 0, record.key, record.value, headers) + BATCH_OVERHEAD;
-            self.config.check_size(size)?;
             let limit = plain_limit(&self.config, topic.ratio);
-            let reserved = limit.max(size);
+            let reserved = limit.max(self.config.check_size(record)?);
             if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
                 return Ok(Appended::NoMemory);
             }
@@ -236,7 +244,8 @@ impl Accumulator {
         if sticky {
             topic.sticky.appended(&topic.view, bytes, batch_bytes, if full { Full::Yes } else { Full::No });
         }
-        Ok(Appended::Done { delivery, wake: new || full })
+        let leader = topic.view.leaders[partition as usize].broker;
+        Ok(Appended::Done { delivery, wake: (new || full) && !self.busy.contains(&leader) })
     }
 
     /// Takes out what is due now. `node` says what each broker can take.
@@ -246,6 +255,7 @@ impl Accumulator {
         if let Some(sequences) = &mut self.sequences {
             sequences.resolve();
         }
+        self.busy.clear();
         let mut ready = BTreeSet::new();
         self.find_ready(now_ms, &mut due, &mut ready);
         for broker in ready {
@@ -256,7 +266,7 @@ impl Accumulator {
                         due.requests.push((broker, batches));
                     }
                 }
-                Node::Busy => {}
+                Node::Busy => self.busy.push(broker),
                 Node::Unconnected => due.connect.push(broker),
             }
         }
@@ -433,7 +443,10 @@ impl Due {
 }
 
 impl ProducerConfig {
-    fn check_size(&self, size: usize) -> Result<(), ClientError> {
+    /// Bytes of a batch with only this record, unless that is more than allowed.
+    fn check_size(&self, record: &NewRecord<'_>) -> Result<usize, ClientError> {
+        let headers = record.headers.iter().map(header_bytes);
+        let size = record_size(0, 0, record.key, record.value, headers) + BATCH_OVERHEAD;
         let refuse = |key, limit| Err(ClientError::RecordTooLarge { size, key, limit });
         if size > self.request_bytes_max {
             return refuse("max.request.size", self.request_bytes_max);
@@ -441,7 +454,7 @@ impl ProducerConfig {
         if size > self.buffer_bytes {
             return refuse("buffer.memory", self.buffer_bytes);
         }
-        Ok(())
+        Ok(size)
     }
 }
 
