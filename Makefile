@@ -27,9 +27,12 @@ soak: test-tools
 	@tests/run.sh --soak
 
 tools:
-	@bin/install-tools mold:mold cc:gcc
+	@bin/install-tools cc:gcc
+	@bin/install-tools --optional 'mold:mold|lld'
+	@bin/choose-linker
 	@mkdir -p "$(CARGO_TARGET_DIR)"
 	@[ -e target ] && [ ! -L target ] || ln -sfn "$(CARGO_TARGET_DIR)" target
 
 test-tools: tools
-	@bin/install-tools java:openjdk-17-jdk-headless mvn:maven kcat:kcat python3:python3-venv node:nodejs npm:npm go:golang
+	@bin/install-tools --optional 'javac:openjdk-17-jdk-headless|default-jdk-headless' mvn:maven kcat:kcat \
+	  'python3 -m ensurepip --version:python3-venv' node:nodejs npm:npm go:golang

@@ -1,7 +1,7 @@
 //! The flags that every service takes, as docs and scripts rely on them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -24,23 +24,36 @@ pub const BUILT: &[&str] = &["broker", "metrics"];
 /// What was given.
 #[derive(Clone, Debug)]
 pub struct Flags {
-    /// `--data`
-    pub data: PathBuf,
+    /// `--data`, where it was given.
+    pub data: Option<PathBuf>,
     /// `--config`
     pub config: Option<PathBuf>,
     /// `--set`, in order.
     pub set: Vec<String>,
     /// `--port`, by service.
     pub ports: BTreeMap<String, u16>,
-    /// `--host`
-    pub host: IpAddr,
+    /// `--host`, where it was given.
+    pub host: Option<IpAddr>,
     /// `--only`
     pub only: Option<Vec<String>>,
     /// `--ready-file`
     pub ready_file: Option<PathBuf>,
 }
 
+/// The folder for all data, where `--data` says nothing.
+const DATA: &str = "./data";
+
 impl Flags {
+    /// The folder for all data.
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| PathBuf::from(DATA))
+    }
+
+    /// The address to listen on.
+    pub fn host(&self) -> IpAddr {
+        self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// The port of a service.
     pub fn port(&self, service: &str) -> u16 {
         let default = || SERVICES.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
@@ -54,11 +67,11 @@ pub fn add(command: Command) -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     command
-        .arg(arg("data", "DIR", "Folder for all data").default_value("./data"))
+        .arg(arg("data", "DIR", "Folder for all data [default: ./data]"))
         .arg(arg("config", "FILE", "A Java properties file with Kafka's own keys"))
         .arg(arg("set", "KEY=VALUE", "One key, over the file").action(ArgAction::Append))
         .arg(arg("port", "SERVICE=N", "Port of a service, 0 for any free one").action(ArgAction::Append))
-        .arg(arg("host", "ADDR", "Address to listen on").default_value("127.0.0.1"))
+        .arg(arg("host", "ADDR", "Address to listen on [default: 127.0.0.1]"))
         .arg(arg("only", "A,B", "Run these services only"))
         .arg(arg("ready-file", "PATH", "Write the addresses there as JSON once every service answers"))
 }
@@ -67,8 +80,10 @@ pub fn add(command: Command) -> Command {
 pub fn read(matches: &ArgMatches) -> Result<Flags, String> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
-    let host = text("host").unwrap_or_default();
-    let host = host.parse().map_err(|_| format!("--host {host} is not an IP address; give 127.0.0.1, 0.0.0.0 or ::1"))?;
+    let host = |text: String| {
+        text.parse().map_err(|_| format!("--host {text} is not an IP address; give 127.0.0.1, 0.0.0.0 or ::1"))
+    };
+    let host = text("host").map(host).transpose()?;
     let mut ports = BTreeMap::new();
     for pair in many("port") {
         let (service, port) = pair.split_once('=').ok_or_else(|| format!("--port {pair} is not SERVICE=N"))?;
@@ -81,7 +96,7 @@ pub fn read(matches: &ArgMatches) -> Result<Flags, String> {
         known(name, "--only")?;
     }
     Ok(Flags {
-        data: PathBuf::from(text("data").unwrap_or_default()),
+        data: text("data").map(PathBuf::from),
         config: text("config").map(PathBuf::from),
         set: many("set"),
         ports,

@@ -7,6 +7,8 @@
 mod serve;
 /// The flags that every service takes.
 mod flags;
+/// The broker's configuration from file and flags.
+mod properties;
 /// Apache Kafka's command-line tools.
 mod kafka;
 

@@ -1,11 +1,10 @@
 //! The services: reads the configuration, starts what was asked for, says where it listens, waits for a signal.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use millstream_base_config::parse::Properties;
-use millstream_base_config::{BrokerConfig, ConfigError};
-use millstream_base_env::{Clock, Disk, net, task};
+use millstream_base_config::BrokerConfig;
+use millstream_base_env::{Clock, Disk, descriptors, net, task};
 use millstream_base_metrics::Registry;
 use millstream_broker_server::life::admin_http::{self, Readiness};
 use millstream_broker_server::start::{RunningBroker, start_measured};
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::Ended;
 use crate::flags::{BUILT, Flags};
+use crate::properties;
 
 /// Runs the service `name` until it is told to stop.
 pub fn run(name: &str, flags: Flags) -> Ended {
@@ -21,7 +21,7 @@ pub fn run(name: &str, flags: Flags) -> Ended {
         return Ended::Failed(format!("the service {missing} is not built yet; leave it out"));
     }
     log_to_stderr();
-    let properties = match properties(&flags) {
+    let properties = match properties::from_flags(&flags) {
         Ok(properties) => properties,
         Err(error) => return Ended::Failed(error.to_string()),
     };
@@ -38,6 +38,10 @@ pub fn run(name: &str, flags: Flags) -> Ended {
     if !config.vain_keys.is_empty() {
         let keys = config.vain_keys.join(", ");
         tracing::warn!(keys, "these configuration keys have no effect in this broker");
+    }
+    match descriptors::raise() {
+        Ok((before, limit)) => tracing::info!(before, limit, "open files and sockets"),
+        Err(error) => tracing::warn!(%error, limit = descriptors::limit(), "the limit of open files cannot be raised"),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("millstream").build() {
         Ok(runtime) => runtime,
@@ -65,29 +69,6 @@ fn log_to_stderr() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-/// The file, then what the flags say, then what a node alone is given.
-fn properties(flags: &Flags) -> Result<Properties, ConfigError> {
-    let mut properties = match &flags.config {
-        Some(path) => BrokerConfig::from_file(path)?,
-        None => Properties::default(),
-    };
-    for argument in &flags.set {
-        properties.read_argument(argument)?;
-    }
-    if flags.config.is_none() {
-        BrokerConfig::single_node(&mut properties);
-    }
-    if properties.value("log.dirs").is_none() && properties.value("log.dir").is_none() {
-        let dir = flags.data.join("broker");
-        properties.set_default("log.dirs", &dir.to_string_lossy());
-    }
-    let address = SocketAddr::new(flags.host, flags.port("broker"));
-    if properties.value("listeners").is_none() {
-        properties.set_default("listeners", &format!("PLAINTEXT://{address}"));
-    }
-    Ok(properties)
-}
-
 async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -96,7 +77,7 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
     let wants = |service: &str| flags.only.as_ref().is_none_or(|only| only.iter().any(|name| name == service));
     let readiness = Readiness::default();
     let registry = Registry::default();
-    let metrics_address = SocketAddr::new(flags.host, flags.port("metrics"));
+    let metrics_address = SocketAddr::new(flags.host(), flags.port("metrics"));
     let (stop_metrics, stopped) = oneshot::channel::<()>();
     let mut metrics = None;
     if wants("metrics") {
@@ -115,18 +96,23 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
         });
         task::spawn("metrics", serving);
     }
-    let broker = match start_measured(config, Disk::Real, Clock::Real, registry).await {
+    let started = tokio::select! {
+        started = start_measured(config, Disk::Real, Clock::Real, registry) => started,
+        _ = terminate.recv() => return abandoned(),
+        _ = interrupt.recv() => return abandoned(),
+    };
+    let broker = match started {
         Ok(broker) => broker,
         Err(error) => return Ended::Failed(error.to_string()),
     };
     readiness.set_ready();
-    if let Err(line) = announce(&broker, metrics, flags.ready_file.as_deref()) {
-        return Ended::Failed(line);
-    }
-    let failure = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        failure = broker.failed() => Some(failure.0),
+    let failure = match announce(&broker, metrics, flags.ready_file.as_deref()) {
+        Err(line) => Some(line),
+        Ok(()) => tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            failure = broker.failed() => Some(failure.0),
+        },
     };
     readiness.set_unready();
     let stopped = broker.stop().await;
@@ -138,19 +124,41 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
     }
 }
 
-/// Prints the table of addresses and writes the ready file.
+/// A signal came before the broker served. Nothing was acknowledged yet, and no folder gets the marker of a clean
+/// stop, so that the next start takes recovery up again.
+fn abandoned() -> Ended {
+    tracing::info!("told to stop during the start; what was not recovered yet is at the next start");
+    Ended::Well
+}
+
+/// Prints the table of addresses, every listener of the broker in it, and writes the ready file.
 fn announce(broker: &RunningBroker, metrics: Option<SocketAddr>, ready_file: Option<&Path>) -> Result<(), String> {
-    let mut rows = vec![("broker", broker.address().to_string())];
-    rows.extend(metrics.map(|address| ("metrics", format!("http://{address}"))));
-    for (service, address) in &rows {
-        println!("{service:<12} {address}");
-    }
-    let Some(path) = ready_file else { return Ok(()) };
     let mut ready = serde_json::Map::new();
     ready.insert("pid".to_owned(), std::process::id().into());
-    for (service, address) in rows {
-        ready.insert(service.to_owned(), address.into());
+    let several = broker.addresses().len() > 1;
+    for (number, (listener, address)) in broker.addresses().iter().enumerate() {
+        let address = reachable(*address).to_string();
+        let name = if several { format!("  {listener}") } else { String::new() };
+        println!("{:<12} {address}{name}", "broker");
+        if number == 0 {
+            ready.insert("broker".to_owned(), address.into());
+        }
     }
+    if let Some(metrics) = metrics {
+        let address = format!("http://{}", reachable(metrics));
+        println!("{:<12} {address}", "metrics");
+        ready.insert("metrics".to_owned(), address.into());
+    }
+    let Some(path) = ready_file else { return Ok(()) };
     let text = serde_json::Value::Object(ready).to_string();
     Disk::Real.replace(path, text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// An address to connect to from this machine: loopback where every interface is listened on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    // A socket on [::] takes IPv4 as well, and not every machine has ::1.
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
 }

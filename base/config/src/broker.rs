@@ -31,6 +31,10 @@ pub struct BrokerConfig {
     pub log_dirs: Vec<PathBuf>,
     /// `listeners` without the controllers' own.
     pub listeners: Vec<Listener>,
+    /// Those of `listeners` that are the controllers'.
+    pub controller_listeners: Vec<Listener>,
+    /// What is advertised of them, by default the listeners themselves.
+    pub advertised_controller_listeners: Vec<Listener>,
     /// `advertised.listeners`, by default the listeners themselves.
     pub advertised_listeners: Vec<Listener>,
     /// Keys that Kafka does not know, each with the nearest that it does.
@@ -84,6 +88,8 @@ impl BrokerConfig {
             node_id: 1,
             log_dirs: Vec::new(),
             listeners: Vec::new(),
+            controller_listeners: Vec::new(),
+            advertised_controller_listeners: Vec::new(),
             advertised_listeners: Vec::new(),
             unknown_keys,
             vain_keys,
@@ -123,15 +129,18 @@ impl BrokerConfig {
         for name in &controllers {
             protocols.entry(name.clone()).or_insert(crate::listener::SecurityProtocol::Plaintext);
         }
-        let mut listeners =
-            parse_listeners("listeners", &self.text("listeners").unwrap_or_default(), &protocols)?;
-        listeners.retain(|listener| !controllers.contains(&listener.name));
+        let all = parse_listeners("listeners", &self.text("listeners").unwrap_or_default(), &protocols)?;
+        let is_controllers = |listener: &Listener| controllers.contains(&listener.name);
+        let (own, listeners): (Vec<_>, Vec<_>) = all.into_iter().partition(is_controllers);
         let advertised = match self.values.get("advertised.listeners") {
             Some(text) if !text.is_empty() => parse_listeners("advertised.listeners", text, &protocols)?,
             _ => listeners.clone(),
         };
-        self.advertised_listeners =
-            advertised.into_iter().filter(|listener| !controllers.contains(&listener.name)).collect();
+        let (advertised_own, advertised): (Vec<_>, Vec<_>) = advertised.into_iter().partition(is_controllers);
+        let advertise = |own: &Listener| advertised_own.iter().find(|one| one.name == own.name).unwrap_or(own).clone();
+        self.advertised_controller_listeners = own.iter().map(advertise).collect();
+        self.controller_listeners = own;
+        self.advertised_listeners = advertised;
         self.listeners = listeners;
         if self.listeners.is_empty() {
             return Err(ConfigError::Inconsistent(

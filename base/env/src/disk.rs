@@ -125,6 +125,8 @@ impl Disk {
         file.sync()?;
         self.rename(beside, path)?;
         match path.parent() {
+            // A bare name lies in the working directory.
+            Some(parent) if parent.as_os_str().is_empty() => self.sync_dir(Path::new(".")),
             Some(parent) => self.sync_dir(parent),
             None => Ok(()),
         }
@@ -445,5 +447,16 @@ mod tests {
             file.set_len(length).unwrap();
             assert_eq!(file.length().unwrap(), length);
         }
+    }
+
+    #[test]
+    fn a_bare_name_is_replaced_in_the_working_directory() {
+        let name = format!("millstream-disk-{}.json", std::process::id());
+        let path = Path::new(&name);
+        let replaced = Disk::Real.replace(path, b"new");
+        let content = Disk::Real.read(path);
+        let removed = Disk::Real.remove_file(path);
+        assert!(replaced.is_ok() && removed.is_ok(), "{replaced:?} {removed:?}");
+        assert_eq!(content.unwrap(), b"new");
     }
 }

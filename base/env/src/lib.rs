@@ -5,6 +5,8 @@
 
 /// Wall and monotonic time.
 pub mod clock;
+/// How many files and sockets may be open.
+pub mod descriptors;
 /// Files: append, positioned reads, sync, rename, list, locks; real or faulty.
 pub mod disk;
 /// A file system in memory that loses power, fills up and fails on order.

@@ -73,7 +73,7 @@ impl DirState {
                     || matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
             let error = StorageError::Io { doing, path: path.to_path_buf(), source };
             if !is_passing {
-                self.go_offline(&error);
+                self.take_offline(&error);
             }
             error
         }
@@ -84,12 +84,13 @@ impl DirState {
     pub(crate) fn sync_failed(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
         move |source| {
             let error = StorageError::Io { doing: "cannot sync", path: path.to_path_buf(), source };
-            self.go_offline(&error);
+            self.take_offline(&error);
             error
         }
     }
 
-    fn go_offline(&self, error: &StorageError) {
+    /// Takes the directory offline for good; the first reason counts.
+    pub(crate) fn take_offline(&self, error: &StorageError) {
         if !self.offline.swap(true, Ordering::AcqRel) {
             tracing::error!(dir = %self.path.display(), error = %describe(error), "log directory goes offline");
             *self.reason.lock() = Some(describe(error));

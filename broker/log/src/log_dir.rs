@@ -102,6 +102,27 @@ impl LogDir {
         }))
     }
 
+    /// A directory that could not be opened: offline from the start, without lock and partitions.
+    pub fn offline(disk: Disk, clock: Clock, path: &Path, reason: &StorageError) -> Arc<LogDir> {
+        let state = Arc::new(DirState::new(disk, clock, path));
+        state.take_offline(reason);
+        Arc::new(LogDir {
+            logs: Mutex::default(),
+            written: Mutex::default(),
+            found: Checkpoints::default(),
+            shutdown: Shutdown::Unclean,
+            loaded: AtomicBool::new(false),
+            uncleanable: Mutex::default(),
+            lock: Mutex::new(None),
+            state,
+        })
+    }
+
+    /// Takes the directory offline for good.
+    pub fn take_offline(&self, reason: &StorageError) {
+        self.state.take_offline(reason);
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.state.path

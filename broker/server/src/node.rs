@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_base_config::BrokerConfig;
 use millstream_base_env::Clock;
-use millstream_broker_controller::{ConfigResourceType, Controller};
+use millstream_broker_controller::{ConfigResourceType, Controller, Endpoint};
 
 use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
@@ -51,6 +51,8 @@ pub struct Node {
     pub limits: Limits,
     /// Cluster metadata.
     pub controller: Controller,
+    /// Where it listens for clients of controllers, as advertised.
+    pub controller_endpoints: Vec<Endpoint>,
     /// Partitions on this node.
     pub partitions: Arc<Partitions>,
     /// Groups, offsets, transactions.
@@ -76,7 +78,13 @@ pub struct Counts {
 
 impl Node {
     /// A node that is not ready yet.
-    pub fn new(clock: Clock, config: Arc<BrokerConfig>, controller: Controller, partitions: Arc<Partitions>) -> Self {
+    pub fn new(
+        clock: Clock,
+        config: Arc<BrokerConfig>,
+        controller: Controller,
+        controller_endpoints: Vec<Endpoint>,
+        partitions: Arc<Partitions>,
+    ) -> Self {
         let limits = Limits::new(&config);
         let coordinators = Coordinators::new(&clock, &config, &controller, &partitions);
         let slots = usize::try_from(config.number("max.incremental.fetch.session.cache.slots")).unwrap_or(0);
@@ -88,6 +96,7 @@ impl Node {
             config,
             limits,
             controller,
+            controller_endpoints,
             partitions,
             coordinators,
             fetch_sessions,

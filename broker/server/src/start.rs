@@ -4,8 +4,16 @@
 //! in parallel -> metadata quorum -> partitions and coordinators -> upkeep -> requests. Stop is the reverse.
 //! Called by the binary; never by a handler.
 
+/// Log directories: opened, checked, recovered.
+mod log_dirs;
+/// What is asked for and not there.
+mod unbuilt;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,24 +22,24 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_config::listener::Listener;
 use millstream_base_metrics::Registry;
 use millstream_base_env::{Clock, Disk, net, task};
-use millstream_broker_controller::format::{self, ClusterId, Existing, FormatError};
+use millstream_broker_controller::format::FormatError;
 use millstream_broker_controller::request::TopicDefaults;
-use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Image, Subscription};
-use millstream_broker_log::{LogDir, OpenError};
+use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Subscription};
+use millstream_broker_log::OpenError;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::api::context::Role;
 use crate::api::dispatch::SERVED;
 use crate::coord::leadership;
 use crate::life::measure;
 use crate::life::metrics::BrokerMetrics;
 use crate::net::connected::Connected;
-use crate::net::listener::accept;
+use crate::net::listener::{Purpose, accept};
 use crate::node::Node;
 use crate::replica::partitions::Partitions;
-use crate::replica::topic_config;
 use crate::replica::upkeep;
 
 /// How often the log directories are looked at for one that went offline.
@@ -58,7 +66,21 @@ pub enum StartError {
         /// The host.
         host: String,
     },
-    /// A log directory is in use, damaged or unreadable.
+    /// What the configuration asks for is not there.
+    #[error("{0}")]
+    Unbuilt(String),
+    /// Every log directory failed.
+    #[error("no log directory can be used: {reason}; check the disk or point log.dirs elsewhere ({})", joined(paths))]
+    NoLogDir {
+        /// All of them.
+        paths: Vec<PathBuf>,
+        /// What is wrong with the first.
+        reason: String,
+    },
+    /// The first log directory failed.
+    #[error("the first of log.dirs holds the cluster's metadata and cannot be used: {0}; check the disk, or put another folder first")]
+    MetadataLogDir(String),
+    /// A log directory is in use or makes no sense.
     #[error("{0}; stop the process that uses it, or point log.dirs elsewhere")]
     LogDir(OpenError),
     /// A log directory belongs elsewhere.
@@ -86,10 +108,20 @@ pub struct RunningBroker {
     failure: watch::Receiver<Option<Failure>>,
 }
 
-/// Sockets that listen, with the addresses to advertise.
+/// One socket that listens.
+struct Bound {
+    purpose: Purpose,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// Sockets that listen, those for clients of the broker first, with the addresses to advertise.
 struct Sockets {
-    bound: Vec<(String, TcpListener, SocketAddr)>,
+    bound: Vec<Bound>,
+    /// To clients of the broker.
     advertised: Vec<Endpoint>,
+    /// To clients of the controller.
+    controllers: Vec<Endpoint>,
 }
 
 /// Starts a broker. Must be called inside a tokio runtime.
@@ -111,21 +143,25 @@ pub async fn start_measured(
     registry: Registry,
 ) -> Result<RunningBroker, StartError> {
     let config = Arc::new(config);
+    if let Some(line) = unbuilt::asked_for(&config) {
+        return Err(StartError::Unbuilt(line));
+    }
     let sockets = listen(&config)?;
     let opening = (config.clone(), disk.clone(), clock.clone());
     let opened = task::spawn_blocking("open log directories", move || {
         let (config, disk, clock) = opening;
-        open_log_dirs(&config, &disk, &clock)
+        log_dirs::open(&config, &disk, &clock)
     })
     .await
     .map_err(|error| StartError::Interrupted(error.to_string()))??;
+    let (online, online_ids) = opened.online();
     let controller = Controller::start(ControllerOptions {
         disk,
         clock: clock.clone(),
         node_id: config.node_id,
-        cluster_id: opened.formatted.cluster_id.clone(),
-        log_dirs: opened.dirs.clone(),
-        directory_ids: opened.formatted.directory_ids.clone(),
+        cluster_id: opened.cluster_id,
+        log_dirs: online,
+        directory_ids: online_ids,
         endpoints: sockets.advertised,
         rack: config.text("broker.rack"),
         topic_defaults: TopicDefaults {
@@ -136,9 +172,8 @@ pub async fn start_measured(
     })
     .await?;
     let metrics = BrokerMetrics::new(registry, SERVED.iter().map(|(key, _)| (*key as i16, key.api().name)));
-    let partitions =
-        Partitions::new(config.clone(), opened.dirs, opened.formatted.directory_ids, opened.partitions, metrics);
-    let node = Arc::new(Node::new(clock, config, controller, Arc::new(partitions)));
+    let partitions = Partitions::new(config.clone(), opened.dirs, opened.ids, opened.partitions, metrics);
+    let node = Arc::new(Node::new(clock, config, controller, sockets.controllers, Arc::new(partitions)));
     leadership::start(&node);
     measure::observe(&node);
     let mut subscription = node.controller.subscribe();
@@ -151,20 +186,20 @@ pub async fn start_measured(
     let connected = Arc::new(Connected::default());
     let mut listeners = JoinSet::new();
     let mut addresses = Vec::new();
-    for (name, socket, address) in sockets.bound {
-        addresses.push((name.clone(), address));
-        listeners.spawn(accept(socket, name.into(), node.clone(), connected.clone()));
+    for Bound { purpose, socket, address } in sockets.bound {
+        addresses.push((purpose.name.to_string(), address));
+        listeners.spawn(accept(socket, purpose, node.clone(), connected.clone()));
     }
     Ok(RunningBroker { node, addresses, listeners, upkeep: background, metadata, failure })
 }
 
 impl RunningBroker {
-    /// Address of the first listener.
+    /// Address of the first listener for clients.
     pub fn address(&self) -> SocketAddr {
         self.addresses[0].1
     }
 
-    /// Every listener with its address.
+    /// Every listener with its address, those for clients of the broker first.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
     }
@@ -201,7 +236,11 @@ impl RunningBroker {
         let closed = task::spawn_blocking("close log directories", move || {
             let mut problems = Vec::new();
             for dir in node.partitions.dirs() {
-                if let Err(error) = dir.close() {
+                // What takes a directory offline was said then; there is nothing in it to close.
+                let was_offline = dir.is_offline();
+                if let Err(error) = dir.close()
+                    && !was_offline
+                {
                     problems.push(format!("{}: {error}", dir.path().display()));
                 }
             }
@@ -215,9 +254,15 @@ impl RunningBroker {
     }
 }
 
+fn joined(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 fn listen(config: &BrokerConfig) -> Result<Sockets, StartError> {
     let mut bound = Vec::new();
-    for listener in &config.listeners {
+    let of_broker = config.listeners.iter().map(|listener| (listener, Role::Broker));
+    let of_controller = config.controller_listeners.iter().map(|listener| (listener, Role::Controller));
+    for (listener, role) in of_broker.chain(of_controller) {
         let address = resolve(listener)?;
         let socket = net::listen(address).map_err(|source| StartError::Listen {
             listener: listener.name.clone(),
@@ -225,23 +270,23 @@ fn listen(config: &BrokerConfig) -> Result<Sockets, StartError> {
             source,
         })?;
         let address = socket.local_addr().unwrap_or(address);
-        bound.push((listener.name.clone(), socket, address));
+        bound.push(Bound { purpose: Purpose { name: listener.name.as_str().into(), role }, socket, address });
     }
-    let advertised = config
-        .advertised_listeners
-        .iter()
-        .map(|listener| {
-            let actual = bound.iter().find(|(name, _, _)| *name == listener.name).map(|(_, _, address)| *address);
-            Endpoint {
-                listener: listener.name.clone(),
-                host: advertised_host(listener),
-                // Port 0 stands for the one that the system chose.
-                port: if listener.port == 0 { actual.map_or(0, |address| address.port()) } else { listener.port },
-                security_protocol: listener.protocol as i16,
-            }
-        })
-        .collect();
-    Ok(Sockets { bound, advertised })
+    let advertised = config.advertised_listeners.iter().map(|listener| endpoint(listener, &bound)).collect();
+    let controllers =
+        config.advertised_controller_listeners.iter().map(|listener| endpoint(listener, &bound)).collect();
+    Ok(Sockets { bound, advertised, controllers })
+}
+
+fn endpoint(listener: &Listener, bound: &[Bound]) -> Endpoint {
+    let actual = bound.iter().find(|bound| *bound.purpose.name == listener.name).map(|bound| bound.address);
+    Endpoint {
+        listener: listener.name.clone(),
+        host: advertised_host(listener),
+        // Port 0 stands for the one that the system chose.
+        port: if listener.port == 0 { actual.map_or(0, |address| address.port()) } else { listener.port },
+        security_protocol: listener.protocol as i16,
+    }
 }
 
 fn resolve(listener: &Listener) -> Result<SocketAddr, StartError> {
@@ -261,30 +306,6 @@ fn advertised_host(listener: &Listener) -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let known = (name.as_str(), 0u16).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
     if known { name } else { "localhost".to_owned() }
-}
-
-/// Log directories that are open, checked and recovered.
-struct Opened {
-    dirs: Vec<Arc<LogDir>>,
-    formatted: format::Formatted,
-    partitions: Vec<Arc<millstream_broker_log::PartitionLog>>,
-}
-
-fn open_log_dirs(config: &BrokerConfig, disk: &Disk, clock: &Clock) -> Result<Opened, StartError> {
-    let paths: Vec<PathBuf> =
-        config.log_dirs.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
-    let open = |path: &Path| LogDir::open(disk.clone(), clock.clone(), path).map_err(StartError::LogDir);
-    let dirs = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let formatted = format::format(&dirs, config.node_id, ClusterId::OfTheFolders, Existing::Kept)?;
-    let default = Arc::new(topic_config::resolve(config, &Image::default(), "").log);
-    let threads = usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1);
-    let threads = threads.max(std::thread::available_parallelism().map_or(1, usize::from));
-    let mut partitions = Vec::new();
-    for dir in &dirs {
-        // The topics' own configuration comes with the metadata, which is replayed next; until then the broker's counts.
-        partitions.extend(dir.load_all(threads, &|_| default.clone()).map_err(StartError::LogDir)?);
-    }
-    Ok(Opened { dirs, formatted, partitions })
 }
 
 async fn follow_metadata_once(node: &Arc<Node>, subscription: &mut Subscription) -> Result<(), StartError> {

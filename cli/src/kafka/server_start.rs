@@ -4,7 +4,7 @@
 //! taken for metrics when it is free, else any other.
 
 use std::fs::OpenOptions;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -55,7 +55,12 @@ fn formatted(file: &Path, overrides: &[String]) -> Result<(), String> {
         properties.read_argument(pair).map_err(|error| error.to_string())?;
     }
     let config = BrokerConfig::new(&properties).map_err(|error| error.to_string())?;
-    match config.log_dirs.iter().find(|dir| !Disk::Real.exists(&dir.join("meta.properties"))) {
+    // A folder that cannot be read is the broker's to judge: it may do without.
+    let is_missing = |dir: &&PathBuf| {
+        let read = Disk::Real.read(&dir.join("meta.properties"));
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    match config.log_dirs.iter().find(is_missing) {
         Some(dir) => Err(format!(
             "No `meta.properties` found in {} (have you run `kafka-storage.sh` to format the directory?)",
             dir.display()
@@ -65,9 +70,8 @@ fn formatted(file: &Path, overrides: &[String]) -> Result<(), String> {
 }
 
 fn serve(file: &str, overrides: Vec<String>) -> Ended {
-    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut flags = Flags { data: PathBuf::new(), config: Some(file.into()), set: overrides, ports: Default::default(), host, only: None, ready_file: None };
-    let metrics = SocketAddr::new(host, flags.port("metrics"));
+    let mut flags = Flags { data: None, config: Some(file.into()), set: overrides, ports: Default::default(), host: None, only: None, ready_file: None };
+    let metrics = SocketAddr::new(flags.host(), flags.port("metrics"));
     if net::listen(metrics).is_err() {
         flags.ports.insert("metrics".to_owned(), 0);
     }

@@ -21,11 +21,22 @@ pub struct Context {
     pub header: RequestHeader,
 }
 
+/// Whom a listener is for (`controller.listener.names`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Clients of brokers.
+    Broker,
+    /// Clients of controllers.
+    Controller,
+}
+
 /// What is known of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
     /// Name of the listener that accepted it (`PLAINTEXT`).
     pub listener: Arc<str>,
+    /// Whom that listener is for.
+    pub role: Role,
     /// Address of the client.
     pub peer: SocketAddr,
     /// Distinguishes connections in logs and fetch sessions.

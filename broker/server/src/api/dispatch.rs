@@ -1,16 +1,19 @@
 //! The only match on the API key: frame -> header -> handler -> answer.
 //!
 //! Called by net/connection.rs for each frame. What ApiVersions advertises comes from the same table, so a key or
-//! version that is not served is not advertised.
+//! version that is not served is not advertised. A controller's listener serves those that Apache's controller does.
+//!
+//! Not done: the metadata log's Fetch and all that nodes of a quorum ask one another, on a controller's listener.
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
+use millstream_protocol::api_key::Listener;
 use millstream_protocol::messages::{ApiKey, Encodable, Request};
 use millstream_protocol::request::{self, take_request_header};
 use millstream_protocol::response;
 
-use crate::api::context::Context;
+use crate::api::context::{Context, Role};
 use crate::api::reply::{Later, Next, Outcome, Output, Reply};
 use crate::api::{
     k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch,
@@ -98,6 +101,15 @@ pub static SERVED: &[(ApiKey, Versions)] = &[
     (ApiKey::DescribeTopicPartitions, k75_describe_topic_partitions::SERVES),
 ];
 
+/// What listeners of `role` serve. A controller's Fetch is that of the metadata log.
+pub fn served_to(role: Role) -> impl Iterator<Item = &'static (ApiKey, Versions)> {
+    SERVED.iter().filter(move |(key, _)| is_served_to(role, *key))
+}
+
+fn is_served_to(role: Role, key: ApiKey) -> bool {
+    role == Role::Broker || (key != ApiKey::Fetch && key.api().listener != Listener::Broker)
+}
+
 /// Handles one frame (without its length). The answer goes to `out`, or comes later as [`Reply`] says.
 pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Reply {
     context.header = match take_request_header(&mut frame) {
@@ -108,7 +120,8 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
         }
     };
     let (key, version) = (context.header.api_key, context.header.api_version);
-    let Ok(index) = SERVED.binary_search_by_key(&key, |(served, _)| *served) else {
+    let found = SERVED.binary_search_by_key(&key, |(served, _)| *served);
+    let Ok(index) = found.and_then(|at| if is_served_to(context.connection.role, key) { Ok(at) } else { Err(at) }) else {
         tracing::debug!(peer = %context.connection.peer, ?key, version, "an API that is not served");
         return Reply::Close("an API that is not served");
     };

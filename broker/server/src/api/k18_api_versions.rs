@@ -9,7 +9,7 @@ use millstream_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsRespo
 use millstream_protocol::response;
 
 use crate::api::context::Context;
-use crate::api::dispatch::{SERVED, Versions};
+use crate::api::dispatch::{Versions, served_to};
 use crate::api::reply::{Outcome, Output, Reply};
 
 /// Versions served.
@@ -20,7 +20,7 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> Outcome<ApiVers
     if context.version() >= 3 && !is_client_software(&request) {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest as i16).into();
     }
-    let mut response = ApiVersionsResponse::default().with_api_keys(SERVED.iter().map(|row| advertised(*row)).collect());
+    let mut response = ApiVersionsResponse::default().with_api_keys(served_to(context.connection.role).map(|row| advertised(*row)).collect());
     if context.version() >= 3 {
         let image = context.node.controller.image();
         response.supported_features = SUPPORTED

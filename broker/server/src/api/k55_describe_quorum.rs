@@ -39,7 +39,10 @@ pub fn handle(context: &Context, request: DescribeQuorumRequest) -> Outcome<Desc
     let leader = image.brokers().get(&quorum.leader_id);
     let voter = Voter {
         directory_id: leader.and_then(|broker| broker.directories.first().copied()).unwrap_or_default(),
-        endpoints: leader.map_or(&[][..], |broker| &broker.endpoints),
+        endpoints: match &node.controller_endpoints[..] {
+            [] => leader.map_or(&[][..], |broker| &broker.endpoints),
+            own => own,
+        },
         now_ms: node.clock.now_ms(),
     };
     answer(quorum, voter, context.version(), &request).into()

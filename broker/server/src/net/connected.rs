@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use millstream_base_env::task;
+use millstream_base_env::{descriptors, task};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -66,6 +66,8 @@ impl Drop for Place {
 /// The limits of one listener, as they are now.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
+    /// What the process can open, whatever the configuration allows: files need descriptors too.
+    affordable: usize,
     total: usize,
     listener: usize,
     /// Connections a second.
@@ -137,7 +139,9 @@ impl Counts {
 
     fn has_room(&self, listener: &str, limits: Limits) -> bool {
         let on_listener = self.by_listener.get(listener).copied().unwrap_or(0);
-        on_listener < limits.listener && (limits.kind == ListenerKind::Protected || self.total < limits.total)
+        self.total < limits.affordable
+            && on_listener < limits.listener
+            && (limits.kind == ListenerKind::Protected || self.total < limits.total)
     }
 
     fn add(&mut self, listener: &Arc<str>, ip: IpAddr, per_ip_max: usize) -> bool {
@@ -193,6 +197,7 @@ fn limits(node: &Node, listener: &str) -> Limits {
     let between_brokers = between_brokers.or_else(|| node.config.text("security.inter.broker.protocol"));
     let is_protected = node.config.listeners.len() > 1 && between_brokers.is_some_and(|name| *name == *listener);
     Limits {
+        affordable: usize::try_from(descriptors::for_sockets(descriptors::limit())).unwrap_or(usize::MAX),
         total: size(node.number(CONNECTIONS)),
         listener: size(own(CONNECTIONS)),
         rate: node.number(CREATION_RATE),
@@ -212,12 +217,13 @@ mod tests {
         let mut counts = Counts::default();
         let (one, other): (Arc<str>, Arc<str>) = ("ONE".into(), "OTHER".into());
         let ip = IpAddr::from([127, 0, 0, 1]);
-        let limits = Limits { total: 3, listener: 2, rate: 9, listener_rate: 9, kind: CLIENTS };
+        let limits = Limits { affordable: 4, total: 3, listener: 2, rate: 9, listener_rate: 9, kind: CLIENTS };
         assert!(counts.add(&one, ip, 9) && counts.has_room(&one, limits));
         assert!(counts.add(&one, ip, 9) && !counts.has_room(&one, limits));
         assert!(counts.has_room(&other, limits) && counts.add(&other, ip, 9));
         assert!(!counts.has_room(&other, limits));
         assert!(counts.has_room(&other, Limits { kind: ListenerKind::Protected, ..limits }));
+        assert!(!counts.has_room(&other, Limits { kind: ListenerKind::Protected, affordable: 3, ..limits }));
         counts.remove(&one, ip);
         assert!(counts.has_room(&one, limits) && counts.has_room(&other, limits));
         assert!(!counts.add(&other, ip, 2));

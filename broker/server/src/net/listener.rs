@@ -11,7 +11,7 @@ use millstream_base_env::task;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::api::context::ConnectionFacts;
+use crate::api::context::{ConnectionFacts, Role};
 use crate::net::connected::{Connected, Place};
 use crate::net::connection::{End, serve};
 use crate::node::Node;
@@ -21,15 +21,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 static CONNECTION_NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Accepts on `listener` until the task is dropped. `name` is the listener's name.
-pub async fn accept(listener: TcpListener, name: Arc<str>, node: Arc<Node>, connected: Arc<Connected>) {
+/// A listener's name and whom it is for.
+#[derive(Clone, Debug)]
+pub struct Purpose {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whom it is for.
+    pub role: Role,
+}
+
+/// Accepts on `listener` until the task is dropped.
+pub async fn accept(listener: TcpListener, purpose: Purpose, node: Arc<Node>, connected: Arc<Connected>) {
+    let name = &purpose.name;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    if let Some(place) = connected.take(&node, &name, peer.ip()).await {
-                        connections.spawn(run(stream, peer, name.clone(), node.clone(), place));
+                    if let Some(place) = connected.take(&node, name, peer.ip()).await {
+                        connections.spawn(run(stream, peer, purpose.clone(), node.clone(), place));
                     } else {
                         tracing::info!(%peer, listener = %name, "too many connections, closed");
                     }
@@ -48,12 +58,12 @@ pub async fn accept(listener: TcpListener, name: Arc<str>, node: Arc<Node>, conn
     }
 }
 
-async fn run(stream: TcpStream, peer: SocketAddr, name: Arc<str>, node: Arc<Node>, place: Place) {
+async fn run(stream: TcpStream, peer: SocketAddr, purpose: Purpose, node: Arc<Node>, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
     let id = CONNECTION_NEXT.fetch_add(1, Ordering::Relaxed);
-    let facts = Arc::new(ConnectionFacts { listener: name, peer, id });
+    let facts = Arc::new(ConnectionFacts { listener: purpose.name, role: purpose.role, peer, id });
     match serve(stream, node, facts).await {
         End::Closed | End::Idle => {}
         End::Refused(reason) => tracing::debug!(%peer, reason, "connection closed"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use millstream_base_config::BrokerConfig;
 use millstream_broker_controller::{ConfigResourceType, Delta, Image, PartitionInfo, Topic, TopicChange};
-use millstream_broker_log::{LogDir, OpenError, PartitionLog};
+use millstream_broker_log::{LogDir, OpenError, PartitionLog, StorageError};
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
@@ -16,7 +16,8 @@ use crate::life::metrics::BrokerMetrics;
 use crate::replica::partition::{Became, Partition, Role};
 use crate::replica::topic_config;
 
-/// The replicas of one topic on this node; `None` where another node has the partition.
+/// The replicas of one topic on this node; `None` where another node has the partition, or its folder cannot be
+/// opened.
 #[derive(Clone)]
 pub struct LocalTopic {
     /// Its name.
@@ -241,7 +242,8 @@ impl Partitions {
                 if let Some(stray) = found {
                     self.set_aside(&stray);
                 }
-                self.dir_for(info, index).open_partition(&topic.name, index, topic.id, log_config.clone())
+                let dir = self.dir_for(info, index).map_err(OpenError::from);
+                dir.and_then(|dir| dir.open_partition(&topic.name, index, topic.id, log_config.clone()))
             }
         };
         let log = match log {
@@ -292,16 +294,20 @@ impl Partitions {
         }
     }
 
-    /// The directory that the metadata names for this node, or the next in turn of those that can be used.
-    fn dir_for(&self, info: &PartitionInfo, index: i32) -> &Arc<LogDir> {
+    /// The directory that the metadata names for this node, or the next in turn. A partition whose directory is not
+    /// there may lie in one that is offline: it is not made anew (Java: `LogManager.getOrCreateLog`).
+    fn dir_for(&self, info: &PartitionInfo, index: i32) -> Result<&Arc<LogDir>, StorageError> {
         let place = info.replicas.iter().position(|replica| *replica == self.config.node_id);
-        let id = place.and_then(|place| info.directories.get(place));
+        let id = place.and_then(|place| info.directories.get(place)).filter(|id| !id.is_nil());
         if let Some(named) = id.and_then(|id| self.directory_ids.iter().position(|other| other == id)) {
-            return &self.dirs[named];
+            return Ok(&self.dirs[named]);
         }
-        let online: Vec<&Arc<LogDir>> = self.dirs.iter().filter(|dir| !dir.is_offline()).collect();
-        // With none left, the first one refuses.
-        if online.is_empty() { &self.dirs[0] } else { online[index as usize % online.len()] }
+        let (online, offline): (Vec<_>, Vec<_>) = self.dirs.iter().partition(|dir| !dir.is_offline());
+        match (offline.first(), online.len()) {
+            (Some(offline), _) if id.is_some() => Err(StorageError::Offline(offline.path_buf())),
+            (_, 0) => Err(StorageError::Offline(self.dirs[0].path_buf())),
+            (_, count) => Ok(online[index as usize % count]),
+        }
     }
 
     fn delete(&self, topic: &Arc<Topic>, changes: &mut Vec<Leadership>) {
