@@ -73,6 +73,7 @@ pub struct Generator {
     group: String,
     clock: i64,
     in_session: bool,
+    resource_type: i64,
 }
 
 impl Generator {
@@ -92,6 +93,7 @@ impl Generator {
             group: String::new(),
             clock: 1_750_000_000_000,
             in_session: false,
+            resource_type: 2,
         }
     }
 
@@ -280,7 +282,13 @@ impl Generator {
     }
 
     fn resource_name(&mut self) -> Value {
-        Value::Text(pick(&mut self.rng, &self.topics))
+        Value::Text(match self.resource_type {
+            // The only broker, or the defaults of all of them.
+            4 => pick_str(&mut self.rng, &["1", "1", ""]),
+            16 => "metrics".to_owned(),
+            32 => pick(&mut self.rng, &self.groups),
+            _ => pick(&mut self.rng, &self.topics),
+        })
     }
 
     fn bytes(&mut self, name: &str) -> Value {
@@ -357,7 +365,14 @@ impl Generator {
             (37, "Count") => self.one_of(&[2, 3]),
             (_, "TimeoutMs" | "timeoutMs") => Value::Int(5000),
             (10, "KeyType") => self.one_of(&[0, 1]),
-            (32 | 33 | 44, "ResourceType") => Value::Int(2),
+            (32, "ResourceType") => {
+                self.resource_type = pick(&mut self.rng, &[2, 2, 2, 4, 4, 16, 32]);
+                Value::Int(self.resource_type)
+            }
+            (33 | 44, "ResourceType") => {
+                self.resource_type = 2;
+                Value::Int(2)
+            }
             (74, "ResourceTypes") => self.one_of(&[2, 4, 8, 16, 32]),
             (44, "ConfigOperation") => self.one_of(&[0, 1, 2, 3]),
             (29..=31, _) => self.one_of(&[1, 2, 3]),
@@ -447,11 +462,11 @@ impl Generator {
             11 => ends(".Protocols") || ends(".RebalanceTimeoutMs"),
             12 | 14 => false,
             27 => ends(".Topics") || ends(".PartitionIndexes"),
-            57 => ends(".ValidateOnly"),
+            57 => ends(".ValidateOnly") || ends("imeoutMs"),
             22 => ends(".Enable2Pc") || ends(".KeepPreparedTxn") || ends(".TransactionTimeoutMs"),
-            19 | 37 => ends(".NumPartitions") || ends(".Count"),
+            19 | 37 => ends(".NumPartitions") || ends(".Count") || ends("imeoutMs"),
             32 | 33 | 44 => ends(".ResourceType") || ends(".ResourceName") || (self.key == 33 && ends(".Resources")),
-            _ => ends("TimeoutMs") || ends("timeoutMs"),
+            _ => ends("imeoutMs"),
         }
     }
 }

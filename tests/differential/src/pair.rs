@@ -23,6 +23,8 @@ pub enum Broker {
 const SETTINGS: &[&str] = &[
     "log.retention.check.interval.ms=1000000000",
     "log.initial.task.delay.ms=1000000000",
+    // A compacted batch is compressed anew and holds the time at which it was.
+    "log.cleaner.backoff.ms=1000000000",
     "offsets.topic.num.partitions=5",
     "transaction.state.log.num.partitions=5",
     "group.initial.rebalance.delay.ms=0",
