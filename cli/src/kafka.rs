@@ -6,6 +6,8 @@
 pub mod options;
 /// The order of a Java hash map.
 pub mod java_order;
+/// Dates and durations.
+pub mod java_time;
 /// Lists of names and patterns.
 pub mod topic_filter;
 /// Errors by the names of Java's classes.
@@ -28,9 +30,11 @@ pub mod topics;
 pub mod consumer_groups;
 
 use client::admin::Admin;
+use client::config::ConsumerConfig;
 use client::metadata::Cluster;
 
 use crate::Ended;
+use options::Given;
 
 /// A tool.
 pub struct Tool {
@@ -66,20 +70,23 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Ended>>) -> Result<T, En
 ///
 /// # Errors
 /// When the file cannot be read or asks for what the client does not speak.
-pub fn cluster(given: &options::Given, config_flag: &str) -> Result<Cluster, Ended> {
-    let properties = given.properties(config_flag)?;
+pub fn cluster(given: &Given, config_flag: &str) -> Result<Cluster, Ended> {
+    let mut properties = given.properties(config_flag)?;
     if let Some(protocol) = properties.get("security.protocol").filter(|protocol| *protocol != "PLAINTEXT") {
         return Err(Ended::Failed(format!("security.protocol={protocol} is not spoken yet; use a PLAINTEXT listener")));
     }
-    let file = properties.get("bootstrap.servers").map(String::as_str);
-    let servers = given.one("bootstrap-server")?.or(file).unwrap_or_default();
-    Ok(Cluster::new(servers))
+    if let Some(servers) = given.one("bootstrap-server")? {
+        properties.insert("bootstrap.servers".to_owned(), servers.to_owned());
+    }
+    // What an admin client shares with a consumer is all that is read of it.
+    let (config, _) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    Ok(Cluster::with_config(config.connection))
 }
 
 /// [`cluster`], to administer it.
 ///
 /// # Errors
 /// As [`cluster`].
-pub fn admin(given: &options::Given) -> Result<Admin, Ended> {
+pub fn admin(given: &Given) -> Result<Admin, Ended> {
     Ok(Admin::new(cluster(given, "command-config")?))
 }

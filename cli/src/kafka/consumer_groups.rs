@@ -1,14 +1,18 @@
-//! kafka-consumer-groups: list and describe consumer groups, delete them (Java: `ConsumerGroupCommand`).
+//! kafka-consumer-groups: list and describe consumer groups, delete them, reset their offsets (Java:
+//! `ConsumerGroupCommand`).
 //!
 //! Tables have Apache's columns and widths. What the cluster refuses is said on standard output with exit status 0, as
 //! Apache's does.
-//!
-//! Not done: --reset-offsets, --delete-offsets, --validate-regex.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use client::admin::{Admin, CommittedOffset, GroupDescription, GroupListing, MemberDescription, OffsetSpec, TopicPartition};
 use client::error::ClientError;
+
+/// --reset-offsets
+mod reset;
+/// --delete-offsets
+mod delete_offsets;
 
 use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
@@ -16,7 +20,11 @@ use crate::kafka::options::{Given, Options};
 use crate::kafka::{admin, block_on, java_exception};
 
 const ABOUT: &str = "This tool helps to list, describe, delete and manage the offsets of consumer groups.";
-const ACTIONS: [&str; 3] = ["list", "describe", "delete"];
+const ACTIONS: [&str; 6] = ["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
+/// GROUP_ID_NOT_FOUND
+const GROUP_ID_NOT_FOUND: i16 = 69;
+/// Partitions in one answer when topics are described.
+const PAGE: i32 = 2000;
 /// What stands in a column that has nothing to say.
 const NOTHING: &str = "-";
 const WIDTH: usize = 15;
@@ -31,6 +39,8 @@ pub fn options() -> Options {
         .value("command-config", "command config property file", "Property file with configs of the admin client.")
         .value("timeout", "timeout (ms)", "How long to wait for a group to stabilise.")
         .value("group", "consumer group", "The group to act on; may be repeated.")
+        .value("topic", "topic", "The topic whose offsets are reset or deleted, or some of its partitions: topic:0,1; may be repeated.")
+        .flag("all-topics", "With --reset-offsets: every topic that the group committed offsets of.")
         .flag("all-groups", "Act on all groups.")
         .flag("list", "List all consumer groups.")
         .flag("describe", "Describe groups and their lag.")
@@ -40,6 +50,20 @@ pub fn options() -> Options {
         .optional_value("state", "state", "With --describe: the state. With --list: show states, or list these only.")
         .optional_value("type", "type", "With --list: show types, or list these only.")
         .flag("verbose", "With --describe: more columns.")
+        .flag("reset-offsets", "Say where an inactive group is to read from next.")
+        .flag("delete-offsets", "Forget the offsets of a group for topics that it does not read.")
+        .flag("dry-run", "With --reset-offsets: only show the new offsets; what is done anyway.")
+        .flag("execute", "With --reset-offsets: commit the new offsets.")
+        .flag("export", "With --reset-offsets: show the new offsets as CSV.")
+        .value("to-offset", "offset", "Reset to this offset.")
+        .value("from-file", "path to CSV file", "Reset to the offsets of a CSV file.")
+        .value("to-datetime", "datetime", "Reset to the first record from YYYY-MM-DDThh:mm:ss.sss on.")
+        .value("by-duration", "duration", "Reset to the first record of the last PnDTnHnMnS.")
+        .flag("to-earliest", "Reset to the first record.")
+        .flag("to-latest", "Reset to the end.")
+        .flag("to-current", "Reset to the committed offset.")
+        .value("shift-by", "number-of-offsets", "Move the committed offset by so many, backwards when negative.")
+        .value("validate-regex", "regex", "Say whether a regular expression is one.")
 }
 
 /// Runs the tool.
@@ -48,6 +72,14 @@ pub fn run(words: &[String]) -> Ended {
         Ok(given) => given,
         Err(ended) => return ended,
     };
+    match given.one("validate-regex") {
+        Ok(None) => {}
+        Ok(Some(pattern)) => {
+            validate_regex(pattern);
+            return Ended::Well;
+        }
+        Err(ended) => return ended,
+    }
     match admin(&given).and_then(|admin| block_on(act(&admin, &given))) {
         Ok(()) => Ended::Well,
         Err(ended) => ended,
@@ -56,15 +88,26 @@ pub fn run(words: &[String]) -> Ended {
 
 /// The combinations that `ConsumerGroupCommandOptions.checkArgs` refuses.
 fn checked(given: Given) -> Result<Given, Ended> {
-    given.required(&["bootstrap-server"])?;
+    if !given.has("validate-regex") {
+        given.required(&["bootstrap-server"])?;
+    }
     if ACTIONS.iter().filter(|action| given.has(action)).count() != 1 {
         let actions = ACTIONS.map(|action| format!("--{action}")).join(", ");
         return given.misuse(format!("Command must include exactly one action: {actions}"));
     }
-    for action in ["describe", "delete"] {
+    for action in ["describe", "delete", "reset-offsets"] {
         if given.has(action) && !given.has("group") && !given.has("all-groups") {
             return given.misuse(format!("Option [{action}] takes one of these options: [group], [all-groups]"));
         }
+    }
+    if given.has("delete") && given.has("topic") {
+        return given.misuse("The consumer does not support topic-specific offset deletion from a consumer group.".to_owned());
+    }
+    if given.has("delete-offsets") && !(given.has("group") && given.has("topic")) {
+        return given.misuse("Option [delete-offsets] takes the following options: [group], [topic]".to_owned());
+    }
+    if given.has("reset-offsets") {
+        check_reset(&given)?;
     }
     if given.has("describe") {
         if ["members", "offsets", "state"].iter().filter(|part| given.has(part)).count() > 1 {
@@ -82,23 +125,88 @@ fn checked(given: Given) -> Result<Given, Ended> {
     given.excludes("type", &["describe", "delete"])?;
     given.excludes("state", &["delete"])?;
     given.excludes("group", &["all-groups", "list"])?;
+    given.excludes("topic", &["list", "describe"])?;
     Ok(given)
+}
+
+fn check_reset(given: &Given) -> Result<(), Ended> {
+    if given.has("dry-run") && given.has("execute") {
+        return given.misuse("Option [reset-offsets] only accepts one of [execute] and [dry-run]".to_owned());
+    }
+    if !given.has("dry-run") && !given.has("execute") {
+        eprintln!("WARN: No action will be performed as the --execute option is missing; say --dry-run if that is meant.");
+    }
+    for scenario in reset::SCENARIOS {
+        let others = reset::SCENARIOS.into_iter().filter(|other| *other != scenario).collect::<Vec<_>>();
+        given.excludes(scenario, &others)?;
+    }
+    Ok(())
+}
+
+/// How an action ended that did not do what it was asked.
+enum Failure {
+    /// The cluster refused, or cannot be reached.
+    Client(ClientError),
+    /// It could not be done; the words are what Apache's exception says.
+    Said(String),
+    /// It was asked wrongly.
+    Misused(String),
+    /// It ended otherwise.
+    Ended(Ended),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Failure::Client(error)
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        Failure::Ended(ended)
+    }
 }
 
 async fn act(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let done = if given.has("list") {
         let states = filter(given, "state", &STATES)?;
         let types = filter(given, "type", &TYPES)?;
-        list(admin, given, &states, &types).await
+        list(admin, given, &states, &types).await.map_err(Failure::from)
     } else if given.has("delete") {
-        delete(admin, given).await
+        delete(admin, given).await.map_err(Failure::from)
+    } else if given.has("reset-offsets") {
+        reset::reset(admin, given).await
+    } else if given.has("delete-offsets") {
+        delete_offsets::delete_offsets(admin, given).await
     } else {
-        describe(admin, given).await
+        describe(admin, given).await.map_err(Failure::from)
     };
-    if let Err(error) = done {
-        println!("\nError: Executing consumer group command failed due to {}", java_exception::to_string(&error));
-    }
+    let reason = match done {
+        Ok(()) => return Ok(()),
+        Err(Failure::Client(error)) => java_exception::to_string(&error),
+        Err(Failure::Said(reason)) => reason,
+        Err(Failure::Misused(line)) => return given.misuse(line),
+        Err(Failure::Ended(ended)) => return Err(ended),
+    };
+    println!("\nError: Executing consumer group command failed due to {reason}");
     Ok(())
+}
+
+/// Whether a pattern can be read, as Apache's tool says it.
+fn validate_regex(pattern: &str) {
+    let reason = match regex::Regex::new(pattern) {
+        Ok(_) => return println!("The regular expression `{pattern}` is valid."),
+        Err(error) => error.to_string(),
+    };
+    let reasons = [
+        ("unclosed group", "Unclosed group"),
+        ("unopened group", "Unmatched closing ')'"),
+        ("unclosed character class", "Unclosed character class"),
+        ("repetition operator missing expression", "Dangling meta character '*'"),
+    ];
+    let said = reasons.iter().find(|(ours, _)| reason.contains(ours)).map(|(_, java)| *java);
+    let said = said.unwrap_or_else(|| reason.lines().last().unwrap_or_default().trim_start_matches("error: "));
+    println!("The regular expression `{pattern}` is invalid: {said}.");
 }
 
 /// The values of `--state` or `--type` in Kafka's spelling; none for none.

@@ -44,3 +44,16 @@ pub fn to_string(error: &ClientError) -> String {
     };
     class.map_or_else(|| error.to_string(), |class| format!("org.apache.kafka.common.errors.{class}: {error}"))
 }
+
+/// The error code by its name in Java's `Errors`, `UNKNOWN_SERVER_ERROR` for what no broker said.
+pub fn code_name(error: &ClientError) -> String {
+    let name = error.code().map(|code| format!("{code:?}")).unwrap_or_else(|| "UnknownServerError".to_owned());
+    let mut spelt = String::with_capacity(name.len() + 8);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !spelt.is_empty() {
+            spelt.push('_');
+        }
+        spelt.push(letter.to_ascii_uppercase());
+    }
+    spelt
+}

@@ -1,0 +1,134 @@
+//! Dates and durations as Apache's tools read them (Java: `Utils.getDateTime`, `java.time.Duration.parse`).
+
+/// `2026-01-31T23:59:59.999`, with a zone (`Z`, `+01:00`, `+01`) or without for UTC, in milliseconds since the Unix epoch.
+///
+/// # Errors
+/// What Java's exception would say.
+pub fn parse_datetime(text: &str) -> Result<i64, String> {
+    let Some((_, time)) = text.split_once('T') else {
+        return Err("Error parsing timestamp. It does not contain a 'T' according to ISO8601 format".to_owned());
+    };
+    let zoned = if time.contains(['+', '-', 'Z']) { text.to_owned() } else { format!("{text}Z") };
+    read_datetime(&zoned).ok_or_else(|| format!("Unparseable date: \"{zoned}\""))
+}
+
+fn read_datetime(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.split('-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let zone_at = time.find(['+', '-', 'Z'])?;
+    let (clock, zone) = time.split_at(zone_at);
+    let (clock, ms) = clock.split_once('.')?;
+    let mut clock = clock.split(':').map(number);
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let ms = number(ms)?;
+    let legal = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    if !legal || date.next().is_some() || clock.next().is_some() || hour > 23 || minute > 59 || second > 59 || ms > 999 {
+        return None;
+    }
+    let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    Some((seconds - offset_seconds(zone)?) * 1000 + ms)
+}
+
+fn number(digits: &str) -> Option<i64> {
+    let all_digits = !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if all_digits { digits.parse().ok() } else { None }
+}
+
+fn offset_seconds(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let (sign, digits) = zone.split_at_checked(1)?;
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
+    let (hours, minutes) = (number(hours).filter(|hours| *hours < 24)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    Some((hours * 3600 + minutes * 60) * if sign == "-" { -1 } else { 1 })
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 (the algorithm of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms").
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// `P1DT2H3M4.5S` in milliseconds.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let text = text.to_ascii_uppercase();
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let rest = rest.strip_prefix('P')?;
+    let (days, time) = match rest.split_once('T') {
+        Some((days, time)) if !time.is_empty() => (days, time),
+        Some(_) => return None,
+        None => (rest, ""),
+    };
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut total = if days.is_empty() { 0.0 } else { part(days.strip_suffix('D')?, false)? * 86_400_000.0 };
+    let mut rest = time;
+    for (unit, ms) in [('H', 3_600_000.0), ('M', 60_000.0), ('S', 1000.0)] {
+        if let Some((value, after)) = rest.split_once(unit) {
+            total += part(value, unit == 'S')? * ms;
+            rest = after;
+        }
+    }
+    let total = if negative { -total } else { total };
+    rest.is_empty().then_some(total as i64)
+}
+
+/// One number of a duration; only seconds may have a fraction.
+fn part(text: &str, fraction: bool) -> Option<f64> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, after) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = number(whole).is_some() && number(after).is_some() && (fraction || !digits.contains('.'));
+    if plain { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_have_a_zone_or_are_utc() {
+        assert_eq!(parse_datetime("1970-01-01T00:00:00.000"), Ok(0));
+        // date -u -d 2026-02-28T23:59:59Z +%s
+        assert_eq!(parse_datetime("2026-02-28T23:59:59.999Z"), Ok(1_772_323_199_999));
+        assert_eq!(parse_datetime("2026-03-01T00:59:59.999+01:00"), Ok(1_772_323_199_999));
+        assert_eq!(parse_datetime("2026-02-28T21:59:59.999-02"), Ok(1_772_323_199_999));
+        assert_eq!(parse_datetime("1969-12-31T23:59:59.999"), Ok(-1));
+    }
+
+    #[test]
+    fn what_is_no_date_is_said_in_words() {
+        assert!(parse_datetime("2026-01-01").unwrap_err().contains("does not contain a 'T'"));
+        for wrong in ["2026-02-29T00:00:00.000", "2026-13-01T00:00:00.000", "2026-01-01T24:00:00.000", "2026-01-01T00:00:00", "xT"] {
+            assert!(parse_datetime(wrong).unwrap_err().starts_with("Unparseable date"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_those_of_java() {
+        assert_eq!(parse_duration("PT1H30M"), Some(5_400_000));
+        assert_eq!(parse_duration("P2DT0.5S"), Some(172_800_500));
+        assert_eq!(parse_duration("-PT1M"), Some(-60_000));
+        assert_eq!(parse_duration("PT-1M"), Some(-60_000));
+        for wrong in ["", "P", "PT", "1D", "P1H", "PT1.5H", "PT1D", "PT1M2H", "PT1S5"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+}
