@@ -28,6 +28,14 @@ pub mod console_consumer;
 pub mod topics;
 /// kafka-consumer-groups
 pub mod consumer_groups;
+/// kafka-server-stop
+pub mod server_stop;
+/// kafka-get-offsets
+pub mod get_offsets;
+/// kafka-delete-records
+pub mod delete_records;
+/// kafka-configs
+pub mod configs;
 
 use client::admin::Admin;
 use client::config::ConsumerConfig;
@@ -47,10 +55,14 @@ pub struct Tool {
 pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-storage", run: storage::run },
     Tool { name: "kafka-server-start", run: server_start::run },
+    Tool { name: "kafka-server-stop", run: server_stop::run },
     Tool { name: "kafka-topics", run: topics::run },
     Tool { name: "kafka-console-producer", run: console_producer::run },
     Tool { name: "kafka-console-consumer", run: console_consumer::run },
     Tool { name: "kafka-consumer-groups", run: consumer_groups::run },
+    Tool { name: "kafka-get-offsets", run: get_offsets::run },
+    Tool { name: "kafka-configs", run: configs::run },
+    Tool { name: "kafka-delete-records", run: delete_records::run },
 ];
 
 /// Runs the tool of that name, if there is one.
@@ -89,4 +101,17 @@ pub fn cluster(given: &Given, config_flag: &str) -> Result<Cluster, Ended> {
 /// As [`cluster`].
 pub fn admin(given: &Given) -> Result<Admin, Ended> {
     Ok(Admin::new(cluster(given, "command-config")?))
+}
+
+/// Every address of `--bootstrap-server` has to be a host and a port (Java: `ToolsUtils.validateBootstrapServer`).
+///
+/// # Errors
+/// When there is none, or one is not.
+pub fn named_server(given: &Given) -> Result<(), Ended> {
+    let servers = given.one("bootstrap-server")?.unwrap_or_default();
+    if servers.trim().is_empty() {
+        return given.misuse("Error while validating the bootstrap address".to_owned());
+    }
+    let valid = |server: &str| server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if servers.split(',').all(valid) { Ok(()) } else { given.misuse("Please provide valid host:port like host1:9091,host2:9092".to_owned()) }
 }

@@ -11,7 +11,12 @@ pub mod topics;
 pub mod groups;
 /// Offsets of partitions: first, end, by time.
 pub mod offsets;
+/// Records of partitions: delete.
+pub mod records;
+/// Configs of topics, brokers, groups: describe, alter.
+pub mod configs;
 
+pub use configs::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node};
 pub use offsets::OffsetSpec;
 pub use topics::{NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};

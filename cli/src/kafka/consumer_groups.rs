@@ -144,6 +144,7 @@ fn check_reset(given: &Given) -> Result<(), Ended> {
 }
 
 /// How an action ended that did not do what it was asked.
+#[derive(Debug)]
 enum Failure {
     /// The cluster refused, or cannot be reached.
     Client(ClientError),
@@ -198,13 +199,14 @@ fn validate_regex(pattern: &str) {
         Ok(_) => return println!("The regular expression `{pattern}` is valid."),
         Err(error) => error.to_string(),
     };
+    // In the words of RE2/J, with which brokers and Apache's tool read patterns.
     let reasons = [
-        ("unclosed group", "Unclosed group"),
-        ("unopened group", "Unmatched closing ')'"),
-        ("unclosed character class", "Unclosed character class"),
-        ("repetition operator missing expression", "Dangling meta character '*'"),
+        ("unclosed group", "missing closing )"),
+        ("unopened group", "missing closing )"),
+        ("unclosed character class", "missing closing ]"),
+        ("repetition operator missing expression", "missing argument to repetition operator"),
     ];
-    let said = reasons.iter().find(|(ours, _)| reason.contains(ours)).map(|(_, java)| *java);
+    let said = reasons.iter().find(|(ours, _)| reason.contains(ours)).map(|(_, theirs)| *theirs);
     let said = said.unwrap_or_else(|| reason.lines().last().unwrap_or_default().trim_start_matches("error: "));
     println!("The regular expression `{pattern}` is invalid: {said}.");
 }

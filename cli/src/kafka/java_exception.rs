@@ -5,6 +5,7 @@ use client::error::ClientError;
 /// The classes in `org.apache.kafka.common.errors` of codes that the tools can meet (Java: `Errors`).
 const CLASSES: &[(i16, &str)] = &[
     (-1, "UnknownServerException"),
+    (1, "OffsetOutOfRangeException"),
     (3, "UnknownTopicOrPartitionException"),
     (5, "LeaderNotAvailableException"),
     (6, "NotLeaderOrFollowerException"),

@@ -26,6 +26,8 @@ pub enum OffsetSpec {
     EarliestLocal,
     /// The last that was moved to remote storage.
     LatestTiered,
+    /// The first that has not been moved there yet.
+    EarliestPendingUpload,
 }
 
 impl OffsetSpec {
@@ -37,6 +39,7 @@ impl OffsetSpec {
             OffsetSpec::MaxTimestamp => -3,
             OffsetSpec::EarliestLocal => -4,
             OffsetSpec::LatestTiered => -5,
+            OffsetSpec::EarliestPendingUpload => -6,
             OffsetSpec::Timestamp(ms) => ms,
         }
     }

@@ -223,7 +223,7 @@ async fn from_file(admin: &Admin, group: &str, path: &str, single: bool) -> Resu
             bounded(admin, wanted).await
         }
         None => {
-            println!("\nError: No reset plan for group {group} found.");
+            println!("\nError: No reset plan for group {group} found");
             Ok(Plan::new())
         }
     }

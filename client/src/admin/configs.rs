@@ -1,0 +1,179 @@
+//! Configs of topics, brokers, groups and client metrics: describe and alter one resource at a time.
+//!
+//! Called by `kafka-configs`. A broker's own configs are asked of and given to that broker, everything else to any
+//! (Java: `KafkaAdminClient.nodeFor`).
+
+use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use millstream_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, StrBytes};
+
+use super::Admin;
+use crate::connection::Connection;
+use crate::error::{ClientError, check};
+use crate::metadata::Missing;
+
+/// What has configs (Java: `ConfigResource.Type`); the number is the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ResourceKind {
+    /// A topic.
+    Topic = 2,
+    /// A broker, or with an empty name what holds for all of them.
+    Broker = 4,
+    /// The levels of a broker's loggers.
+    BrokerLogger = 8,
+    /// What a client is asked to measure.
+    ClientMetrics = 16,
+    /// A group.
+    Group = 32,
+}
+
+/// Where a value comes from (Java: `ConfigEntry.ConfigSource`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set for the topic.
+    DynamicTopicConfig,
+    /// Set for the broker while it runs.
+    DynamicBrokerConfig,
+    /// Set for all brokers while they run.
+    DynamicDefaultBrokerConfig,
+    /// From the broker's file.
+    StaticBrokerConfig,
+    /// Nobody set it.
+    DefaultConfig,
+    /// The level of a logger.
+    DynamicBrokerLoggerConfig,
+    /// Set for client metrics.
+    DynamicClientMetricsConfig,
+    /// Set for the group.
+    DynamicGroupConfig,
+    /// Of a kind that came after this release.
+    Unknown,
+}
+
+impl ConfigSource {
+    fn of(id: i8) -> Self {
+        match id {
+            1 => ConfigSource::DynamicTopicConfig,
+            2 => ConfigSource::DynamicBrokerConfig,
+            3 => ConfigSource::DynamicDefaultBrokerConfig,
+            4 => ConfigSource::StaticBrokerConfig,
+            5 => ConfigSource::DefaultConfig,
+            6 => ConfigSource::DynamicBrokerLoggerConfig,
+            7 => ConfigSource::DynamicClientMetricsConfig,
+            8 => ConfigSource::DynamicGroupConfig,
+            _ => ConfigSource::Unknown,
+        }
+    }
+
+    /// Its name in Java.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConfigSource::DynamicTopicConfig => "DYNAMIC_TOPIC_CONFIG",
+            ConfigSource::DynamicBrokerConfig => "DYNAMIC_BROKER_CONFIG",
+            ConfigSource::DynamicDefaultBrokerConfig => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            ConfigSource::StaticBrokerConfig => "STATIC_BROKER_CONFIG",
+            ConfigSource::DefaultConfig => "DEFAULT_CONFIG",
+            ConfigSource::DynamicBrokerLoggerConfig => "DYNAMIC_BROKER_LOGGER_CONFIG",
+            ConfigSource::DynamicClientMetricsConfig => "DYNAMIC_CLIENT_METRICS_CONFIG",
+            ConfigSource::DynamicGroupConfig => "DYNAMIC_GROUP_CONFIG",
+            ConfigSource::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// One of the places that a value may come from, the one that counts first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    /// The place.
+    pub source: ConfigSource,
+    /// The key as it is called there.
+    pub name: String,
+    /// The value there; None for a secret.
+    pub value: Option<String>,
+}
+
+/// One config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigEntry {
+    /// The key.
+    pub name: String,
+    /// The value; None for a secret or nothing.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: ConfigSource,
+    /// Whether it is a secret.
+    pub sensitive: bool,
+    /// Every place that it may come from.
+    pub synonyms: Vec<ConfigSynonym>,
+}
+
+impl Admin {
+    async fn broker_of(&self, kind: ResourceKind, name: &str) -> Result<Connection, ClientError> {
+        let own = matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger).then(|| name.parse::<i32>().ok()).flatten();
+        match own {
+            Some(id) => {
+                let none: &[String] = &[];
+                self.cluster.metadata(Some(none), Missing::Report).await?;
+                self.cluster.broker(id).await
+            }
+            None => self.cluster.any().await,
+        }
+    }
+
+    /// Every config of a resource with its synonyms, in the broker's order.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn describe_configs(&self, kind: ResourceKind, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(kind as i8)
+            .with_resource_name(text(name))
+            .with_configuration_keys(None);
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+        let response = self.broker_of(kind, name).await?.call(&request).await?;
+        let mut entries = Vec::new();
+        for result in response.results {
+            check(result.error_code, result.error_message.as_deref())?;
+            entries.extend(result.configs.into_iter().map(|config| ConfigEntry {
+                name: config.name.to_string(),
+                value: config.value.map(|value| value.to_string()),
+                source: ConfigSource::of(config.config_source),
+                sensitive: config.is_sensitive,
+                synonyms: config
+                    .synonyms
+                    .into_iter()
+                    .map(|synonym| ConfigSynonym {
+                        source: ConfigSource::of(synonym.source),
+                        name: synonym.name.to_string(),
+                        value: synonym.value.map(|value| value.to_string()),
+                    })
+                    .collect(),
+            }));
+        }
+        Ok(entries)
+    }
+
+    /// Sets configs of a resource, or with None takes them back.
+    ///
+    /// # Errors
+    /// The broker's; then nothing has changed.
+    pub async fn alter_configs(&self, kind: ResourceKind, name: &str, changes: &[(String, Option<String>)]) -> Result<(), ClientError> {
+        // AlterConfigOp.OpType: SET and DELETE.
+        let change = |(key, value): &(String, Option<String>)| {
+            let config = AlterableConfig::default().with_name(text(key));
+            config.with_config_operation(i8::from(value.is_none())).with_value(Some(text(value.as_deref().unwrap_or_default())))
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(kind as i8)
+            .with_resource_name(text(name))
+            .with_configs(changes.iter().map(change).collect());
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let response = self.broker_of(kind, name).await?.call(&request).await?;
+        response.responses.iter().try_for_each(|result| check(result.error_code, result.error_message.as_deref()))
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
