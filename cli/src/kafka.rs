@@ -36,6 +36,10 @@ pub mod get_offsets;
 pub mod delete_records;
 /// kafka-configs
 pub mod configs;
+/// kafka-log-dirs
+pub mod log_dirs;
+/// kafka-cluster
+pub mod cluster_tool;
 
 use client::admin::Admin;
 use client::config::ConsumerConfig;
@@ -63,6 +67,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-get-offsets", run: get_offsets::run },
     Tool { name: "kafka-configs", run: configs::run },
     Tool { name: "kafka-delete-records", run: delete_records::run },
+    Tool { name: "kafka-log-dirs", run: log_dirs::run },
+    Tool { name: "kafka-cluster", run: cluster_tool::run },
 ];
 
 /// Runs the tool of that name, if there is one.

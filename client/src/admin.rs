@@ -3,7 +3,7 @@
 //! Called by the command-line tools and by whoever sets topics up. Requests go to the broker that answers for them:
 //! any of them for metadata, the leader for offsets, the coordinator for groups.
 //!
-//! Not done: log folders, quotas, ACLs, transactions; requests are not tried again.
+//! Not done: quotas, ACLs, transactions, feature levels, elections; requests are not tried again.
 
 /// Topics: create, list, describe, alter, delete.
 pub mod topics;
@@ -15,7 +15,10 @@ pub mod offsets;
 pub mod records;
 /// Configs of topics, brokers, groups: describe, alter.
 pub mod configs;
+/// The cluster's brokers, and their log folders.
+pub mod cluster;
 
+pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, ReplicaInfo};
 pub use configs::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node};
 pub use offsets::OffsetSpec;

@@ -3,6 +3,7 @@
 #   apache.sh libs                               fetches the jars once, prints their folder
 #   apache.sh java CLASS ARG...                  runs a class with the jars on its path (EXTRA_CLASSPATH goes first)
 #   apache.sh tool kafka-topics ARG...           runs one of Apache's command-line tools
+#   apache.sh class kafka-topics                 prints the class of a tool
 #   apache.sh broker DIR PORT CONTROLLER [K=V]...  formats DIR when it is new and becomes a single-node broker on
 #                                                127.0.0.1:PORT (what Apache's shipped server.properties sets, plus K=V;
 #                                                FORMAT_FLAGS are for kafka-storage format)
@@ -96,6 +97,7 @@ case "${1:-}" in
   libs) libs ;;
   java) shift; run_java "$@" ;;
   tool) shift; class=$(class_of "$1"); shift; run_java "$class" "$@" ;;
+  class) class_of "$2" ;;
   broker) shift; broker "$@" ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

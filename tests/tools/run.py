@@ -78,11 +78,54 @@ def masked(text, address, folder):
     return text
 
 
+class Ours:
+    """Runs our tools, a process for each."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, words, given):
+        with open(given) as stdin:
+            try:
+                done = subprocess.run([OURS] + words, stdin=stdin, capture_output=True, text=True, timeout=60)
+            except subprocess.TimeoutExpired:
+                return "not ended after 60 s", ""
+        return done.returncode, done.stdout
+
+
+class Apache:
+    """Runs Apache's tools, all in one virtual machine (ToolServer.java)."""
+
+    def __enter__(self):
+        self.classes = {}
+        reader, writer = os.pipe()
+        command = [APACHE, "java", str(HERE / "ToolServer.java"), f"/dev/fd/{writer}"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        pass_fds=(writer,), text=True)
+        os.close(writer)
+        self.answers = os.fdopen(reader, "rb")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def run(self, words, given):
+        tool, *rest = words
+        if tool not in self.classes:
+            self.classes[tool] = subprocess.check_output([APACHE, "class", tool], text=True).strip()
+        print("\x1f".join([self.classes[tool], given, *rest]), file=self.process.stdin, flush=True)
+        status, size = map(int, self.answers.readline().split())
+        return status, self.answers.read(size).decode()
+
+
 def run(tools, broker):
     """[(line, output)] of each command that is compared."""
-    tool = [OURS] if tools == "ours" else [APACHE, "tool"]
     results = []
-    with Broker(broker) as target, tempfile.TemporaryDirectory() as folder:
+    with Broker(broker) as target, tempfile.TemporaryDirectory() as folder, (Ours() if tools == "ours" else Apache()) as tool:
         groups = f"{OURS} kafka-consumer-groups --bootstrap-server {target.address}"
         for line in commands():
             if line.startswith("!"):
@@ -94,8 +137,9 @@ def run(tools, broker):
             if place is not None:
                 words[place:place + 1] = ["--bootstrap-server", target.address]
             words = [word.replace("$D", folder) for word in words]
-            done = subprocess.run(tool + words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-            results.append((line, masked(done.stdout, target.address, folder) + f"-> {done.returncode}\n"))
+            words, given = (words[:-2], words[-1]) if "<" in words else (words, os.devnull)
+            status, output = tool.run(words, given)
+            results.append((line, masked(output, target.address, folder) + f"-> {status}\n"))
     return results
 
 

@@ -15,7 +15,7 @@ use client::producer::{Header, NewRecord, Producer};
 use tokio::sync::mpsc;
 
 use crate::Ended;
-use crate::kafka::block_on;
+use crate::kafka::{block_on, named_server};
 use crate::kafka::line_reader::{LineReader, Typed};
 use crate::kafka::options::{Given, Options};
 
@@ -96,7 +96,7 @@ fn checked(given: Given) -> Result<Given, Ended> {
             "Warning: --max-partition-memory-bytes is deprecated and will be removed in Apache Kafka 5.0. Use --batch-size instead."
         );
     }
-    given.required(&["bootstrap-server"])?;
+    named_server(&given)?;
     if let Some(class) = given.one("line-reader")?.filter(|class| !class.ends_with("LineMessageReader")) {
         return Err(Ended::Failed(format!("there is no reader {class}; leave --line-reader out")));
     }

@@ -1,0 +1,130 @@
+//! The cluster itself: its id and brokers, and the log folders of each.
+//!
+//! Called by `kafka-cluster` and `kafka-log-dirs`.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::messages::{DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest};
+
+use super::{Admin, TopicPartition};
+use crate::error::{ClientError, check};
+use crate::metadata::Missing;
+
+/// A broker as the cluster knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNode {
+    /// Its id.
+    pub id: i32,
+    /// Its advertised host.
+    pub host: String,
+    /// Its advertised port.
+    pub port: i32,
+    /// Where it stands, if it says.
+    pub rack: Option<String>,
+    /// Whether it is shut out (KIP-1073).
+    pub fenced: bool,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterDescription {
+    /// Its id.
+    pub cluster_id: String,
+    /// Its brokers.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// Whether brokers that are shut out are described too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// They are.
+    Included,
+    /// They are not.
+    LeftOut,
+}
+
+/// A replica in a log folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaInfo {
+    /// Its bytes.
+    pub size: i64,
+    /// How far it is behind.
+    pub offset_lag: i64,
+    /// Whether it is moving here from another folder.
+    pub is_future: bool,
+}
+
+/// A log folder of a broker.
+#[derive(Clone, Debug)]
+pub struct LogDirDescription {
+    /// Its path on the broker.
+    pub path: String,
+    /// What is wrong with it.
+    pub error: Option<ClientError>,
+    /// What is in it.
+    pub replicas: BTreeMap<TopicPartition, ReplicaInfo>,
+}
+
+impl Admin {
+    /// Describes the cluster.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn describe_cluster(&self, fenced: Fenced) -> Result<ClusterDescription, ClientError> {
+        // Endpoint type 1: brokers.
+        let request = DescribeClusterRequest::default()
+            .with_endpoint_type(1)
+            .with_include_fenced_brokers(fenced == Fenced::Included);
+        let response = self.cluster.any().await?.call(&request).await?;
+        check(response.error_code, response.error_message.as_deref())?;
+        let nodes = response.brokers.into_iter().map(|broker| ClusterNode {
+            id: broker.broker_id.0,
+            host: broker.host.to_string(),
+            port: broker.port,
+            rack: broker.rack.map(|rack| rack.to_string()),
+            fenced: broker.is_fenced,
+        });
+        Ok(ClusterDescription { cluster_id: response.cluster_id.to_string(), nodes: nodes.collect() })
+    }
+
+    /// Forgets a broker that will not come back.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn unregister_broker(&self, id: i32) -> Result<(), ClientError> {
+        let request = UnregisterBrokerRequest::default().with_broker_id(id.into());
+        let response = self.cluster.any().await?.call(&request).await?;
+        check(response.error_code, response.error_message.as_deref())
+    }
+
+    /// The log folders of a broker.
+    ///
+    /// # Errors
+    /// The broker's. What is wrong with one folder stands beside it.
+    pub async fn describe_log_dirs(&self, broker: i32) -> Result<Vec<LogDirDescription>, ClientError> {
+        let none: &[String] = &[];
+        self.cluster.metadata(Some(none), Missing::Report).await?;
+        let request = DescribeLogDirsRequest::default().with_topics(None);
+        let response = self.cluster.broker(broker).await?.call(&request).await?;
+        check(response.error_code, None)?;
+        let folders = response.results.into_iter().map(|folder| {
+            let topics = folder.topics.iter();
+            let replicas = topics.flat_map(|topic| {
+                topic.partitions.iter().map(|partition| {
+                    let info = ReplicaInfo {
+                        size: partition.partition_size,
+                        offset_lag: partition.offset_lag,
+                        is_future: partition.is_future_key,
+                    };
+                    (TopicPartition::new(&topic.name.0, partition.partition_index), info)
+                })
+            });
+            LogDirDescription {
+                replicas: replicas.collect(),
+                path: folder.log_dir.to_string(),
+                error: check(folder.error_code, None).err(),
+            }
+        });
+        Ok(folders.collect())
+    }
+}
