@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use millstream_base_env::task;
 use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard,
@@ -19,6 +20,7 @@ use millstream_protocol::messages::produce_response::{
 use millstream_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, TopicName, TransactionalId};
 use millstream_protocol::produce_view::{Accepted, ProduceOne, TopicRef};
 use millstream_protocol::request;
+use uuid::Uuid;
 
 use crate::api::context::Context;
 use crate::api::dispatch::{Versions, encode};
@@ -362,14 +364,13 @@ fn handle_transactional(
     let acks = acks.unwrap_or(Acks::All);
     let context = context.clone();
     let answer = Box::pin(async move {
-        let guards = verify_all(&context, &request, &transactional_id, acks).await;
-        let mut next = guards.into_iter();
+        let mut guards = verify_all(&context, &request, &transactional_id, acks).await;
         let mut flushes = Vec::new();
         let mut response = answer(&request, |topic, data| {
             let appended = match entry(&context, topic, data, acks) {
                 Err(refused) => Appended { response: *refused, flush: None },
                 Ok(entry) if !is_known => {
-                    let denied = transactional_producer(&entry.records).and_then(|_| next.next()?.err());
+                    let denied = transactional_producer(&entry.records).and_then(|_| guards.take(&entry)?.err());
                     let (code, message) = match denied {
                         Some(denied) => (denied.code, denied.message),
                         None => (ErrorCode::InvalidRequiredAcks, None),
@@ -379,7 +380,7 @@ fn handle_transactional(
                 Ok(entry) if transactional_producer(&entry.records).is_none() => {
                     append(&entry, data.index, VerificationGuard::NONE)
                 }
-                Ok(entry) => match next.next() {
+                Ok(entry) => match guards.take(&entry) {
                     Some(Ok(guard)) => append(&entry, data.index, guard),
                     Some(Err(denied)) => {
                         Appended { response: refusal(data.index, denied.code, denied.message), flush: None }
@@ -401,13 +402,31 @@ fn handle_transactional(
     Reply::Later { answer, next: Next::Wait }
 }
 
-/// Asks the coordinator about every transactional batch that [`entry`] lets through, in the order of the request.
+/// What the coordinator said of each partition. By topic id, because a partition may go, or come anew under the same
+/// name, while the coordinator is asked: no other's guard may fall to it.
+#[derive(Default)]
+struct Guards {
+    by_partition: HashMap<(Uuid, i32), Result<VerificationGuard, Denied>>,
+}
+
+impl Guards {
+    /// `None` for a partition that was not there when the coordinator was asked.
+    fn take(&mut self, entry: &Entry) -> Option<Result<VerificationGuard, Denied>> {
+        self.by_partition.remove(&place(&entry.partition))
+    }
+}
+
+fn place(partition: &Partition) -> (Uuid, i32) {
+    (partition.topic_id(), partition.index())
+}
+
+/// Asks the coordinator about every transactional batch that [`entry`] lets through.
 async fn verify_all(
     context: &Context,
     request: &ProduceRequest,
     transactional_id: &str,
     acks: Acks,
-) -> Vec<Result<VerificationGuard, Denied>> {
+) -> Guards {
     let mut claims = Vec::new();
     for topic in &request.topic_data {
         for data in &topic.partition_data {
@@ -418,7 +437,40 @@ async fn verify_all(
         }
     }
     if claims.is_empty() {
-        return Vec::new();
+        return Guards::default();
     }
-    verify::verify(&context.node, transactional_id, &claims, context.version()).await
+    let verdicts = verify::verify(&context.node, transactional_id, &claims, context.version()).await;
+    Guards { by_partition: claims.iter().map(|claim| place(&claim.partition)).zip(verdicts).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use millstream_base_env::{Clock, Disk, FaultyDisk};
+    use millstream_broker_log::{LogConfig, LogDir};
+
+    use super::*;
+    use crate::replica::partition::Role;
+
+    fn entry_of(dir: &Arc<LogDir>, topic: &str, topic_id: u128, index: i32) -> Entry {
+        let id = Uuid::from_u128(topic_id);
+        let log = dir.open_partition(topic, index, id, Arc::new(LogConfig::default())).expect("the disk is fresh");
+        let one: Arc<[i32]> = Arc::from([1]);
+        let role = Role { leader: 1, leader_epoch: 0, partition_epoch: 0, isr: one.clone(), replicas: one };
+        let partition = Arc::new(Partition::new(topic.into(), id, index, 1, log, role, 1));
+        Entry { partition, records: Bytes::new(), acks: Acks::All, origin: AppendOrigin::Client }
+    }
+
+    #[test]
+    fn a_guard_goes_to_its_own_partition_though_another_is_gone() {
+        let clock = Clock::manual(0);
+        let dir = LogDir::open(Disk::Faulty(FaultyDisk::new(1)), clock, Path::new("/data")).expect("the disk is fresh");
+        let entries = [entry_of(&dir, "gone", 1, 0), entry_of(&dir, "t", 2, 0), entry_of(&dir, "t", 2, 1)];
+        let verdicts = (1..).map(|bits| Ok(VerificationGuard::from_bits(bits)));
+        let mut guards = Guards { by_partition: entries.iter().map(|one| place(&one.partition)).zip(verdicts).collect() };
+        assert_eq!(guards.take(&entries[1]), Some(Ok(VerificationGuard::from_bits(2))));
+        assert_eq!(guards.take(&entries[2]), Some(Ok(VerificationGuard::from_bits(3))));
+        assert_eq!(guards.take(&entry_of(&dir, "anew", 4, 0)), None, "nobody was asked about it");
+    }
 }
