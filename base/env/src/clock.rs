@@ -1,7 +1,7 @@
 //! Wall and monotonic time, real or moved by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A cheap handle on the time. The real one asks the system; the manual one stands still until a test moves it.
@@ -9,28 +9,56 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub enum Clock {
     /// The system's clock.
     Real,
-    /// A clock that only moves when told: milliseconds since the Unix epoch.
-    Manual(Arc<AtomicI64>),
+    /// A clock that only moves when told.
+    Manual(Arc<Hands>),
+}
+
+/// Where a manual clock stands.
+#[derive(Debug)]
+pub struct Hands {
+    wall_ms: AtomicI64,
+    steady_ms: AtomicI64,
 }
 
 impl Clock {
     /// A clock that stands at `now_ms` until it is moved by [`Clock::advance`].
     pub fn manual(now_ms: i64) -> Self {
-        Clock::Manual(Arc::new(AtomicI64::new(now_ms)))
+        Clock::Manual(Arc::new(Hands { wall_ms: AtomicI64::new(now_ms), steady_ms: AtomicI64::new(0) }))
     }
 
-    /// Milliseconds since the Unix epoch (Java's `System.currentTimeMillis`).
+    /// Milliseconds since the Unix epoch (Java's `System.currentTimeMillis`). May jump when somebody sets the clock:
+    /// for timestamps that leave the process, never for deadlines.
     pub fn now_ms(&self) -> i64 {
         match self {
             Clock::Real => wall_ms(),
-            Clock::Manual(now) => now.load(Ordering::Acquire),
+            Clock::Manual(hands) => hands.wall_ms.load(Ordering::Acquire),
+        }
+    }
+
+    /// Milliseconds of a clock that nobody sets, from some moment in the life of the process (Java's
+    /// `Time.hiResClockMs`): for deadlines.
+    pub fn steady_ms(&self) -> i64 {
+        match self {
+            Clock::Real => {
+                static START: OnceLock<Moment> = OnceLock::new();
+                START.get_or_init(Moment::now).elapsed().as_millis() as i64
+            }
+            Clock::Manual(hands) => hands.steady_ms.load(Ordering::Acquire),
         }
     }
 
     /// Moves a manual clock forward by `by_ms` milliseconds; the real clock stays as it is.
     pub fn advance(&self, by_ms: i64) {
-        if let Clock::Manual(now) = self {
-            now.fetch_add(by_ms, Ordering::AcqRel);
+        if let Clock::Manual(hands) = self {
+            hands.wall_ms.fetch_add(by_ms, Ordering::AcqRel);
+            hands.steady_ms.fetch_add(by_ms, Ordering::AcqRel);
+        }
+    }
+
+    /// Sets the wall time of a manual clock forward or back, as an administrator does: no time passes.
+    pub fn step_wall(&self, by_ms: i64) {
+        if let Clock::Manual(hands) = self {
+            hands.wall_ms.fetch_add(by_ms, Ordering::AcqRel);
         }
     }
 }

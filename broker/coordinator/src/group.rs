@@ -39,7 +39,7 @@ use self::step::{Ongoing, Pending, Step, append_error};
 use self::timers::Kind;
 use crate::batch::marker_batch;
 use crate::record_group::{Key, decode_group, decode_key, decode_offset};
-use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Nature, Replayed, Token, TransactionResult};
+use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Nature, Now, Replayed, Token, TransactionResult};
 
 /// The machine.
 #[derive(Debug)]
@@ -147,6 +147,9 @@ impl GroupShard {
             }
             Some(Pending::Changes { changes, producer_id, reply }) => {
                 for (record, change) in changes.into_iter().enumerate() {
+                    if self.lives_on(&change) {
+                        continue;
+                    }
                     self.apply(step.now_ms, change, base_offset + record as i64, producer_id);
                 }
                 if let Some((token, reply)) = reply {
@@ -210,14 +213,23 @@ impl GroupShard {
                 self.offsets.put(group, topic, partition, Committed { value, record_offset }, producer_id);
             }
             Change::Remove { group, topic, partition } => self.offsets.remove(&group, &topic, partition),
-            Change::RemoveGroup(group) => {
+            Change::RemoveGroup { group, .. } => {
                 self.groups.remove(&group);
             }
         }
     }
 
+    /// Whether somebody joined a group while its tombstone was on its way into the log. Java's group is gone with
+    /// the append and the join makes another; here the join came into the old one, which goes on as the new one.
+    fn lives_on(&self, change: &Change) -> bool {
+        let Change::RemoveGroup { group, generation } = change else { return false };
+        self.groups.get(group).is_some_and(|group| {
+            group.generation != *generation || group.state() != State::Empty || !group.pending_joins.is_empty()
+        })
+    }
+
     fn run_timers(&mut self, step: &mut Step<'_>) {
-        while let Some(timer) = step.ongoing.timers.pop_due(step.now_ms) {
+        while let Some(timer) = step.ongoing.timers.pop_due(step.steady_ms) {
             match timer.kind {
                 Kind::Session { group, member } => {
                     if let Some(group) = self.groups.get_mut(&group) {
@@ -270,7 +282,7 @@ impl Machine for GroupShard {
                 Some(Err(error)) => Err(error),
             },
             Some(Ok(Key::Group { group })) => match record.value.map(decode_group) {
-                None => Ok(Some(Change::RemoveGroup(group.into()))),
+                None => Ok(Some(Change::RemoveGroup { group: group.into(), generation: -1 })),
                 Some(Ok(value)) => {
                     let group: Name = group.into();
                     self.groups.insert(group.clone(), Group::from_record(group, value));
@@ -293,11 +305,11 @@ impl Machine for GroupShard {
         self.offsets.end_transaction(producer_id, result);
     }
 
-    fn loaded(&mut self, now_ms: i64, _leader_epoch: i32, effects: &mut Effects<Self>) {
+    fn loaded(&mut self, now: Now, _leader_epoch: i32, effects: &mut Effects<Self>) {
         let config = self.config.clone();
         let mut ongoing = std::mem::take(&mut self.ongoing);
-        let mut step = Step { now_ms, config: &config, ongoing: &mut ongoing, out: effects, appended: false };
-        step.timers().set(now_ms + config.retention_check_interval_ms.max(1), Kind::Expire);
+        let mut step = Step::at(now, &config, &mut ongoing, effects);
+        step.timers().set(now.steady_ms + config.retention_check_interval_ms.max(1), Kind::Expire);
         let mut ids: Vec<Name> = self.groups.keys().cloned().collect();
         ids.sort();
         for id in ids {
@@ -314,10 +326,10 @@ impl Machine for GroupShard {
         self.ongoing = ongoing;
     }
 
-    fn step(&mut self, now_ms: i64, event: Event<GroupRequest>, effects: &mut Effects<Self>) {
+    fn step(&mut self, now: Now, event: Event<GroupRequest>, effects: &mut Effects<Self>) {
         let config = self.config.clone();
         let mut ongoing = std::mem::take(&mut self.ongoing);
-        let mut step = Step { now_ms, config: &config, ongoing: &mut ongoing, out: effects, appended: false };
+        let mut step = Step::at(now, &config, &mut ongoing, effects);
         match event {
             Event::Ask { token, request } => self.ask(&mut step, token, request),
             Event::Appended { token, base_offset } => self.appended(&mut step, token, base_offset),

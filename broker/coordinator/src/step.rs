@@ -168,6 +168,16 @@ pub enum TransactionResult {
     Abort,
 }
 
+/// The time of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the Unix epoch: what records and clients are told, and how old what they say is.
+    pub wall_ms: i64,
+    /// Milliseconds of a clock that nobody sets: every deadline of a session, a phase or a retry
+    /// (`SystemTimer` counts by `Time.hiResClockMs`).
+    pub steady_ms: i64,
+}
+
 /// A pure state machine over the records of one coordinator partition.
 pub trait Machine: Send + 'static {
     /// What handlers ask.
@@ -184,9 +194,9 @@ pub trait Machine: Send + 'static {
     fn replay_marker(&mut self, producer_id: i64, producer_epoch: i16, result: TransactionResult);
     /// Replay has reached the high watermark: timers start, interrupted work is taken up. `leader_epoch` is the
     /// coordinator's epoch from now on.
-    fn loaded(&mut self, now_ms: i64, leader_epoch: i32, effects: &mut Effects<Self>);
+    fn loaded(&mut self, now: Now, leader_epoch: i32, effects: &mut Effects<Self>);
     /// One event.
-    fn step(&mut self, now_ms: i64, event: Event<Self::Request>, effects: &mut Effects<Self>);
-    /// When to send [`Event::Tick`]; `None` while nothing is timed. May only move earlier by a step.
+    fn step(&mut self, now: Now, event: Event<Self::Request>, effects: &mut Effects<Self>);
+    /// When to send [`Event::Tick`], in [`Now::steady_ms`]; `None` while nothing is timed. May only move earlier by a step.
     fn next_wakeup(&self) -> Option<i64>;
 }

@@ -18,7 +18,7 @@ const TOMBSTONES_PER_BATCH: i32 = 1000;
 impl Step<'_> {
     /// The timer came up: tombstones for all that is too old.
     pub(super) fn expire(&mut self, groups: &HashMap<Name, Group>, offsets: &Offsets) {
-        let next_ms = self.now_ms + self.config.retention_check_interval_ms.max(1);
+        let next_ms = self.steady_ms + self.config.retention_check_interval_ms.max(1);
         self.timers().set(next_ms, Kind::Expire);
         let mut changes = Vec::new();
         let mut ids: Vec<&Name> = groups.keys().collect();
@@ -26,7 +26,7 @@ impl Step<'_> {
         for group in ids.into_iter().filter_map(|id| groups.get(id)) {
             let all_gone = expired(group, offsets, self.config, self.now_ms, &mut changes);
             if all_gone && group.state() == State::Empty {
-                changes.push(Change::RemoveGroup(group.id.clone()));
+                changes.push(Change::RemoveGroup { group: group.id.clone(), generation: group.generation });
             }
         }
         self.append_tombstones(changes, None);
@@ -62,7 +62,7 @@ impl Step<'_> {
                     Change::Remove { group, topic, partition } => {
                         push_offset_tombstone(&mut batch, group, topic, *partition);
                     }
-                    Change::RemoveGroup(group) => push_group_tombstone(&mut batch, group),
+                    Change::RemoveGroup { group, .. } => push_group_tombstone(&mut batch, group),
                     Change::Put { .. } => unreachable!("only tombstones expire"),
                 }
                 part.push(change);

@@ -92,7 +92,7 @@ impl Step<'_> {
                 Some(group) if group.state() == State::Dead => ErrorCode::GroupIdNotFound,
                 Some(group) if group.state() != State::Empty => ErrorCode::NonEmptyGroup,
                 Some(group) => {
-                    delete_group(&mut batch, &mut changes, offsets, &group.id);
+                    delete_group(&mut batch, &mut changes, offsets, group);
                     ErrorCode::None
                 }
             };
@@ -102,7 +102,9 @@ impl Step<'_> {
     }
 }
 
-fn delete_group(batch: &mut BatchBuilder, changes: &mut Vec<Change>, offsets: &Offsets, group: &Name) {
+fn delete_group(batch: &mut BatchBuilder, changes: &mut Vec<Change>, offsets: &Offsets, group: &Group) {
+    let generation = group.generation;
+    let group = &group.id;
     let mut held: Vec<(&Name, i32)> = Vec::new();
     if let Some(topics) = offsets.of(group) {
         held.extend(topics.iter().flat_map(|(topic, partitions)| partitions.keys().map(move |index| (topic, *index))));
@@ -117,5 +119,5 @@ fn delete_group(batch: &mut BatchBuilder, changes: &mut Vec<Change>, offsets: &O
         changes.push(Change::Remove { group: group.clone(), topic: topic.clone(), partition });
     }
     push_group_tombstone(batch, group);
-    changes.push(Change::RemoveGroup(group.clone()));
+    changes.push(Change::RemoveGroup { group: group.clone(), generation });
 }

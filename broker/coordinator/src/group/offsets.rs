@@ -44,7 +44,12 @@ pub enum Change {
         partition: i32,
     },
     /// The tombstone of a group.
-    RemoveGroup(Name),
+    RemoveGroup {
+        /// Group id.
+        group: Name,
+        /// The empty generation that it ends.
+        generation: i32,
+    },
 }
 
 /// Offsets by topic and partition.

@@ -95,7 +95,7 @@ impl Step<'_> {
                 None => self.add_member(group, token, ask, new_id),
             }
         } else if ask.version >= REQUIRES_MEMBER_ID {
-            let deadline_ms = self.now_ms + i64::from(request.session_timeout_ms);
+            let deadline_ms = self.steady_ms + i64::from(request.session_timeout_ms);
             group.pending_joins.insert(new_id.clone(), deadline_ms);
             self.timers().set(deadline_ms, Kind::Session { group: group.id.clone(), member: new_id.clone() });
             self.reply_join(token, join_error(&new_id, ErrorCode::MemberIdRequired));
@@ -315,7 +315,7 @@ impl Step<'_> {
     /// The join timer came up.
     pub(super) fn join_timer(&mut self, group: &mut Group) {
         let Some((at_ms, timer)) = group.join_timer else { return };
-        if at_ms > self.now_ms {
+        if at_ms > self.steady_ms {
             return;
         }
         group.join_timer = None;
@@ -331,7 +331,7 @@ impl Step<'_> {
     }
 
     fn set_join_timer(&mut self, group: &mut Group, delay_ms: i32, timer: JoinTimer) {
-        let at_ms = self.now_ms + i64::from(delay_ms);
+        let at_ms = self.steady_ms + i64::from(delay_ms);
         group.join_timer = Some((at_ms, timer));
         self.timers().set(at_ms, Kind::Join(group.id.clone()));
     }
@@ -369,7 +369,7 @@ impl Step<'_> {
             }
         }
         group.pending_syncs.extend(ids);
-        let at_ms = self.now_ms + i64::from(group.rebalance_timeout_ms().max(1));
+        let at_ms = self.steady_ms + i64::from(group.rebalance_timeout_ms().max(1));
         group.sync_timer = Some(at_ms);
         self.timers().set(at_ms, Kind::Sync(group.id.clone()));
     }
@@ -377,7 +377,7 @@ impl Step<'_> {
     /// A session timer came up at `at_ms`.
     pub(super) fn session_timer(&mut self, group: &mut Group, id: &Name, at_ms: i64) {
         if let Some(deadline_ms) = group.pending_joins.get(id) {
-            if *deadline_ms <= self.now_ms {
+            if *deadline_ms <= self.steady_ms {
                 group.remove(id);
                 self.complete_after_removal(group);
             }
@@ -387,7 +387,7 @@ impl Step<'_> {
         if member.timer_ms != at_ms {
             return;
         }
-        if member.deadline_ms > self.now_ms {
+        if member.deadline_ms > self.steady_ms {
             member.timer_ms = member.deadline_ms;
             let kind = Kind::Session { group: group.id.clone(), member: id.clone() };
             let deadline_ms = member.deadline_ms;

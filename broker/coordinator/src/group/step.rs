@@ -17,7 +17,7 @@ use super::rebalance::StaticSwap;
 use super::timers::{Kind, Timers};
 use crate::batch::BatchBuilder;
 use crate::record_group::{GroupView, push_group};
-use crate::step::{Append, AppendError, AppendToken, Effects, Nature, Token, TransactionResult};
+use crate::step::{Append, AppendError, AppendToken, Effects, Nature, Now, Token, TransactionResult};
 
 /// What happens when an append is in the log, or is not.
 #[derive(Debug)]
@@ -94,12 +94,26 @@ pub(super) struct Ongoing {
 
 /// See the module.
 pub(super) struct Step<'a> {
+    /// The wall time, for records.
     pub(super) now_ms: i64,
+    /// The steady time, for deadlines.
+    pub(super) steady_ms: i64,
     pub(super) config: &'a GroupConfig,
     pub(super) ongoing: &'a mut Ongoing,
     pub(super) out: &'a mut Effects<GroupShard>,
     /// Whether this step appended something.
     pub(super) appended: bool,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn at(
+        now: Now,
+        config: &'a GroupConfig,
+        ongoing: &'a mut Ongoing,
+        out: &'a mut Effects<GroupShard>,
+    ) -> Self {
+        Step { now_ms: now.wall_ms, steady_ms: now.steady_ms, config, ongoing, out, appended: false }
+    }
 }
 
 impl Step<'_> {
@@ -159,7 +173,7 @@ impl Step<'_> {
 
     /// The same with another patience.
     pub(super) fn keep_for(&mut self, group: &mut Group, id: &str, timeout_ms: i64) {
-        let deadline_ms = self.now_ms + timeout_ms;
+        let deadline_ms = self.steady_ms + timeout_ms;
         let Some(member) = group.members.get_mut(id) else { return };
         member.deadline_ms = deadline_ms;
         // An entry that comes up earlier is put back by itself then.

@@ -121,7 +121,7 @@ impl Step<'_> {
 
     /// The sync timer came up: who has not synced is out.
     pub(super) fn sync_timer(&mut self, group: &mut Group) {
-        if group.sync_timer.is_none_or(|at_ms| at_ms > self.now_ms) {
+        if group.sync_timer.is_none_or(|at_ms| at_ms > self.steady_ms) {
             return;
         }
         group.sync_timer = None;

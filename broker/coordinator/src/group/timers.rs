@@ -29,7 +29,7 @@ pub enum Kind {
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timer {
-    /// When it comes up.
+    /// When it comes up, in steady time.
     pub at_ms: i64,
     /// Entries of one time come up in the order they were set.
     serial: u64,
@@ -52,8 +52,8 @@ impl Timers {
     }
 
     /// The next one that is due.
-    pub fn pop_due(&mut self, now_ms: i64) -> Option<Timer> {
-        if self.next()? > now_ms {
+    pub fn pop_due(&mut self, steady_ms: i64) -> Option<Timer> {
+        if self.next()? > steady_ms {
             return None;
         }
         self.heap.pop().map(|Reverse(timer)| timer)

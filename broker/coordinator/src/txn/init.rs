@@ -35,7 +35,7 @@ impl TxnShard {
         if !self.transactions.contains_key(id) {
             let producer_id = self.ids.take().ok_or(ErrorCode::CoordinatorLoadInProgress)?;
             self.transactions.insert(id.clone(), Transaction::new(TxnData::new(producer_id, timeout_ms, now_ms)));
-            self.scans.watch_idle(now_ms, &self.config);
+            self.scans.watch_idle(self.steady_ms, &self.config);
         }
         let txn = self.transactions.get_mut(id).expect("inserted above when it was missing");
         if txn.pending.is_some() {

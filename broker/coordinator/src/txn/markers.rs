@@ -12,8 +12,11 @@ use super::state::TransactionVersion;
 use crate::step::{Effects, TransactionResult};
 use super::transaction::{TopicPartition, TxnData};
 
-/// How long a marker or a completion that failed waits before it is tried again.
+/// How long a marker or a completion that failed waits before it is tried again: twice as long each time, so that
+/// a partition in an offline directory costs one attempt a second.
 const RETRY_MS: i64 = 50;
+/// The longest wait.
+const RETRY_MAX_MS: i64 = 1000;
 
 /// Markers of one transaction, as WriteTxnMarkers carries them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,19 @@ pub(super) struct Sending {
     /// What is tried again at `retry_at`: markers, or the completion when there are none.
     retry: BTreeSet<TopicPartition>,
     retry_at: Option<i64>,
+    /// How long the next failure waits.
+    retry_ms: i64,
     completing: bool,
+}
+
+impl Sending {
+    /// Something failed: it is tried again later. What fails while that is due already waits with it.
+    fn retry_later(&mut self, steady_ms: i64) {
+        if self.retry_at.is_none() {
+            self.retry_at = Some(steady_ms.saturating_add(self.retry_ms));
+            self.retry_ms = (self.retry_ms * 2).min(RETRY_MAX_MS);
+        }
+    }
 }
 
 impl TxnShard {
@@ -71,7 +86,14 @@ impl TxnShard {
         // an id stays as it is and blocks nothing else.
         let Ok(complete) = txn.prepare_complete(result, now_ms) else { return };
         let partitions: BTreeSet<_> = txn.data.partitions.clone();
-        let sending = Sending { result, complete, retry: BTreeSet::new(), retry_at: None, completing: false };
+        let sending = Sending {
+            result,
+            complete,
+            retry: BTreeSet::new(),
+            retry_at: None,
+            retry_ms: RETRY_MS,
+            completing: false,
+        };
         self.sending.insert(id.clone(), sending);
         if partitions.is_empty() {
             self.complete(now_ms, id, effects);
@@ -105,7 +127,7 @@ impl TxnShard {
                 }
                 Verdict::Again => {
                     sending.retry.insert(partition);
-                    sending.retry_at = Some(now_ms + RETRY_MS);
+                    sending.retry_later(self.steady_ms);
                 }
                 // A later epoch of the producer or of the coordinator owns the partition: this decision is not
                 // ours to carry out any more.
@@ -122,11 +144,11 @@ impl TxnShard {
     }
 
     /// The log did not take the completion.
-    pub(super) fn retry_completion(&mut self, now_ms: i64, id: &Arc<str>, complete: TxnData) {
+    pub(super) fn retry_completion(&mut self, id: &Arc<str>, complete: TxnData) {
         if let Some(sending) = self.sending.get_mut(id) {
             sending.complete = complete;
             sending.completing = false;
-            sending.retry_at = Some(now_ms + RETRY_MS);
+            sending.retry_later(self.steady_ms);
         }
     }
 
@@ -135,7 +157,7 @@ impl TxnShard {
         let due: Vec<_> = self
             .sending
             .iter_mut()
-            .filter(|(_, sending)| sending.retry_at.is_some_and(|at| at <= now_ms))
+            .filter(|(_, sending)| sending.retry_at.is_some_and(|at| at <= self.steady_ms))
             .map(|(id, sending)| {
                 sending.retry_at = None;
                 (id.clone(), std::mem::take(&mut sending.retry))

@@ -23,7 +23,7 @@ use super::timeout::Scans;
 use super::transaction::{TopicPartition, Transaction, TransitionError, TxnData};
 use crate::batch::BatchBuilder;
 use crate::record_txn::{TxnRecord, decode, write_key, write_value};
-use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Replayed, Token, TransactionResult};
+use crate::step::{AppendError, AppendToken, Effects, Event, Machine, Now, Replayed, Token, TransactionResult};
 
 /// What the coordinator takes from the broker's configuration and the cluster's features.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,6 +180,8 @@ pub struct TxnShard {
     pub(super) transactions: BTreeMap<Arc<str>, Transaction>,
     pub(super) sending: BTreeMap<Arc<str>, Sending>,
     pub(super) scans: Scans,
+    /// The steady time of the present step, for scans and retries.
+    pub(super) steady_ms: i64,
     appends: BTreeMap<AppendToken, Pending>,
     next_append: u64,
     unreadable: usize,
@@ -195,6 +197,7 @@ impl TxnShard {
             transactions: BTreeMap::new(),
             sending: BTreeMap::new(),
             scans: Scans::default(),
+            steady_ms: 0,
             appends: BTreeMap::new(),
             next_append: 0,
             unreadable: 0,
@@ -263,7 +266,7 @@ impl TxnShard {
                         effects.reply(token, reply);
                     }
                     Then::Add(token) => {
-                        self.scans.watch_open(now_ms, &self.config);
+                        self.scans.watch_open(self.steady_ms, &self.config);
                         effects.reply(token, TxnReply::AddPartitions(ErrorCode::None));
                     }
                     Then::End(token, origin) => self.decided(now_ms, &id, state, token, origin, effects),
@@ -275,7 +278,7 @@ impl TxnShard {
         }
     }
 
-    fn append_failed(&mut self, now_ms: i64, append: AppendToken, error: AppendError, effects: &mut Effects<Self>) {
+    fn append_failed(&mut self, append: AppendToken, error: AppendError, effects: &mut Effects<Self>) {
         match self.appends.remove(&append) {
             None => {}
             Some(Pending::Expiry(ids)) => {
@@ -288,7 +291,7 @@ impl TxnShard {
             // The decision is durable and the markers are out: only the completion is missing, so it is tried
             // until the log takes it. The pending state stays, nothing else may begin meanwhile.
             Some(Pending::Transition { id, next, then: Then::Complete }) => {
-                self.retry_completion(now_ms, &id, *next);
+                self.retry_completion(&id, *next);
             }
             Some(Pending::Transition { id, then, .. }) => {
                 if let Some(txn) = self.transactions.get_mut(&id) {
@@ -339,13 +342,15 @@ impl Machine for TxnShard {
         // Nothing in this log is written in a transaction.
     }
 
-    fn loaded(&mut self, now_ms: i64, leader_epoch: i32, effects: &mut Effects<Self>) {
+    fn loaded(&mut self, now: Now, leader_epoch: i32, effects: &mut Effects<Self>) {
+        let now_ms = now.wall_ms;
+        self.steady_ms = now.steady_ms;
         self.coordinator_epoch = leader_epoch;
         if self.transactions.values().any(|txn| txn.data.state == TxnState::Ongoing) {
-            self.scans.watch_open(now_ms, &self.config);
+            self.scans.watch_open(self.steady_ms, &self.config);
         }
         if !self.transactions.is_empty() {
-            self.scans.watch_idle(now_ms, &self.config);
+            self.scans.watch_idle(self.steady_ms, &self.config);
         }
         let decided: Vec<_> = self
             .transactions
@@ -357,11 +362,13 @@ impl Machine for TxnShard {
         }
     }
 
-    fn step(&mut self, now_ms: i64, event: Event<TxnRequest>, effects: &mut Effects<Self>) {
+    fn step(&mut self, now: Now, event: Event<TxnRequest>, effects: &mut Effects<Self>) {
+        let now_ms = now.wall_ms;
+        self.steady_ms = now.steady_ms;
         match event {
             Event::Ask { token, request } => self.asked(now_ms, token, request, effects),
             Event::Appended { token, .. } => self.appended(now_ms, token, effects),
-            Event::AppendFailed { token, error } => self.append_failed(now_ms, token, error, effects),
+            Event::AppendFailed { token, error } => self.append_failed(token, error, effects),
             Event::Tick => self.tick(now_ms, effects),
             Event::Unload => self.unload(effects),
         }

@@ -15,7 +15,7 @@ const TOMBSTONE_OVERHEAD: usize = 32;
 /// The header of a batch.
 const BATCH_OVERHEAD: usize = 61;
 
-/// When the scans are due, if at all.
+/// When the scans are due, if at all, in steady time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scans {
     abort_at: Option<i64>,
@@ -24,13 +24,13 @@ pub(super) struct Scans {
 
 impl Scans {
     /// A transaction is open: it may time out.
-    pub(super) fn watch_open(&mut self, now_ms: i64, config: &TxnConfig) {
-        self.abort_at.get_or_insert(now_ms.saturating_add(config.abort_scan_ms.max(1)));
+    pub(super) fn watch_open(&mut self, steady_ms: i64, config: &TxnConfig) {
+        self.abort_at.get_or_insert(steady_ms.saturating_add(config.abort_scan_ms.max(1)));
     }
 
     /// A transactional id exists: it may expire.
-    pub(super) fn watch_idle(&mut self, now_ms: i64, config: &TxnConfig) {
-        self.expire_at.get_or_insert(now_ms.saturating_add(config.expire_scan_ms.max(1)));
+    pub(super) fn watch_idle(&mut self, steady_ms: i64, config: &TxnConfig) {
+        self.expire_at.get_or_insert(steady_ms.saturating_add(config.expire_scan_ms.max(1)));
     }
 
     pub(super) fn next(&self) -> Option<i64> {
@@ -40,18 +40,19 @@ impl Scans {
 
 impl TxnShard {
     pub(super) fn tick(&mut self, now_ms: i64, effects: &mut Effects<TxnShard>) {
+        let steady_ms = self.steady_ms;
         self.retry_markers(now_ms, effects);
-        if self.scans.abort_at.is_some_and(|at| at <= now_ms) {
+        if self.scans.abort_at.is_some_and(|at| at <= steady_ms) {
             self.scans.abort_at = None;
             if self.transactions.values().any(|txn| txn.data.state == TxnState::Ongoing) {
-                self.scans.watch_open(now_ms, &self.config);
+                self.scans.watch_open(steady_ms, &self.config);
             }
             self.abort_timed_out(now_ms, effects);
         }
-        if self.scans.expire_at.is_some_and(|at| at <= now_ms) {
+        if self.scans.expire_at.is_some_and(|at| at <= steady_ms) {
             self.scans.expire_at = None;
             if !self.transactions.is_empty() {
-                self.scans.watch_idle(now_ms, &self.config);
+                self.scans.watch_idle(steady_ms, &self.config);
             }
             self.expire(now_ms, effects);
         }

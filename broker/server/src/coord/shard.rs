@@ -4,19 +4,21 @@
 //! Called by the handlers of groups and transactions (through [`crate::coord::shards::Shards`]), by the timer
 //! task and by whoever learns that the partition's leader changed. A request is stepped, appended and answered
 //! under one lock, in the caller's own poll: on a single node the append is below the high watermark when it
-//! returns, so most answers are ready at once. Never here: a rule of groups or of transactions.
+//! returns, so most answers are ready at once. What waits (for replicas, for an fsync) is committed strictly in the
+//! order of the log, because replay knows no other. Never here: a rule of groups or of transactions.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use millstream_base_env::Clock;
-use millstream_broker_coordinator::step::{Append, AppendError, AppendToken, Effects, Event, Machine, Token};
+use millstream_broker_coordinator::step::{Append, AppendError, AppendToken, Effects, Event, Machine, Now, Token};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use crate::coord::storage::{AppendState, Appended, Storage};
-use crate::coord::timer::Timer;
+use crate::coord::storage::{Appended, Storage, Synced};
+use crate::coord::timer::Slot;
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub type Outside<M> = Box<dyn Fn(&Arc<Shard<M>>, <M as Machine>::Command) + Send
 pub struct Shard<M: Machine> {
     partition: i32,
     clock: Clock,
-    timer: Timer,
+    wakeup: Slot,
     outside: Arc<Outside<M>>,
     state: Mutex<State<M>>,
 }
@@ -63,10 +65,18 @@ struct Active<M: Machine> {
     effects: Effects<M>,
     parked: HashMap<Token, oneshot::Sender<M::Response>>,
     token_next: u64,
-    /// Appended, not yet below the high watermark, in order.
-    uncommitted: std::collections::VecDeque<(Appended, AppendToken)>,
-    /// The earliest time this shard is registered for with the timer.
+    /// Appended, not yet committed, in the order of the log.
+    uncommitted: VecDeque<(Appended, AppendToken)>,
+    syncing: Syncing,
+    /// The time this shard is registered for with the timer, `i64::MAX` for none.
     wakeup_registered: i64,
+}
+
+/// Whether an fsync is under way; one at a time, and it covers all that wait when it begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syncing {
+    No,
+    Yes,
 }
 
 /// What a step left to do once the lock is free.
@@ -77,8 +87,8 @@ struct Released<M: Machine> {
 
 impl<M: Machine> Shard<M> {
     /// A shard that is not loaded.
-    pub fn new(partition: i32, clock: Clock, timer: Timer, outside: Arc<Outside<M>>) -> Self {
-        Shard { partition, clock, timer, outside, state: Mutex::new(State::Unloaded) }
+    pub fn new(partition: i32, clock: Clock, wakeup: Slot, outside: Arc<Outside<M>>) -> Self {
+        Shard { partition, clock, wakeup, outside, state: Mutex::new(State::Unloaded) }
     }
 
     /// The partition.
@@ -135,13 +145,14 @@ impl<M: Machine> Shard<M> {
             effects: Effects::default(),
             parked: HashMap::new(),
             token_next: 1,
-            uncommitted: std::collections::VecDeque::new(),
+            uncommitted: VecDeque::new(),
+            syncing: Syncing::No,
             wakeup_registered: i64::MAX,
         };
         let mut released = Released::new();
-        let now_ms = self.clock.now_ms();
-        active.machine.loaded(now_ms, epoch, &mut active.effects);
-        self.carry_out(&mut active, now_ms, None, &mut released);
+        let now = self.now();
+        active.machine.loaded(now, epoch, &mut active.effects);
+        self.carry_out(&mut active, now, None, &mut released);
         *guard = State::Active(active);
         drop(guard);
         self.release(released);
@@ -168,29 +179,18 @@ impl<M: Machine> Shard<M> {
         let state = std::mem::replace(&mut *self.state.lock(), State::Unloaded);
         if let State::Active(mut active) = state {
             let mut released = Released::new();
-            let now_ms = self.clock.now_ms();
-            active.machine.step(now_ms, Event::Unload, &mut active.effects);
+            active.machine.step(self.now(), Event::Unload, &mut active.effects);
             active.answer(&mut None, &mut released);
             self.release(released);
         }
     }
 
-    /// The timer's call: the machine's next wakeup has come.
-    pub fn tick(self: &Arc<Self>) {
-        self.event(Event::Tick);
-    }
-
     /// The partition's high watermark moved: what was appended below it is committed.
-    pub fn high_watermark_moved(self: &Arc<Self>, high_watermark: i64) {
+    pub fn high_watermark_moved(self: &Arc<Self>) {
         let mut guard = self.state.lock();
         let State::Active(active) = &mut *guard else { return };
         let mut released = Released::new();
-        while let Some((appended, token)) =
-            active.uncommitted.pop_front_if(|(appended, _)| appended.end_offset <= high_watermark)
-        {
-            let event = Event::Appended { token, base_offset: appended.base_offset };
-            self.run(active, event, None, &mut released);
-        }
+        self.commit(active, &mut released);
         drop(guard);
         self.release(released);
     }
@@ -212,16 +212,22 @@ impl<M: Machine> Shard<M> {
         }
     }
 
-    fn event(self: &Arc<Self>, event: Event<M::Request>) {
+    /// The timer's call: the wakeup registered for `at_ms` has come. One that was replaced while it was on its way
+    /// here leaves the present one as it is.
+    fn tick(self: &Arc<Self>, at_ms: i64) {
         let mut guard = self.state.lock();
         let State::Active(active) = &mut *guard else { return };
         let mut released = Released::new();
-        if matches!(event, Event::Tick) {
+        if active.wakeup_registered == at_ms {
             active.wakeup_registered = i64::MAX;
         }
-        self.run(active, event, None, &mut released);
+        self.run(active, Event::Tick, None, &mut released);
         drop(guard);
         self.release(released);
+    }
+
+    fn now(&self) -> Now {
+        Now { wall_ms: self.clock.now_ms(), steady_ms: self.clock.steady_ms() }
     }
 
     fn run(
@@ -231,16 +237,16 @@ impl<M: Machine> Shard<M> {
         own: Option<(Token, &mut Option<M::Response>)>,
         released: &mut Released<M>,
     ) {
-        let now_ms = self.clock.now_ms();
-        active.machine.step(now_ms, event, &mut active.effects);
-        self.carry_out(active, now_ms, own, released);
+        let now = self.now();
+        active.machine.step(now, event, &mut active.effects);
+        self.carry_out(active, now, own, released);
     }
 
     /// Appends, steps the outcome of each append, until nothing is left; then registers the next wakeup.
     fn carry_out(
         self: &Arc<Self>,
         active: &mut Active<M>,
-        now_ms: i64,
+        now: Now,
         mut own: Option<(Token, &mut Option<M::Response>)>,
         released: &mut Released<M>,
     ) {
@@ -251,16 +257,16 @@ impl<M: Machine> Shard<M> {
             }
             for append in std::mem::take(&mut active.effects.appends) {
                 if let Some(event) = self.append(active, append) {
-                    active.machine.step(now_ms, event, &mut active.effects);
+                    active.machine.step(now, event, &mut active.effects);
                 }
             }
         }
         if let Some(wakeup) = active.machine.next_wakeup().filter(|wakeup| *wakeup < active.wakeup_registered) {
             active.wakeup_registered = wakeup;
             let shard = Arc::downgrade(self);
-            self.timer.register(wakeup, Box::new(move || {
+            self.wakeup.set(wakeup, Box::new(move || {
                 if let Some(shard) = shard.upgrade() {
-                    shard.tick();
+                    shard.tick(wakeup);
                 }
             }));
         }
@@ -273,26 +279,61 @@ impl<M: Machine> Shard<M> {
             Ok(appended) => appended,
             Err(error) => return Some(Event::AppendFailed { token, error }),
         };
-        match appended.state {
-            AppendState::Committed => return Some(Event::Appended { token, base_offset: appended.base_offset }),
-            AppendState::Replicating => active.uncommitted.push_back((appended, token)),
-            AppendState::FlushFirst => self.flush_then_commit(active.storage.clone(), appended, token),
+        let is_committed =
+            appended.synced == Synced::NotAsked && appended.end_offset <= active.storage.high_watermark();
+        if is_committed && active.uncommitted.is_empty() {
+            return Some(Event::Appended { token, base_offset: appended.base_offset });
         }
+        active.uncommitted.push_back((appended, token));
+        self.sync(active);
         None
     }
 
+    /// Steps the outcome of all that is committed, or never will be, in the order of the log.
+    fn commit(self: &Arc<Self>, active: &mut Active<M>, released: &mut Released<M>) {
+        while let Some(event) = active.next_outcome() {
+            self.run(active, event, None, released);
+        }
+    }
+
     /// `flush.messages` asks for an fsync before the answer; that may not block the caller's poll.
-    fn flush_then_commit(self: &Arc<Self>, storage: Storage, appended: Appended, token: AppendToken) {
-        let shard = Arc::downgrade(self);
+    fn sync(self: &Arc<Self>, active: &mut Active<M>) {
+        if active.syncing == Syncing::Yes {
+            return;
+        }
+        let last_due = active.uncommitted.iter().rev().find(|(appended, _)| appended.synced == Synced::Due);
+        let Some(end_offset) = last_due.map(|(appended, _)| appended.end_offset) else { return };
+        active.syncing = Syncing::Yes;
+        let (shard, storage) = (Arc::downgrade(self), active.storage.clone());
         millstream_base_env::task::spawn_blocking("coordinator flush", move || {
-            let event = match storage.flush_to(appended.end_offset) {
-                Ok(()) => Event::Appended { token, base_offset: appended.base_offset },
-                Err(_) => Event::AppendFailed { token, error: AppendError::Storage },
+            let outcome = match storage.flush_to(end_offset) {
+                Ok(()) => Synced::Done,
+                Err(_) => Synced::Failed,
             };
             if let Some(shard) = shard.upgrade() {
-                shard.event(event);
+                shard.synced(storage.leader_epoch(), end_offset, outcome);
             }
         });
+    }
+
+    /// The fsync of everything below `end_offset` came to its end.
+    fn synced(self: &Arc<Self>, leader_epoch: i32, end_offset: i64, outcome: Synced) {
+        let mut guard = self.state.lock();
+        let active = match &mut *guard {
+            State::Active(active) if active.storage.leader_epoch() == leader_epoch => active,
+            _ => return,
+        };
+        active.syncing = Syncing::No;
+        for (appended, _) in &mut active.uncommitted {
+            if appended.synced == Synced::Due && appended.end_offset <= end_offset {
+                appended.synced = outcome;
+            }
+        }
+        let mut released = Released::new();
+        self.commit(active, &mut released);
+        self.sync(active);
+        drop(guard);
+        self.release(released);
     }
 
     fn release(self: &Arc<Self>, released: Released<M>) {
@@ -307,6 +348,19 @@ impl<M: Machine> Shard<M> {
 }
 
 impl<M: Machine> Active<M> {
+    /// Takes the first append out of the queue whose outcome is known, unless an earlier one's is not.
+    fn next_outcome(&mut self) -> Option<Event<M::Request>> {
+        let (appended, token) = *self.uncommitted.front()?;
+        let event = match appended.synced {
+            Synced::Due => return None,
+            Synced::Failed => Event::AppendFailed { token, error: AppendError::Storage },
+            Synced::Done | Synced::NotAsked if appended.end_offset > self.storage.high_watermark() => return None,
+            Synced::Done | Synced::NotAsked => Event::Appended { token, base_offset: appended.base_offset },
+        };
+        self.uncommitted.pop_front();
+        Some(event)
+    }
+
     fn answer(&mut self, own: &mut Option<(Token, &mut Option<M::Response>)>, released: &mut Released<M>) {
         for (token, response) in self.effects.replies.drain(..) {
             match own {

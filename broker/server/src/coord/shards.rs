@@ -78,7 +78,7 @@ impl<M: Machine> Shards<M> {
         }
         by_partition[index]
             .get_or_insert_with(|| {
-                Arc::new(Shard::new(partition, self.clock.clone(), self.timer.clone(), self.outside.clone()))
+                Arc::new(Shard::new(partition, self.clock.clone(), self.timer.slot(), self.outside.clone()))
             })
             .clone()
     }

@@ -10,22 +10,24 @@ use millstream_broker_log::{self as log, FlushDue, LeaderAppend, ReadError, Veri
 
 use crate::replica::partition::{Partition, ReplicaError};
 
-/// What became of an append.
+/// Whether an append must be on the disk before it counts (`flush.messages`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendState {
-    /// It is below the high watermark.
-    Committed,
-    /// It waits for the high watermark to reach its end.
-    Replicating,
-    /// `flush.messages` asks for an fsync up to its end first.
-    FlushFirst,
+pub enum Synced {
+    /// It need not.
+    NotAsked,
+    /// It must, and is not yet.
+    Due,
+    /// It is.
+    Done,
+    /// It could not be brought there.
+    Failed,
 }
 
 /// An append that went into the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// What is left to wait for.
-    pub state: AppendState,
+    /// Whether an fsync is due first.
+    pub synced: Synced,
     /// Offset of its first record.
     pub base_offset: i64,
     /// Offset after its last record.
@@ -73,12 +75,16 @@ impl Storage {
         let append = self.partition.append_as_coordinator(batch, append);
         let info = append.map_err(replica_error)?;
         let end_offset = info.last_offset + 1;
-        let state = match info.flush {
-            FlushDue::Now => AppendState::FlushFirst,
-            FlushDue::No if info.high_watermark >= end_offset => AppendState::Committed,
-            FlushDue::No => AppendState::Replicating,
+        let synced = match info.flush {
+            FlushDue::Now => Synced::Due,
+            FlushDue::No => Synced::NotAsked,
         };
-        Ok(Appended { state, base_offset: info.first_offset, end_offset })
+        Ok(Appended { synced, base_offset: info.first_offset, end_offset })
+    }
+
+    /// Below it everything is committed.
+    pub fn high_watermark(&self) -> i64 {
+        self.partition.log().high_watermark()
     }
 
     /// Makes everything below `end_offset` durable. Blocks.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_base_env::disk::OpenMode;
 use millstream_base_env::faulty::{FaultyDisk, Operation};
 use millstream_base_env::{Clock, Disk, task};
 use millstream_broker_coordinator::group::ask::{GroupConfig, JoinAsk, ListFilter, Stability};
@@ -17,7 +18,8 @@ use millstream_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use millstream_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest, ProducerId, StrBytes, TopicName,
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
+    ProducerId, StrBytes, TopicName,
     TxnOffsetCommitRequest,
 };
 use uuid::Uuid;
@@ -44,12 +46,16 @@ fn role(leader: i32, leader_epoch: i32) -> Role {
 impl World {
     /// A node 1 that leads the only partition of the offsets topic.
     fn new() -> Self {
+        World::with(LogConfig::default())
+    }
+
+    fn with(config: LogConfig) -> Self {
         let disk = FaultyDisk::new(7);
         let clock = Clock::manual(1_700_000_000_000);
         let path = Path::new("/data");
         let dir = LogDir::open(Disk::Faulty(disk.clone()), clock.clone(), path).expect("the disk is fresh");
         let log = dir
-            .open_partition(OFFSETS, 0, Uuid::from_u128(9), Arc::new(LogConfig::default()))
+            .open_partition(OFFSETS, 0, Uuid::from_u128(9), Arc::new(config))
             .expect("the disk is fresh");
         let partition = Partition::new(OFFSETS.into(), Uuid::from_u128(9), 0, 1, log, role(1, 0), 1);
         let timer = Timer::new(clock.clone());
@@ -60,13 +66,17 @@ impl World {
     }
 
     fn commit(&self, offset: i64) -> i16 {
+        now(self.ask_commit(offset)).topics[0].partitions[0].error_code
+    }
+
+    fn ask_commit(&self, offset: i64) -> Answer<OffsetCommitResponse> {
         let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
         let topic = OffsetCommitRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
         let request = OffsetCommitRequest::default()
             .with_group_id(group("s"))
             .with_generation_id_or_member_epoch(-1)
             .with_topics(vec![topic]);
-        now(self.groups.commit(request, 9)).topics[0].partitions[0].error_code
+        self.groups.commit(request, 9)
     }
 
     /// (offset, error of the partition, error of the group)
@@ -114,9 +124,13 @@ fn name(topic: &'static str) -> TopicName {
 }
 
 fn join(groups: &GroupCoordinator) -> Answer<JoinGroupResponse> {
+    join_as(groups, "g")
+}
+
+fn join_as(groups: &GroupCoordinator, id: &'static str) -> Answer<JoinGroupResponse> {
     let protocol = JoinGroupRequestProtocol::default().with_name(StrBytes::from_static_str("range"));
     let request = JoinGroupRequest::default()
-        .with_group_id(group("g"))
+        .with_group_id(group(id))
         .with_session_timeout_ms(10_000)
         .with_rebalance_timeout_ms(10_000)
         .with_protocol_type(StrBytes::from_static_str("consumer"))
@@ -223,7 +237,8 @@ async fn the_timer_wakes_a_shard_at_its_time() {
     let parked = join(&world.groups);
     world.clock.advance(3000);
     // The task sleeps by the machine's clock; registering something earlier makes it look again.
-    world.timer.register(0, Box::new(|| {}));
+    let earlier = world.timer.slot();
+    earlier.set(0, Box::new(|| {}));
     let response = soon(parked).await;
     assert_eq!((response.error_code, response.generation_id), (0, 1));
 }
@@ -241,4 +256,116 @@ fn requests_are_refused_before_a_coordinator_is_looked_up() {
     let described = now(nowhere.describe(vec![group("a"), group("b")], 5));
     assert_eq!(described.iter().map(|one| one.error_code).collect::<Vec<_>>(), [16, 16]);
     assert_eq!(now(nowhere.delete(vec![group("a")])).results[0].error_code, 16);
+}
+
+/// A runtime whose one blocking thread is held until the answer is dropped: no fsync begins before.
+fn with_blocked_disk() -> (tokio::runtime::Runtime, std::sync::mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let enter = runtime.enter();
+    task::spawn_blocking("hold", move || {
+        // Ends when the other side is dropped.
+        let _ = held.recv();
+    });
+    drop(enter);
+    (runtime, hold)
+}
+
+#[test]
+fn a_commit_that_needs_no_fsync_does_not_overtake_one_that_does() {
+    let world = World::with(LogConfig { flush_messages: 2, ..LogConfig::default() });
+    let (runtime, hold) = with_blocked_disk();
+    let _enter = runtime.enter();
+    assert_eq!(world.commit(1), 0, "the first of two asks for no fsync");
+    let second = world.ask_commit(2);
+    let third = world.ask_commit(3);
+    assert!(matches!((&second, &third), (Answer::Later(_), Answer::Later(_))), "the third is behind the second");
+    assert_eq!(world.fetch(), (1, 0, 0), "nothing counts before it is on the disk");
+    drop(hold);
+    runtime.block_on(async {
+        for answer in [second, third] {
+            assert_eq!(soon(answer).await.topics[0].partitions[0].error_code, 0);
+        }
+    });
+    assert_eq!(world.fetch(), (3, 0, 0), "the last of the log is the last here");
+}
+
+#[test]
+fn commits_behind_an_fsync_count_in_the_order_of_the_log() {
+    let world = World::with(LogConfig { flush_messages: 1, ..LogConfig::default() });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let _enter = runtime.enter();
+    for round in 0..20 {
+        let answers: Vec<_> = (0..100).map(|offset| world.ask_commit(round * 100 + offset)).collect();
+        runtime.block_on(async {
+            for answer in answers {
+                assert_eq!(soon(answer).await.topics[0].partitions[0].error_code, 0);
+            }
+        });
+        assert_eq!(world.fetch(), (round * 100 + 99, 0, 0));
+    }
+}
+
+#[test]
+fn a_failed_fsync_is_an_answer_for_all_that_waited_for_it() {
+    let world = World::with(LogConfig { flush_messages: 1, ..LogConfig::default() });
+    let (runtime, hold) = with_blocked_disk();
+    let _enter = runtime.enter();
+    let first = world.ask_commit(1);
+    world.disk.fail_next(Operation::Sync, 5);
+    drop(hold);
+    let error = runtime.block_on(soon(first)).topics[0].partitions[0].error_code;
+    assert_eq!(error, ErrorCode::NotCoordinator.code());
+}
+
+#[test]
+fn a_shard_has_one_entry_in_the_timer_however_often_it_wakes() {
+    let world = World::new();
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        let parked = join_as(&world.groups, id);
+        assert!(matches!(parked, Answer::Later(_)));
+        world.clock.advance(3000);
+        world.timer.fire();
+        assert_eq!(world.timer.waiting(), 1);
+    }
+}
+
+#[test]
+fn setting_the_clock_wakes_no_shard() {
+    let world = World::new();
+    let parked = join(&world.groups);
+    world.clock.step_wall(3_600_000);
+    let wait_ms = world.timer.fire().expect("the initial delay is under way");
+    assert_eq!(wait_ms, 3000);
+    world.clock.step_wall(-7_200_000);
+    world.clock.advance(3000);
+    world.timer.fire();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    assert_eq!(runtime.block_on(soon(parked)).error_code, 0);
+}
+
+#[test]
+fn a_coordinator_does_not_go_on_with_a_part_of_its_log() {
+    let world = World::new();
+    world.commit(5);
+    world.partition.log().roll().expect("the disk works");
+    world.commit(6);
+    let path = Path::new("/data").join(format!("{OFFSETS}-0")).join("00000000000000000000.log");
+    let disk = Disk::Faulty(world.disk.clone());
+    let file = disk.open(&path, OpenMode::ReadWrite).expect("the segment is there");
+    file.write_at(0, &[std::io::IoSlice::new(&[0; 61])]).expect("the disk works");
+    let next = coordinator(&world.clock, &world.timer);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    runtime.block_on(async {
+        next.shards().lead(0, Storage::new(world.partition.clone(), 0));
+        while fetch(&next).2 == ErrorCode::CoordinatorLoadInProgress.code() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(fetch(&next).2, ErrorCode::NotCoordinator.code());
 }

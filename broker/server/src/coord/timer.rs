@@ -1,13 +1,14 @@
 //! One task that wakes every coordinator shard when its machine asks for it.
 //!
-//! Called by [`crate::coord::shard::Shard`] after a step. With nothing registered it sleeps until it is told;
+//! Called by [`crate::coord::shard::Shard`] after a step; each shard has one [`Slot`], so that there are never more
+//! entries than shards. Times are those of [`Clock::steady_ms`]. With nothing registered it sleeps until it is told;
 //! an idle broker with fifty empty offset partitions costs nothing here.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use millstream_base_env::{Clock, task};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -21,35 +22,44 @@ pub struct Timer {
     inner: Arc<Inner>,
 }
 
+/// Room for one call. What is set in it is forgotten with it.
+pub struct Slot {
+    inner: Arc<Inner>,
+    id: u64,
+}
+
 struct Inner {
     clock: Clock,
-    due: Mutex<BinaryHeap<Reverse<Due>>>,
+    due: Mutex<Due>,
     earlier: Notify,
 }
 
+/// The calls by time, and the time of each slot's.
+#[derive(Default)]
 struct Due {
-    at_ms: i64,
-    call: Call,
+    calls: BTreeMap<(i64, u64), Call>,
+    times: HashMap<u64, i64>,
+    slot_next: u64,
 }
 
 impl Timer {
     /// A timer whose task [`Timer::start`] runs.
     pub fn new(clock: Clock) -> Self {
-        Timer { inner: Arc::new(Inner { clock, due: Mutex::new(BinaryHeap::new()), earlier: Notify::new() }) }
+        Timer { inner: Arc::new(Inner { clock, due: Mutex::default(), earlier: Notify::new() }) }
     }
 
     /// Starts the task; it ends with the runtime.
     pub fn start(&self) -> tokio::task::JoinHandle<()> {
-        let inner = self.inner.clone();
+        let timer = self.clone();
         task::spawn("coordinator timer", async move {
             loop {
-                match inner.fire() {
-                    None => inner.earlier.notified().await,
+                match timer.fire() {
+                    None => timer.inner.earlier.notified().await,
                     Some(wait_ms) => {
                         let wait = Duration::from_millis(wait_ms.max(0) as u64);
                         tokio::select! {
                             () = tokio::time::sleep(wait) => {}
-                            () = inner.earlier.notified() => {}
+                            () = timer.inner.earlier.notified() => {}
                         }
                     }
                 }
@@ -57,51 +67,61 @@ impl Timer {
         })
     }
 
-    /// Calls `call` at `at_ms` (wall clock) or soon after.
-    pub fn register(&self, at_ms: i64, call: Call) {
+    /// A slot with nothing in it.
+    pub fn slot(&self) -> Slot {
         let mut due = self.inner.due.lock();
-        let first = due.peek().is_none_or(|Reverse(first)| at_ms < first.at_ms);
-        due.push(Reverse(Due { at_ms, call }));
+        due.slot_next += 1;
+        Slot { inner: self.inner.clone(), id: due.slot_next }
+    }
+
+    /// Calls all that is due; milliseconds until the next one.
+    pub fn fire(&self) -> Option<i64> {
+        loop {
+            let now_ms = self.inner.clock.steady_ms();
+            let mut due = self.inner.due.lock();
+            let first = due.calls.first_entry()?;
+            let (at_ms, slot) = *first.key();
+            if at_ms > now_ms {
+                return Some(at_ms.saturating_sub(now_ms));
+            }
+            let call = first.remove();
+            due.times.remove(&slot);
+            drop(due);
+            call();
+        }
+    }
+
+    /// How many calls are waiting for their time.
+    pub fn waiting(&self) -> usize {
+        self.inner.due.lock().calls.len()
+    }
+}
+
+impl Slot {
+    /// Calls `call` at `at_ms` or soon after; what was set before is forgotten.
+    pub fn set(&self, at_ms: i64, call: Call) {
+        let mut due = self.inner.due.lock();
+        due.clear(self.id);
+        let is_first = due.calls.first_key_value().is_none_or(|((first_ms, _), _)| at_ms < *first_ms);
+        due.times.insert(self.id, at_ms);
+        due.calls.insert((at_ms, self.id), call);
         drop(due);
-        if first {
+        if is_first {
             self.inner.earlier.notify_one();
         }
     }
 }
 
-impl Inner {
-    /// Calls all that is due; milliseconds until the next one.
-    fn fire(&self) -> Option<i64> {
-        loop {
-            let now_ms = self.clock.now_ms();
-            let mut due = self.due.lock();
-            match due.peek() {
-                None => return None,
-                Some(Reverse(first)) if first.at_ms > now_ms => return Some(first.at_ms - now_ms),
-                Some(_) => {}
-            }
-            let call = due.pop().map(|Reverse(due)| due.call);
-            drop(due);
-            if let Some(call) = call {
-                call();
-            }
-        }
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.inner.due.lock().clear(self.id);
     }
 }
 
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.at_ms == other.at_ms
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at_ms.cmp(&other.at_ms)
+impl Due {
+    fn clear(&mut self, slot: u64) {
+        if let Some(at_ms) = self.times.remove(&slot) {
+            self.calls.remove(&(at_ms, slot));
+        }
     }
 }

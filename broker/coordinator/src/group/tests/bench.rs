@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::group::GroupShard;
 use crate::group::ask::{GroupConfig, GroupRequest, GroupResponse, JoinAsk, Stability};
 use crate::step::{
-    Append, AppendError, AppendToken, Effects, Event, Machine, Replayed, Token, TransactionResult,
+    Append, AppendError, AppendToken, Effects, Event, Machine, Now, Replayed, Token, TransactionResult,
 };
 
 pub const SESSION_MS: i32 = 10_000;
@@ -40,6 +40,8 @@ pub enum Appending {
 pub struct Bench {
     pub shard: GroupShard,
     pub now_ms: i64,
+    /// How far the wall time is from the steady one.
+    pub wall_shift_ms: i64,
     pub appending: Appending,
     pub log: Vec<Bytes>,
     pub log_end: i64,
@@ -63,6 +65,7 @@ impl Bench {
         let mut bench = Bench {
             shard: GroupShard::new(config.into()),
             now_ms: 1_000_000,
+            wall_shift_ms: 0,
             appending: Appending::Works,
             log: Vec::new(),
             log_end: 0,
@@ -72,7 +75,7 @@ impl Bench {
             hanging: Vec::new(),
         };
         let mut effects = Effects::default();
-        bench.shard.loaded(bench.now_ms, 0, &mut effects);
+        bench.shard.loaded(bench.now(), 0, &mut effects);
         bench.carry_out(effects);
         bench
     }
@@ -84,9 +87,13 @@ impl Bench {
         token
     }
 
+    fn now(&self) -> Now {
+        Now { wall_ms: self.now_ms + self.wall_shift_ms, steady_ms: self.now_ms }
+    }
+
     pub fn event(&mut self, event: Event<GroupRequest>) {
         let mut effects = Effects::default();
-        self.shard.step(self.now_ms, event, &mut effects);
+        self.shard.step(self.now(), event, &mut effects);
         self.carry_out(effects);
     }
 

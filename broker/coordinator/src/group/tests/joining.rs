@@ -3,8 +3,8 @@
 use millstream_protocol::error_code::ErrorCode as E;
 use millstream_protocol::messages::{JoinGroupRequest, StrBytes, SyncGroupRequest};
 
-use super::bench::{Appending, Bench, Join, REBALANCE_MS, SESSION_MS, STRAY, config, subscription};
-use crate::group::ask::{GroupConfig, GroupRequest, ListFilter, check_join, check_sync};
+use super::bench::{Appending, Bench, Commit, Join, REBALANCE_MS, SESSION_MS, STRAY, config, group_id, subscription};
+use crate::group::ask::{GroupConfig, GroupRequest, ListFilter, Stability, check_join, check_sync};
 use crate::group::ask::GroupResponse;
 use crate::step::{AppendError, Event};
 
@@ -225,6 +225,34 @@ fn a_silent_member_is_out_and_the_last_one_leaves_an_empty_group() {
     let group = replayed.groups().next().expect("the group is in the log");
     assert_eq!((group.state().name(), group.generation, group.members.len()), ("Empty", 2, 0));
     assert_eq!(group.protocol_type.as_deref(), Some("consumer"));
+}
+
+#[test]
+fn setting_the_clock_ends_no_session_and_extends_none() {
+    for wall_shift_ms in [3_600_000, -3_600_000] {
+        let mut bench = Bench::new();
+        let ids = bench.stable("g", 2);
+        bench.wall_shift_ms = wall_shift_ms;
+        bench.event(Event::Tick);
+        assert_eq!(bench.heartbeat("g", &ids[0], 1), 0, "{wall_shift_ms}");
+        assert_eq!(bench.state("g"), "Stable", "{wall_shift_ms}");
+        bench.wait(60_000);
+        assert_eq!(bench.state("g"), "Empty", "{wall_shift_ms}: a minute of silence is one");
+    }
+}
+
+#[test]
+fn a_join_while_the_tombstone_of_the_group_is_on_its_way_is_answered() {
+    let mut bench = Bench::new();
+    bench.commit(&Commit::simple("g"));
+    bench.appending = Appending::Hangs;
+    bench.ask(GroupRequest::Delete(vec![group_id("g")]));
+    let (id, parked) = bench.enter("g");
+    bench.finish_appends();
+    assert_eq!(bench.fetch("g", "t", Stability::Any).0, -1, "its offsets are gone");
+    bench.wait(10_000);
+    let joined = bench.joined(parked);
+    assert_eq!((joined.error_code, joined.leader.as_str()), (0, id.as_str()));
 }
 
 #[test]

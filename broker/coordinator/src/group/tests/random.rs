@@ -169,7 +169,7 @@ proptest! {
             });
         }
         let mut effects = crate::step::Effects::default();
-        shard.loaded(0, 0, &mut effects);
+        shard.loaded(crate::step::Now { wall_ms: 0, steady_ms: 0 }, 0, &mut effects);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use millstream_protocol::error_code::ErrorCode;
 
 use crate::record_txn::{write_key, write_value};
-use crate::step::{Append, AppendError, AppendToken, Effects, Event, Machine, Replayed, Token, TransactionResult};
+use crate::step::{Append, AppendError, AppendToken, Effects, Event, Machine, Now, Replayed, Token, TransactionResult};
 use crate::txn::markers::{MarkerAnswer, Markers};
 use crate::txn::producer_ids::{ProducerIdBlock, ProducerIds};
 use crate::txn::shard::*;
@@ -26,6 +26,8 @@ pub struct Logged {
 
 pub struct Bench {
     pub now: i64,
+    /// How far the wall time is from the steady one.
+    pub wall_shift: i64,
     pub config: TxnConfig,
     pub ids: ProducerIds,
     pub shard: TxnShard,
@@ -58,6 +60,7 @@ impl Bench {
         ids.put(ProducerIdBlock { first: 1000, count: 1000 }).expect("a sound block");
         let mut bench = Bench {
             now: NOW,
+            wall_shift: 0,
             shard: TxnShard::new(Arc::new(config.clone()), ids.clone()),
             config,
             ids,
@@ -96,9 +99,13 @@ impl Bench {
         self.shard.next_wakeup()
     }
 
+    fn now(&self) -> Now {
+        Now { wall_ms: self.now.saturating_add(self.wall_shift), steady_ms: self.now }
+    }
+
     pub fn step(&mut self, event: Event<TxnRequest>) {
         let mut effects = Effects::default();
-        self.shard.step(self.now, event, &mut effects);
+        self.shard.step(self.now(), event, &mut effects);
         self.take(effects);
     }
 
@@ -218,7 +225,7 @@ impl Bench {
         assert_eq!(self.shard.unreadable_records(), 0);
         self.epoch += 1;
         let mut effects = Effects::default();
-        self.shard.loaded(self.now, self.epoch, &mut effects);
+        self.shard.loaded(self.now(), self.epoch, &mut effects);
         self.take(effects);
     }
 }

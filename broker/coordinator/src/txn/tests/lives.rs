@@ -211,6 +211,42 @@ fn markers_are_tried_until_every_partition_has_one() {
 }
 
 #[test]
+fn markers_are_tried_again_ever_more_seldom() {
+    let mut bench = Bench::new();
+    bench.init(None);
+    bench.add((1000, 0), 0, Tv2);
+    bench.send_end((1000, 0), Commit, Tv2);
+    bench.append_one();
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        bench.answer_markers(MarkerAnswer::Failed(ErrorCode::KafkaStorageError));
+        let at = bench.wake_at().expect("a retry is due");
+        waits.push(at - bench.now);
+        bench.now = at;
+        bench.tick();
+    }
+    assert_eq!(waits, [50, 100, 200, 400, 800, 1000, 1000]);
+}
+
+#[test]
+fn setting_the_clock_neither_hastens_nor_delays_scans_and_retries() {
+    for wall_shift in [3_600_000, -3_600_000] {
+        let mut bench = Bench::new();
+        bench.init(None);
+        bench.add((1000, 0), 0, Tv2);
+        bench.wall_shift = wall_shift;
+        assert_eq!(bench.wake_at(), Some(NOW + 10_000), "the scan");
+        bench.send_end((1000, 0), Commit, Tv2);
+        bench.append_one();
+        bench.answer_markers(MarkerAnswer::Failed(ErrorCode::NotLeaderOrFollower));
+        assert_eq!(bench.wake_at(), Some(NOW + 50), "the retry");
+        bench.now += 50;
+        bench.tick();
+        assert_eq!(bench.markers.len(), 1);
+    }
+}
+
+#[test]
 fn a_completion_that_the_log_refuses_is_tried_again() {
     let mut bench = Bench::new();
     bench.init(None);

@@ -96,7 +96,7 @@ fn run(steps: Vec<Step>, first_epoch: i16) {
     // Faults stop: everything that is decided must come to its end, and the id must be usable.
     bench.settle();
     for _ in 0..3 {
-        bench.now += 100;
+        bench.now += 1000;
         bench.tick();
         bench.settle();
         observe(&mut bench, &mut oracle);
