@@ -9,9 +9,6 @@ mod log_dirs;
 /// What is asked for and not there.
 mod unbuilt;
 
-#[cfg(test)]
-mod tests;
-
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -353,3 +350,6 @@ async fn watch_log_dirs(node: Arc<Node>, failed: watch::Sender<Option<Failure>>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
