@@ -119,7 +119,14 @@ impl Node {
             Kind::Apache(script) => {
                 let mut command = Command::new(script);
                 command.arg("broker").arg(self.data.join("data"));
-                command.arg(self.port.to_string()).arg(self.controller_port.to_string()).args(&self.settings);
+                command.arg(self.port.to_string()).arg(self.controller_port.to_string());
+                for setting in &self.settings {
+                    match setting.strip_prefix("format:") {
+                        // What its storage tool is told, not its configuration.
+                        Some(flags) => command.env("FORMAT_FLAGS", flags),
+                        None => command.arg(setting),
+                    };
+                }
                 command
             }
         }

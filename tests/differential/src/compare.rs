@@ -14,7 +14,8 @@ const MASKED: &[&str] = &[
 ];
 /// Of the metadata log, whose contents are each broker's own affair.
 const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch", "Listeners"];
-/// Keys whose values name ports, folders and cluster.
+/// Keys whose values name ports and folders: the two are started with other ones, and ours takes its port from the
+/// command line, so that the source differs too.
 const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
 
 /// Later than any time that the generator writes into records.
@@ -55,14 +56,11 @@ impl Normaliser<'_> {
             Value::Struct(fields) => {
                 let config = value.text_of("Name").filter(|_| matches!(self.key, 19 | 32)).unwrap_or_default();
                 let field = |(name, field): &(&'static str, Value)| {
-                    let masks: &[&str] = match config {
-                        // Apache's storage tool sets it for the cluster where eligible leader replicas are on.
-                        "min.insync.replicas" => &["ConfigSource", "Synonyms"],
-                        config if MASKED_CONFIGS.contains(&config) => &["Value", "Synonyms"],
-                        _ => &[],
-                    };
-                    let keep = !masks.contains(name);
-                    (*name, if keep { self.value(name, field) } else { masked(field) })
+                    let is_address = MASKED_CONFIGS.contains(&config);
+                    if is_address && matches!(*name, "Value" | "ConfigSource" | "Synonyms") {
+                        return (*name, Value::Text("<address>".to_owned()));
+                    }
+                    (*name, self.value(name, field))
                 };
                 Value::Struct(fields.iter().map(field).collect())
             }

@@ -31,7 +31,20 @@ const SETTINGS: &[&str] = &[
     "offsets.topic.replication.factor=1",
     "transaction.state.log.replication.factor=1",
     "transaction.state.log.min.isr=1",
+    // What the script that starts Apache Kafka sets, so that both tell the same source of it.
+    "process.roles=broker,controller",
+    "node.id=1",
+    "controller.listener.names=CONTROLLER",
+    "inter.broker.listener.name=PLAINTEXT",
+    "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+    "num.partitions=1",
+    "share.coordinator.state.topic.replication.factor=1",
+    "share.coordinator.state.topic.min.isr=1",
 ];
+
+/// Ours finalises no eligible leader replicas (docs/gaps.md); where Apache Kafka does, it sets `min.insync.replicas` for
+/// the cluster.
+const APACHE_ONLY: &str = "format:--feature eligible.leader.replicas.version=0";
 
 /// A broker and what keeps it alive.
 pub struct Running {
@@ -51,6 +64,10 @@ pub fn start(broker: &Broker, name: &'static str) -> anyhow::Result<Running> {
         Broker::Millstream => Kind::Millstream(built_binary()?),
     };
     let folder = tempfile::tempdir()?;
-    let node = Node::start(kind, folder.path(), SETTINGS).with_context(|| format!("starting {name}"))?;
+    let mut settings = SETTINGS.to_vec();
+    if *broker == Broker::Apache {
+        settings.push(APACHE_ONLY);
+    }
+    let node = Node::start(kind, folder.path(), &settings).with_context(|| format!("starting {name}"))?;
     Ok(Running { side: Side::new(name, node.address()), _node: Some((folder, node)) })
 }
