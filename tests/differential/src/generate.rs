@@ -333,8 +333,9 @@ impl Generator {
             }
             (_, "GenerationId" | "MemberEpoch" | "ReplicaId" | "ReplicaEpoch") => Value::Int(-1),
             (_, "SessionTimeoutMs") => Value::Int(300_000),
-            (_, "RebalanceTimeoutMs") => Value::Int(300),
-            (_, "RetentionTimeMs") => Value::Int(-1),
+            // Long enough that a slow machine drops no member between its join and the sync that follows at once.
+            (_, "RebalanceTimeoutMs") => Value::Int(1500),
+            (_, "RetentionTimeMs" | "LogStartOffset") => Value::Int(-1),
             (1, "SessionId") => {
                 self.in_session = self.chance(2);
                 if self.in_session { Value::Learnt(Slot::Session) } else { Value::Int(0) }
@@ -349,7 +350,6 @@ impl Generator {
             (1, "HighWatermark") => Value::Int(i64::MAX),
             (_, "CurrentLeaderEpoch") => self.one_of(&[-1, -1, 0]),
             (_, "LeaderEpoch" | "CommittedLeaderEpoch") => self.one_of(&[0, -1, 0]),
-            (_, "LogStartOffset") => Value::Int(-1),
             (2, "Timestamp") => {
                 let version = self.version;
                 let newest = match version { 11.. => -6, 9.. => -5, 8 => -4, 7 => -3, _ => -2 };
@@ -375,9 +375,8 @@ impl Generator {
             }
             (74, "ResourceTypes") => self.one_of(&[2, 4, 8, 16, 32]),
             (44, "ConfigOperation") => self.one_of(&[0, 1, 2, 3]),
-            (29..=31, _) => self.one_of(&[1, 2, 3]),
+            (29..=31, _) | (57, "UpgradeType") => self.one_of(&[1, 2, 3]),
             (57, "MaxVersionLevel") => self.one_of(&[0, 1, 2]),
-            (57, "UpgradeType") => self.one_of(&[1, 2, 3]),
             (60, "EndpointType") => Value::Int(1),
             (66, "DurationFilter") => Value::Int(-1),
             (75, "ResponsePartitionLimit") => self.one_of(&[1, 2, 2000]),

@@ -474,6 +474,8 @@ fn offsets_are_found_by_time() {
     assert_eq!(find(-1), hit(-1, 60));
     assert_eq!(find(-5).unwrap().offset, -1);
     log.delete_before(23).unwrap();
+    assert_eq!(find(0), None, "the first segment that reaches the time waits for its deletion, and no other is searched");
+    log.apply_retention().unwrap();
     assert_eq!(find(0), hit(1150, 23));
 }
 
