@@ -32,6 +32,12 @@ run() {
 }
 
 run "build" cargo build --release --locked -p millstream-cli
+if cargo clippy --version > /dev/null 2>&1; then
+  run "clippy" cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
+else
+  echo "== clippy: skipped, it is not installed (rustup component add clippy)"
+  skipped=$((skipped + 1))
+fi
 run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 run "interop" tests/interop/run.sh
 run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}

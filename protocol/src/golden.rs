@@ -349,7 +349,9 @@ proptest! {
         let mut buffer = BytesMut::from(&bytes[..]);
         let _ = crate::frame::take(&mut buffer, 1 << 20);
         let _ = crate::batch::Batches::new(&bytes).count();
-        let _ = crate::record::Records::new(&bytes, 10).filter(Result::is_ok).map(|one| one.map(|one| one.headers().count())).count();
+        for record in crate::record::Records::new(&bytes, 10).flatten() {
+            let _ = record.headers().count();
+        }
     }
 }
 

@@ -216,7 +216,7 @@ fn encode_own(
 fn encode_alias(
     metric: &Metric,
     alias: &Alias,
-    series: &mut Vec<(Vec<String>, Handle)>,
+    series: &mut [(Vec<String>, Handle)],
     sampled: &[(Vec<String>, f64)],
     encoder: &mut DescriptorEncoder<'_>,
 ) -> fmt::Result {

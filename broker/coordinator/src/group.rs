@@ -177,12 +177,10 @@ impl GroupShard {
                     }
                 }
             }
-            Some(Pending::EmptyGeneration { reply }) => {
-                // Nothing is lost: an earlier generation in the log is without its members as well.
-                if let Some((token, GroupResponse::Leave(response))) = reply {
-                    let response = response.with_members(Vec::new()).with_error_code(error.code());
-                    step.reply(token, GroupResponse::Leave(response));
-                }
+            // Nothing is lost: an earlier generation in the log is without its members as well.
+            Some(Pending::EmptyGeneration { reply: Some((token, GroupResponse::Leave(response))) }) => {
+                let response = response.with_members(Vec::new()).with_error_code(error.code());
+                step.reply(token, GroupResponse::Leave(response));
             }
             Some(Pending::Assignment { group, generation, .. }) => {
                 if let Some(group) = self.groups.get_mut(&group) {
@@ -194,11 +192,9 @@ impl GroupShard {
                     step.static_swap_failed(group, swap, error);
                 }
             }
-            Some(Pending::Changes { reply, .. }) => {
-                if let Some((token, reply)) = reply {
-                    step.reply(token, reply.failed(error));
-                }
-            }
+            Some(Pending::Changes { reply: Some((token, reply)), .. }) => step.reply(token, reply.failed(error)),
+            // Nobody waits for these.
+            Some(Pending::EmptyGeneration { .. } | Pending::Changes { reply: None, .. }) => {}
             Some(Pending::Marker { token, .. }) => step.reply(token, GroupResponse::EndTransaction(Err(error))),
         }
     }

@@ -155,7 +155,7 @@ pub async fn hostile(broker: String, seed: u64, round: u64) -> String {
             let random = StdRng::seed_from_u64(seed ^ (round << 32) ^ connection);
             let broker = broker.clone();
             tokio::spawn(async move {
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     damage(stream, &broker, random, round / 2).await;
                 } else {
                     noise(stream, random).await;

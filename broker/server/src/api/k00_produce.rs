@@ -304,16 +304,15 @@ fn refused(index: i32, partition: &Partition, error: &ReplicaError) -> Partition
 /// Errors that Java does not expect, which is most of what is wrong in a batch, come with the log's start
 /// (`ReplicaManager.appendRecordsToLeader`).
 fn tells_log_start(error: &ReplicaError) -> bool {
-    match error {
+    !matches!(
+        error,
         ReplicaError::Append(
             AppendError::CorruptMessage(_)
-            | AppendError::MessageTooLarge { .. }
-            | AppendError::RecordListTooLarge { .. }
-            | AppendError::Storage(_),
-        )
-        | ReplicaError::NotLeader => false,
-        _ => true,
-    }
+                | AppendError::MessageTooLarge { .. }
+                | AppendError::RecordListTooLarge { .. }
+                | AppendError::Storage(_),
+        ) | ReplicaError::NotLeader
+    )
 }
 
 /// acks=0 is not answered; on an error the connection is closed, so that the producer asks for metadata again.

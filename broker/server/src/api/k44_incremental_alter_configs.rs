@@ -172,27 +172,20 @@ fn check_loggers(node: &Node, resource: &AlterConfigsResource) -> Result<(), Ref
         }
         Err(_) => return Err(invalid_request(format!("Node id must be an integer, but it is: {name}"))),
     }
-    for config in &resource.configs {
-        let logger = &*config.name;
-        match config.config_operation {
-            DELETE if logger == "root" => {
-                return Err(invalid_request("Removing the log level of the root logger is not allowed"));
-            }
-            SET | DELETE => return Err(invalid_config(format!("Logger {logger} does not exist!"))),
-            APPEND | SUBTRACT => {
-                let operation = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
-                return Err(invalid_request(format!(
-                    "{operation} operation is not allowed for the BROKER_LOGGER resource"
-                )));
-            }
-            other => {
-                return Err(invalid_request(format!(
-                    "Unknown operation type {other} is not allowed for the BROKER_LOGGER resource"
-                )));
-            }
+    // The first one decides: there are no loggers to change.
+    let Some(config) = resource.configs.first() else { return Ok(()) };
+    let logger = &*config.name;
+    Err(match config.config_operation {
+        DELETE if logger == "root" => invalid_request("Removing the log level of the root logger is not allowed"),
+        SET | DELETE => invalid_config(format!("Logger {logger} does not exist!")),
+        APPEND | SUBTRACT => {
+            let operation = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
+            invalid_request(format!("{operation} operation is not allowed for the BROKER_LOGGER resource"))
         }
-    }
-    Ok(())
+        other => {
+            invalid_request(format!("Unknown operation type {other} is not allowed for the BROKER_LOGGER resource"))
+        }
+    })
 }
 
 /// `None` for an operation that nobody knows.

@@ -209,7 +209,7 @@ fn folders_that_no_topic_claims_are_set_aside_and_their_names_are_free() {
     let running = broker.running.take().unwrap();
     broker.runtime.block_on(running.stop()).unwrap();
     // As the deletion of a topic leaves it that was cut short between the metadata and the folder.
-    std::fs::rename(broker.folder.path().join("t-0"), broker.folder.path().join("gone-0")).unwrap();
+    Disk::Real.rename(&broker.folder.path().join("t-0"), &broker.folder.path().join("gone-0")).unwrap();
     let again = broker.runtime.block_on(start(config(broker.folder.path(), &[]), Disk::Real, Clock::Real)).unwrap();
     broker.running = Some(again);
     let names = std::fs::read_dir(broker.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -259,10 +259,11 @@ impl Partitions {
         };
         let role = role(info);
         let leads = role.leader == self.config.node_id;
-        if leads && log.latest_epoch().is_none_or(|epoch| epoch < role.leader_epoch) {
-            if let Err(error) = log.assign_epoch(role.leader_epoch) {
-                tracing::error!(topic = %topic.name, partition = index, %error, "the leader epoch could not be stored");
-            }
+        if leads
+            && log.latest_epoch().is_none_or(|epoch| epoch < role.leader_epoch)
+            && let Err(error) = log.assign_epoch(role.leader_epoch)
+        {
+            tracing::error!(topic = %topic.name, partition = index, %error, "the leader epoch could not be stored");
         }
         let partition = Partition::new(
             topic.name.clone(),

@@ -199,7 +199,7 @@ fn members_that_do_not_sync_are_out() {
     let (a, _) = bench.enter("g");
     let (b, _) = bench.enter("g");
     bench.wait(6000);
-    let leader = bench.sync("g", &a, 1, &[a.clone()]);
+    let leader = bench.sync("g", &a, 1, std::slice::from_ref(&a));
     assert_eq!(bench.synced(leader).error_code, 0);
     for _ in 0..10 {
         bench.wait(6000);
@@ -328,7 +328,7 @@ fn a_static_member_that_restarts_keeps_its_place() {
     let first = bench.joined(token);
     assert!(first.member_id.starts_with("i-"));
     let old = first.member_id.to_string();
-    let token = bench.sync("g", &old, 1, &[old.clone()]);
+    let token = bench.sync("g", &old, 1, std::slice::from_ref(&old));
     assert_eq!(bench.synced(token).error_code, 0);
     let records = bench.log.len();
 
@@ -364,7 +364,7 @@ fn a_static_member_whose_new_id_cannot_be_stored_keeps_the_old_one() {
     let token = bench.join(&join);
     bench.wait(3000);
     let old = bench.joined(token).member_id.to_string();
-    bench.sync("g", &old, 1, &[old.clone()]);
+    bench.sync("g", &old, 1, std::slice::from_ref(&old));
     bench.appending = Appending::Fails(AppendError::TimedOut);
     let token = bench.join(&join);
     let response = bench.joined(token);

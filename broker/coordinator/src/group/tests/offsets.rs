@@ -56,7 +56,7 @@ fn a_commit_of_another_instance_is_fenced() {
     let token = bench.join(&Join { instance: Some("i"), ..Join::of("g") });
     bench.wait(3000);
     let id = bench.joined(token).member_id.to_string();
-    bench.sync("g", &id, 1, &[id.clone()]);
+    bench.sync("g", &id, 1, std::slice::from_ref(&id));
     let commit = Commit { member: "former".into(), instance: Some("i"), generation: 1, ..Commit::simple("g") };
     assert_eq!(bench.commit(&commit), E::FencedInstanceId.code());
     assert_eq!(bench.commit(&Commit { member: id, ..commit }), 0);
