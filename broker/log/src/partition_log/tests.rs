@@ -454,7 +454,7 @@ fn retention_goes_by_size_and_by_the_largest_timestamp() {
 #[test]
 fn offsets_are_found_by_time() {
     let bench = Bench::new(1);
-    let config = LogConfig { message_timestamp_after_max_ms: i64::MAX, ..small_segments() };
+    let config = LogConfig { message_timestamp_after_max_ms: i64::MAX, retention_ms: -1, ..small_segments() };
     let dir = bench.load(&config);
     let log = bench.log(&dir, &config);
     for index in 0..30i64 {
