@@ -3,8 +3,7 @@
 //!
 //! Called by api/k01_fetch.rs before and after the partitions are read. The rules are those of Java's `FetchManager`
 //! and `FetchSession`.
-//! Not done: eviction of a smaller session for a larger one; when all slots are young, a fetch gets no session,
-//! which every client takes.
+//! Not done: precedence of followers' sessions over those of clients (a cluster's issue).
 
 use std::sync::Arc;
 
@@ -83,6 +82,7 @@ struct Cached {
 struct Session {
     epoch: i32,
     uses_topic_ids: bool,
+    created_ms: i64,
     last_used_ms: i64,
     partitions: Vec<Cached>,
 }
@@ -171,7 +171,7 @@ impl FetchSessions {
             return NO_SESSION;
         }
         let mut state = self.state.lock();
-        if state.sessions.len() >= self.slots && !state.evict(now_ms) {
+        if state.sessions.len() >= self.slots && !state.evict(asked.len(), now_ms) {
             return NO_SESSION;
         }
         let id = state.free_id();
@@ -184,6 +184,7 @@ impl FetchSessions {
         let session = Session {
             epoch: next_epoch(INITIAL_EPOCH),
             uses_topic_ids: version >= TOPIC_IDS_FROM,
+            created_ms: now_ms,
             last_used_ms: now_ms,
             partitions: partitions.collect(),
         };
@@ -213,17 +214,20 @@ impl FetchSessions {
 }
 
 impl State {
-    /// Drops the session that was idle longest, if it was idle long enough.
-    fn evict(&mut self, now_ms: i64) -> bool {
+    /// Drops the session that was idle longest, if it was idle long enough; else the smallest that had its time, if
+    /// the new one is of more partitions (Java: `FetchSessionCacheShard.tryEvict`).
+    fn evict(&mut self, size: usize, now_ms: i64) -> bool {
+        let idle = |session: &Session| now_ms - session.last_used_ms > EVICTION_MS;
         let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used_ms);
-        match oldest {
-            Some((id, session)) if now_ms - session.last_used_ms > EVICTION_MS => {
-                let id = *id;
-                self.sessions.remove(&id);
-                true
-            }
-            _ => false,
-        }
+        let oldest = oldest.filter(|(_, session)| idle(session));
+        let had_its_time = |session: &Session| session.last_used_ms - session.created_ms > EVICTION_MS;
+        let smallest = || {
+            let old = self.sessions.iter().filter(|(_, session)| had_its_time(session));
+            old.min_by_key(|(id, session)| (session.partitions.len(), **id))
+                .filter(|(_, session)| session.partitions.len() < size)
+        };
+        let Some(id) = oldest.or_else(smallest).map(|(id, _)| *id) else { return false };
+        self.sessions.remove(&id).is_some()
     }
 
     /// An id drawn at random, as Java's `FetchSessionCacheShard.newSessionId`: a client that kept a session over a
@@ -430,6 +434,22 @@ mod tests {
         let asked = sessions.open(request(0, 0, &[("c", 0)]), 12, 0, &|_| None).expect("a full fetch").asked;
         assert_eq!(sessions.create(asked.clone(), &[told(0, 0)], 12, EVICTION_MS), NO_SESSION);
         assert_ne!(sessions.create(asked, &[told(0, 0)], 12, EVICTION_MS + 1), NO_SESSION);
+        assert_eq!(sessions.count(), 1);
+    }
+
+    #[test]
+    fn a_larger_session_takes_the_place_of_a_smaller_one_that_had_its_time() {
+        let sessions = FetchSessions::new(1);
+        let id = session(&sessions);
+        let asked = |names: &[(&'static str, i32)]| {
+            sessions.open(request(0, 0, names), 12, 0, &|_| None).expect("a full fetch").asked
+        };
+        let (same, larger) = (asked(&[("c", 0), ("d", 0)]), asked(&[("c", 0), ("d", 0), ("e", 0)]));
+        let all = [told(0, 0); 3];
+        assert_eq!(sessions.create(larger.clone(), &all, 12, EVICTION_MS), NO_SESSION, "used, but still young");
+        sessions.open(request(id, 1, &[]), 12, EVICTION_MS + 1, &|_| None).expect("the next epoch");
+        assert_eq!(sessions.create(same, &all[..2], 12, EVICTION_MS + 2), NO_SESSION, "no larger");
+        assert_ne!(sessions.create(larger, &all, 12, EVICTION_MS + 2), NO_SESSION);
         assert_eq!(sessions.count(), 1);
     }
 }
