@@ -242,7 +242,7 @@ impl GroupShard {
                         step.sync_timer(group);
                     }
                 }
-                Kind::Expire => step.expire(&self.groups, &self.offsets),
+                Kind::Expire => step.expire(&mut self.groups, &self.offsets),
             }
         }
     }

@@ -311,6 +311,12 @@ impl Group {
         removed
     }
 
+    /// The group's tombstone is on its way: ids that were handed out and not come back with go with it (Java's group
+    /// object goes at once), and only joins after it keep the group.
+    pub fn forget_pending_joins(&mut self) {
+        self.pending_joins.clear();
+    }
+
     /// Gives the place of the static member `old` to `new`, with its assignment and its subscription.
     /// The parked requests of the old one are for the caller to answer.
     pub fn replace_static(&mut self, instance: &Name, old: &str, new: &Name) -> Option<(Option<Token>, Option<Token>)> {

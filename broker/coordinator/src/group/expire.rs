@@ -17,15 +17,16 @@ const TOMBSTONES_PER_BATCH: i32 = 1000;
 
 impl Step<'_> {
     /// The timer came up: tombstones for all that is too old.
-    pub(super) fn expire(&mut self, groups: &HashMap<Name, Group>, offsets: &Offsets) {
+    pub(super) fn expire(&mut self, groups: &mut HashMap<Name, Group>, offsets: &Offsets) {
         let next_ms = self.steady_ms + self.config.retention_check_interval_ms.max(1);
         self.timers().set(next_ms, Kind::Expire);
         let mut changes = Vec::new();
-        let mut ids: Vec<&Name> = groups.keys().collect();
-        ids.sort();
-        for group in ids.into_iter().filter_map(|id| groups.get(id)) {
+        let mut groups: Vec<&mut Group> = groups.values_mut().collect();
+        groups.sort_by(|a, b| a.id.cmp(&b.id));
+        for group in groups {
             let all_gone = expired(group, offsets, self.config, self.now_ms, &mut changes);
             if all_gone && group.state() == State::Empty {
+                group.forget_pending_joins();
                 changes.push(Change::RemoveGroup { group: group.id.clone(), generation: group.generation });
             }
         }

@@ -78,7 +78,7 @@ impl Step<'_> {
     /// DeleteGroups: tombstones of all offsets and of the group, for those that are empty.
     pub(super) fn delete_groups(
         &mut self,
-        groups: &HashMap<Name, Group>,
+        groups: &mut HashMap<Name, Group>,
         offsets: &Offsets,
         token: Token,
         ids: Vec<GroupId>,
@@ -87,11 +87,12 @@ impl Step<'_> {
         let mut changes = Vec::new();
         let mut response = DeleteGroupsResponse::default();
         for id in ids {
-            let error = match groups.get(id.as_str()) {
+            let error = match groups.get_mut(id.as_str()) {
                 None => ErrorCode::GroupIdNotFound,
                 Some(group) if group.state() == State::Dead => ErrorCode::GroupIdNotFound,
                 Some(group) if group.state() != State::Empty => ErrorCode::NonEmptyGroup,
                 Some(group) => {
+                    group.forget_pending_joins();
                     delete_group(&mut batch, &mut changes, offsets, group);
                     ErrorCode::None
                 }

@@ -256,6 +256,16 @@ fn a_join_while_the_tombstone_of_the_group_is_on_its_way_is_answered() {
 }
 
 #[test]
+fn an_id_that_was_handed_out_goes_with_its_group() {
+    let mut bench = Bench::new();
+    let token = bench.join(&Join::of("g"));
+    let id = bench.joined(token).member_id.to_string();
+    bench.ask(GroupRequest::Delete(vec![group_id("g")]));
+    let token = bench.join(&Join { member: id, ..Join::of("g") });
+    assert_eq!(bench.joined(token).error_code, E::UnknownMemberId.code());
+}
+
+#[test]
 fn a_commit_or_a_heartbeat_keeps_a_session_and_an_idle_one_costs_one_timer() {
     let mut bench = Bench::new();
     let ids = bench.stable("g", 1);
