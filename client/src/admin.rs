@@ -3,8 +3,10 @@
 //! Called by the command-line tools and by whoever sets topics up. Requests go to the broker that answers for them:
 //! any of them for metadata, the leader for offsets, the coordinator for groups.
 //!
-//! Not done: quotas, ACLs, transactions, feature levels, elections; requests are not tried again.
+//! Not done: delegation tokens, client telemetry, groups of the consumer, share and streams protocols.
 
+// Request -> broker, and again.
+mod ask;
 /// Topics: create, list, describe, alter, delete.
 pub mod topics;
 /// Consumer groups: list, describe, committed offsets, delete.
@@ -17,13 +19,36 @@ pub mod records;
 pub mod configs;
 /// The cluster's brokers, and their log folders.
 pub mod cluster;
+/// Transactions: list, describe, abort, fence.
+pub mod transactions;
+/// Feature levels: describe, update.
+pub mod features;
+/// Who leads and keeps a partition: elect, reassign.
+pub mod elections;
+/// The quorum of the metadata: describe, add and remove voters.
+pub mod quorum;
+/// Access control lists: create, describe, delete.
+pub mod acls;
+/// Quotas: describe, alter.
+pub mod quotas;
 
+pub use acls::{AclBinding, AclFilter, AclOperation, AclPermission, PatternType, ResourceType};
 pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, ReplicaInfo};
 pub use configs::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
+pub use elections::{ElectionType, ReplicationFactor};
+pub use features::{Change, FeatureLevels, FeatureRange, FeatureUpdate, UpgradeType};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node};
 pub use offsets::OffsetSpec;
-pub use topics::{NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
+pub use quorum::{QuorumEndpoint, QuorumInfo, QuorumNode, QuorumReplica};
+pub use quotas::{QuotaChange, QuotaEntity, QuotaFilter, QuotaMatch};
+pub use topics::{NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
+pub use transactions::{
+    AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionState,
+};
 
+use std::time::Duration;
+
+use crate::error::ClientError;
 use crate::metadata::Cluster;
 
 /// Apache's `default.api.timeout.ms` of the admin client is 60 s; a request waits half of it.
@@ -55,11 +80,23 @@ impl std::fmt::Display for TopicPartition {
 #[derive(Clone)]
 pub struct Admin {
     cluster: Cluster,
+    /// `default.api.timeout.ms`
+    timeout: Duration,
 }
 
 impl Admin {
-    /// Works on `cluster`.
+    /// Works on `cluster`; what is only not possible now is tried for a minute, Apache's `default.api.timeout.ms`.
     pub fn new(cluster: Cluster) -> Self {
-        Admin { cluster }
+        Admin { cluster, timeout: Duration::from_secs(60) }
     }
+
+    /// Tries what is only not possible now for `timeout`.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Admin { timeout, ..self }
+    }
+}
+
+/// Lets through what asking again does not change, so that it stands beside its resource.
+fn only_retriable(error: ClientError) -> Result<(), ClientError> {
+    if error.is_retriable() { Err(error) } else { Ok(()) }
 }

@@ -123,6 +123,10 @@ pub struct ProducerConfig {
     pub spread: Spread,
     /// `partitioner.ignore.keys`
     pub keys: Keys,
+    /// `transactional.id`
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`
+    pub transaction_timeout: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -143,6 +147,8 @@ impl Default for ProducerConfig {
             in_flight_max: 5,
             spread: Spread::Adaptive,
             keys: Keys::ChoosePartition,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -367,6 +373,8 @@ impl ProducerConfig {
             in_flight_max: set.size("max.in.flight.requests.per.connection"),
             spread: if set.is_on("partitioner.adaptive.partitioning.enable") { Spread::Adaptive } else { Spread::Uniform },
             keys: if set.is_on("partitioner.ignore.keys") { Keys::Ignored } else { Keys::ChoosePartition },
+            transactional_id: set.text("transactional.id"),
+            transaction_timeout: set.ms("transaction.timeout.ms"),
         };
         config.settle(&set.set)?;
         Ok((config, set.unknown))
@@ -391,6 +399,9 @@ impl ProducerConfig {
             if !fits {
                 self.idempotence = Idempotence::Off;
             }
+        }
+        if self.transactional_id.is_some() && self.idempotence == Idempotence::Off {
+            return refuse("Cannot set a transactional.id without also enabling idempotence.");
         }
         let least = self.linger.saturating_add(self.connection.request_timeout);
         if self.delivery_timeout < least {

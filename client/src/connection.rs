@@ -65,8 +65,18 @@ struct Shared {
     timeout: Duration,
     next_id: AtomicI32,
     end: Arc<End>,
+    greeting: Greeting,
+}
+
+/// What a broker said of itself.
+#[derive(Default)]
+struct Greeting {
     /// By API key: the lowest and highest version that the broker serves.
     versions: HashMap<i16, (i16, i16)>,
+    /// Epoch of the finalised features, -1 from brokers that have none.
+    features_epoch: i64,
+    /// Level of each.
+    features: HashMap<String, i16>,
 }
 
 /// A handle on a connection; clones share it. It closes when the last is dropped.
@@ -113,15 +123,15 @@ impl Connection {
         let (calls, receiver) = mpsc::unbounded_channel();
         let end = Arc::new(End::default());
         task::spawn("client connection", run(stream, receiver, end.clone()));
-        let shared = |end, versions| Shared {
+        let shared = |end, greeting| Shared {
             address: address.to_owned(),
             client_id: config.client_id.clone(),
             timeout: config.request_timeout,
             next_id: AtomicI32::new(1),
             end,
-            versions,
+            greeting,
         };
-        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), HashMap::new())) };
+        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), Greeting::default())) };
         let hello = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("millstream"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -134,7 +144,13 @@ impl Connection {
         let reply = reply?;
         check(reply.error_code, None)?;
         let served = reply.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
-        Ok(Connection { calls, shared: Arc::new(shared(end, served.collect())) })
+        let features = reply.finalized_features.iter();
+        let greeting = Greeting {
+            versions: served.collect(),
+            features_epoch: reply.finalized_features_epoch,
+            features: features.map(|feature| (feature.name.to_string(), feature.max_version_level)).collect(),
+        };
+        Ok(Connection { calls, shared: Arc::new(shared(end, greeting)) })
     }
 
     /// Where it leads, as `host:port`.
@@ -149,18 +165,28 @@ impl Connection {
 
     /// Whether the broker serves an API at all.
     pub fn serves(&self, api: ApiKey) -> bool {
-        self.shared.versions.contains_key(&(api as i16))
+        self.shared.greeting.versions.contains_key(&(api as i16))
     }
 
     /// Whether the broker serves an API in `version` or newer.
     pub fn serves_version(&self, api: ApiKey, version: i16) -> bool {
-        self.shared.versions.get(&(api as i16)).is_some_and(|(_, high)| *high >= version)
+        self.shared.greeting.versions.get(&(api as i16)).is_some_and(|(_, high)| *high >= version)
+    }
+
+    /// The epoch of the cluster's finalised features when the connection was opened, -1 for none.
+    pub(crate) fn features_epoch(&self) -> i64 {
+        self.shared.greeting.features_epoch
+    }
+
+    /// The finalised level of a feature then, 0 when it is not in use.
+    pub(crate) fn feature(&self, name: &str) -> i16 {
+        self.shared.greeting.features.get(name).copied().unwrap_or(0)
     }
 
     /// The newest version of `T` that both sides speak and that is not above `at_most`.
     fn version<T: Request>(&self, at_most: i16) -> Result<i16, ClientError> {
         let api = ApiKey::try_from(T::KEY).map_err(|_| ClientError::Unsupported("this API"))?.api();
-        let (low, high) = self.shared.versions.get(&T::KEY).ok_or(ClientError::Unsupported(api.name))?;
+        let (low, high) = self.shared.greeting.versions.get(&T::KEY).ok_or(ClientError::Unsupported(api.name))?;
         let version = at_most.min(*high).min(api.max_version);
         if version < *low || version < api.min_version {
             return Err(ClientError::Unsupported(api.name));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_protocol::error::{DecodeError, EncodeError};
-use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::error_code::{ErrorCode, Retry};
 use thiserror::Error;
 
 /// Why a call failed.
@@ -73,6 +73,12 @@ pub enum ClientError {
         /// The partition.
         partition: i32,
     },
+    /// The cluster has no such broker, or not now.
+    #[error("no broker has the id {id}")]
+    NoBroker {
+        /// The id asked for.
+        id: i32,
+    },
     /// The topic has no such partition.
     #[error("topic {topic} has {count} partitions, none with the number {partition}")]
     NoPartition {
@@ -115,6 +121,22 @@ pub enum ClientError {
         /// Why.
         reason: &'static str,
     },
+    /// A transaction failed; `class` says what is left to do: abort it, or make a new producer.
+    #[error("{}: {cause}", .class.of_transaction())]
+    Transaction {
+        /// What is left to do.
+        class: ErrorClass,
+        /// What went wrong.
+        cause: Arc<ClientError>,
+    },
+    /// The broker did not let this client in.
+    #[error("{address} refused to authenticate this client: {reason}")]
+    Authentication {
+        /// `host:port`.
+        address: String,
+        /// What the broker, or TLS, said.
+        reason: String,
+    },
     /// A configuration that is not legal.
     #[error("{0}")]
     Config(String),
@@ -128,7 +150,27 @@ impl ClientError {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             ClientError::Broker { code, .. } | ClientError::Partition { code, .. } => ErrorCode::from_code(*code),
+            ClientError::Transaction { cause, .. } => cause.code(),
             _ => None,
+        }
+    }
+
+    /// What an application can do about it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::NoLeader { .. } => {
+                ErrorClass::RefreshRetriable
+            }
+            ClientError::Timeout { .. } => ErrorClass::Retriable,
+            ClientError::Transaction { class, .. } => *class,
+            ClientError::Broker { .. } | ClientError::Partition { .. } => {
+                self.code().map_or(ErrorClass::Fatal, ErrorClass::of)
+            }
+            ClientError::Config(_)
+            | ClientError::Unsupported(_)
+            | ClientError::Authentication { .. }
+            | ClientError::RecordTooLarge { .. } => ErrorClass::InvalidConfiguration,
+            _ => ErrorClass::Fatal,
         }
     }
 
@@ -143,6 +185,66 @@ impl ClientError {
                 self.code().is_some_and(ErrorCode::is_retriable)
             }
             _ => false,
+        }
+    }
+}
+
+/// What an application can do about an error (KIP-1050).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Try again (Java: `RetriableException`).
+    Retriable,
+    /// Try again with fresh metadata, which the client does by itself (Java: `RefreshRetriableException`).
+    RefreshRetriable,
+    /// Abort the transaction, then go on with the same producer (Java: `TransactionAbortableException`).
+    Abortable,
+    /// Make a new producer or consumer and go on from what was committed (Java: `ApplicationRecoverableException`).
+    ApplicationRecoverable,
+    /// Change what the client or the cluster is told (Java: `InvalidConfigurationException`).
+    InvalidConfiguration,
+    /// None of these.
+    Fatal,
+}
+
+impl ErrorClass {
+    /// The class of a code, by the superclasses of Java's exceptions.
+    pub fn of(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::TransactionAbortable => ErrorClass::Abortable,
+            ErrorCode::FencedInstanceId
+            | ErrorCode::IllegalGeneration
+            | ErrorCode::InvalidProducerIdMapping
+            | ErrorCode::InvalidProducerEpoch
+            | ErrorCode::ProducerFenced
+            | ErrorCode::UnknownMemberId => ErrorClass::ApplicationRecoverable,
+            ErrorCode::ClusterAuthorizationFailed
+            | ErrorCode::DelegationTokenAuthorizationFailed
+            | ErrorCode::GroupAuthorizationFailed
+            | ErrorCode::TopicAuthorizationFailed
+            | ErrorCode::TransactionalIdAuthorizationFailed
+            | ErrorCode::IllegalSaslState
+            | ErrorCode::SaslAuthenticationFailed
+            | ErrorCode::UnsupportedSaslMechanism
+            | ErrorCode::InvalidRecord
+            | ErrorCode::InvalidReplicationFactor
+            | ErrorCode::InvalidRequiredAcks
+            | ErrorCode::InvalidTopicException
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::UnsupportedForMessageFormat
+            | ErrorCode::UnsupportedVersion => ErrorClass::InvalidConfiguration,
+            ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => ErrorClass::RefreshRetriable,
+            code => match code.retry() {
+                Retry::RefreshMetadata => ErrorClass::RefreshRetriable,
+                Retry::Plain => ErrorClass::Retriable,
+                Retry::Never => ErrorClass::Fatal,
+            },
+        }
+    }
+
+    fn of_transaction(self) -> &'static str {
+        match self {
+            ErrorClass::Abortable => "the transaction can only be aborted",
+            _ => "the transactional producer cannot go on",
         }
     }
 }

@@ -27,6 +27,11 @@ pub fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn address(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// Who leads a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leader {
@@ -77,6 +82,14 @@ impl Slot {
 struct Known {
     addresses: HashMap<i32, String>,
     topics: HashMap<String, Arc<TopicView>>,
+    features: Option<Features>,
+}
+
+/// Level of `transaction.version`, and the epoch of the features that it was read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub epoch: i64,
+    pub transaction_version: i16,
 }
 
 /// A cluster, reached through its bootstrap addresses; clones share connections and what is known of topics.
@@ -144,6 +157,7 @@ impl Cluster {
         }
         match Connection::open(address, &self.config).await {
             Ok(connection) => {
+                self.learn_features(&connection);
                 *slot.open.lock() = Some(connection.clone());
                 attempts.failures = 0;
                 attempts.last = None;
@@ -202,6 +216,17 @@ impl Cluster {
         slots.get(known.addresses.get(&id)?)?.ready()
     }
 
+    /// A connection to the broker `id` and to no other.
+    ///
+    /// # Errors
+    /// When the last metadata did not name it, or it cannot be reached.
+    pub(crate) async fn known_broker(&self, id: i32) -> Result<Connection, ClientError> {
+        match self.address(id) {
+            Some(address) => self.at(&address).await,
+            None => Err(ClientError::NoBroker { id }),
+        }
+    }
+
     fn address(&self, id: i32) -> Option<String> {
         self.known.lock().addresses.get(&id).cloned()
     }
@@ -230,7 +255,6 @@ impl Cluster {
         let mut known = self.known.lock();
         if !response.brokers.is_empty() {
             // Brokers that left are asked no more.
-            let address = |host: &str, port| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
             let brokers = response.brokers.iter();
             known.addresses = brokers.map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
         }
@@ -265,6 +289,20 @@ impl Cluster {
                 *slot = leader;
             }
         }
+    }
+
+    fn learn_features(&self, connection: &Connection) {
+        let transaction_version = connection.feature("transaction.version");
+        let said = Features { epoch: connection.features_epoch(), transaction_version };
+        let mut known = self.known.lock();
+        if known.features.is_none_or(|before| before.epoch < said.epoch) {
+            known.features = Some(said);
+        }
+    }
+
+    /// The newest of what brokers said of finalised features.
+    pub(crate) fn features(&self) -> Features {
+        self.known.lock().features.unwrap_or(Features { epoch: -1, transaction_version: 0 })
     }
 
     /// What is known of a topic.

@@ -19,7 +19,29 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Not done: transactions, interceptors, custom partitioners, metrics, muting a broker that asks for it by its throttle
+//! With a `transactional.id` what is sent between `begin_transaction` and `commit_transaction` is seen by readers of
+//! committed records as a whole or not at all:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), client::error::ClientError> {
+//! use client::config::ProducerConfig;
+//! use client::error::ErrorClass;
+//! use client::metadata::Cluster;
+//! use client::producer::{NewRecord, Producer};
+//!
+//! let config = ProducerConfig { transactional_id: Some("greeter".to_owned()), ..ProducerConfig::default() };
+//! let producer = Producer::new(Cluster::new("localhost:9092"), config);
+//! producer.init_transactions().await?;
+//! producer.begin_transaction()?;
+//! producer.push(NewRecord { topic: "greetings", value: Some(b"hello"), ..NewRecord::default() }).await?;
+//! match producer.commit_transaction().await {
+//!     Err(error) if error.class() == ErrorClass::Abortable => producer.abort_transaction().await?,
+//!     other => other?,
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Not done: interceptors, custom partitioners, metrics, muting a broker that asks for it by its throttle
 //! time, partitioner.availability.timeout.ms.
 
 use std::sync::Arc;
@@ -32,6 +54,7 @@ use tokio::sync::Notify;
 
 pub use crate::config::{Acks, ProducerConfig};
 use crate::config::Missing;
+use crate::consumer::Offsets;
 use crate::connection::retrying;
 use crate::error::ClientError;
 use crate::metadata::Cluster;
@@ -44,6 +67,8 @@ mod batch;
 mod accumulate;
 // Which sequence a batch carries.
 mod idempotent;
+// What belongs together, all or nothing.
+mod txn;
 // Batches -> brokers, answers -> outcomes.
 mod sender;
 // Outcome -> whoever waits.
@@ -51,6 +76,8 @@ mod delivery;
 
 use accumulate::{Accumulator, Appended, Observed};
 pub use delivery::{Delivery, RecordMetadata};
+use txn::{Coordinators, Features, Transactions, Verdict};
+pub use txn::GroupMetadata;
 
 /// A header: its name and value.
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
@@ -80,6 +107,8 @@ struct Shared {
     cluster: Cluster,
     config: ProducerConfig,
     accumulator: Mutex<Accumulator>,
+    /// Of a transactional producer.
+    coordinators: Option<Coordinators>,
     /// Something new for the sender to look at.
     wake: Notify,
     /// A batch is settled: memory is free, a flush may be over.
@@ -117,8 +146,11 @@ pub struct Producer {
 impl Producer {
     /// A producer for `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
+        let coordinators = config.transactional_id.as_ref();
+        let coordinators = coordinators.map(|id| Coordinators::new(cluster.clone(), id, config.transaction_timeout));
         let shared = Arc::new(Shared {
             cluster,
+            coordinators,
             accumulator: Mutex::new(Accumulator::new(config.clone())),
             config,
             wake: Notify::new(),
@@ -150,11 +182,22 @@ impl Producer {
     }
 
     async fn append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
-        match self.try_append(record, observed)? {
-            Appended::Done { delivery, .. } => Ok(delivery),
+        let error = match self.try_append(record, observed) {
+            Ok(Appended::Done { delivery, .. }) => return Ok(delivery),
             // Boxed, so that the common case does not carry its state around.
-            obstacle => Box::pin(self.append_slowly(record, observed, obstacle)).await,
+            Ok(obstacle) => match Box::pin(self.append_slowly(record, observed, obstacle)).await {
+                Ok(delivery) => return Ok(delivery),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if let Some(transactions) = &mut self.handle.shared.accumulator.lock().transactions
+            && !matches!(error, ClientError::State(_) | ClientError::Transaction { .. })
+        {
+            // A record that is missing spoils the whole (Java: KafkaProducer.doSend).
+            transactions.record_failed(&error);
         }
+        Err(error)
     }
 
     #[inline]
@@ -240,6 +283,104 @@ impl Producer {
         }
         shared.accumulator.lock().learn(record.topic, view);
         Ok(())
+    }
+
+    /// Makes this producer the only one of its `transactional.id`: ends what an earlier one left open, and shuts it out.
+    /// Called once, before the first transaction; may be called again after a timeout.
+    ///
+    /// # Errors
+    /// The coordinator's; [`ClientError::Timeout`] after `max.block.ms`.
+    pub async fn init_transactions(&self) -> Result<(), ClientError> {
+        let verdict = self.transactions(|transactions, _| transactions.init())?;
+        self.hear(verdict, "initialising transactions").await?;
+        self.transactions(|transactions, features| {
+            transactions.learn_first(features);
+            Ok(())
+        })
+    }
+
+    /// Begins a transaction; what is sent from now on belongs to it.
+    ///
+    /// # Errors
+    /// When one is open, or the producer was not initialised or cannot go on.
+    pub fn begin_transaction(&self) -> Result<(), ClientError> {
+        self.transactions(|transactions, _| transactions.begin())
+    }
+
+    /// Commits the offsets of what was read to write this, as part of the transaction.
+    ///
+    /// # Errors
+    /// The coordinators'; an error of class [`ErrorClass::Abortable`] leaves the transaction to be aborted.
+    ///
+    /// [`ErrorClass::Abortable`]: crate::error::ErrorClass::Abortable
+    pub async fn send_offsets_to_transaction(&self, offsets: &Offsets, group: &GroupMetadata) -> Result<(), ClientError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let verdict = self.transactions(|transactions, _| transactions.send_offsets(offsets.clone(), group.clone()))?;
+        self.hear(verdict, "sending offsets to the transaction").await
+    }
+
+    /// Waits until all that was sent is written, then commits the transaction. May be called again after a timeout, and
+    /// after nothing else.
+    ///
+    /// # Errors
+    /// As [`Producer::send_offsets_to_transaction`], or when a record of the transaction could not be written.
+    pub async fn commit_transaction(&self) -> Result<(), ClientError> {
+        let verdict = self.transactions(|transactions, features| transactions.commit(features))?;
+        self.end(verdict, "committing the transaction").await
+    }
+
+    /// Aborts the transaction; records of it that were not sent yet are given up.
+    ///
+    /// # Errors
+    /// The coordinator's; then this producer cannot go on.
+    pub async fn abort_transaction(&self) -> Result<(), ClientError> {
+        let verdict = self.transactions(|transactions, features| transactions.abort(features))?;
+        self.end(verdict, "aborting the transaction").await
+    }
+
+    async fn end(&self, verdict: Verdict, doing: &str) -> Result<(), ClientError> {
+        let result = self.hear(verdict, doing).await;
+        // What became of its records is told by how it ended.
+        self.handle.shared.accumulator.lock().unobserved_failure = None;
+        result
+    }
+
+    /// Does something with the transactions under the lock and lets the sender look at what it came to.
+    fn transactions<T>(
+        &self,
+        work: impl FnOnce(&mut Transactions, Features) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let shared = &self.handle.shared;
+        let features = shared.cluster.features();
+        let mut accumulator = shared.accumulator.lock();
+        if accumulator.closed {
+            return Err(ClientError::State("the producer is closed"));
+        }
+        let transactions = accumulator.transactions.as_mut();
+        let done = work(transactions.ok_or(ClientError::State("the producer has no transactional.id"))?, features);
+        drop(accumulator);
+        shared.wake.notify_one();
+        done
+    }
+
+    async fn hear(&self, verdict: Verdict, doing: &str) -> Result<(), ClientError> {
+        let shared = &self.handle.shared;
+        let limit = shared.config.block_max;
+        let told = async {
+            loop {
+                let settled = shared.settled.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                if let Some(result) = verdict.hear() {
+                    return result;
+                }
+                settled.await;
+            }
+        };
+        let late = || ClientError::Timeout { doing: doing.to_owned(), limit };
+        tokio::time::timeout(limit, told).await.map_err(|_| late())?
     }
 
     /// How many partitions a topic has; waits for it up to `max.block.ms`.

@@ -11,17 +11,17 @@ use bytes::{Buf, Bytes};
 use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use millstream_protocol::messages::{
-    ConsumerProtocolAssignment, Decodable, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId,
-    ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, StrBytes,
+    ConsumerProtocolAssignment, Decodable, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes,
 };
 
-use super::{Admin, TopicPartition};
+use super::ask::To;
+use super::{Admin, TopicPartition, only_retriable};
 use crate::connection::Connection;
 use crate::error::{ClientError, check};
 use crate::metadata::topic_name;
 
-/// FindCoordinator 3 asks for one key; from 4 on for many.
-const FIND_ONE: i16 = 3;
 /// OffsetFetch 7 asks for one group; from 8 on for many.
 const FETCH_ONE: i16 = 7;
 /// OffsetCommit 9 names topics; from 10 on by id.
@@ -116,12 +116,7 @@ impl Admin {
     /// # Errors
     /// When there is none yet, or it cannot be reached.
     pub async fn coordinator(&self, group_id: &str) -> Result<(Node, Connection), ClientError> {
-        let request = FindCoordinatorRequest::default().with_key(text(group_id)).with_key_type(0);
-        let found = self.cluster.any().await?.call_at_most(FIND_ONE, &request).await?;
-        check(found.error_code, found.error_message.as_deref())?;
-        let node = Node { id: found.node_id.0, host: found.host.to_string(), port: found.port };
-        let connection = self.cluster.at(&format!("{}:{}", node.host, node.port)).await?;
-        Ok((node, connection))
+        self.await_coordinator(group_id, 0).await
     }
 
     /// The groups of consumers on every broker; empty filters let all through. As Java's
@@ -153,11 +148,13 @@ impl Admin {
     /// # Errors
     /// The coordinator's, such as a group that is not there (from DescribeGroups 6 on; before, its state is Dead).
     pub async fn describe_group(&self, group_id: &str) -> Result<GroupDescription, ClientError> {
-        let (coordinator, connection) = self.coordinator(group_id).await?;
+        let (coordinator, _) = self.coordinator(group_id).await?;
         let request = DescribeGroupsRequest::default().with_groups(vec![group(group_id)]);
-        let response = connection.call(&request).await?;
+        let judge = |response: &DescribeGroupsResponse| {
+            response.groups.iter().try_for_each(|own| check(own.error_code, own.error_message.as_deref()))
+        };
+        let response = self.ask(To::Group(group_id), &request, judge).await?;
         let Some(described) = response.groups.into_iter().next() else { return Err(ClientError::Unsupported("DescribeGroups")) };
-        check(described.error_code, described.error_message.as_deref())?;
         let mut members = Vec::with_capacity(described.members.len());
         for member in described.members {
             members.push(MemberDescription {
@@ -182,10 +179,9 @@ impl Admin {
     /// # Errors
     /// The coordinator's.
     pub async fn committed_offsets(&self, group_id: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
-        let (_, connection) = self.coordinator(group_id).await?;
         let request = OffsetFetchRequest::default().with_group_id(group(group_id)).with_topics(None);
-        let response = connection.call_at_most(FETCH_ONE, &request).await?;
-        check(response.error_code, None)?;
+        let judge = |response: &OffsetFetchResponse| check(response.error_code, None);
+        let response = self.ask_at_most(FETCH_ONE, To::Group(group_id), &request, judge).await?;
         let mut offsets = BTreeMap::new();
         for topic in response.topics {
             for partition in topic.partitions {
@@ -209,7 +205,6 @@ impl Admin {
     /// # Errors
     /// The first of the coordinator's.
     pub async fn alter_committed_offsets(&self, group_id: &str, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), ClientError> {
-        let (_, connection) = self.coordinator(group_id).await?;
         let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for (at, offset) in offsets {
             let partition = OffsetCommitRequestPartition::default().with_partition_index(at.partition);
@@ -223,9 +218,11 @@ impl Admin {
             .with_group_id(group(group_id))
             .with_generation_id_or_member_epoch(-1)
             .with_topics(topics.collect());
-        let response = connection.call_at_most(COMMIT_BY_NAME, &request).await?;
-        let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.try_for_each(|partition| check(partition.error_code, None))
+        let judge = |response: &OffsetCommitResponse| {
+            let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.try_for_each(|partition| check(partition.error_code, None))
+        };
+        self.ask_at_most(COMMIT_BY_NAME, To::Group(group_id), &request, judge).await.map(drop)
     }
 
     /// Deletes groups, each at its coordinator; the answer of each stands beside its id.
@@ -235,9 +232,12 @@ impl Admin {
     pub async fn delete_groups(&self, group_ids: &[String]) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
         let mut deleted = Vec::with_capacity(group_ids.len());
         for group_id in group_ids {
-            let (_, connection) = self.coordinator(group_id).await?;
             let request = DeleteGroupsRequest::default().with_groups_names(vec![group(group_id)]);
-            let response = connection.call(&request).await?;
+            let judge = |response: &DeleteGroupsResponse| {
+                let mut results = response.results.iter();
+                results.try_for_each(|own| check(own.error_code, None).or_else(only_retriable))
+            };
+            let response = self.ask(To::Group(group_id), &request, judge).await?;
             let code = response.results.first().map_or(0, |result| result.error_code);
             deleted.push((group_id.clone(), check(code, None)));
         }
@@ -253,15 +253,14 @@ impl Admin {
         group_id: &str,
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
-        let (_, connection) = self.coordinator(group_id).await?;
         let partition = |index: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*index);
         let topics = by_topic(partitions.iter().cloned()).into_iter().map(|(name, indexes)| {
             let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(&name));
             topic.with_partitions(indexes.iter().map(partition).collect())
         });
         let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());
-        let response = connection.call(&request).await?;
-        check(response.error_code, None)?;
+        let judge = |response: &OffsetDeleteResponse| check(response.error_code, None);
+        let response = self.ask(To::Group(group_id), &request, judge).await?;
         let mut results = BTreeMap::new();
         for topic in response.topics {
             for partition in topic.partitions {

@@ -42,6 +42,9 @@ pub struct NewTopic {
     pub configs: Vec<(String, String)>,
 }
 
+/// How many partitions a topic is to have, and the brokers of each new one if they are to be chosen.
+pub type NewPartitions = (i32, Option<Vec<Vec<i32>>>);
+
 /// A topic in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicListing {
@@ -145,9 +148,9 @@ impl Admin {
     ///
     /// # Errors
     /// The first of the broker's, such as a count that is not higher.
-    pub async fn create_partitions(&self, topics: &BTreeMap<String, (i32, Option<Vec<Vec<i32>>>)>) -> Result<(), ClientError> {
+    pub async fn create_partitions(&self, topics: &BTreeMap<String, NewPartitions>) -> Result<(), ClientError> {
         let assignment = |brokers: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(broker_ids(brokers));
-        let wanted = |(name, (count, assigned)): (&String, &(i32, Option<Vec<Vec<i32>>>))| {
+        let wanted = |(name, (count, assigned)): (&String, &NewPartitions)| {
             CreatePartitionsTopic::default()
                 .with_name(topic_name(name))
                 .with_count(*count)

@@ -13,8 +13,9 @@ use millstream_protocol::record::record_size;
 
 use super::batch::{Batch, Place};
 use super::delivery::{Delivery, Outcome};
-use super::idempotent::{Sequences, Stamp};
+use super::idempotent::{Repair, Sequences, Stamp};
 use super::partition::{Full, Sticky};
+use super::txn::{Answer, Effect, Transactions};
 use super::{NewRecord, header_bytes};
 use crate::config::{Idempotence, Keys, ProducerConfig, Spread};
 use crate::error::ClientError;
@@ -125,6 +126,7 @@ pub(crate) struct Accumulator {
     /// What stops the producer for good.
     pub fatal: Option<ClientError>,
     pub sequences: Option<Sequences>,
+    pub transactions: Option<Transactions>,
     /// Brokers that could take nothing when something was due for them; their answers wake the sender anyway.
     busy: Vec<i32>,
     /// Where the last drain of a broker's partitions began, so that none starves.
@@ -133,7 +135,10 @@ pub(crate) struct Accumulator {
 
 impl Accumulator {
     pub fn new(config: ProducerConfig) -> Self {
-        let sequences = (config.idempotence == Idempotence::On).then(Sequences::default);
+        let repair = if config.transactional_id.is_some() { Repair::Abort } else { Repair::NextEpoch };
+        let sequences = (config.idempotence == Idempotence::On).then(|| Sequences::new(repair));
+        let backoff_ms = config.connection.retry_backoff.as_millis() as i64;
+        let transactions = config.transactional_id.is_some().then(|| Transactions::new(backoff_ms));
         Accumulator {
             config,
             names: HashMap::new(),
@@ -148,6 +153,7 @@ impl Accumulator {
             unobserved_failure: None,
             fatal: None,
             sequences,
+            transactions,
             busy: Vec::new(),
             rotation: 0,
         }
@@ -199,6 +205,9 @@ impl Accumulator {
         if let Some(fatal) = &self.fatal {
             return Err(fatal.clone());
         }
+        if let Some(transactions) = &self.transactions {
+            transactions.check_append()?;
+        }
         let Some(index) = self.index(record.topic) else { return Ok(Appended::UnknownTopic) };
         let topic = &mut self.topics[index];
         if topic.view.leaders.is_empty() {
@@ -225,6 +234,10 @@ impl Accumulator {
             self.used += reserved;
             self.incomplete.insert(batch.id);
             queue.batches.push_back(batch);
+            if let Some(transactions) = &mut self.transactions {
+                // A batch that is there already was begun in the same transaction.
+                transactions.add((index, partition));
+            }
             new = true;
         }
         let (Some(bytes), Some(batch)) = (pushed, queue.batches.back_mut()) else {
@@ -275,7 +288,8 @@ impl Accumulator {
 
     /// Brokers for which something is due (Java: `RecordAccumulator.ready`).
     fn find_ready(&mut self, now_ms: i64, due: &mut Due, ready: &mut BTreeSet<i32>) {
-        let hurry = self.starving > 0 || self.flushing > 0 || self.closed;
+        let completing = self.transactions.as_ref().is_some_and(Transactions::is_completing);
+        let hurry = self.starving > 0 || self.flushing > 0 || self.closed || completing;
         let linger_ms = self.config.linger.as_millis() as i64;
         for topic in &mut self.topics {
             let mut loads = Vec::new();
@@ -327,7 +341,9 @@ impl Accumulator {
                 continue;
             }
             let (place, id) = (first.place, first.id);
-            if self.sequences.as_ref().is_some_and(|sequences| !sequences.may_drain(place, id)) {
+            if self.sequences.as_ref().is_some_and(|sequences| !sequences.may_drain(place, id))
+                || self.transactions.as_ref().is_some_and(|transactions| !transactions.may_drain(place))
+            {
                 continue;
             }
             if size + first.size() > self.config.request_bytes_max && !taken.is_empty() {
@@ -417,6 +433,26 @@ impl Accumulator {
     pub fn compressed(&mut self, place: Place, ratio: f32) {
         let estimate = &mut self.topics[place.0].ratio;
         *estimate = if ratio > *estimate { (*estimate + 0.05).max(ratio) } else { (*estimate - 0.005).max(ratio) };
+    }
+
+    /// Takes a coordinator's answer.
+    pub fn answered(&mut self, answer: Answer) {
+        let Some(transactions) = &mut self.transactions else { return };
+        if let (Effect::Identity(identity), Some(sequences)) = (transactions.answered(answer), &mut self.sequences) {
+            sequences.begin_epoch(identity);
+        }
+    }
+
+    /// Batches that were never sent, taken out.
+    pub fn take_unsent(&mut self) -> Vec<Batch> {
+        let (sequences, mut unsent) = (&self.sequences, Vec::new());
+        for queue in self.topics.iter_mut().flat_map(|topic| &mut topic.queues) {
+            let sent = |batch: &Batch| sequences.as_ref().is_some_and(|sequences| sequences.is_tracked(batch.place, batch.id));
+            let (kept, gone): (VecDeque<Batch>, VecDeque<Batch>) = queue.batches.drain(..).partition(sent);
+            queue.batches = kept;
+            unsent.extend(gone);
+        }
+        unsent
     }
 
     /// Every batch still queued, taken out.

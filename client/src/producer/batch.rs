@@ -14,8 +14,7 @@ use super::delivery::Outcome;
 use super::idempotent::Stamp;
 use super::{NewRecord, header_bytes};
 
-/// Attributes: part of a transaction.
-const NO_PRODUCER: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+const NO_PRODUCER: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1, attributes: 0 };
 
 /// Which queue a batch belongs to: index of the topic, partition.
 pub(crate) type Place = (usize, i32);
@@ -132,7 +131,7 @@ impl Batch {
         let stamp = stamp.unwrap_or(NO_PRODUCER);
         let mut header = BatchHeader {
             length: (bytes.len() - LENGTH_OVERHEAD) as i32,
-            attributes: codec.id(),
+            attributes: codec.id() | stamp.attributes,
             last_offset_delta: self.count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,

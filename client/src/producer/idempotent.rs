@@ -2,7 +2,8 @@
 //!
 //! Pure bookkeeping under the accumulator's lock; the rules are those of Java's `TransactionManager` and
 //! `TxnPartitionMap`. The sequence of a batch stands here and not in the batch, so that a bump of the epoch rewrites
-//! it in one place; a batch is stamped with it whenever it leaves.
+//! it in one place; a batch is stamped with it whenever it leaves. A transactional producer's epoch is not raised here:
+//! a gap fails the batch, which aborts the transaction, and the next one comes with an epoch of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,12 @@ pub(crate) struct Stamp {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub base_sequence: i32,
+    /// Bits that the batch carries beside its codec.
+    pub attributes: i16,
 }
+
+/// Attributes of a batch: part of a transaction (Java: `DefaultRecordBatch.TRANSACTIONAL_FLAG_MASK`).
+const TRANSACTIONAL: i16 = 0x10;
 
 /// A batch that was drained and is not settled, on the wire or waiting for another attempt.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +68,20 @@ impl Default for Partition {
     }
 }
 
+/// Who closes a gap in the sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// The producer itself, with the next epoch.
+    #[default]
+    NextEpoch,
+    /// Whoever aborts the transaction.
+    Abort,
+}
+
 /// The sequences of every partition.
 #[derive(Default)]
 pub(crate) struct Sequences {
+    repair: Repair,
     identity: Option<Identity>,
     partitions: BTreeMap<Place, Partition>,
     /// Partitions that asked for a new epoch and start at 0 in it.
@@ -79,6 +96,23 @@ fn advance(sequence: i32, by: i32) -> i32 {
 }
 
 impl Sequences {
+    pub fn new(repair: Repair) -> Self {
+        Sequences { repair, ..Sequences::default() }
+    }
+
+    /// Takes an identity under which every sequence starts at 0. Nothing is in flight.
+    pub fn begin_epoch(&mut self, identity: Identity) {
+        for partition in self.partitions.values_mut() {
+            // A broker that knows the producer takes nothing but 0 as the first sequence of a new epoch.
+            let proven = partition.proven && partition.identity.is_some_and(|before| before.id == identity.id);
+            partition.restart(identity);
+            partition.proven = proven;
+        }
+        self.rewrite.clear();
+        self.unresolved.clear();
+        self.identity = Some(identity);
+    }
+
     /// The producer's identity; None until a broker gave one, and again when its epochs are used up.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
@@ -122,6 +156,7 @@ impl Sequences {
             producer_id: tracked.identity.id,
             producer_epoch: tracked.identity.epoch,
             base_sequence: tracked.base_sequence,
+            attributes: if self.repair == Repair::Abort { TRANSACTIONAL } else { 0 },
         })
     }
 
@@ -156,9 +191,18 @@ impl Sequences {
         match code {
             ErrorCode::UnknownProducerId => {
                 // Without the start of the log nothing can be told; after a reset all that were in flight fail alike.
-                if log_start_offset >= 0 && !tracked.reset {
-                    self.rewrite.insert(place);
+                if log_start_offset < 0 || tracked.reset {
+                    return true;
                 }
+                if self.repair == Repair::Abort {
+                    // Retention took what the broker knew of the producer: it takes the same epoch from 0 again.
+                    let forgotten = partition.last_acked_offset < log_start_offset;
+                    if let (true, Some(identity), Some(partition)) = (forgotten, self.identity, self.partitions.get_mut(&place)) {
+                        partition.restart(identity);
+                    }
+                    return forgotten;
+                }
+                self.rewrite.insert(place);
                 true
             }
             ErrorCode::OutOfOrderSequenceNumber => {
@@ -168,6 +212,9 @@ impl Sequences {
                 // be among the batches that the broker knows again.
                 let overtaken = partition.identity == Some(tracked.identity) && tracked.base_sequence <= partition.last_acked;
                 let expected = unresolved.is_none() && !overtaken && (tracked.reset || !is_next);
+                if self.repair == Repair::Abort {
+                    return expected;
+                }
                 if !expected && unresolved.is_none_or(|behind| *behind == tracked.base_sequence) {
                     // Nothing before it is outstanding: there is a gap in the log. Start anew in the next epoch.
                     self.rewrite.insert(place);
@@ -180,8 +227,9 @@ impl Sequences {
 
     /// A batch was refused for good. `Fate::Refused` leaves a gap that a new epoch closes.
     pub fn failed(&mut self, place: Place, batch: u64, code: Option<ErrorCode>, fate: Fate) {
-        if self.take(place, batch).is_none() {
-            return;
+        let Some(failed) = self.take(place, batch) else { return };
+        if self.repair == Repair::Abort {
+            return self.close_up(place, failed);
         }
         match (code, fate) {
             (Some(ErrorCode::OutOfOrderSequenceNumber), _) | (_, Fate::Refused) => {
@@ -189,6 +237,21 @@ impl Sequences {
             }
             _ => {}
         }
+    }
+
+    /// What was numbered behind a batch that the broker refused moves up, so that it can still be written before the
+    /// transaction is aborted (Java: `adjustSequencesDueToFailedBatch`).
+    fn close_up(&mut self, place: Place, failed: Tracked) {
+        let Some(partition) = self.partitions.get_mut(&place) else { return };
+        if partition.identity != Some(failed.identity) {
+            return;
+        }
+        for tracked in &mut partition.in_flight {
+            if tracked.base_sequence > failed.base_sequence {
+                *tracked = Tracked { base_sequence: tracked.base_sequence - failed.count, reset: true, ..*tracked };
+            }
+        }
+        partition.next = (partition.next - failed.count).max(0);
     }
 
     /// A batch was given up after it had been sent; whether it was written is not known.
@@ -221,7 +284,8 @@ impl Sequences {
         for place in drained {
             self.unresolved.remove(&place);
             let partition = self.partitions.entry(place).or_default();
-            if partition.next.wrapping_sub(partition.last_acked) != 1 {
+            // A transaction was failed by the batch that was given up, and its next one starts at 0.
+            if partition.next.wrapping_sub(partition.last_acked) != 1 && self.repair == Repair::NextEpoch {
                 self.rewrite.insert(place);
             }
         }
@@ -235,6 +299,11 @@ impl Sequences {
             self.unresolved.remove(&place);
             self.partitions.entry(place).or_default().restart(identity);
         }
+    }
+
+    /// Whether a batch was ever sent.
+    pub fn is_tracked(&self, place: Place, batch: u64) -> bool {
+        self.position(place, batch).is_some()
     }
 
     /// As if a batch had been acknowledged before.

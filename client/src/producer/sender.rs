@@ -15,7 +15,7 @@ use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::{ErrorCode, Retry};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::produce_response::PartitionProduceResponse;
-use millstream_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
+use millstream_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse, StrBytes, TransactionalId};
 use uuid::Uuid;
 
 use super::Shared;
@@ -23,11 +23,14 @@ use super::accumulate::{Due, Node, Request};
 use super::batch::Batch;
 use super::delivery::Written;
 use super::idempotent::{Fate, Identity};
-use crate::config::{Acks, Missing};
+use super::txn::{Answer, Ask, Asking, Next, Protocol, Transactions};
+use crate::config::{Acks, Missing, ProducerConfig};
 use crate::connection::Connection;
 use crate::error::{ClientError, check, of_partition};
 use crate::metadata::{Cluster, Leader, topic_name};
 
+/// Produce 11 is the last before version 2 of transactions (Java: `LAST_STABLE_VERSION_BEFORE_TRANSACTION_V2`).
+const BEFORE_V2: i16 = 11;
 /// Produce 13 names topics by id; up to 12 they go by name.
 const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
@@ -37,6 +40,7 @@ enum Event {
     Connected { broker: i32, result: Result<(), ClientError> },
     Refreshed(Result<(), ClientError>),
     Identified(Result<Identity, ClientError>),
+    Coordinated(Answer),
 }
 
 #[derive(Default)]
@@ -96,8 +100,47 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 impl Sender {
     fn is_over(&self) -> bool {
-        let accumulator = self.shared.accumulator.lock();
-        accumulator.closed && accumulator.is_settled_below(u64::MAX)
+        let mut accumulator = self.shared.accumulator.lock();
+        if !accumulator.closed || !accumulator.is_settled_below(u64::MAX) {
+            return false;
+        }
+        let over = |transactions: &Transactions| self.shared.aborted.load(Ordering::Acquire) || !transactions.is_ongoing();
+        accumulator.transactions.as_mut().is_none_or(|transactions| {
+            // Whoever opened it is gone (Java: Sender.run). The coordinator would abort it by its timeout only.
+            over(transactions) || (!transactions.is_completing() && transactions.abort(self.shared.cluster.features()).is_err())
+        })
+    }
+
+    /// Lets the transaction go on: gives up what is not to be written, sends the next request (Java:
+    /// `maybeSendAndPollTransactionalRequest`).
+    fn step_transaction(&mut self) {
+        let (given_up, fatal) = {
+            let mut accumulator = self.shared.accumulator.lock();
+            let Some(transactions) = &accumulator.transactions else { return };
+            let (unsent, fatal) = (transactions.undrained_error(), transactions.fatal_error());
+            (unsent.map(|error| (accumulator.take_unsent(), error)), fatal)
+        };
+        if let Some((batches, error)) = given_up {
+            batches.into_iter().for_each(|batch| self.drop_batch(batch, &error, None, Fate::Refused));
+        }
+        if let Some(error) = fatal {
+            self.give_up_all(&error);
+        }
+        let mut accumulator = self.shared.accumulator.lock();
+        let incomplete = !accumulator.is_settled_below(u64::MAX);
+        let Some(transactions) = &mut accumulator.transactions else { return };
+        let next = transactions.next(incomplete);
+        let own = Asking { identity: transactions.identity(), protocol: transactions.protocol() };
+        let (Next::Send { ask, wait_ms }, Some(coordinators)) = (next, &self.shared.coordinators) else {
+            drop(accumulator);
+            return self.shared.settled.notify_waiters();
+        };
+        let names = match &ask {
+            Ask::AddPartitions(places) => places.iter().map(|place| (*place, accumulator.topic_of(*place).0)).collect(),
+            _ => Vec::new(),
+        };
+        let coordinators = coordinators.clone();
+        self.work.push(Box::pin(async move { Event::Coordinated(coordinators.send(ask, wait_ms, own, names).await) }));
     }
 
     /// Sends what is due; returns when to look again.
@@ -105,14 +148,20 @@ impl Sender {
         let now_ms = self.shared.now_ms();
         if self.shared.aborted.load(Ordering::Acquire) {
             self.give_up_all(&ClientError::State("the producer was closed before the record was written"));
+            if let Some(transactions) = &mut self.shared.accumulator.lock().transactions {
+                transactions.close();
+            }
+            self.shared.settled.notify_waiters();
             return None;
         }
+        self.step_transaction();
         let (mut due, needs_identity) = {
             let (brokers, cluster) = (&self.brokers, &self.shared.cluster);
             let in_flight_max = self.shared.config.in_flight_max;
             let mut accumulator = self.shared.accumulator.lock();
             let due = accumulator.drain(now_ms, |broker| node_of(brokers, cluster, in_flight_max, broker));
-            let anonymous = accumulator.sequences.as_ref().is_some_and(|sequences| sequences.identity().is_none());
+            let anonymous = accumulator.transactions.is_none()
+                && accumulator.sequences.as_ref().is_some_and(|sequences| sequences.identity().is_none());
             (due, anonymous && !accumulator.is_settled_below(u64::MAX))
         };
         let mut again_ms = due.again_ms;
@@ -209,9 +258,16 @@ impl Sender {
         if batches.is_empty() {
             return;
         }
-        let by_id = connection.serves_version(ApiKey::Produce, BY_ID) && entries.iter().all(|(_, id, _)| !id.is_nil());
-        let request = produce_request(config.acks, config.connection.request_timeout, entries, by_id);
-        let at_most = if by_id { BY_ID } else { BY_NAME };
+        let protocol = self.shared.accumulator.lock().transactions.as_ref().map(Transactions::protocol);
+        let by_id = protocol != Some(Protocol::V1)
+            && connection.serves_version(ApiKey::Produce, BY_ID)
+            && entries.iter().all(|(_, id, _)| !id.is_nil());
+        let request = produce_request(config, entries, by_id);
+        let at_most = match protocol {
+            _ if by_id => BY_ID,
+            Some(Protocol::V1) => BEFORE_V2,
+            _ => BY_NAME,
+        };
         if config.acks == Acks::None {
             let sent = connection.send_only(at_most, &request);
             for batch in batches {
@@ -265,6 +321,10 @@ impl Sender {
                     self.metadata.wanted = true;
                 }
                 self.relearn();
+            }
+            Event::Coordinated(answer) => {
+                self.shared.accumulator.lock().answered(answer);
+                self.shared.settled.notify_waiters();
             }
             Event::Identified(result) => {
                 self.identity.end(now_ms, result.is_ok());
@@ -417,7 +477,15 @@ impl Sender {
         self.shared.settled.notify_waiters();
     }
 
+    /// Gives up a batch, and with it the transaction it belongs to.
     fn fail(&self, batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
+        if let Some(transactions) = &mut self.shared.accumulator.lock().transactions {
+            transactions.record_failed(error);
+        }
+        self.drop_batch(batch, error, code, fate);
+    }
+
+    fn drop_batch(&self, batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
         tracing::debug!(%error, records = batch.count, "records given up");
         {
             let mut accumulator = self.shared.accumulator.lock();
@@ -462,7 +530,7 @@ impl Sender {
         let mut all = self.shared.accumulator.lock().take_all();
         all.extend(self.requests.drain().flat_map(|(_, batches)| batches));
         for batch in all {
-            self.fail(batch, error, None, Fate::Unknown);
+            self.drop_batch(batch, error, None, Fate::Unknown);
         }
     }
 }
@@ -492,8 +560,7 @@ fn lost(broker: i32) -> ClientError {
 }
 
 fn produce_request(
-    acks: Acks,
-    timeout: Duration,
+    config: &ProducerConfig,
     entries: Vec<(Arc<str>, Uuid, PartitionProduceData)>,
     by_id: bool,
 ) -> ProduceRequest {
@@ -507,13 +574,18 @@ fn produce_request(
         let topic = if by_id { topic.with_topic_id(id) } else { topic.with_name(topic_name(&name)) };
         topics.push((name, topic));
     }
-    let acks = match acks {
+    let acks = match config.acks {
         Acks::None => 0,
         Acks::Leader => 1,
         Acks::All => -1,
     };
     let topics = topics.into_iter().map(|(_, topic)| topic).collect();
-    ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout.as_millis() as i32).with_topic_data(topics)
+    let id = config.transactional_id.as_ref().map(|id| TransactionalId(StrBytes::from_string(id.clone())));
+    ProduceRequest::default()
+        .with_transactional_id(id)
+        .with_acks(acks)
+        .with_timeout_ms(config.connection.request_timeout.as_millis() as i32)
+        .with_topic_data(topics)
 }
 
 /// Asks any broker for a producer id.

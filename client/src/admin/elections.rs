@@ -1,0 +1,181 @@
+//! Where partitions are led and kept: elections and the moves of replicas, between brokers and between log folders.
+//!
+//! Called by `kafka-leader-election` and `kafka-reassign-partitions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use millstream_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use millstream_protocol::messages::elect_leaders_request::TopicPartitions;
+use millstream_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
+use millstream_protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, ElectLeadersRequest,
+    ListPartitionReassignmentsRequest,
+};
+
+use super::ask::{To, by_topic, text};
+use super::topics::Reassignment;
+use super::{Admin, TIMEOUT_MS, TopicPartition};
+use crate::error::{ClientError, check, of_partition};
+use crate::metadata::topic_name;
+
+/// Who may win an election (Java: `ElectionType`); the number is the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ElectionType {
+    /// The first of the replicas, if it is in sync.
+    Preferred = 0,
+    /// Any replica, in sync or not, where there is no leader.
+    Unclean = 1,
+}
+
+/// Whether a reassignment may change how many replicas a partition has (KIP-860).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicationFactor {
+    /// It may.
+    MayChange,
+    /// It must stay.
+    Kept,
+}
+
+impl Admin {
+    /// Elects leaders for partitions, for None for all of them where another one is to lead; the answer of each stands
+    /// beside it. For None, a partition whose leader was the right one is left out.
+    ///
+    /// # Errors
+    /// The controller's about the whole.
+    pub async fn elect_leaders(
+        &self,
+        kind: ElectionType,
+        partitions: Option<&BTreeSet<TopicPartition>>,
+    ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
+        let topics = partitions.map(|partitions| {
+            let topics = by_topic(partitions).into_iter();
+            topics.map(|(name, indexes)| TopicPartitions::default().with_topic(topic_name(name)).with_partitions(indexes)).collect()
+        });
+        let request =
+            ElectLeadersRequest::default().with_election_type(kind as i8).with_topic_partitions(topics).with_timeout_ms(TIMEOUT_MS);
+        let response = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
+        let mut results = BTreeMap::new();
+        for topic in response.replica_election_results {
+            for own in topic.partition_result {
+                let at = TopicPartition::new(&topic.topic.0, own.partition_id);
+                results.insert(at.clone(), verdict(&at, own.error_code, own.error_message.as_deref()));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Moves the replicas of partitions to the brokers named, the first to lead; None takes back a move that is under
+    /// way. The answer of each stands beside it.
+    ///
+    /// # Errors
+    /// The controller's about the whole.
+    pub async fn alter_partition_reassignments(
+        &self,
+        targets: &BTreeMap<TopicPartition, Option<Vec<i32>>>,
+        factor: ReplicationFactor,
+    ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
+        let mut topics: BTreeMap<&str, Vec<ReassignablePartition>> = BTreeMap::new();
+        for (at, brokers) in targets {
+            let brokers = brokers.as_ref().map(|brokers| brokers.iter().map(|id| (*id).into()).collect());
+            let partition = ReassignablePartition::default().with_partition_index(at.partition).with_replicas(brokers);
+            topics.entry(&at.topic).or_default().push(partition);
+        }
+        let topics = topics.into_iter();
+        let topics = topics.map(|(name, p)| ReassignableTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let request = AlterPartitionReassignmentsRequest::default()
+            .with_timeout_ms(TIMEOUT_MS)
+            .with_allow_replication_factor_change(factor == ReplicationFactor::MayChange)
+            .with_topics(topics.collect());
+        let judge = |response: &millstream_protocol::messages::AlterPartitionReassignmentsResponse| {
+            check(response.error_code, response.error_message.as_deref())
+        };
+        let response = self.ask(To::Any, &request, judge).await?;
+        let mut results = BTreeMap::new();
+        for topic in response.responses {
+            for own in topic.partitions {
+                let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                results.insert(at.clone(), verdict(&at, own.error_code, own.error_message.as_deref()));
+            }
+        }
+        Ok(results)
+    }
+
+    /// The moves of replicas that are under way, of these partitions or, for None, of all.
+    ///
+    /// # Errors
+    /// The controller's.
+    pub async fn list_partition_reassignments(
+        &self,
+        partitions: Option<&BTreeSet<TopicPartition>>,
+    ) -> Result<BTreeMap<TopicPartition, Reassignment>, ClientError> {
+        let topics = partitions.map(|partitions| {
+            let topics = by_topic(partitions).into_iter();
+            topics
+                .map(|(name, indexes)| {
+                    ListPartitionReassignmentsTopics::default().with_name(topic_name(name)).with_partition_indexes(indexes)
+                })
+                .collect()
+        });
+        let request = ListPartitionReassignmentsRequest::default().with_topics(topics).with_timeout_ms(TIMEOUT_MS);
+        let judge = |response: &millstream_protocol::messages::ListPartitionReassignmentsResponse| {
+            check(response.error_code, response.error_message.as_deref())
+        };
+        let response = self.ask(To::Any, &request, judge).await?;
+        let mut found = BTreeMap::new();
+        for topic in response.topics {
+            for own in topic.partitions {
+                let ids = |brokers: &[millstream_protocol::messages::BrokerId]| brokers.iter().map(|id| id.0).collect();
+                let moved = Reassignment {
+                    replicas: ids(&own.replicas),
+                    adding: ids(&own.adding_replicas),
+                    removing: ids(&own.removing_replicas),
+                };
+                found.insert(TopicPartition::new(&topic.name.0, own.partition_index), moved);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves replicas to other log folders of the brokers that keep them: `moves` names partition and broker, and the
+    /// folder. The answer of each stands beside it.
+    ///
+    /// # Errors
+    /// When a broker cannot be reached.
+    pub async fn alter_replica_log_dirs(
+        &self,
+        moves: &BTreeMap<(TopicPartition, i32), String>,
+    ) -> Result<BTreeMap<(TopicPartition, i32), Result<(), ClientError>>, ClientError> {
+        let mut results = BTreeMap::new();
+        let brokers: BTreeSet<i32> = moves.keys().map(|(_, broker)| *broker).collect();
+        for broker in brokers {
+            let mut dirs: BTreeMap<&str, BTreeMap<&str, Vec<i32>>> = BTreeMap::new();
+            for ((at, _), path) in moves.iter().filter(|((_, at), _)| *at == broker) {
+                dirs.entry(path).or_default().entry(&at.topic).or_default().push(at.partition);
+            }
+            let dirs = dirs.into_iter().map(|(path, topics)| {
+                let topics = topics.into_iter();
+                let topics = topics.map(|(name, p)| AlterReplicaLogDirTopic::default().with_name(topic_name(name)).with_partitions(p));
+                AlterReplicaLogDir::default().with_path(text(path)).with_topics(topics.collect())
+            });
+            let request = AlterReplicaLogDirsRequest::default().with_dirs(dirs.collect());
+            let response = self.ask(To::Broker(broker), &request, |_| Ok(())).await?;
+            for topic in response.results {
+                for own in topic.partitions {
+                    let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
+                    results.insert((at.clone(), broker), verdict(&at, own.error_code, None));
+                }
+            }
+        }
+        Ok(results)
+    }
+}
+
+fn verdict(at: &TopicPartition, code: i16, message: Option<&str>) -> Result<(), ClientError> {
+    match ErrorCode::from_code(code) {
+        Some(ErrorCode::None) => Ok(()),
+        _ => Err(of_partition(&at.topic, at.partition, code, message)),
+    }
+}

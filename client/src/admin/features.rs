@@ -1,0 +1,121 @@
+//! Feature levels: what brokers support and what the cluster has finalised (KIP-584, KIP-1022).
+//!
+//! Called by `kafka-features`.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::messages::update_features_request::FeatureUpdateKey;
+use millstream_protocol::messages::{ApiVersionsRequest, StrBytes, UpdateFeaturesRequest};
+
+use super::ask::{To, text};
+use super::{Admin, TIMEOUT_MS};
+use crate::error::{ClientError, check};
+
+/// Lowest and highest level of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeatureRange {
+    /// The lowest.
+    pub min: i16,
+    /// The highest; of what is finalised, the level that holds.
+    pub max: i16,
+}
+
+/// Levels by feature (Java: `FeatureMetadata`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureLevels {
+    /// What the broker that answered supports.
+    pub supported: BTreeMap<String, FeatureRange>,
+    /// What the cluster has agreed on.
+    pub finalized: BTreeMap<String, FeatureRange>,
+    /// Grows with every change; None before the first.
+    pub finalized_epoch: Option<i64>,
+}
+
+/// Which way a level may move (Java: `FeatureUpdate.UpgradeType`); the number is the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum UpgradeType {
+    /// Up.
+    Upgrade = 1,
+    /// Down, where nothing is lost by it.
+    SafeDowngrade = 2,
+    /// Down, whatever is lost.
+    UnsafeDowngrade = 3,
+}
+
+/// A level to set; 0 takes the feature back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// The level.
+    pub level: i16,
+    /// Which way it may move.
+    pub kind: UpgradeType,
+}
+
+/// Whether a change is made or only judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is made.
+    Made,
+    /// It is judged as if it were (`--dry-run`, `validateOnly`).
+    OnlyValidated,
+}
+
+impl Admin {
+    /// Feature levels as `broker`, or any broker for None, knows them.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn describe_features(&self, broker: Option<i32>) -> Result<FeatureLevels, ClientError> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("millstream"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let to = broker.map_or(To::Any, To::Broker);
+        let response = self.ask(to, &request, |response| check(response.error_code, None)).await?;
+        let supported = response.supported_features.iter();
+        let finalized = response.finalized_features.iter();
+        Ok(FeatureLevels {
+            supported: supported
+                .map(|key| (key.name.to_string(), FeatureRange { min: key.min_version, max: key.max_version }))
+                .collect(),
+            finalized: finalized
+                .map(|key| (key.name.to_string(), FeatureRange { min: key.min_version_level, max: key.max_version_level }))
+                .collect(),
+            finalized_epoch: Some(response.finalized_features_epoch).filter(|epoch| *epoch >= 0),
+        })
+    }
+
+    /// Sets feature levels; the answer of each stands beside its name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn update_features(
+        &self,
+        updates: &BTreeMap<String, FeatureUpdate>,
+        change: Change,
+    ) -> Result<BTreeMap<String, Result<(), ClientError>>, ClientError> {
+        let wanted = updates.iter().map(|(name, update)| {
+            FeatureUpdateKey::default()
+                .with_feature(text(name))
+                .with_max_version_level(update.level)
+                .with_upgrade_type(update.kind as i8)
+        });
+        let request = UpdateFeaturesRequest::default()
+            .with_timeout_ms(TIMEOUT_MS)
+            .with_feature_updates(wanted.collect())
+            .with_validate_only(change == Change::OnlyValidated);
+        let retriable = |response: &millstream_protocol::messages::UpdateFeaturesResponse| {
+            check(response.error_code, response.error_message.as_deref()).or_else(super::only_retriable)
+        };
+        let response = self.ask(To::Any, &request, retriable).await?;
+        // From version 2 on only the whole is judged: either all were changed or none.
+        let whole = check(response.error_code, response.error_message.as_deref());
+        let mut results: BTreeMap<_, _> = updates.keys().map(|name| (name.clone(), whole.clone())).collect();
+        if whole.is_ok() {
+            for own in response.results {
+                results.insert(own.feature.to_string(), check(own.error_code, own.error_message.as_deref()));
+            }
+        }
+        Ok(results)
+    }
+}

@@ -1,0 +1,104 @@
+//! Quotas of users, client ids and addresses (KIP-546).
+//!
+//! Called by `kafka-configs`.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use millstream_protocol::messages::describe_client_quotas_request::ComponentData;
+use millstream_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse};
+
+use super::Admin;
+use super::ask::{To, text};
+use super::features::Change;
+use crate::error::{ClientError, check};
+
+/// Whom a quota is for: "user", "client-id", "ip" and the name of each, None for what holds where no name is set.
+pub type QuotaEntity = BTreeMap<String, Option<String>>;
+
+/// What an entity's part must be (Java: `ClientQuotaFilterComponent`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuotaMatch {
+    /// This name.
+    Exact(String),
+    /// The default.
+    Default,
+    /// Any name or the default.
+    Any,
+}
+
+/// Which quotas are meant: a match per entity type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaFilter {
+    /// By entity type.
+    pub components: BTreeMap<String, QuotaMatch>,
+    /// Leave out entities that have other parts as well.
+    pub only_these: bool,
+}
+
+/// A quota to set, or with None to take back.
+pub type QuotaChange = (String, Option<f64>);
+
+impl Admin {
+    /// The quotas that a filter matches, by entity and key.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn describe_client_quotas(
+        &self,
+        filter: &QuotaFilter,
+    ) -> Result<BTreeMap<QuotaEntity, BTreeMap<String, f64>>, ClientError> {
+        // DescribeClientQuotasRequest: MATCH_TYPE_EXACT, _DEFAULT and _SPECIFIED.
+        let component = |(kind, wanted): (&String, &QuotaMatch)| {
+            let component = ComponentData::default().with_entity_type(text(kind));
+            match wanted {
+                QuotaMatch::Exact(name) => component.with_match_type(0).with_match(Some(text(name))),
+                QuotaMatch::Default => component.with_match_type(1).with_match(None),
+                QuotaMatch::Any => component.with_match_type(2).with_match(None),
+            }
+        };
+        let request = DescribeClientQuotasRequest::default()
+            .with_components(filter.components.iter().map(component).collect())
+            .with_strict(filter.only_these);
+        let judge = |response: &DescribeClientQuotasResponse| check(response.error_code, response.error_message.as_deref());
+        let response = self.ask(To::Any, &request, judge).await?;
+        let entries = response.entries.unwrap_or_default().into_iter().map(|entry| {
+            let entity = entry.entity.into_iter();
+            let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
+            let values = entry.values.into_iter().map(|value| (value.key.to_string(), value.value));
+            (entity.collect(), values.collect())
+        });
+        Ok(entries.collect())
+    }
+
+    /// Sets and takes back quotas; the answer of each entity stands beside it.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn alter_client_quotas(
+        &self,
+        changes: &BTreeMap<QuotaEntity, Vec<QuotaChange>>,
+        change: Change,
+    ) -> Result<BTreeMap<QuotaEntity, Result<(), ClientError>>, ClientError> {
+        let part = |(kind, name): (&String, &Option<String>)| {
+            EntityData::default().with_entity_type(text(kind)).with_entity_name(name.as_deref().map(text))
+        };
+        let set = |(key, value): &QuotaChange| {
+            OpData::default().with_key(text(key)).with_value(value.unwrap_or_default()).with_remove(value.is_none())
+        };
+        let entry = |(entity, changes): (&QuotaEntity, &Vec<QuotaChange>)| {
+            let entry = EntryData::default().with_entity(entity.iter().map(part).collect());
+            entry.with_ops(changes.iter().map(set).collect())
+        };
+        let request = AlterClientQuotasRequest::default()
+            .with_entries(changes.iter().map(entry).collect())
+            .with_validate_only(change == Change::OnlyValidated);
+        let response = self.ask(To::Any, &request, |_| Ok(())).await?;
+        let entries = response.entries.into_iter().map(|entry| {
+            let entity = entry.entity.into_iter();
+            let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
+            (entity.collect(), check(entry.error_code, entry.error_message.as_deref()))
+        });
+        Ok(entries.collect())
+    }
+}

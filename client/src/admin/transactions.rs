@@ -1,0 +1,325 @@
+//! Transactions: list, describe, abort, fence; the producers that a partition remembers.
+//!
+//! Called by `kafka-transactions`. Each transactional id is asked of its coordinator, a partition of its leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::describe_producers_request::TopicRequest;
+use millstream_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+use millstream_protocol::messages::{
+    DescribeProducersRequest, DescribeTransactionsRequest, InitProducerIdRequest, ListTransactionsRequest,
+    TransactionalId, WriteTxnMarkersRequest,
+};
+
+use super::ask::{To, text};
+use super::{Admin, TopicPartition};
+use crate::error::{ClientError, check, of_partition};
+use crate::metadata::topic_name;
+
+/// How far a transaction has come (Java: `TransactionState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionState {
+    /// None was begun.
+    Empty,
+    /// Open.
+    Ongoing,
+    /// Being committed.
+    PrepareCommit,
+    /// Being aborted.
+    PrepareAbort,
+    /// Committed.
+    CompleteCommit,
+    /// Aborted.
+    CompleteAbort,
+    /// Being aborted to fence its producer.
+    PrepareEpochFence,
+    /// Of a kind that came after this release.
+    Unknown,
+}
+
+impl TransactionState {
+    /// Every state with its name in Java.
+    pub const NAMES: [(TransactionState, &'static str); 8] = [
+        (TransactionState::Empty, "Empty"),
+        (TransactionState::Ongoing, "Ongoing"),
+        (TransactionState::PrepareCommit, "PrepareCommit"),
+        (TransactionState::PrepareAbort, "PrepareAbort"),
+        (TransactionState::CompleteCommit, "CompleteCommit"),
+        (TransactionState::CompleteAbort, "CompleteAbort"),
+        (TransactionState::PrepareEpochFence, "PrepareEpochFence"),
+        (TransactionState::Unknown, "Unknown"),
+    ];
+
+    /// The state of a name.
+    pub fn parse(name: &str) -> Self {
+        let found = Self::NAMES.iter().find(|(_, known)| *known == name);
+        found.map_or(TransactionState::Unknown, |(state, _)| *state)
+    }
+
+    /// Its name in Java.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(state, _)| *state == self).map_or("Unknown", |(_, name)| name)
+    }
+}
+
+/// Which transactions to list; what is empty lets all through.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionFilter {
+    /// In one of these states.
+    pub states: Vec<TransactionState>,
+    /// Of one of these producers.
+    pub producer_ids: Vec<i64>,
+    /// Open for longer than this, in milliseconds (KIP-994).
+    pub longer_than_ms: Option<i64>,
+    /// With an id that matches this regular expression (KIP-1152).
+    pub id_pattern: Option<String>,
+}
+
+/// A transaction in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionListing {
+    /// The producer's `transactional.id`.
+    pub transactional_id: String,
+    /// What brokers know the producer by.
+    pub producer_id: i64,
+    /// How far it has come.
+    pub state: TransactionState,
+}
+
+/// A transaction as its coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionDescription {
+    /// The broker that coordinates it.
+    pub coordinator: i32,
+    /// How far it has come.
+    pub state: TransactionState,
+    /// What brokers know the producer by.
+    pub producer_id: i64,
+    /// Grows whenever the producer starts anew.
+    pub producer_epoch: i16,
+    /// How long it may stay open.
+    pub timeout_ms: i64,
+    /// When it was begun, in milliseconds since the Unix epoch, where one is open.
+    pub started_ms: Option<i64>,
+    /// What it has written to.
+    pub partitions: BTreeSet<TopicPartition>,
+}
+
+/// A producer that a partition remembers (Java: `ProducerState`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i32,
+    /// The sequence of its last record.
+    pub last_sequence: i32,
+    /// The time of its last record.
+    pub last_timestamp: i64,
+    /// The epoch of the coordinator that wrote its last marker.
+    pub coordinator_epoch: Option<i32>,
+    /// Where its open transaction begins.
+    pub current_transaction_start_offset: Option<i64>,
+}
+
+/// A transaction to end from outside, by what [`Admin::describe_producers`] says of it (Java: `AbortTransactionSpec`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbortTransaction {
+    /// The partition on which it hangs.
+    pub partition: TopicPartition,
+    /// Its producer.
+    pub producer_id: i64,
+    /// The producer's epoch.
+    pub producer_epoch: i16,
+    /// The epoch of the coordinator's last marker.
+    pub coordinator_epoch: i32,
+}
+
+fn transactional(id: &str) -> TransactionalId {
+    TransactionalId(text(id))
+}
+
+impl Admin {
+    /// The transactions that each broker coordinates.
+    ///
+    /// # Errors
+    /// When no broker answers. What goes wrong with one stands beside it.
+    pub async fn list_transactions(
+        &self,
+        filter: &TransactionFilter,
+    ) -> Result<BTreeMap<i32, Result<Vec<TransactionListing>, ClientError>>, ClientError> {
+        let request = ListTransactionsRequest::default()
+            .with_state_filters(filter.states.iter().map(|state| text(state.name())).collect())
+            .with_producer_id_filters(filter.producer_ids.iter().map(|id| (*id).into()).collect())
+            .with_duration_filter(filter.longer_than_ms.unwrap_or(-1))
+            .with_transactional_id_pattern(filter.id_pattern.as_deref().filter(|pattern| !pattern.is_empty()).map(text));
+        let mut listed = BTreeMap::new();
+        for broker in self.brokers().await? {
+            let loading = |response: &millstream_protocol::messages::ListTransactionsResponse| check(response.error_code, None);
+            let response = self.ask(To::Broker(broker), &request, loading).await;
+            let found = response.map(|response| {
+                let states = response.transaction_states.into_iter().map(|state| TransactionListing {
+                    transactional_id: state.transactional_id.0.to_string(),
+                    producer_id: state.producer_id.0,
+                    state: TransactionState::parse(&state.transaction_state),
+                });
+                states.collect()
+            });
+            listed.insert(broker, found);
+        }
+        Ok(listed)
+    }
+
+    /// Describes the last transaction of each transactional id.
+    ///
+    /// # Errors
+    /// When a coordinator cannot be reached. What it says of an id stands beside it.
+    pub async fn describe_transactions(
+        &self,
+        ids: &[String],
+    ) -> Result<BTreeMap<String, Result<TransactionDescription, ClientError>>, ClientError> {
+        let mut described = BTreeMap::new();
+        for id in ids {
+            described.insert(id.clone(), outcome(self.describe_transaction(id).await)?);
+        }
+        Ok(described)
+    }
+
+    async fn describe_transaction(&self, id: &str) -> Result<TransactionDescription, ClientError> {
+        let (coordinator, _) = self.await_coordinator(id, 1).await?;
+        let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![transactional(id)]);
+        let response = self
+            .ask(To::Transaction(id), &request, |response| {
+                response.transaction_states.iter().try_for_each(|state| check(state.error_code, None))
+            })
+            .await?;
+        let state = response.transaction_states.into_iter().next();
+        let state = state.ok_or(ClientError::Unsupported("DescribeTransactions"))?;
+        let topics = state.topics.iter();
+        let partitions = topics.flat_map(|topic| topic.partitions.iter().map(|index| TopicPartition::new(&topic.topic.0, *index)));
+        Ok(TransactionDescription {
+            coordinator: coordinator.id,
+            state: TransactionState::parse(&state.transaction_state),
+            producer_id: state.producer_id.0,
+            producer_epoch: state.producer_epoch,
+            timeout_ms: i64::from(state.transaction_timeout_ms),
+            started_ms: Some(state.transaction_start_time_ms).filter(|ms| *ms >= 0),
+            partitions: partitions.collect(),
+        })
+    }
+
+    /// The producers that each partition remembers, as `broker` knows them or, for None, the leader.
+    ///
+    /// # Errors
+    /// When no broker answers. What goes wrong with a partition stands beside it.
+    pub async fn describe_producers(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        broker: Option<i32>,
+    ) -> Result<BTreeMap<TopicPartition, Result<Vec<ProducerState>, ClientError>>, ClientError> {
+        let mut described = BTreeMap::new();
+        for at in partitions {
+            let topic = TopicRequest::default().with_name(topic_name(&at.topic)).with_partition_indexes(vec![at.partition]);
+            let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+            let to = broker.map_or(To::Leader(at), To::Broker);
+            let answer = self.ask(to, &request, |response| {
+                let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.try_for_each(|own| match own.error_code {
+                    0 => Ok(()),
+                    code => Err(of_partition(&at.topic, at.partition, code, own.error_message.as_deref())),
+                })
+            });
+            let found = answer.await.map(|response| {
+                let own = response.topics.into_iter().flat_map(|topic| topic.partitions);
+                let active = own.flat_map(|own| own.active_producers);
+                active.map(|state| ProducerState {
+                    producer_id: state.producer_id.0,
+                    producer_epoch: state.producer_epoch,
+                    last_sequence: state.last_sequence,
+                    last_timestamp: state.last_timestamp,
+                    coordinator_epoch: Some(state.coordinator_epoch).filter(|epoch| *epoch >= 0),
+                    current_transaction_start_offset: Some(state.current_txn_start_offset).filter(|offset| *offset >= 0),
+                })
+                .collect()
+            });
+            described.insert(at.clone(), outcome(found)?);
+        }
+        Ok(described)
+    }
+
+    /// Ends a transaction that hangs, by writing an abort marker to the partition (KIP-664).
+    ///
+    /// # Errors
+    /// The leader's.
+    pub async fn abort_transaction(&self, hanging: &AbortTransaction) -> Result<(), ClientError> {
+        let at = &hanging.partition;
+        let topic = WritableTxnMarkerTopic::default().with_name(topic_name(&at.topic)).with_partition_indexes(vec![at.partition]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(hanging.producer_id.into())
+            .with_producer_epoch(hanging.producer_epoch)
+            .with_coordinator_epoch(hanging.coordinator_epoch)
+            .with_transaction_result(false)
+            .with_topics(vec![topic]);
+        let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        let answer = self.ask(To::Leader(at), &request, |response| {
+            let topics = response.markers.iter().flat_map(|marker| &marker.topics);
+            let mut partitions = topics.flat_map(|topic| &topic.partitions);
+            partitions.try_for_each(|own| match own.error_code {
+                0 => Ok(()),
+                code => Err(of_partition(&at.topic, at.partition, code, None)),
+            })
+        });
+        answer.await.map(drop)
+    }
+
+    /// Shuts out the producers that use these transactional ids now, and aborts what they have open; the answer is the
+    /// identity that the next one would get (KIP-664 `fenceProducers`, KIP-939 `forceTerminateTransaction`).
+    ///
+    /// # Errors
+    /// When a coordinator cannot be reached. What it says of an id stands beside it.
+    pub async fn fence_producers(
+        &self,
+        ids: &[String],
+    ) -> Result<BTreeMap<String, Result<(i64, i16), ClientError>>, ClientError> {
+        let mut fenced = BTreeMap::new();
+        for id in ids {
+            // Java: FenceProducersHandler takes the request's own timeout for the transaction's, which is replaced by
+            // the next producer's.
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(Some(transactional(id)))
+                .with_transaction_timeout_ms(super::TIMEOUT_MS)
+                .with_producer_id((-1).into())
+                .with_producer_epoch(-1);
+            let answer = self.ask(To::Transaction(id), &request, |response| check(response.error_code, None)).await;
+            fenced.insert(id.clone(), outcome(answer.map(|reply| (reply.producer_id.0, reply.producer_epoch)))?);
+        }
+        Ok(fenced)
+    }
+}
+
+/// What a broker said of one resource stays beside it; what keeps every other from being asked ends the call.
+pub(super) fn outcome<T>(result: Result<T, ClientError>) -> Result<Result<T, ClientError>, ClientError> {
+    match result {
+        Err(error @ (ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. })) => Err(error),
+        other => Ok(other),
+    }
+}
+
+/// Whether a code is one of a transaction that is not there.
+pub fn is_unknown_transaction(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::TransactionalIdNotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_name_that_leads_back() {
+        for (state, name) in TransactionState::NAMES {
+            assert_eq!((TransactionState::parse(name), state.name()), (state, name));
+        }
+        assert_eq!(TransactionState::parse("PrepareSomething"), TransactionState::Unknown);
+    }
+}
