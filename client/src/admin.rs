@@ -31,6 +31,8 @@ pub mod quorum;
 pub mod acls;
 /// Quotas: describe, alter.
 pub mod quotas;
+/// Passwords of SCRAM users: describe, set, delete.
+pub mod scram;
 
 pub use acls::{AclBinding, AclFilter, AclOperation, AclPermission, PatternType, ResourceType};
 pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, ReplicaInfo};
@@ -41,6 +43,7 @@ pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescript
 pub use offsets::OffsetSpec;
 pub use quorum::{QuorumEndpoint, QuorumInfo, QuorumNode, QuorumReplica};
 pub use quotas::{QuotaChange, QuotaEntity, QuotaFilter, QuotaMatch};
+pub use scram::{ScramChange, ScramCredentials};
 pub use topics::{NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
 pub use transactions::{
     AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionState,

@@ -11,6 +11,8 @@ use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::valid::{self, Value};
 use millstream_protocol::compress::Codec;
 
+use crate::connection::sasl::Sasl;
+use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
 use crate::error::ClientError;
 
 /// What every client shares.
@@ -34,6 +36,10 @@ pub struct ConnectionConfig {
     pub setup_timeout: Duration,
     /// `metadata.max.age.ms`
     pub metadata_max_age: Duration,
+    /// What brokers that cannot be reached lead to.
+    pub recovery: Recovery,
+    /// TLS and who this client is.
+    pub security: Security,
 }
 
 impl Default for ConnectionConfig {
@@ -48,8 +54,28 @@ impl Default for ConnectionConfig {
             retry_backoff_max: Duration::from_secs(1),
             setup_timeout: Duration::from_secs(10),
             metadata_max_age: Duration::from_secs(300),
+            recovery: Recovery::Rebootstrap,
+            security: Security::default(),
         }
     }
+}
+
+/// What happens when no broker that is known can be reached (`metadata.recovery.strategy`, KIP-899).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Those of `bootstrap.servers` are asked again.
+    Rebootstrap,
+    /// Only those that are known are tried.
+    None,
+}
+
+/// `security.protocol` and what belongs to it; neither for PLAINTEXT.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// SSL and SASL_SSL.
+    pub tls: Option<Tls>,
+    /// SASL_PLAINTEXT and SASL_SSL.
+    pub sasl: Option<Sasl>,
 }
 
 /// When the broker answers.
@@ -123,6 +149,8 @@ pub struct ProducerConfig {
     pub spread: Spread,
     /// `partitioner.ignore.keys`
     pub keys: Keys,
+    /// `partitioner.availability.timeout.ms`, 0 for never.
+    pub availability_timeout: Duration,
     /// `transactional.id`
     pub transactional_id: Option<String>,
     /// `transaction.timeout.ms`
@@ -147,6 +175,7 @@ impl Default for ProducerConfig {
             in_flight_max: 5,
             spread: Spread::Adaptive,
             keys: Keys::ChoosePartition,
+            availability_timeout: Duration::ZERO,
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
         }
@@ -315,13 +344,56 @@ impl Settings {
         self.value(name) == Some(Value::Boolean(true))
     }
 
-    fn connection(&self) -> ConnectionConfig {
+    /// A password is a text that the tables keep apart.
+    fn secret(&self, name: &str) -> Option<String> {
+        self.set.get(name).cloned()
+    }
+
+    fn security(&self) -> Result<Security, ClientError> {
+        let protocol = self.text("security.protocol").unwrap_or_else(|| "PLAINTEXT".to_owned());
+        let (tls, sasl) = match protocol.as_str() {
+            "PLAINTEXT" => (false, false),
+            "SSL" => (true, false),
+            "SASL_PLAINTEXT" => (false, true),
+            "SASL_SSL" => (true, true),
+            other => return Err(ClientError::Config(format!("Invalid value {other} for configuration security.protocol"))),
+        };
+        let mechanism = self.text("sasl.mechanism").unwrap_or_default();
+        let jaas = self.secret("sasl.jaas.config");
+        Ok(Security {
+            tls: tls.then(|| self.tls()).transpose()?,
+            sasl: sasl.then(|| Sasl::from_jaas(&mechanism, jaas.as_deref())).transpose()?,
+        })
+    }
+
+    fn tls(&self) -> Result<Tls, ClientError> {
+        let file = |key: &str| -> Result<Option<Vec<u8>>, ClientError> {
+            let Some(path) = self.set.get(key) else { return Ok(None) };
+            let read = std::fs::read(path).map_err(|error| ClientError::Config(format!("{key}: {path}: {error}")))?;
+            if !read.starts_with(b"-----BEGIN") && !read.windows(11).any(|part| part == b"\n-----BEGIN") {
+                return Err(ClientError::Config(format!("{key}: {path} is no PEM file; stores of other types are not read")));
+            }
+            Ok(Some(read))
+        };
+        let inline = |key: &str| self.secret(key).map(String::into_bytes);
+        let store = file("ssl.keystore.location")?;
+        let off = self.set.get("ssl.endpoint.identification.algorithm").is_some_and(String::is_empty);
+        Tls::new(&TlsOptions {
+            trusted: file("ssl.truststore.location")?.or_else(|| inline("ssl.truststore.certificates")),
+            chain: store.clone().or_else(|| inline("ssl.keystore.certificate.chain")),
+            key: store.or_else(|| inline("ssl.keystore.key")),
+            identification: if off { EndpointIdentification::Off } else { EndpointIdentification::Https },
+        })
+    }
+
+    fn connection(&self) -> Result<ConnectionConfig, ClientError> {
         let bootstrap = match self.value("bootstrap.servers") {
             Some(Value::List(list)) => list,
             _ => Vec::new(),
         };
         let id = self.text("client.id").filter(|id| !id.is_empty());
-        ConnectionConfig {
+        let recovery = self.text("metadata.recovery.strategy").unwrap_or_default();
+        Ok(ConnectionConfig {
             bootstrap,
             client_id: id.unwrap_or_else(|| ConnectionConfig::default().client_id),
             request_timeout: self.ms("request.timeout.ms"),
@@ -331,7 +403,9 @@ impl Settings {
             retry_backoff_max: self.ms("retry.backoff.max.ms"),
             setup_timeout: self.ms("socket.connection.setup.timeout.ms"),
             metadata_max_age: self.ms("metadata.max.age.ms"),
-        }
+            recovery: if recovery.eq_ignore_ascii_case("none") { Recovery::None } else { Recovery::Rebootstrap },
+            security: self.security()?,
+        })
     }
 }
 
@@ -354,7 +428,7 @@ impl ProducerConfig {
         let level_key = format!("compression.{}.level", codec.name());
         let level = set.set.contains_key(&level_key).then(|| set.number(&level_key) as i32);
         let mut config = ProducerConfig {
-            connection: set.connection(),
+            connection: set.connection()?,
             acks: match set.text("acks").as_deref() {
                 Some("0") => Acks::None,
                 Some("1") => Acks::Leader,
@@ -373,6 +447,7 @@ impl ProducerConfig {
             in_flight_max: set.size("max.in.flight.requests.per.connection"),
             spread: if set.is_on("partitioner.adaptive.partitioning.enable") { Spread::Adaptive } else { Spread::Uniform },
             keys: if set.is_on("partitioner.ignore.keys") { Keys::Ignored } else { Keys::ChoosePartition },
+            availability_timeout: set.ms("partitioner.availability.timeout.ms"),
             transactional_id: set.text("transactional.id"),
             transaction_timeout: set.ms("transaction.timeout.ms"),
         };
@@ -434,7 +509,7 @@ impl ConsumerConfig {
         let group = set.text("group.id");
         let auto = set.is_on("enable.auto.commit") && group.is_some();
         let config = ConsumerConfig {
-            connection: set.connection(),
+            connection: set.connection()?,
             group,
             instance: set.text("group.instance.id"),
             session_timeout: set.ms("session.timeout.ms"),

@@ -5,7 +5,7 @@
 //! Java's `NetworkClient`; a connection that ends fails every call in flight with its address and the cause. Never
 //! retries.
 //!
-//! Not done: TLS, SASL.
+//! Not done: client.dns.lookup=resolve_canonical_bootstrap_servers_only.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -15,18 +15,26 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use millstream_base_env::clock::Moment;
 use millstream_base_env::{net, task};
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::{ApiVersionsRequest, Request, StrBytes};
 use millstream_protocol::{frame, request, response};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::ConnectionConfig;
 use crate::error::{ClientError, check};
+
+/// Privacy and proof of who the broker is.
+pub mod tls;
+/// Who this client is.
+pub mod sasl;
+/// By a password that does not leave this process.
+pub mod scram;
 
 /// ApiVersions 3 is understood by every broker since 2.4, or answered with the list in version 0.
 const API_VERSIONS: i16 = 3;
@@ -66,6 +74,8 @@ struct Shared {
     next_id: AtomicI32,
     end: Arc<End>,
     greeting: Greeting,
+    /// When a new connection takes its place, because the broker ends the session soon after (KIP-368).
+    until: Option<Moment>,
 }
 
 /// What a broker said of itself.
@@ -112,26 +122,53 @@ impl Connection {
         let mut last = std::io::Error::other("the name has no address");
         for resolved in tokio::net::lookup_host(address).await.map_err(failed)? {
             match net::connect(resolved).await {
-                Ok(stream) => return Self::greet(stream, address, config).await,
+                Ok(stream) => {
+                    let (calls, end) = Self::run(stream, address, config).await?;
+                    return Self::greet(calls, end, address, config).await;
+                }
                 Err(error) => last = error,
             }
         }
         Err(failed(last))
     }
 
-    async fn greet(stream: TcpStream, address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
+    /// Starts the task of a connection, under TLS if it is to be.
+    async fn run(
+        stream: TcpStream,
+        address: &str,
+        config: &ConnectionConfig,
+    ) -> Result<(mpsc::UnboundedSender<Call>, Arc<End>), ClientError> {
         let (calls, receiver) = mpsc::unbounded_channel();
         let end = Arc::new(End::default());
-        task::spawn("client connection", run(stream, receiver, end.clone()));
-        let shared = |end, greeting| Shared {
+        match &config.security.tls {
+            Some(tls) => {
+                let (reader, writer) = tokio::io::split(tls.connect(stream, address).await?);
+                task::spawn("client connection", run(reader, writer, receiver, end.clone()));
+            }
+            None => {
+                let (reader, writer) = stream.into_split();
+                task::spawn("client connection", run(reader, writer, receiver, end.clone()));
+            }
+        }
+        Ok((calls, end))
+    }
+
+    async fn greet(
+        calls: mpsc::UnboundedSender<Call>,
+        end: Arc<End>,
+        address: &str,
+        config: &ConnectionConfig,
+    ) -> Result<Self, ClientError> {
+        let shared = |end, greeting, until| Shared {
             address: address.to_owned(),
             client_id: config.client_id.clone(),
             timeout: config.request_timeout,
             next_id: AtomicI32::new(1),
             end,
             greeting,
+            until,
         };
-        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), Greeting::default())) };
+        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), Greeting::default(), None)) };
         let hello = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("millstream"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -150,7 +187,14 @@ impl Connection {
             features_epoch: reply.finalized_features_epoch,
             features: features.map(|feature| (feature.name.to_string(), feature.max_version_level)).collect(),
         };
-        Ok(Connection { calls, shared: Arc::new(shared(end, greeting)) })
+        let connection = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), greeting, None)) };
+        let Some(sasl) = &config.security.sasl else { return Ok(connection) };
+        let lifetime = sasl.authenticate(&connection).await?;
+        // Java: SaslClientAuthenticator re-authenticates after 85 to 95 percent of the session.
+        let until = lifetime.map(|lifetime| Moment::now().after(lifetime.mul_f64(0.85)));
+        let next_id = AtomicI32::new(connection.shared.next_id.load(Ordering::Relaxed));
+        let Ok(shared) = Arc::try_unwrap(connection.shared) else { return Err(ClientError::State("the connection is shared early")) };
+        Ok(Connection { calls, shared: Arc::new(Shared { until, next_id, ..shared }) })
     }
 
     /// Where it leads, as `host:port`.
@@ -160,7 +204,7 @@ impl Connection {
 
     /// Whether the task still runs.
     pub fn is_open(&self) -> bool {
-        !self.calls.is_closed()
+        !self.calls.is_closed() && self.shared.until.is_none_or(|until| Moment::now() < until)
     }
 
     /// Whether the broker serves an API at all.
@@ -293,14 +337,29 @@ impl<T: Request> Pending<T> {
 }
 
 /// Runs until the peer closes, an answer makes no sense, a call takes too long, or every handle is dropped.
-async fn run(stream: TcpStream, calls: mpsc::UnboundedReceiver<Call>, end: Arc<End>) {
+async fn run(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    calls: mpsc::UnboundedReceiver<Call>,
+    end: Arc<End>,
+) {
     let mut wire = Wire { waiting: VecDeque::new() };
     let reason = tokio::select! {
-        reason = wire.exchange(stream, calls) => reason,
+        reason = wire.exchange(reader, writer, calls) => reason,
         () = end.wanted.notified() => String::new(),
     };
     // Before the senders in `wire` are dropped, so that whoever that wakes finds the cause.
     end.because(reason);
+}
+
+/// Writes some of `outbound`, or flushes when there is none; whether it wrote.
+async fn push(writer: &mut (impl AsyncWrite + Unpin), outbound: &mut BytesMut) -> std::io::Result<bool> {
+    if outbound.is_empty() {
+        writer.flush().await?;
+        return Ok(false);
+    }
+    writer.write_buf(outbound).await?;
+    Ok(true)
 }
 
 struct Wire {
@@ -308,9 +367,15 @@ struct Wire {
 }
 
 impl Wire {
-    async fn exchange(&mut self, stream: TcpStream, mut calls: mpsc::UnboundedReceiver<Call>) -> String {
-        let (mut reader, mut writer) = stream.into_split();
+    async fn exchange(
+        &mut self,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        mut calls: mpsc::UnboundedReceiver<Call>,
+    ) -> String {
         let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), BytesMut::new());
+        // TLS keeps what a write gave it until it is flushed.
+        let mut unflushed = false;
         loop {
             tokio::select! {
                 biased;
@@ -322,14 +387,14 @@ impl Wire {
                     None => {
                         // What was sent without a reply still has to leave; nobody is there to hear of a failure.
                         let _ = writer.write_all(&outbound).await;
+                        let _ = writer.flush().await;
                         return "every handle is gone".to_owned();
                     }
                 },
-                written = writer.write_buf(&mut outbound), if !outbound.is_empty() => {
-                    if let Err(error) = written {
-                        return error.to_string();
-                    }
-                }
+                written = push(&mut writer, &mut outbound), if unflushed || !outbound.is_empty() => match written {
+                    Ok(wrote) => unflushed = wrote,
+                    Err(error) => return error.to_string(),
+                },
                 read = reader.read_buf(&mut inbound) => match read {
                     Ok(0) => return "the broker closed it".to_owned(),
                     Ok(_) => if let Err(reason) = self.deliver(&mut inbound) {

@@ -17,7 +17,7 @@ use millstream_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes,
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, Recovery};
 pub use crate::config::Missing;
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check};
@@ -185,7 +185,9 @@ impl Cluster {
             }
             known.addresses.values().cloned().collect()
         };
-        candidates.extend(self.config.bootstrap.iter().cloned());
+        if candidates.is_empty() || self.config.recovery == Recovery::Rebootstrap {
+            candidates.extend(self.config.bootstrap.iter().cloned());
+        }
         let mut last = ClientError::Config("bootstrap.servers names no broker".to_owned());
         for (index, address) in candidates.iter().enumerate() {
             if candidates[..index].contains(address) {
@@ -245,7 +247,13 @@ impl Cluster {
             // The broker may have closed a connection that stood idle; there may be others.
             response = self.any().await?.call(&request).await;
         }
-        let response = response?;
+        let mut response = response?;
+        if response.error_code == ErrorCode::RebootstrapRequired.code() {
+            // KIP-1102: the brokers that are known belong to another cluster by now.
+            self.known.lock().addresses.clear();
+            self.slots.lock().clear();
+            response = self.any().await?.call(&request).await?;
+        }
         check(response.error_code, None)?;
         self.learn(&response);
         Ok(response)

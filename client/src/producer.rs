@@ -41,10 +41,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Not done: interceptors, custom partitioners, metrics, muting a broker that asks for it by its throttle
-//! time, partitioner.availability.timeout.ms.
+//! Not done: partitioner.rack.aware.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millstream_base_env::clock::Moment;
@@ -59,6 +59,8 @@ use crate::connection::retrying;
 use crate::error::ClientError;
 use crate::metadata::Cluster;
 
+// What an application puts in between.
+mod plugin;
 // Record -> partition.
 mod partition;
 // Record -> batch, batch -> bytes.
@@ -73,9 +75,14 @@ mod txn;
 mod sender;
 // Outcome -> whoever waits.
 mod delivery;
+// What all of it came to.
+mod metrics;
 
 use accumulate::{Accumulator, Appended, Observed};
 pub use delivery::{Delivery, RecordMetadata};
+pub use metrics::Metric;
+use metrics::{Gauges, Metrics};
+pub use plugin::{Interceptor, OwnedRecord, Partitioner, Plugins};
 use txn::{Coordinators, Features, Transactions, Verdict};
 pub use txn::GroupMetadata;
 
@@ -109,6 +116,11 @@ struct Shared {
     accumulator: Mutex<Accumulator>,
     /// Of a transactional producer.
     coordinators: Option<Coordinators>,
+    plugins: Plugins,
+    metrics: Mutex<Metrics>,
+    /// When metadata last came, in the producer's milliseconds.
+    refreshed_ms: AtomicI64,
+    in_flight: AtomicUsize,
     /// Something new for the sender to look at.
     wake: Notify,
     /// A batch is settled: memory is free, a flush may be over.
@@ -116,7 +128,7 @@ struct Shared {
     /// What the producer's own milliseconds count from.
     started: Moment,
     /// Closed without waiting any longer.
-    aborted: std::sync::atomic::AtomicBool,
+    aborted: AtomicBool,
 }
 
 impl Shared {
@@ -146,17 +158,28 @@ pub struct Producer {
 impl Producer {
     /// A producer for `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
+        Self::with_plugins(cluster, config, Plugins::default())
+    }
+
+    /// As [`Producer::new`], with a partitioner or interceptors of the application's.
+    pub fn with_plugins(cluster: Cluster, config: ProducerConfig, plugins: Plugins) -> Self {
         let coordinators = config.transactional_id.as_ref();
         let coordinators = coordinators.map(|id| Coordinators::new(cluster.clone(), id, config.transaction_timeout));
+        let mut accumulator = Accumulator::new(config.clone());
+        accumulator.partitioner.clone_from(&plugins.partitioner);
         let shared = Arc::new(Shared {
             cluster,
             coordinators,
-            accumulator: Mutex::new(Accumulator::new(config.clone())),
+            accumulator: Mutex::new(accumulator),
+            plugins,
+            metrics: Mutex::default(),
+            refreshed_ms: AtomicI64::new(0),
+            in_flight: AtomicUsize::new(0),
             config,
             wake: Notify::new(),
             settled: Notify::new(),
             started: Moment::now(),
-            aborted: std::sync::atomic::AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
         });
         task::spawn("producer sender", sender::run(shared.clone()));
         Producer { handle: Arc::new(Handle { shared }) }
@@ -168,7 +191,7 @@ impl Producer {
     /// # Errors
     /// When the topic is not found in time, memory does not get free, or the record is too large.
     pub async fn send(&self, record: NewRecord<'_>) -> Result<Delivery, ClientError> {
-        let delivery = self.append(&record, Observed::Yes).await?;
+        let delivery = self.enter(&record, Observed::Yes).await?;
         delivery.ok_or(ClientError::State("a record that is awaited has a delivery"))
     }
 
@@ -178,7 +201,27 @@ impl Producer {
     /// # Errors
     /// As [`Producer::send`].
     pub async fn push(&self, record: NewRecord<'_>) -> Result<(), ClientError> {
-        self.append(&record, Observed::No).await.map(drop)
+        self.enter(&record, Observed::No).await.map(drop)
+    }
+
+    #[inline]
+    async fn enter(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
+        if self.handle.shared.plugins.interceptors.is_empty() {
+            return self.append(record, observed).await;
+        }
+        Box::pin(self.append_intercepted(record, observed)).await
+    }
+
+    async fn append_intercepted(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
+        let plugins = &self.handle.shared.plugins;
+        let mut owned = OwnedRecord::of(record);
+        plugins.interceptors.iter().for_each(|own| own.on_send(&mut owned));
+        let headers = owned.lent_headers();
+        let appended = self.append(&owned.lend(&headers), observed).await;
+        if let Err(error) = &appended {
+            plugins.acknowledged(&owned.topic, &Err(error.clone()));
+        }
+        appended
     }
 
     async fn append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
@@ -283,6 +326,25 @@ impl Producer {
         }
         shared.accumulator.lock().learn(record.topic, view);
         Ok(())
+    }
+
+    /// What was measured so far, by Java's names.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let shared = &self.handle.shared;
+        let now_ms = shared.now_ms();
+        let (used, waiting) = {
+            let accumulator = shared.accumulator.lock();
+            (accumulator.used(), accumulator.starving)
+        };
+        let gauges = Gauges {
+            now_ms,
+            in_flight: shared.in_flight.load(Ordering::Relaxed),
+            waiting,
+            buffer_total: shared.config.buffer_bytes,
+            buffer_available: shared.config.buffer_bytes.saturating_sub(used),
+            metadata_age_ms: now_ms - shared.refreshed_ms.load(Ordering::Relaxed),
+        };
+        shared.metrics.lock().read(&shared.config.connection.client_id, &gauges)
     }
 
     /// Makes this producer the only one of its `transactional.id`: ends what an earlier one left open, and shuts it out.
@@ -425,7 +487,7 @@ impl Producer {
         match tokio::time::timeout(timeout, self.flush()).await {
             Ok(result) => result,
             Err(_) => {
-                shared.aborted.store(true, std::sync::atomic::Ordering::Release);
+                shared.aborted.store(true, Ordering::Release);
                 shared.wake.notify_one();
                 Err(ClientError::Timeout { doing: "closing the producer".to_owned(), limit: timeout })
             }

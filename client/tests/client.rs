@@ -15,7 +15,9 @@ use client::error::ClientError;
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
 
+mod secure;
 mod support;
+mod transactions;
 
 use support::{Node, hostile};
 
@@ -365,6 +367,12 @@ async fn all(node: &mut Node) {
     println!("  kcat");
     growing(node).await;
     println!("  growing");
+    transactions::all_or_nothing(node).await;
+    transactions::errors(node).await;
+    transactions::seen_from_outside(node).await;
+    transactions::cluster_calls(node).await;
+    transactions::plugins(node).await;
+    println!("  transactions");
     rebalance(node).await;
     println!("  rebalance");
     crash(node).await;
@@ -459,4 +467,10 @@ async fn a_hostile_broker_costs_time_but_bounded() {
         assert!(started.elapsed() < Duration::from_secs(6), "round {round}: {:?}", started.elapsed());
         assert_eq!(panics.load(std::sync::atomic::Ordering::Acquire), 0, "round {round}");
     }
+}
+
+/// Each mechanism, with and without TLS, against Apache's broker: ours serves neither yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_sasl_with_apaches_broker() {
+    secure::all().await;
 }

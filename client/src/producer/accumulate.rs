@@ -15,6 +15,7 @@ use super::batch::{Batch, Place};
 use super::delivery::{Delivery, Outcome};
 use super::idempotent::{Repair, Sequences, Stamp};
 use super::partition::{Full, Sticky};
+use super::plugin::Partitioner;
 use super::txn::{Answer, Effect, Transactions};
 use super::{NewRecord, header_bytes};
 use crate::config::{Idempotence, Keys, ProducerConfig, Spread};
@@ -43,9 +44,15 @@ struct Topic {
 impl Topic {
     /// The partition for a record, and whether it is the one for records without a key.
     #[inline]
-    fn partition_of(&mut self, record: &NewRecord<'_>, config: &ProducerConfig) -> (i32, bool) {
+    fn partition_of(
+        &mut self,
+        record: &NewRecord<'_>,
+        config: &ProducerConfig,
+        partitioner: Option<&Arc<dyn Partitioner>>,
+    ) -> (i32, bool) {
         match (record.partition, record.key) {
             (Some(partition), _) => (partition, false),
+            _ if partitioner.is_some() => (partitioner.map_or(0, |own| own.partition(record, &self.view)), false),
             (None, Some(key)) if config.keys == Keys::ChoosePartition => {
                 (partition_for_key(key, self.view.leaders.len() as i32), false)
             }
@@ -103,8 +110,19 @@ pub(crate) struct Due {
     pub again_ms: Option<i64>,
 }
 
+/// Since when a broker takes nothing, for `partitioner.availability.timeout.ms` (Java: `NodeLatencyStats`).
+#[derive(Clone, Copy)]
+struct Availability {
+    drained_ms: i64,
+    ready_ms: i64,
+}
+
 /// The queues of a producer.
 pub(crate) struct Accumulator {
+    /// In place of keys and stickiness.
+    pub partitioner: Option<Arc<dyn Partitioner>>,
+    /// By broker; empty while the setting is 0.
+    availability: HashMap<i32, Availability>,
     config: ProducerConfig,
     names: HashMap<String, usize>,
     topics: Vec<Topic>,
@@ -140,6 +158,8 @@ impl Accumulator {
         let backoff_ms = config.connection.retry_backoff.as_millis() as i64;
         let transactions = config.transactional_id.is_some().then(|| Transactions::new(backoff_ms));
         Accumulator {
+            partitioner: None,
+            availability: HashMap::new(),
             config,
             names: HashMap::new(),
             topics: Vec::new(),
@@ -214,9 +234,14 @@ impl Accumulator {
             return Ok(Appended::UnknownTopic);
         }
         let batch_bytes = self.config.batch_bytes;
-        let (partition, sticky) = topic.partition_of(record, &self.config);
-        if usize::try_from(partition).map_or(true, |partition| partition >= topic.view.leaders.len()) {
-            return Ok(Appended::UnknownTopic);
+        let (partition, sticky) = topic.partition_of(record, &self.config, self.partitioner.as_ref());
+        let count = topic.view.leaders.len();
+        if usize::try_from(partition).map_or(true, |partition| partition >= count) {
+            // One that the record names may be new; a partitioner has seen how many there are.
+            return match record.partition {
+                Some(_) => Ok(Appended::UnknownTopic),
+                None => Err(ClientError::NoPartition { topic: record.topic.to_owned(), partition, count }),
+            };
         }
         let timestamp = record.timestamp.unwrap_or(wall_ms);
         let queue = &mut topic.queues[partition as usize];
@@ -272,7 +297,9 @@ impl Accumulator {
         let mut ready = BTreeSet::new();
         self.find_ready(now_ms, &mut due, &mut ready);
         for broker in ready {
-            match node(broker) {
+            let node = node(broker);
+            self.note_availability(broker, node, now_ms);
+            match node {
                 Node::Ready => {
                     let batches = self.drain_node(broker, now_ms);
                     if !batches.is_empty() {
@@ -284,6 +311,18 @@ impl Accumulator {
             }
         }
         due
+    }
+
+    /// Java: `RecordAccumulator.updateNodeLatencyStats`
+    fn note_availability(&mut self, broker: i32, node: Node, now_ms: i64) {
+        if self.config.availability_timeout.is_zero() {
+            return;
+        }
+        let own = self.availability.entry(broker).or_insert(Availability { drained_ms: now_ms, ready_ms: now_ms });
+        own.ready_ms = now_ms;
+        if node == Node::Ready {
+            own.drained_ms = now_ms;
+        }
     }
 
     /// Brokers for which something is due (Java: `RecordAccumulator.ready`).
@@ -299,7 +338,10 @@ impl Accumulator {
                     due.leaderless |= !queue.batches.is_empty();
                     continue;
                 };
-                if self.config.spread == Spread::Adaptive {
+                let away = self.availability.get(&leader.broker).is_some_and(|own| {
+                    own.ready_ms - own.drained_ms > self.config.availability_timeout.as_millis() as i64
+                });
+                if self.config.spread == Spread::Adaptive && !(away && !queue.batches.is_empty()) {
                     loads.push((partition, queue.batches.len() as u32));
                 }
                 let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
@@ -459,6 +501,11 @@ impl Accumulator {
     pub fn take_all(&mut self) -> Vec<Batch> {
         let queues = self.topics.iter_mut().flat_map(|topic| &mut topic.queues);
         queues.flat_map(|queue| queue.batches.drain(..)).collect()
+    }
+
+    /// Bytes of `buffer.memory` that are in use.
+    pub fn used(&self) -> usize {
+        self.used
     }
 
     /// Batches made so far have ids below this.

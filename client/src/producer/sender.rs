@@ -21,8 +21,9 @@ use uuid::Uuid;
 use super::Shared;
 use super::accumulate::{Due, Node, Request};
 use super::batch::Batch;
-use super::delivery::Written;
+use super::delivery::{RecordMetadata, Written};
 use super::idempotent::{Fate, Identity};
+use super::metrics::Left;
 use super::txn::{Answer, Ask, Asking, Next, Protocol, Transactions};
 use crate::config::{Acks, Missing, ProducerConfig};
 use crate::connection::Connection;
@@ -36,7 +37,7 @@ const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
 
 enum Event {
-    Answered { request: u64, broker: i32, result: Result<ProduceResponse, ClientError> },
+    Answered { request: u64, broker: i32, sent_ms: i64, result: Result<ProduceResponse, ClientError> },
     Connected { broker: i32, result: Result<(), ClientError> },
     Refreshed(Result<(), ClientError>),
     Identified(Result<Identity, ClientError>),
@@ -46,6 +47,8 @@ enum Event {
 #[derive(Default)]
 struct BrokerState {
     in_flight: usize,
+    /// Nothing is sent to it before (KIP-219).
+    muted_until_ms: i64,
     connecting: bool,
 }
 
@@ -159,7 +162,7 @@ impl Sender {
             let (brokers, cluster) = (&self.brokers, &self.shared.cluster);
             let in_flight_max = self.shared.config.in_flight_max;
             let mut accumulator = self.shared.accumulator.lock();
-            let due = accumulator.drain(now_ms, |broker| node_of(brokers, cluster, in_flight_max, broker));
+            let due = accumulator.drain(now_ms, |broker| node_of(brokers, cluster, (in_flight_max, now_ms), broker));
             let anonymous = accumulator.transactions.is_none()
                 && accumulator.sequences.as_ref().is_some_and(|sequences| sequences.identity().is_none());
             (due, anonymous && !accumulator.is_settled_below(u64::MAX))
@@ -169,6 +172,8 @@ impl Sender {
             self.expire(batch);
         }
         again_ms = earlier(again_ms, self.expire_in_flight(now_ms));
+        let muted = self.brokers.values().map(|state| state.muted_until_ms).filter(|until| *until > now_ms);
+        again_ms = earlier(again_ms, muted.min());
         self.identity.wanted |= needs_identity;
         self.metadata.wanted |= due.leaderless;
         let max_age = self.shared.config.connection.metadata_max_age.as_millis() as i64;
@@ -231,7 +236,7 @@ impl Sender {
 
     /// Seals batches and puts them on the wire.
     fn send(&mut self, (broker, taken): Request) {
-        let config = &self.shared.config;
+        let (config, now_ms) = (&self.shared.config, self.shared.now_ms());
         let Some(connection) = self.shared.cluster.open_to(broker) else {
             for (batch, _) in taken {
                 self.refuse(batch, &lost(broker));
@@ -248,6 +253,10 @@ impl Sender {
                         accumulator.compressed(batch.place, ratio);
                     }
                     let (name, view) = accumulator.topic_of(batch.place);
+                    drop(accumulator);
+                    let left =
+                        Left { topic: &name, records: batch.count, bytes: bytes.len(), queued_ms: now_ms - batch.created_ms, ratio };
+                    self.shared.metrics.lock().batch_left(&left, now_ms);
                     let data = PartitionProduceData::default().with_index(batch.place.1).with_records(Some(bytes));
                     entries.push((name, view.id, data));
                     batches.push(batch);
@@ -286,10 +295,13 @@ impl Sender {
             Ok(pending) => {
                 let request = self.next_request;
                 self.next_request += 1;
+                let sent_ms = self.shared.now_ms();
+                self.shared.metrics.lock().request_left(batches.iter().map(|batch| batch.count).sum(), sent_ms);
+                self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
                 self.requests.insert(request, batches);
                 self.brokers.entry(broker).or_default().in_flight += 1;
                 self.work.push(Box::pin(async move {
-                    Event::Answered { request, broker, result: pending.await_reply().await }
+                    Event::Answered { request, broker, sent_ms, result: pending.await_reply().await }
                 }));
             }
             Err(error) => batches.into_iter().for_each(|batch| self.refuse(batch, &error)),
@@ -299,10 +311,14 @@ impl Sender {
     fn take(&mut self, event: Event) {
         let now_ms = self.shared.now_ms();
         match event {
-            Event::Answered { request, broker, result } => {
+            Event::Answered { request, broker, sent_ms, result } => {
+                let throttle_ms = result.as_ref().map_or(0, |response| response.throttle_time_ms.max(0));
                 if let Some(state) = self.brokers.get_mut(&broker) {
                     state.in_flight = state.in_flight.saturating_sub(1);
+                    state.muted_until_ms = state.muted_until_ms.max(now_ms + i64::from(throttle_ms));
                 }
+                self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+                self.shared.metrics.lock().answered(now_ms - sent_ms, throttle_ms, now_ms);
                 let batches = self.requests.remove(&request).unwrap_or_default();
                 self.answered(batches, result);
             }
@@ -316,6 +332,9 @@ impl Sender {
             }
             Event::Refreshed(result) => {
                 self.metadata.end(now_ms, result.is_ok());
+                if result.is_ok() {
+                    self.shared.refreshed_ms.store(now_ms, Ordering::Relaxed);
+                }
                 if let Err(error) = &result {
                     tracing::warn!(%error, "cannot refresh metadata");
                     self.metadata.wanted = true;
@@ -414,6 +433,7 @@ impl Sender {
         let error = of_partition(name, own.index, own.error_code, message.or(own.error_message.as_deref()));
         if code == ErrorCode::MessageTooLarge && batch.count > 1 {
             self.shared.accumulator.lock().unmute(place);
+            self.shared.metrics.lock().split(self.shared.now_ms());
             // Retries are not spent by it: each part is smaller.
             if self.shared.accumulator.lock().split(batch).is_err() {
                 tracing::error!(topic = name, partition = own.index, "a batch cannot be split");
@@ -458,6 +478,8 @@ impl Sender {
         let now_ms = self.shared.now_ms();
         let mut accumulator = self.shared.accumulator.lock();
         accumulator.unmute(batch.place);
+        let (name, _) = accumulator.topic_of(batch.place);
+        self.shared.metrics.lock().retried(&name, batch.count, now_ms);
         accumulator.requeue(batch, now_ms);
     }
 
@@ -474,6 +496,10 @@ impl Sender {
         if let Some(outcome) = &batch.outcome {
             outcome.written(written);
         }
+        self.tell_interceptors(&batch, |index| {
+            let offset = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(index) };
+            Ok(RecordMetadata { partition: batch.place.1, offset, timestamp: written.append_time })
+        });
         self.shared.settled.notify_waiters();
     }
 
@@ -504,7 +530,18 @@ impl Sender {
         if let Some(outcome) = &batch.outcome {
             outcome.failed(error.clone());
         }
+        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
+        self.shared.metrics.lock().failed(&name, batch.count, self.shared.now_ms());
+        self.tell_interceptors(&batch, |_| Err(error.clone()));
         self.shared.settled.notify_waiters();
+    }
+
+    fn tell_interceptors(&self, batch: &Batch, result: impl Fn(i32) -> Result<RecordMetadata, ClientError>) {
+        if self.shared.plugins.interceptors.is_empty() {
+            return;
+        }
+        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
+        (0..batch.count).for_each(|index| self.shared.plugins.acknowledged(&name, &result(index)));
     }
 
     fn expire(&self, batch: Batch) {
@@ -543,9 +580,14 @@ impl Errand {
     }
 }
 
-fn node_of(brokers: &HashMap<i32, BrokerState>, cluster: &Cluster, in_flight_max: usize, broker: i32) -> Node {
+fn node_of(
+    brokers: &HashMap<i32, BrokerState>,
+    cluster: &Cluster,
+    (in_flight_max, now_ms): (usize, i64),
+    broker: i32,
+) -> Node {
     match brokers.get(&broker) {
-        Some(state) if state.in_flight >= in_flight_max => Node::Busy,
+        Some(state) if state.in_flight >= in_flight_max || state.muted_until_ms > now_ms => Node::Busy,
         _ if cluster.open_to(broker).is_some() => Node::Ready,
         _ => Node::Unconnected,
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,15 +25,25 @@ pub struct Node {
     port: u16,
     controller: u16,
     child: Option<Child>,
+    /// More of `key=value`, for Apache's.
+    settings: Vec<String>,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// Whether a program is there.
 pub fn has(program: &str) -> bool {
     Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn apaches_script() -> Option<PathBuf> {
+    if !has("java") {
+        assert!(std::env::var_os("CI").is_none(), "CI has no Java");
+        return None;
+    }
+    Some(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/apache/apache.sh")))
 }
 
 impl Node {
@@ -48,18 +58,26 @@ impl Node {
 
     /// Apache's, if there is Java; in CI it has to be.
     pub fn apaches() -> Option<Node> {
-        if !has("java") {
-            assert!(std::env::var_os("CI").is_none(), "CI has no Java");
-            return None;
-        }
-        Some(Node::start(Kind::Apaches(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/apache/apache.sh")))))
+        Some(Node::start(Kind::Apaches(apaches_script()?)))
     }
 
     fn start(kind: Kind) -> Node {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut node = Node { kind, folder, port: free_port(), controller: free_port(), child: None };
+        let mut node =
+            Node { kind, folder, port: free_port(), controller: free_port(), child: None, settings: Vec::new() };
         node.run();
         node
+    }
+
+    /// Apache's with settings of its own, made from its two ports and a folder; None without Java.
+    pub fn apaches_with(settings: impl FnOnce(u16, u16, &Path) -> Vec<String>) -> Option<Node> {
+        let script = apaches_script()?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (port, controller) = (free_port(), free_port());
+        let settings = settings(port, controller, folder.path());
+        let mut node = Node { kind: Kind::Apaches(script), folder, port, controller, child: None, settings };
+        node.run();
+        Some(node)
     }
 
     fn run(&mut self) {
@@ -75,7 +93,7 @@ impl Node {
             Kind::Apaches(script) => {
                 let mut command = Command::new(script);
                 command.arg("broker").arg(data).args([self.port.to_string(), self.controller.to_string()]);
-                command.arg("group.initial.rebalance.delay.ms=0");
+                command.arg("group.initial.rebalance.delay.ms=0").args(&self.settings);
                 command
             }
         };

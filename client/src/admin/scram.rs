@@ -1,0 +1,113 @@
+//! Passwords of users for SCRAM (KIP-554): describe, set, delete.
+//!
+//! Called by `kafka-configs`. A password is salted here and never sent.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use millstream_protocol::messages::describe_user_scram_credentials_request::UserName;
+use millstream_protocol::messages::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, DescribeUserScramCredentialsRequest,
+    DescribeUserScramCredentialsResponse,
+};
+
+use super::ask::{To, text};
+use super::{Admin, only_retriable};
+use crate::connection::sasl::Secret;
+use crate::connection::scram::ScramHash;
+use crate::error::{ClientError, check};
+
+/// How a user's password is kept: the hash and its iterations (Java: `ScramCredentialInfo`). A hash that came after this
+/// release is left out.
+pub type ScramCredentials = Vec<(ScramHash, u32)>;
+
+/// A change of a user's password (Java: `UserScramCredentialAlteration`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScramChange {
+    /// Sets it.
+    Set {
+        /// By this hash.
+        hash: ScramHash,
+        /// Hashed so often; 4096 at least.
+        iterations: NonZeroU32,
+        /// What it is.
+        password: Secret,
+    },
+    /// Takes it back.
+    Delete(ScramHash),
+}
+
+impl Admin {
+    /// How the passwords of users, of all for None, are kept; the answer of each stands beside the name.
+    ///
+    /// # Errors
+    /// The broker's about the whole.
+    pub async fn describe_user_scram_credentials(
+        &self,
+        users: Option<&[String]>,
+    ) -> Result<BTreeMap<String, Result<ScramCredentials, ClientError>>, ClientError> {
+        let users = users.map(|users| users.iter().map(|name| UserName::default().with_name(text(name))).collect());
+        let request = DescribeUserScramCredentialsRequest::default().with_users(users);
+        let judge = |response: &DescribeUserScramCredentialsResponse| {
+            check(response.error_code, response.error_message.as_deref())
+        };
+        let response = self.ask(To::Any, &request, judge).await?;
+        let results = response.results.into_iter().map(|own| {
+            let known = own.credential_infos.iter().filter_map(|info| {
+                let hash = [ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| *hash as i8 == info.mechanism)?;
+                Some((hash, info.iterations.unsigned_abs()))
+            });
+            let verdict = check(own.error_code, own.error_message.as_deref());
+            (own.user.to_string(), verdict.map(|()| known.collect()))
+        });
+        Ok(results.collect())
+    }
+
+    /// Sets and takes back passwords; the answer of each stands beside the name. Apache's broker takes one change of a
+    /// user in a call.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn alter_user_scram_credentials(
+        &self,
+        changes: &BTreeMap<String, Vec<ScramChange>>,
+    ) -> Result<BTreeMap<String, Result<(), ClientError>>, ClientError> {
+        let (mut deletions, mut upsertions) = (Vec::new(), Vec::new());
+        for (user, changes) in changes {
+            for change in changes {
+                match change {
+                    ScramChange::Delete(hash) => {
+                        deletions.push(ScramCredentialDeletion::default().with_name(text(user)).with_mechanism(*hash as i8));
+                    }
+                    ScramChange::Set { hash, iterations, password } => {
+                        let salt = rand::random::<[u8; 32]>();
+                        let salted = hash.salted(password.expose(), &salt, *iterations);
+                        let upsertion = ScramCredentialUpsertion::default()
+                            .with_name(text(user))
+                            .with_mechanism(*hash as i8)
+                            .with_iterations(i32::try_from(iterations.get()).unwrap_or(i32::MAX))
+                            .with_salt(Bytes::copy_from_slice(&salt))
+                            .with_salted_password(Bytes::from(salted));
+                        upsertions.push(upsertion);
+                    }
+                }
+            }
+        }
+        let request = AlterUserScramCredentialsRequest::default().with_deletions(deletions).with_upsertions(upsertions);
+        let judge = |response: &AlterUserScramCredentialsResponse| {
+            let mut results = response.results.iter();
+            results.try_for_each(|own| check(own.error_code, None).or_else(only_retriable))
+        };
+        let response = self.ask(To::Any, &request, judge).await?;
+        let results = response.results.iter();
+        Ok(results.map(|own| (own.user.to_string(), check(own.error_code, own.error_message.as_deref()))).collect())
+    }
+}
+
+/// Whether an error says that a user has no password to describe or delete.
+pub fn is_unknown_user(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::ResourceNotFound)
+}

@@ -1,0 +1,89 @@
+//! What an application can put into a producer: a partitioner, and interceptors that see every record come and go.
+//!
+//! Given to `Producer::with_plugins`. Neither may block: a partitioner runs under the producer's lock.
+
+use std::sync::Arc;
+
+use super::delivery::RecordMetadata;
+use super::{Header, NewRecord};
+use crate::error::ClientError;
+use crate::metadata::TopicView;
+
+/// Chooses the partition of each record that names none (Java: `Partitioner`).
+pub trait Partitioner: Send + Sync {
+    /// A partition of the topic, from 0 below the number of leaders; any other fails the record.
+    fn partition(&self, record: &NewRecord<'_>, topic: &TopicView) -> i32;
+}
+
+/// A record that an interceptor may change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// The topic.
+    pub topic: String,
+    /// The partition, if it is chosen.
+    pub partition: Option<i32>,
+    /// Its time, if it is set.
+    pub timestamp: Option<i64>,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// The headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl OwnedRecord {
+    /// A copy of `record`.
+    pub fn of(record: &NewRecord<'_>) -> Self {
+        let headers = record.headers.iter();
+        OwnedRecord {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+
+    /// Its headers, lent.
+    pub fn lent_headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
+    }
+
+    /// The record with `headers`, which come from [`OwnedRecord::lent_headers`].
+    pub fn lend<'a>(&'a self, headers: &'a [Header<'a>]) -> NewRecord<'a> {
+        NewRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers,
+        }
+    }
+}
+
+/// Sees every record (Java: `ProducerInterceptor`). With one, a record is copied on its way in.
+pub trait Interceptor: Send + Sync {
+    /// Before it is sent; changes count.
+    fn on_send(&self, record: &mut OwnedRecord);
+    /// After it was written or given up; for one that never came into a batch, at once. The time is that of the append,
+    /// -1 where the topic keeps the producer's.
+    fn on_acknowledgement(&self, topic: &str, result: &Result<RecordMetadata, ClientError>);
+}
+
+/// What an application puts in.
+#[derive(Clone, Default)]
+pub struct Plugins {
+    /// In place of keys and stickiness.
+    pub partitioner: Option<Arc<dyn Partitioner>>,
+    /// In this order.
+    pub interceptors: Vec<Arc<dyn Interceptor>>,
+}
+
+impl Plugins {
+    pub(super) fn acknowledged(&self, topic: &str, result: &Result<RecordMetadata, ClientError>) {
+        self.interceptors.iter().for_each(|own| own.on_acknowledgement(topic, result));
+    }
+}

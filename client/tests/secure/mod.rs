@@ -1,0 +1,177 @@
+//! TLS and SASL: what gets in, what does not, and that a session which the broker bounds goes on.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use client::admin::{Admin, ScramChange};
+use client::config::ProducerConfig;
+use client::connection::sasl::Secret;
+use client::connection::scram::ScramHash;
+use client::error::{ClientError, ErrorClass};
+use client::metadata::Cluster;
+use client::producer::{NewRecord, Producer};
+
+use crate::support::{Node, free_port};
+
+const MODULES: &str = "org.apache.kafka.common.security";
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("it runs");
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A key in `NAME.p12` and its certificate in `NAME.pem`.
+fn certificate(folder: &Path, name: &str) {
+    let path = |ending: &str| folder.join(format!("{name}.{ending}")).to_string_lossy().into_owned();
+    let (store, pem) = (path("p12"), path("pem"));
+    let common = ["-alias", "k", "-storetype", "PKCS12", "-keystore", &store, "-storepass", "secret"];
+    let make = ["-genkeypair", "-keyalg", "EC", "-dname", "CN=millstream", "-ext", "san=ip:127.0.0.1", "-validity", "30"];
+    run("keytool", &[&make[..], &common[..]].concat());
+    run("keytool", &[&["-exportcert", "-rfc", "-file", &pem][..], &common[..]].concat());
+}
+
+struct Ports {
+    ssl: u16,
+    plaintext: u16,
+    sasl_ssl: u16,
+}
+
+fn settings(port: u16, controller: u16, folder: &Path, ports: &Ports) -> Vec<String> {
+    certificate(folder, "broker");
+    let listeners = format!(
+        "PLAINTEXT://127.0.0.1:{port},SSL://127.0.0.1:{},SASL_PLAINTEXT://127.0.0.1:{},SASL_SSL://127.0.0.1:{}",
+        ports.ssl, ports.plaintext, ports.sasl_ssl
+    );
+    let mut settings = vec![
+        format!("listeners={listeners},CONTROLLER://127.0.0.1:{controller}"),
+        format!("advertised.listeners={listeners},CONTROLLER://127.0.0.1:{controller}"),
+        "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER".to_owned(),
+        "connections.max.reauth.ms=1500".to_owned(),
+        "ssl.keystore.type=PKCS12".to_owned(),
+        format!("ssl.keystore.location={}", folder.join("broker.p12").display()),
+        "ssl.keystore.password=secret".to_owned(),
+    ];
+    for listener in ["sasl_plaintext", "sasl_ssl"] {
+        let mut module = |mechanism: &str, line: &str| {
+            settings.push(format!("listener.name.{listener}.{mechanism}.sasl.jaas.config={MODULES}.{line};"));
+        };
+        module("plain", "plain.PlainLoginModule required user_alice=\"plain secret\"");
+        module("scram-sha-256", "scram.ScramLoginModule required");
+        module("scram-sha-512", "scram.ScramLoginModule required");
+        module("oauthbearer", "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\"");
+    }
+    settings
+}
+
+fn jaas(mechanism: &str, password: &str) -> String {
+    match mechanism {
+        "OAUTHBEARER" => "M required unsecuredLoginStringClaim_sub=\"alice\";".to_owned(),
+        _ => format!("M required username=\"alice\" password=\"{password}\";"),
+    }
+}
+
+fn connect(port: u16, settings: &[(&str, &str)]) -> Result<(Cluster, ProducerConfig), ClientError> {
+    let bootstrap = format!("127.0.0.1:{port}");
+    let settings = settings.iter().copied().chain([("bootstrap.servers", bootstrap.as_str()), ("max.block.ms", "20000")]);
+    let (config, unknown) = ProducerConfig::from_properties(settings)?;
+    assert!(unknown.is_empty(), "{unknown:?}");
+    Ok((Cluster::with_config(config.connection.clone()), config))
+}
+
+async fn write(port: u16, settings: &[(&str, &str)]) -> Result<Producer, ClientError> {
+    let (cluster, config) = connect(port, settings)?;
+    let producer = Producer::new(cluster, config);
+    let record = NewRecord { topic: "secure", value: Some(b"v"), ..NewRecord::default() };
+    producer.send(record).await?.await?;
+    Ok(producer)
+}
+
+async fn refused(port: u16, settings: &[(&str, &str)], says: &str) {
+    let (cluster, _) = connect(port, settings).expect("a config");
+    let started = Instant::now();
+    let error = cluster.any().await.err().expect("not let in");
+    assert!(matches!(&error, ClientError::Authentication { .. }), "{error}");
+    assert_eq!(error.class(), ErrorClass::InvalidConfiguration);
+    assert!(error.to_string().contains(says) && error.to_string().contains(&port.to_string()), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(15));
+}
+
+async fn passwords(node: &Node) {
+    let admin = Admin::new(node.cluster());
+    let set = |hash, password: &str| ScramChange::Set {
+        hash,
+        iterations: NonZeroU32::new(4096).expect("not zero"),
+        password: Secret::new(password),
+    };
+    // Apache takes one change of a user in a request.
+    for change in [set(ScramHash::Sha256, "secret 256"), set(ScramHash::Sha512, "secret 512")] {
+        let changes = BTreeMap::from([("alice".to_owned(), vec![change])]);
+        let changed = admin.alter_user_scram_credentials(&changes).await.expect("asked");
+        changed["alice"].as_ref().expect("set");
+    }
+    let nobody = BTreeMap::from([("nobody".to_owned(), vec![ScramChange::Delete(ScramHash::Sha256)])]);
+    assert!(admin.alter_user_scram_credentials(&nobody).await.expect("asked")["nobody"].is_err());
+    loop {
+        // The broker serves it once the metadata has reached it.
+        let described = admin.describe_user_scram_credentials(None).await.expect("asked");
+        let both = vec![(ScramHash::Sha256, 4096), (ScramHash::Sha512, 4096)];
+        if described.get("alice").and_then(|alice| alice.as_ref().ok()) == Some(&both) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Everything, on one broker.
+pub async fn all() {
+    let ports = Ports { ssl: free_port(), plaintext: free_port(), sasl_ssl: free_port() };
+    let mut truststore = String::new();
+    let node = Node::apaches_with(|port, controller, folder| {
+        truststore = folder.join("broker.pem").to_string_lossy().into_owned();
+        settings(port, controller, folder, &ports)
+    });
+    let Some(node) = node else { return println!("Java is not there: left out") };
+    passwords(&node).await;
+    let trust = ("ssl.truststore.location", truststore.as_str());
+    let ssl = ("security.protocol", "SSL");
+    write(ports.ssl, &[ssl, trust]).await.expect("by TLS");
+    refused(ports.ssl, &[ssl], "TLS").await;
+    let localhost = |extra: &[(&'static str, &'static str)]| {
+        let all: Vec<_> = [ssl, trust].into_iter().chain(extra.iter().copied()).collect();
+        let (config, _) = ProducerConfig::from_properties(all).expect("a config");
+        Cluster::with_config(client::config::ConnectionConfig {
+            bootstrap: vec![format!("localhost:{}", ports.ssl)],
+            ..config.connection
+        })
+    };
+    let error = localhost(&[]).any().await.err().expect("not the certificate's name");
+    assert!(error.to_string().contains("not valid for"), "{error}");
+    localhost(&[("ssl.endpoint.identification.algorithm", "")]).any().await.expect("any name will do");
+    for (port, protocol) in [(ports.plaintext, "SASL_PLAINTEXT"), (ports.sasl_ssl, "SASL_SSL")] {
+        let mechanisms = [("PLAIN", "plain secret"), ("SCRAM-SHA-256", "secret 256"), ("SCRAM-SHA-512", "secret 512"), ("OAUTHBEARER", "")];
+        for (mechanism, password) in mechanisms {
+            let line = jaas(mechanism, password);
+            let mut own = vec![("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", &line)];
+            if protocol == "SASL_SSL" {
+                own.push(trust);
+            }
+            let producer = write(port, &own).await.unwrap_or_else(|error| panic!("{protocol} {mechanism}: {error}"));
+            if mechanism == "SCRAM-SHA-512" {
+                // The broker ends each session after 1.5 s: others take its place, and nothing is lost or told.
+                let started = Instant::now();
+                while started.elapsed() < Duration::from_secs(4) {
+                    let record = NewRecord { topic: "secure", value: Some(b"v"), ..NewRecord::default() };
+                    producer.send(record).await.expect("room").await.expect("written");
+                }
+            }
+            if mechanism != "OAUTHBEARER" {
+                let wrong = jaas(mechanism, "wrong");
+                own[2].1 = &wrong;
+                refused(port, &own, "Authentication failed").await;
+            }
+        }
+    }
+}
