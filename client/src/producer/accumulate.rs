@@ -211,6 +211,17 @@ impl Accumulator {
         Some(self.recent)
     }
 
+    #[inline]
+    fn check_open(&self) -> Result<(), ClientError> {
+        if self.closed {
+            return Err(ClientError::State("the producer is closed"));
+        }
+        if let Some(fatal) = &self.fatal {
+            return Err(fatal.clone());
+        }
+        self.transactions.as_ref().map_or(Ok(()), Transactions::check_append)
+    }
+
     /// Appends a record, stamped with `wall_ms` unless it brings its own time.
     pub fn append(
         &mut self,
@@ -219,15 +230,7 @@ impl Accumulator {
         wall_ms: i64,
         now_ms: impl FnOnce() -> i64,
     ) -> Result<Appended, ClientError> {
-        if self.closed {
-            return Err(ClientError::State("the producer is closed"));
-        }
-        if let Some(fatal) = &self.fatal {
-            return Err(fatal.clone());
-        }
-        if let Some(transactions) = &self.transactions {
-            transactions.check_append()?;
-        }
+        self.check_open()?;
         let Some(index) = self.index(record.topic) else { return Ok(Appended::UnknownTopic) };
         let topic = &mut self.topics[index];
         if topic.view.leaders.is_empty() {
@@ -341,7 +344,7 @@ impl Accumulator {
                 let away = self.availability.get(&leader.broker).is_some_and(|own| {
                     own.ready_ms - own.drained_ms > self.config.availability_timeout.as_millis() as i64
                 });
-                if self.config.spread == Spread::Adaptive && !(away && !queue.batches.is_empty()) {
+                if self.config.spread == Spread::Adaptive && (!away || queue.batches.is_empty()) {
                     loads.push((partition, queue.batches.len() as u32));
                 }
                 let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
