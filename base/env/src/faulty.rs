@@ -27,6 +27,21 @@ pub enum Operation {
     Read,
     /// A rename.
     Rename,
+    /// An open of a file, which may make it.
+    Open,
+    /// A removal.
+    Remove,
+    /// A cut of a file.
+    SetLength,
+}
+
+/// A failure that was ordered.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    operation: Operation,
+    errno: i32,
+    /// How many of its kind go well before.
+    after: u64,
 }
 
 /// The disk. Shared as `Arc`, through [`crate::Disk::Faulty`].
@@ -51,7 +66,7 @@ struct State {
     powered: bool,
     /// Files opened before the power was lost belong to an earlier life.
     life: u64,
-    failures: Vec<(Operation, i32)>,
+    failures: Vec<Failure>,
     crash: Option<Crash>,
     renames: u64,
     mutations: u64,
@@ -177,7 +192,17 @@ impl FaultyDisk {
 
     /// The next `operation` fails with the system's error number `errno` (5 = EIO, 28 = ENOSPC).
     pub fn fail_next(&self, operation: Operation, errno: i32) {
-        self.state.lock().failures.push((operation, errno));
+        self.fail_nth(operation, errno, 1);
+    }
+
+    /// As [`FaultyDisk::fail_next`], but the `nth` from now on (1 = the next).
+    pub fn fail_nth(&self, operation: Operation, errno: i32, nth: u64) {
+        self.state.lock().failures.push(Failure { operation, errno, after: nth.saturating_sub(1) });
+    }
+
+    /// Takes back every failure that was ordered and has not come yet; answers how many.
+    pub fn forgive(&self) -> usize {
+        std::mem::take(&mut self.state.lock().failures).len()
     }
 
     /// The disk holds `bytes` at most; writes beyond fail with ENOSPC, keeping what fitted.
@@ -203,6 +228,7 @@ impl FaultyDisk {
     pub(crate) fn open(self: &Arc<Self>, path: &Path, mode: OpenMode) -> io::Result<FaultyFile> {
         let mut state = self.state.lock();
         state.check_power()?;
+        state.check_failure(Operation::Open)?;
         let file = match state.entries.get(path) {
             Some(Node::File(file)) => *file,
             Some(Node::Folder) => return Err(io::ErrorKind::IsADirectory.into()),
@@ -276,6 +302,7 @@ impl FaultyDisk {
     pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.check_power()?;
+        state.check_failure(Operation::Remove)?;
         match state.entries.get(path) {
             Some(Node::File(_)) => {}
             Some(Node::Folder) => return Err(io::ErrorKind::IsADirectory.into()),
@@ -402,6 +429,7 @@ impl FaultyFile {
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
         self.check_life(&state)?;
+        state.check_failure(Operation::SetLength)?;
         state.mutate()?;
         let content = state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?;
         content.now.resize(length as usize, 0);
@@ -501,8 +529,15 @@ impl State {
     }
 
     fn check_failure(&mut self, operation: Operation) -> io::Result<()> {
-        match self.failures.iter().position(|(failing, _)| *failing == operation) {
-            Some(index) => Err(io::Error::from_raw_os_error(self.failures.remove(index).1)),
+        let mut due = None;
+        for (index, failure) in self.failures.iter_mut().enumerate().filter(|(_, failure)| failure.operation == operation) {
+            match failure.after.checked_sub(1) {
+                Some(after) => failure.after = after,
+                None => due = due.or(Some(index)),
+            }
+        }
+        match due {
+            Some(index) => Err(io::Error::from_raw_os_error(self.failures.remove(index).errno)),
             None => Ok(()),
         }
     }

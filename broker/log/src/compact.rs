@@ -5,7 +5,9 @@
 //! takes its place while the old files become `.deleted`; recover.rs completes or undoes each step. The lock is
 //! held for the renames only. Never past the last stable offset, never the active segment.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
@@ -15,8 +17,9 @@ use thiserror::Error;
 use crate::clean_filter::{Filter, LastBatch, Outcome, Transactions};
 use crate::codec::{self, Codec};
 use crate::config::LogConfig;
+use crate::dir_state::{DoomedKind, describe};
 use crate::error::{AppendError, ReadError, StorageError};
-use crate::folder::{CLEANED, LOG, SEGMENT_FILES, SWAP};
+use crate::folder::{CLEANED, DELETED, LOG, SEGMENT_FILES, SWAP};
 use crate::key_map::{KeyMap, Room};
 use crate::log_dir::LogDir;
 use crate::partition_log::{Life, PartitionLog, Writer};
@@ -60,6 +63,23 @@ impl From<AppendError> for CleanError {
     }
 }
 
+/// How long a partition is left alone after its cleaning failed for the first time (`log.cleaner.backoff.ms`'s default).
+const CLEAN_RETRY_MS: i64 = 15_000;
+/// And how long at most.
+const CLEAN_RETRY_MAX_MS: i64 = 15 * 60_000;
+
+/// When a cleaning that failed is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    /// On the clock that is never set.
+    at_ms: i64,
+    pause_ms: i64,
+}
+
+fn key_of(log: &PartitionLog) -> (String, i32) {
+    (log.topic().to_owned(), log.partition())
+}
+
 /// What there is to clean in a partition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Dirt {
@@ -95,45 +115,85 @@ impl LogDir {
     /// (`log.cleaner.io.max.bytes.per.second`); answers its name. Blocks.
     ///
     /// # Errors
-    /// When the disk fails. A partition with damaged bytes is logged and left alone.
+    /// When the directory goes offline. A partition with damaged bytes is logged and left alone, one that fails for a
+    /// reason that passes (a full disk) is left alone for a while.
     pub fn clean_one(&self, map_bytes: usize, bytes_per_second: f64) -> Result<Option<String>, StorageError> {
         self.state.check_online()?;
-        let mut dirtiest: Option<(Dirt, std::sync::Arc<PartitionLog>)> = None;
+        while let Some((dirt, log)) = self.dirtiest()? {
+            let cleaned = self.make_gaps_known(&log, dirt.end).map_err(CleanError::from).and_then(|()| {
+                let end = log.clean(&dirt, map_bytes, &Throttle::new(bytes_per_second))?;
+                Ok(self.note_cleaned(&log, end)?)
+            });
+            match cleaned {
+                Ok(()) => {
+                    self.clean_retries.lock().remove(&key_of(&log));
+                    return Ok(Some(log.name.to_string()));
+                }
+                Err(CleanError::Stopped | CleanError::Storage(StorageError::Closed(_))) => return Ok(None),
+                Err(CleanError::Storage(error)) => self.retry_later(&log, error)?,
+                Err(CleanError::Corrupt(problem)) => {
+                    tracing::error!(partition = %log.name, problem, "compaction gives up on a damaged partition");
+                    self.uncleanable.lock().insert(key_of(&log));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is due and has the largest part to clean.
+    fn dirtiest(&self) -> Result<Option<(Dirt, Arc<PartitionLog>)>, StorageError> {
+        let mut dirtiest: Option<(Dirt, Arc<PartitionLog>)> = None;
+        let now_ms = self.state.clock.steady_ms();
         for log in self.partitions() {
             let config = log.config();
-            let key = (log.topic().to_owned(), log.partition());
+            let key = key_of(&log);
             if !config.cleanup_policy.compact || self.uncleanable.lock().contains(&key) {
                 continue;
             }
+            if self.clean_retries.lock().get(&key).is_some_and(|retry| now_ms < retry.at_ms) {
+                continue;
+            }
             let cleaned_to = self.written.lock().cleaner.get(&key).copied();
-            let Some(dirt) = log.dirt(cleaned_to, &config)? else { continue };
+            let dirt = match log.dirt(cleaned_to, &config) {
+                Ok(Some(dirt)) => dirt,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.retry_later(&log, error)?;
+                    continue;
+                }
+            };
             let is_due = dirt.urgency == Urgency::Overdue || dirt.ratio > config.min_cleanable_dirty_ratio;
             if is_due && dirtiest.as_ref().is_none_or(|(known, _)| dirt.ratio > known.ratio) {
                 dirtiest = Some((dirt, log));
             }
         }
-        let Some((dirt, log)) = dirtiest else { return Ok(None) };
-        self.make_gaps_known(&log, dirt.end)?;
-        match log.clean(&dirt, map_bytes, &Throttle::new(bytes_per_second)) {
-            Ok(end) => {
-                self.note_cleaned(&log, end)?;
-                Ok(Some(log.name.to_string()))
-            }
-            Err(CleanError::Stopped | CleanError::Storage(StorageError::Closed(_))) => Ok(None),
-            Err(CleanError::Storage(error)) => Err(error),
-            Err(CleanError::Corrupt(problem)) => {
-                tracing::error!(partition = %log.name, problem, "compaction gives up on a damaged partition");
-                self.uncleanable.lock().insert((log.topic().to_owned(), log.partition()));
-                Ok(None)
-            }
+        Ok(dirtiest)
+    }
+
+    /// Leaves a partition alone for a while, longer each time, so that it does not keep the others from being cleaned.
+    ///
+    /// # Errors
+    /// The error itself, when it took the directory offline.
+    fn retry_later(&self, log: &PartitionLog, error: StorageError) -> Result<(), StorageError> {
+        if self.state.is_offline() {
+            return Err(error);
         }
+        let now_ms = self.state.clock.steady_ms();
+        let mut retries = self.clean_retries.lock();
+        retries.retain(|(topic, partition), _| self.partition(topic, *partition).is_some());
+        let pause_ms = retries
+            .get(&key_of(log))
+            .map_or(CLEAN_RETRY_MS, |retry| retry.pause_ms.saturating_mul(2).min(CLEAN_RETRY_MAX_MS));
+        retries.insert(key_of(log), Retry { at_ms: now_ms + pause_ms, pause_ms });
+        let reason = describe(&error);
+        tracing::warn!(partition = %log.name, reason, pause_ms, "compaction failed, will be tried again");
+        Ok(())
     }
 
     /// Compaction leaves gaps between segments; recovery takes gaps above the recovery point on the disk for a lost end
     /// and cuts there. So all that is going to be cleaned is flushed, and that is written down, before anything moves.
     fn make_gaps_known(&self, log: &PartitionLog, end: i64) -> Result<(), StorageError> {
-        let key = (log.topic().to_owned(), log.partition());
-        if self.written.lock().recovery_points.get(&key).is_some_and(|point| *point >= end) {
+        if self.written.lock().recovery_points.get(&key_of(log)).is_some_and(|point| *point >= end) {
             return Ok(());
         }
         log.flush()?;
@@ -144,7 +204,7 @@ impl LogDir {
         let mut written = self.written.lock();
         let mut now = written.cleaner.clone();
         now.retain(|(topic, partition), _| self.partition(topic, *partition).is_some());
-        now.insert((log.topic().to_owned(), log.partition()), end);
+        now.insert(key_of(log), end);
         self.write_offsets(crate::checkpoints::CLEANER, &now, &mut written.cleaner)
     }
 }
@@ -203,9 +263,8 @@ impl PartitionLog {
         let config = self.config.load_full();
         let sources = self.sources(end)?;
         let mut transactions = Transactions::default();
+        self.remove_leftovers()?;
         for group in group_by_size(&sources, &config) {
-            // What an earlier attempt left would count behind what is written now.
-            self.remove_cleaned(group[0].base_offset);
             match self.write_cleaned(group, &keys, &mut transactions, &config, throttle) {
                 Ok(cleaned) => self.swap_in(cleaned, group)?,
                 Err(error) => {
@@ -313,8 +372,20 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Removes what an earlier attempt left. While a `.cleaned` file is there a crash undoes every swap at or behind it,
+    /// so none may be left when old segments move out of the way.
+    fn remove_leftovers(&self) -> Result<(), StorageError> {
+        let folder = self.folder();
+        let entries = self.dir.disk.list(&folder).map_err(self.dir.failed("cannot list", &folder))?;
+        for entry in entries.iter().filter(|entry| entry.name.ends_with(CLEANED)) {
+            let path = folder.join(&entry.name);
+            self.dir.disk.remove_file(&path).map_err(self.dir.failed("cannot remove", &path))?;
+        }
+        Ok(())
+    }
+
     /// Removes the files of a cleaning that was given up, none of which is in place yet. What cannot be removed goes at
-    /// the next start.
+    /// the next attempt or start.
     fn remove_cleaned(&self, base_offset: i64) {
         let folder = self.folder();
         let mut cleaned = Segment::new(base_offset, 0);
@@ -386,32 +457,113 @@ impl PartitionLog {
             .collect()
     }
 
-    /// Puts the cleaned segment in the place of the group.
+    /// Puts the cleaned segment in the place of the group. After an error that passes, all is as it was before: the old
+    /// segments in the table and in the folder, nothing of the new one.
     fn swap_in(&self, mut cleaned: Segment, group: &[Source]) -> Result<(), CleanError> {
         let folder = self.folder();
-        self.rename_segment(&mut cleaned, SWAP, &folder)?;
-        self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))?;
+        let ready = self.rename_segment(&mut cleaned, SWAP, &folder).and_then(|()| {
+            self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))
+        });
+        if let Err(error) = ready {
+            self.undo(&mut cleaned, Vec::new(), &folder)?;
+            return Err(error.into());
+        }
         let mut writer = self.writer.lock();
         self.check_open(&writer)?;
         let first = writer.segment_of(group[0].base_offset);
-        let old: Vec<Segment> = writer.segments.splice(first..first + group.len(), []).collect();
-        let delay_ms = self.config.load().file_delete_delay_ms;
-        let mut vanished = Vec::new();
-        for mut segment in old {
-            segment.close();
-            let place = segment.place(&self.dir.disk, &folder);
-            for kind in SEGMENT_FILES {
-                self.set_aside(place.path(kind), delay_ms)?;
-            }
-            if segment.base_offset != cleaned.base_offset {
-                vanished.push(segment.base_offset);
-            }
+        let replaced = first..first + group.len();
+        let mut moved = Vec::new();
+        let outcome = self
+            .move_out(&writer.segments[replaced.clone()], &folder, &mut moved)
+            .and_then(|()| self.rename_segment(&mut cleaned, "", &folder));
+        if let Err(error) = outcome {
+            self.undo(&mut cleaned, moved, &folder)?;
+            return Err(error.into());
         }
-        self.rename_segment(&mut cleaned, "", &folder)?;
-        writer.segments.insert(first, cleaned);
+        let stays = cleaned.base_offset;
+        let old: Vec<Segment> = writer.segments.splice(replaced, [cleaned]).collect();
+        let delay_ms = self.config.load().file_delete_delay_ms;
+        for (_, aside) in moved {
+            self.dir.doom(aside, DoomedKind::File, delay_ms);
+        }
+        let vanished: Vec<i64> =
+            old.iter().map(|segment| segment.base_offset).filter(|base_offset| *base_offset != stays).collect();
         self.remove_snapshots(&mut writer, &vanished)?;
         drop(writer);
         self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))?;
+        Ok(())
+    }
+
+    /// Renames the files of old segments to `.deleted`; says which were.
+    fn move_out(
+        &self,
+        old: &[Segment],
+        folder: &Path,
+        moved: &mut Vec<(PathBuf, PathBuf)>,
+    ) -> Result<(), StorageError> {
+        for segment in old {
+            let place = segment.place(&self.dir.disk, folder);
+            for kind in SEGMENT_FILES {
+                let path = place.path(kind);
+                let mut aside = path.clone().into_os_string();
+                aside.push(DELETED);
+                let aside = PathBuf::from(aside);
+                match self.dir.disk.rename(&path, &aside) {
+                    Ok(()) => moved.push((path, aside)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(self.dir.failed("cannot rename", &path)(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a swap back: first the new files out of the way, then the old ones to their names, and what counts as a
+    /// complete swap last, so that a crash at any moment finds either.
+    ///
+    /// # Errors
+    /// When that fails too, or the directory is offline: it is from then on, and recovery completes the swap.
+    fn undo(
+        &self,
+        cleaned: &mut Segment,
+        moved: Vec<(PathBuf, PathBuf)>,
+        folder: &Path,
+    ) -> Result<(), StorageError> {
+        self.dir.check_online()?;
+        let undone = self.try_undo(cleaned, moved, folder);
+        if let Err(error) = &undone {
+            self.dir.take_offline(error);
+        }
+        undone
+    }
+
+    fn try_undo(
+        &self,
+        cleaned: &mut Segment,
+        moved: Vec<(PathBuf, PathBuf)>,
+        folder: &Path,
+    ) -> Result<(), StorageError> {
+        if cleaned.suffix.is_empty() {
+            self.rename_segment(cleaned, SWAP, folder)?;
+        }
+        for (path, aside) in moved.into_iter().rev() {
+            self.dir.disk.rename(&aside, &path).map_err(self.dir.failed("cannot rename", &aside))?;
+        }
+        // The .log.swap goes when its indexes have gone: alone it is complete, they are not. A .cleaned goes last: while
+        // it is there nothing of the swap counts.
+        for suffix in [SWAP, CLEANED] {
+            cleaned.suffix = suffix;
+            let place = cleaned.place(&self.dir.disk, folder);
+            for kind in SEGMENT_FILES.iter().rev() {
+                let path = place.path(kind);
+                match self.dir.disk.remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(self.dir.failed("cannot remove", &path)(error));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
         Ok(())
     }
 
@@ -419,7 +571,7 @@ impl PartitionLog {
         &self,
         segment: &mut Segment,
         suffix: &'static str,
-        folder: &std::path::Path,
+        folder: &Path,
     ) -> Result<(), StorageError> {
         let from = segment.place(&self.dir.disk, folder);
         let paths = SEGMENT_FILES.map(|kind| from.path(kind));
@@ -429,7 +581,7 @@ impl PartitionLog {
         // to the final name the .log must lead, since a .log.swap makes recovery remove what lies in its range.
         for (kind, path) in SEGMENT_FILES.iter().zip(&paths) {
             match self.dir.disk.rename(path, &to.path(kind)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.dir.failed("cannot rename", path)(error));
                 }
                 Ok(()) | Err(_) => {}
@@ -471,7 +623,7 @@ fn write_pending(
     pending: &mut Vec<u8>,
     config: &LogConfig,
     place: &crate::folder::Place<'_>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     if pending.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use std::io;
 use millstream_base_env::File;
 
 use crate::error::ReadError;
-use crate::index_txn::{AbortedTxn, Search};
+use crate::index_txn::{AbortedTxn, Search, TxnView};
 use crate::partition_log::{PartitionLog, Writer};
 use crate::read::{
     AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Reading, Slice,
@@ -85,7 +85,7 @@ impl PartitionLog {
                 (Found::Slice(slice), next_base) => {
                     let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
                     let aborted = match request.isolation {
-                        Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset)?),
+                        Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset, reading)?),
                         Isolation::LogEnd | Isolation::HighWatermark => None,
                     };
                     // A slice of no bytes, where the limit leaves room for none, has its aborted transactions too.
@@ -212,64 +212,96 @@ impl PartitionLog {
         window: &Window,
         slice: &Slice,
         fetch_offset: i64,
+        reading: Reading,
     ) -> Result<Vec<AbortedTransaction>, ReadError> {
-        let mut writer = self.writer.lock();
-        let index = writer.segment_of(window.segment_base);
-        if writer.segments[index..].iter().all(|segment| segment.txn_index.is_empty()) {
-            return Ok(Vec::new());
-        }
         let mut aborted = Vec::new();
-        self.collect_aborted(&mut writer, index, slice, fetch_offset, &mut |found| {
+        let Some(first) = self.aborts_from(Aborts::At(window.segment_base), fetch_offset)? else {
+            return Ok(aborted);
+        };
+        let behind = slice.position + slice.length as u64;
+        let upper_bound = self.upper_bound(window.segment_base, behind, reading)?;
+        self.collect_aborted(first, fetch_offset, upper_bound, reading, &mut |found| {
             aborted.push(AbortedTransaction {
                 producer_id: found.producer_id,
                 first_offset: found.first_offset,
             });
-        })
-        .map_err(|error| self.read_failed(error))?;
+        })?;
         Ok(aborted)
     }
 
-    fn collect_aborted(
-        &self,
-        writer: &mut Writer,
-        index: usize,
-        slice: &Slice,
-        fetch_offset: i64,
-        found: &mut impl FnMut(&AbortedTxn),
-    ) -> io::Result<()> {
+    /// An offset at or behind the first one that lies at `position` of the segment at `segment_base`.
+    fn upper_bound(&self, segment_base: i64, position: u64, reading: Reading) -> Result<i64, ReadError> {
+        let mut writer = self.writer.lock();
+        let index = writer.segment_of(segment_base);
         let segment_end = writer.end_of(index);
         let Writer { segments, folder, .. } = &mut *writer;
         let segment = &mut segments[index];
         let place = segment.place(&self.dir.disk, folder);
-        let behind = slice.position + slice.length as u64;
-        let upper_bound = segment.offset_index.upper_bound(behind, &place)?.unwrap_or(segment_end);
-        for segment in &mut segments[index..] {
-            let place = segment.place(&self.dir.disk, folder);
-            if segment.txn_index.collect(fetch_offset, upper_bound, &place, found)? == Search::Complete {
+        let view = segment.offset_index.view(&place).map_err(|error| self.read_failed(error))?;
+        drop(writer);
+        match view.upper_bound(position, reading) {
+            Ok(found) => Ok(found.unwrap_or(segment_end)),
+            Err(error) => Err(self.cold_or_failed(error, view.extent())),
+        }
+    }
+
+    /// The first segment from `start` on with transactions that were aborted at or after `fetch_offset`.
+    fn aborts_from(&self, start: Aborts, fetch_offset: i64) -> Result<Option<(i64, TxnView)>, ReadError> {
+        let mut writer = self.writer.lock();
+        let first = match start {
+            Aborts::At(offset) => writer.segment_of(offset),
+            Aborts::Behind(base_offset) => {
+                writer.segments.partition_point(|segment| segment.base_offset <= base_offset)
+            }
+        };
+        let Writer { segments, folder, .. } = &mut *writer;
+        let found = segments[first..].iter_mut().find(|segment| !segment.txn_index.ends_before(fetch_offset));
+        let Some(segment) = found else { return Ok(None) };
+        let place = segment.place(&self.dir.disk, folder);
+        let view = segment.txn_index.view(&place).map_err(|error| self.read_failed(error))?;
+        Ok(Some((segment.base_offset, view)))
+    }
+
+    /// Hands over the transactions of `first` and of the segments behind it. Files are read without the lock.
+    fn collect_aborted(
+        &self,
+        first: (i64, TxnView),
+        fetch_offset: i64,
+        upper_bound: i64,
+        reading: Reading,
+        found: &mut impl FnMut(&AbortedTxn),
+    ) -> Result<(), ReadError> {
+        let mut next = Some(first);
+        while let Some((base_offset, view)) = next {
+            let search = view
+                .collect(fetch_offset, upper_bound, reading, found)
+                .map_err(|error| self.cold_or_failed(error, view.extent()))?;
+            if search == Search::Complete {
                 break;
             }
+            next = self.aborts_from(Aborts::Behind(base_offset), fetch_offset)?;
         }
         Ok(())
     }
 
     /// Aborted transactions that touch `from..upper_bound`, for compaction.
     pub(crate) fn aborted_between(&self, from: i64, upper_bound: i64) -> Result<Vec<AbortedTxn>, ReadError> {
-        let mut writer = self.writer.lock();
         let mut aborted = Vec::new();
-        let index = writer.segment_of(from);
-        let log_start = writer.log_start;
-        let Writer { segments, folder, .. } = &mut *writer;
-        for segment in &mut segments[index..] {
-            let place = segment.place(&self.dir.disk, folder);
-            let search = segment
-                .txn_index
-                .collect(log_start, upper_bound, &place, &mut |found| aborted.push(*found))
-                .map_err(|error| self.read_failed(error))?;
-            if search == Search::Complete {
-                break;
-            }
+        let log_start = self.log_start_offset();
+        if let Some(first) = self.aborts_from(Aborts::At(from), log_start)? {
+            self.collect_aborted(first, log_start, upper_bound, Reading::Waits, &mut |found| {
+                aborted.push(*found);
+            })?;
         }
         Ok(aborted)
+    }
+
+    /// What a failed look into a file means to the reader.
+    pub(crate) fn cold_or_failed(&self, error: io::Error, wanted: Option<Slice>) -> ReadError {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return ReadError::Cold(wanted.into_iter().collect());
+        }
+        self.read_failed(error)
     }
 
     pub(crate) fn read_failed(&self, error: io::Error) -> ReadError {
@@ -279,6 +311,15 @@ impl PartitionLog {
         let folder = self.dir.path.join(self.name.to_string());
         ReadError::Storage(self.dir.failed("cannot read", &folder)(error))
     }
+}
+
+/// Where a search for aborted transactions begins.
+#[derive(Clone, Copy, Debug)]
+enum Aborts {
+    /// In the segment that holds this offset.
+    At(i64),
+    /// In the one behind the segment of this base offset.
+    Behind(i64),
 }
 
 /// What a window holds for a request.

@@ -7,8 +7,9 @@
 
 use std::io;
 
-use crate::entry_file::EntryFile;
+use crate::entry_file::{EntryFile, EntryView};
 use crate::folder::{OFFSET_INDEX, Place};
+use crate::read::{Reading, Slice};
 
 pub(crate) const ENTRY_BYTES: usize = 8;
 
@@ -46,16 +47,9 @@ impl OffsetIndex {
         }
     }
 
-    /// Offset of the first entry at or behind `position`: an upper bound of what lies before it.
-    pub(crate) fn upper_bound(&mut self, position: u64, place: &Place<'_>) -> io::Result<Option<i64>> {
-        let index = self
-            .entries
-            .partition_point(place, OFFSET_INDEX, |entry| u64::from(decode(entry).1) < position)?;
-        if index == self.entries.len() {
-            return Ok(None);
-        }
-        let (relative, _) = decode(&self.entries.get(index, place, OFFSET_INDEX)?);
-        Ok(Some(place.base_offset + i64::from(relative)))
+    /// The index as it is now, to be searched when the log's lock is let go.
+    pub(crate) fn view(&mut self, place: &Place<'_>) -> io::Result<OffsetView> {
+        Ok(OffsetView { base_offset: place.base_offset, entries: self.entries.view(place, OFFSET_INDEX)? })
     }
 
     /// Drops entries at or after `offset`.
@@ -77,6 +71,39 @@ impl OffsetIndex {
 
     pub(crate) fn file(&mut self) -> &mut EntryFile<ENTRY_BYTES> {
         &mut self.entries
+    }
+}
+
+/// An [`OffsetIndex`] at one instant.
+#[derive(Debug)]
+pub(crate) struct OffsetView {
+    base_offset: i64,
+    entries: EntryView<ENTRY_BYTES>,
+}
+
+impl OffsetView {
+    /// As [`OffsetIndex::lookup`].
+    pub(crate) fn lookup(&self, offset: i64, reading: Reading) -> io::Result<u64> {
+        let target = offset - self.base_offset;
+        let after = self.entries.partition_point(reading, |entry| i64::from(decode(entry).0) <= target)?;
+        match after.checked_sub(1) {
+            Some(index) => Ok(u64::from(decode(&self.entries.get(index, reading)?).1)),
+            None => Ok(0),
+        }
+    }
+
+    /// Offset of the first entry at or behind `position`: an upper bound of what lies before it.
+    pub(crate) fn upper_bound(&self, position: u64, reading: Reading) -> io::Result<Option<i64>> {
+        let index = self.entries.partition_point(reading, |entry| u64::from(decode(entry).1) < position)?;
+        if index == self.entries.len() {
+            return Ok(None);
+        }
+        let (relative, _) = decode(&self.entries.get(index, reading)?);
+        Ok(Some(self.base_offset + i64::from(relative)))
+    }
+
+    pub(crate) fn extent(&self) -> Option<Slice> {
+        self.entries.extent()
     }
 }
 

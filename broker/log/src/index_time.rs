@@ -7,8 +7,9 @@
 
 use std::io;
 
-use crate::entry_file::EntryFile;
+use crate::entry_file::{EntryFile, EntryView};
 use crate::folder::{Place, TIME_INDEX};
+use crate::read::Reading;
 
 pub(crate) const ENTRY_BYTES: usize = 12;
 
@@ -45,16 +46,9 @@ impl TimeIndex {
         Ok(())
     }
 
-    /// The last entry at or before `timestamp`: the offset from which on a later record may be found.
-    pub(crate) fn lookup(&mut self, timestamp: i64, place: &Place<'_>) -> io::Result<i64> {
-        let after = self.entries.partition_point(place, TIME_INDEX, |entry| decode(entry).0 <= timestamp)?;
-        match after.checked_sub(1) {
-            Some(index) => {
-                let (_, relative) = decode(&self.entries.get(index, place, TIME_INDEX)?);
-                Ok(place.base_offset + i64::from(relative))
-            }
-            None => Ok(place.base_offset),
-        }
+    /// The index as it is now, to be searched when the log's lock is let go.
+    pub(crate) fn view(&mut self, place: &Place<'_>) -> io::Result<TimeView> {
+        Ok(TimeView { base_offset: place.base_offset, entries: self.entries.view(place, TIME_INDEX)? })
     }
 
     /// Drops entries at or after `offset`.
@@ -79,6 +73,38 @@ impl TimeIndex {
 
     pub(crate) fn file(&mut self) -> &mut EntryFile<ENTRY_BYTES> {
         &mut self.entries
+    }
+}
+
+/// A [`TimeIndex`] at one instant.
+#[derive(Debug)]
+pub(crate) struct TimeView {
+    pub(crate) base_offset: i64,
+    entries: EntryView<ENTRY_BYTES>,
+}
+
+impl TimeView {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The last entry at or before `timestamp`: the offset from which on a later record may be found.
+    pub(crate) fn lookup(&self, timestamp: i64, reading: Reading) -> io::Result<i64> {
+        let after = self.entries.partition_point(reading, |entry| decode(entry).0 <= timestamp)?;
+        match after.checked_sub(1) {
+            Some(index) => {
+                let (_, relative) = decode(&self.entries.get(index, reading)?);
+                Ok(self.base_offset + i64::from(relative))
+            }
+            None => Ok(self.base_offset),
+        }
+    }
+
+    /// The last entry: timestamp and offset.
+    pub(crate) fn last(&self, reading: Reading) -> io::Result<Option<(i64, i64)>> {
+        let Some(index) = self.entries.len().checked_sub(1) else { return Ok(None) };
+        let (timestamp, relative) = decode(&self.entries.get(index, reading)?);
+        Ok(Some((timestamp, self.base_offset + i64::from(relative))))
     }
 }
 

@@ -9,9 +9,11 @@
 //! ```
 
 use std::io;
+use std::ops::ControlFlow;
 
-use crate::entry_file::EntryFile;
+use crate::entry_file::{EntryFile, EntryView};
 use crate::folder::{Place, TXN_INDEX};
+use crate::read::{Reading, Slice};
 
 pub(crate) const ENTRY_BYTES: usize = 34;
 
@@ -34,21 +36,23 @@ pub(crate) enum Search {
 #[derive(Debug)]
 pub(crate) struct TxnIndex {
     entries: EntryFile<ENTRY_BYTES>,
+    /// Offset of the last marker, `None` when it is not known.
+    last_offset: Option<i64>,
 }
 
 impl TxnIndex {
     pub(crate) fn empty() -> Self {
         // No file is made for a segment without aborted transactions, as in Apache.
-        TxnIndex { entries: EntryFile::existing(0) }
+        TxnIndex { entries: EntryFile::existing(0), last_offset: None }
     }
 
     /// A file that is there but counts for nothing.
     pub(crate) fn discarded() -> Self {
-        TxnIndex { entries: EntryFile::empty() }
+        TxnIndex { entries: EntryFile::empty(), last_offset: None }
     }
 
     pub(crate) fn existing(length: u64) -> Self {
-        TxnIndex { entries: EntryFile::existing(length) }
+        TxnIndex { entries: EntryFile::existing(length), last_offset: None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,26 +61,17 @@ impl TxnIndex {
 
     pub(crate) fn push(&mut self, aborted: &AbortedTxn, place: &Place<'_>) {
         self.entries.push(encode(aborted), place, TXN_INDEX);
+        self.last_offset = Some(aborted.last_offset);
     }
 
-    /// Hands `found` every transaction that touches `fetch_offset..upper_bound`.
-    pub(crate) fn collect(
-        &mut self,
-        fetch_offset: i64,
-        upper_bound: i64,
-        place: &Place<'_>,
-        found: &mut impl FnMut(&AbortedTxn),
-    ) -> io::Result<Search> {
-        for index in 0..self.entries.len() {
-            let aborted = decode(&self.entries.get(index, place, TXN_INDEX)?);
-            if aborted.last_offset >= fetch_offset && aborted.first_offset < upper_bound {
-                found(&aborted);
-            }
-            if aborted.last_stable_offset >= upper_bound {
-                return Ok(Search::Complete);
-            }
-        }
-        Ok(Search::Continues)
+    /// Whether every transaction in it is known to have ended before `offset`.
+    pub(crate) fn ends_before(&self, offset: i64) -> bool {
+        self.is_empty() || self.last_offset.is_some_and(|last_offset| last_offset < offset)
+    }
+
+    /// The index as it is now, to be searched when the log's lock is let go.
+    pub(crate) fn view(&mut self, place: &Place<'_>) -> io::Result<TxnView> {
+        Ok(TxnView { entries: self.entries.view(place, TXN_INDEX)? })
     }
 
     /// Drops transactions whose marker lies at or after `offset`.
@@ -84,6 +79,7 @@ impl TxnIndex {
         let kept =
             self.entries.partition_point(place, TXN_INDEX, |entry| decode(entry).last_offset < offset)?;
         self.entries.truncate(kept);
+        self.last_offset = None;
         Ok(())
     }
 
@@ -106,6 +102,44 @@ impl TxnIndex {
 
     pub(crate) fn file(&mut self) -> &mut EntryFile<ENTRY_BYTES> {
         &mut self.entries
+    }
+}
+
+/// A [`TxnIndex`] at one instant.
+#[derive(Debug)]
+pub(crate) struct TxnView {
+    entries: EntryView<ENTRY_BYTES>,
+}
+
+impl TxnView {
+    /// Hands `found` every transaction that touches `fetch_offset..upper_bound` (Java:
+    /// `TransactionIndex.collectAbortedTxns`). Markers ascend, so those before `fetch_offset` are skipped by a binary
+    /// search; none of them can end it, as the last stable offset was at most one behind them.
+    pub(crate) fn collect(
+        &self,
+        fetch_offset: i64,
+        upper_bound: i64,
+        reading: Reading,
+        found: &mut impl FnMut(&AbortedTxn),
+    ) -> io::Result<Search> {
+        let from = self.entries.partition_point(reading, |entry| decode(entry).last_offset < fetch_offset)?;
+        let mut search = Search::Continues;
+        self.entries.walk(from, reading, |entry| {
+            let aborted = decode(entry);
+            if aborted.first_offset < upper_bound {
+                found(&aborted);
+            }
+            if aborted.last_stable_offset >= upper_bound {
+                search = Search::Complete;
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(search)
+    }
+
+    pub(crate) fn extent(&self) -> Option<Slice> {
+        self.entries.extent()
     }
 }
 

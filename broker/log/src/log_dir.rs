@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::checkpoints::{self, CLEANER, HIGH_WATERMARK, LOG_START, Offsets, RECOVERY_POINT};
+use crate::compact::Retry;
 use crate::config::LogConfig;
 use crate::dir_state::{DirState, DoomedKind, describe};
 use crate::error::{OpenError, StorageError};
@@ -43,6 +44,8 @@ pub struct LogDir {
     loaded: AtomicBool,
     /// Partitions that compaction found damaged.
     pub(crate) uncleanable: Mutex<HashSet<(String, i32)>>,
+    /// Partitions whose cleaning failed and is tried again.
+    pub(crate) clean_retries: Mutex<HashMap<(String, i32), Retry>>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -97,6 +100,7 @@ impl LogDir {
             shutdown,
             loaded: AtomicBool::new(false),
             uncleanable: Mutex::new(HashSet::new()),
+            clean_retries: Mutex::default(),
             lock: Mutex::new(Some(lock)),
             state,
         }))
@@ -113,6 +117,7 @@ impl LogDir {
             shutdown: Shutdown::Unclean,
             loaded: AtomicBool::new(false),
             uncleanable: Mutex::default(),
+            clean_retries: Mutex::default(),
             lock: Mutex::new(None),
             state,
         })
@@ -357,6 +362,7 @@ impl LogDir {
         let key = (log.topic().to_owned(), log.partition());
         self.logs.lock().remove(&(log.topic().into(), log.partition()));
         self.uncleanable.lock().remove(&key);
+        self.clean_retries.lock().remove(&key);
         // A new partition of that name is not clean because this one was.
         let mut written = self.written.lock();
         if written.cleaner.contains_key(&key) {

@@ -57,6 +57,17 @@ impl PartitionLog {
         let now_ms = self.dir.clock.now_ms();
         let base_offset = base_offset.max(writer.log_end);
         let config = self.config.load();
+        // The new file comes last of what may fail: an empty one in front of records that still went into the old segment
+        // would end the log there at the next start.
+        if writer.active().base_offset != base_offset {
+            let Writer { segments, folder, .. } = &mut *writer;
+            let sealed = segments.last_mut().expect("a log has at least one segment");
+            let place = sealed.place(&self.dir.disk, folder);
+            sealed.close_log(&place).map_err(self.dir.failed("cannot cut", &place.path(LOG)))?;
+            let sealing = sealed.seal(&place).and_then(|()| sealed.write_indexes(&place));
+            tolerate_full_disk(sealing)
+                .map_err(self.dir.failed("cannot write indexes of", &place.path(LOG)))?;
+        }
         let mut fresh = Segment::new(base_offset, now_ms);
         fresh.jitter_ms = jitter(now_ms, &config);
         let place = fresh.place(&self.dir.disk, &writer.folder);
@@ -71,13 +82,6 @@ impl PartitionLog {
         if writer.active().base_offset == base_offset {
             // An empty segment of that name stands there already.
             writer.segments.pop();
-        } else {
-            let Writer { segments, folder, .. } = &mut *writer;
-            let sealed = segments.last_mut().expect("a log has at least one segment");
-            let place = sealed.place(&self.dir.disk, folder);
-            let sealing = sealed.seal(&place).and_then(|()| sealed.write_indexes(&place));
-            tolerate_full_disk(sealing)
-                .map_err(self.dir.failed("cannot write indexes of", &place.path(LOG)))?;
         }
         writer.segments.push(fresh);
         writer.recent.clear();
@@ -136,11 +140,14 @@ fn is_due(
 /// A full disk is no failure where what was to be written can be made again.
 pub(crate) fn tolerate_full_disk(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            Ok(())
-        }
+        Err(error) if is_full_disk(&error) => Ok(()),
         other => other,
     }
+}
+
+/// Whether there is no room, on the disk or for this user.
+pub(crate) fn is_full_disk(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A random part of `segment.jitter.ms`, so that partitions do not roll all at once. Taken from the time:

@@ -11,6 +11,8 @@ use millstream_protocol::batch::{BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
 const HEADER_READ: usize = 4096;
 /// Bytes per read of a batch scan.
 const BATCH_READ: usize = 1 << 20;
+/// Bytes per read of one that ends soon.
+const NEAR_READ: usize = 32 << 10;
 
 /// Where a batch lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,9 @@ pub(crate) fn is_sound(header: &BatchHeader) -> bool {
 /// Reads whole batches one after the other into a buffer of its own.
 pub(crate) struct BatchScan {
     file: File,
+    reading: Reading,
+    /// Bytes per read.
+    chunk: usize,
     /// Position of the next batch.
     position: u64,
     end: u64,
@@ -129,7 +134,22 @@ pub(crate) enum Next<'a> {
 
 impl BatchScan {
     pub(crate) fn new(file: File, position: u64, end: u64) -> Self {
-        BatchScan { file, position, end, buffer: Vec::new(), buffer_start: position, filled: 0 }
+        BatchScan {
+            file,
+            reading: Reading::Waits,
+            chunk: BATCH_READ,
+            position,
+            end,
+            buffer: Vec::new(),
+            buffer_start: position,
+            filled: 0,
+        }
+    }
+
+    /// The same for who expects to find something soon: small reads, and an error of kind `WouldBlock` where `reading`
+    /// wants it.
+    pub(crate) fn near(file: File, position: u64, end: u64, reading: Reading) -> Self {
+        BatchScan { reading, chunk: NEAR_READ, ..BatchScan::new(file, position, end) }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -170,12 +190,12 @@ impl BatchScan {
         self.filled -= start;
         self.buffer_start = self.position;
         let left = (self.end - self.position) as usize;
-        let wanted = needed.max(BATCH_READ).min(left);
+        let wanted = needed.max(self.chunk).min(left);
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }
         let from = self.buffer_start + self.filled as u64;
-        self.filled += self.file.read_at(&mut self.buffer[self.filled..wanted], from)?;
+        self.filled += self.reading.read(&self.file, &mut self.buffer[self.filled..wanted], from)?;
         Ok(needed <= self.filled)
     }
 }

@@ -121,14 +121,22 @@ impl Segment {
     /// Writes whole batches at the end. What a failed write left is cut off, or covered before the next.
     pub(crate) fn write(&mut self, place: &Place<'_>, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let file = self.file(place)?;
-        if self.must_cut {
-            file.set_len(self.size)?;
-            self.must_cut = false;
-        }
+        self.cut_leftover(place)?;
         self.durability = Durability::Unsynced;
         if let Err(error) = file.write_at(self.size, parts) {
             self.must_cut = file.set_len(self.size).is_err();
             return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a failed write left behind the last batch.
+    fn cut_leftover(&mut self, place: &Place<'_>) -> io::Result<()> {
+        if self.must_cut {
+            // A sync since then made the leftover durable.
+            self.durability = Durability::Unsynced;
+            self.file(place)?.set_len(self.size)?;
+            self.must_cut = false;
         }
         Ok(())
     }
@@ -167,6 +175,18 @@ impl Segment {
                 self.max_timestamp = Some(last);
                 Ok(last)
             }
+        }
+    }
+
+    /// The same where it is known without a look into a file.
+    pub(crate) fn known_max_timestamp(&self) -> Option<(i64, i64)> {
+        self.max_timestamp
+    }
+
+    /// Takes what was read from the time index while it had `entries`, unless it has changed since.
+    pub(crate) fn learn_max_timestamp(&mut self, found: Option<(i64, i64)>, entries: usize) {
+        if self.max_timestamp.is_none() && self.time_index.len() == entries {
+            self.max_timestamp = Some(found.unwrap_or((-1, self.base_offset)));
         }
     }
 
@@ -247,6 +267,12 @@ impl Segment {
         self.file(place)?.set_len(size)?;
         self.must_cut = false;
         Ok(())
+    }
+
+    /// Makes the `.log` file end with its last batch: a leftover in front of another segment would be taken for lost
+    /// bytes by recovery, which drops what lies behind them.
+    pub(crate) fn close_log(&mut self, place: &Place<'_>) -> io::Result<()> {
+        if self.size > 0 { self.cut_leftover(place) } else { Ok(()) }
     }
 
     /// Gives the time index its closing entry: no more batches will come.

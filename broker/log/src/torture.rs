@@ -354,3 +354,6 @@ fn damage_some(model: &mut Model, wanted: impl Fn(&str) -> bool) -> Vec<String> 
     }
     damaged
 }
+
+/// System errors and full disks.
+mod faults;

@@ -1,5 +1,6 @@
 //! Making a log shorter at either end (Java: `UnifiedLog.truncateTo`, `maybeIncrementLogStartOffset`).
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -9,6 +10,7 @@ use crate::dir_state::DoomedKind;
 use crate::error::{ReadError, StorageError};
 use crate::folder::{DELETED, LOG, SEGMENT_FILES, SNAPSHOT};
 use crate::partition_log::{PartitionLog, Writer};
+use crate::roll::is_full_disk;
 use crate::segment::Segment;
 
 impl PartitionLog {
@@ -31,16 +33,10 @@ impl PartitionLog {
             self.start_over(&mut writer, offset)?;
             return Ok(true);
         }
-        let kept = writer.segment_of(offset) + 1;
-        self.drop_from(&mut writer, kept)?;
-        let now_ms = self.dir.clock.now_ms();
-        let Writer { segments, folder, .. } = &mut *writer;
-        let active = segments.last_mut().expect("a log has at least one segment");
-        let place = active.place(&self.dir.disk, folder);
-        let offset = active
-            .truncate(offset, &place, now_ms)
-            .and_then(|end| active.file(&place)?.sync().map(|()| end))
-            .map_err(|error| self.dir.failed("cannot truncate", &place.path(LOG))(error))?;
+        let offset = self.cut_to(&mut writer, offset).inspect_err(|error| {
+            // Where the log ends is not known any more: segments may be gone that its end still counts.
+            self.dir.take_offline(error);
+        })?;
         writer.log_end = offset;
         writer.log_start = writer.log_start.min(offset);
         writer.epochs.truncate_from_end(offset);
@@ -52,6 +48,20 @@ impl PartitionLog {
         self.published.synced.fetch_min(offset, Ordering::AcqRel);
         self.publish(&writer);
         Ok(true)
+    }
+
+    /// Drops the batches from `offset` on; answers where the log ends then.
+    fn cut_to(&self, writer: &mut Writer, offset: i64) -> Result<i64, StorageError> {
+        let kept = writer.segment_of(offset) + 1;
+        self.drop_from(writer, kept)?;
+        let now_ms = self.dir.clock.now_ms();
+        let Writer { segments, folder, .. } = &mut *writer;
+        let active = segments.last_mut().expect("a log has at least one segment");
+        let place = active.place(&self.dir.disk, folder);
+        active
+            .truncate(offset, &place, now_ms)
+            .and_then(|end| active.file(&place)?.sync().map(|()| end))
+            .map_err(|error| self.dir.failed("cannot truncate", &place.path(LOG))(error))
     }
 
     /// Drops everything and starts at `offset`.
@@ -153,7 +163,7 @@ impl PartitionLog {
         for offset in offsets {
             let path = writer.folder.join(format!("{offset:020}{SNAPSHOT}"));
             match self.dir.disk.remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.dir.failed("cannot remove", &path)(error));
                 }
                 Ok(()) | Err(_) => {}
@@ -173,7 +183,11 @@ impl PartitionLog {
                 self.dir.doom(aside, DoomedKind::File, delay_ms);
                 Ok(())
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // No room for another name: the file goes at once, which makes room. Whoever reads it has it open.
+            Err(error) if is_full_disk(&error) => {
+                self.dir.disk.remove_file(&path).map_err(self.dir.failed("cannot remove", &path))
+            }
             Err(error) => Err(self.dir.failed("cannot rename", &path)(error)),
         }
     }

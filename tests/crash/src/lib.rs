@@ -16,6 +16,8 @@ pub mod records;
 pub mod txn_client;
 /// Numbered records under idempotence: nothing acknowledged is lost, nothing is there twice.
 pub mod numbers;
+/// The same on a compacted topic: the last record of each key.
+pub mod compacted;
 /// Money moves between accounts in transactions: the sum stays.
 pub mod money;
 /// A kill in each state of a transaction.

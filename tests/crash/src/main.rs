@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use millstream_crash::node::{Kind, Node, built_binary};
-use millstream_crash::{money, numbers, restart, states};
+use millstream_crash::numbers::Cleanup;
+use millstream_crash::{compacted, money, numbers, restart, states};
 
-const USAGE: &str = "usage: millstream-crash [numbers|money|states|restart]... [--kills N] [--rounds N] [--bytes N] \
+const USAGE: &str = "usage: millstream-crash [numbers|compacted|money|states|restart]... [--kills N] [--rounds N] [--bytes N] \
                      [--seed N] [--binary PATH | --apache]
   numbers  idempotent acks=all load, killed N times with flush.messages=1 and N times without: nothing lost or twice
+  compacted  the same on a compacted topic whose cleaner never rests: the last value of each key stays
   money    transactions that move money, killed N times: the sum stays
   states   a kill in each state of a transaction, N rounds
   restart  a log of N bytes (2 GB) answers within 2 s after a kill
@@ -50,7 +52,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"));
         match arg.as_str() {
-            "numbers" | "money" | "states" | "restart" => options.checks.push(arg),
+            "numbers" | "compacted" | "money" | "states" | "restart" => options.checks.push(arg),
             "--kills" => options.kills = value()?.parse()?,
             "--rounds" => options.rounds = value()?.parse()?,
             "--bytes" => options.bytes = value()?.parse()?,
@@ -61,7 +63,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
         }
     }
     if options.checks.is_empty() {
-        options.checks = ["numbers", "money", "states", "restart"].map(str::to_owned).to_vec();
+        options.checks = ["numbers", "compacted", "money", "states", "restart"].map(str::to_owned).to_vec();
     }
     options.kind = match (apache, binary) {
         (true, _) => Kind::Apache(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../apache/apache.sh"))),
@@ -80,9 +82,28 @@ fn run(check: &str, options: &Options) -> anyhow::Result<()> {
             for flush_messages in [Some(1), None] {
                 let folder = tempfile::tempdir()?;
                 let mut node = Node::start(options.kind.clone(), folder.path(), settings)?;
-                let plan = numbers::Plan { kills: options.kills, partitions: 3, life, flush_messages, seed: options.seed };
+                let plan = numbers::Plan {
+                    cleanup: Cleanup::None,
+                    kills: options.kills,
+                    partitions: 3,
+                    life,
+                    flush_messages,
+                    seed: options.seed,
+                };
                 println!("numbers, flush.messages={flush_messages:?}: {:?}", numbers::run(&mut node, plan)?);
             }
+        }
+        "compacted" => {
+            let mut node = Node::start(options.kind.clone(), folder.path(), &compacted::SETTINGS)?;
+            let plan = numbers::Plan {
+                cleanup: Cleanup::Compact,
+                kills: options.kills,
+                partitions: 3,
+                life,
+                flush_messages: None,
+                seed: options.seed,
+            };
+            println!("compacted: {:?}", numbers::run(&mut node, plan)?);
         }
         "money" => {
             let mut node = Node::start(options.kind.clone(), folder.path(), settings)?;

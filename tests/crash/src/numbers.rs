@@ -1,5 +1,6 @@
 //! Numbered records under idempotence and acks=all, while the broker is killed: in the end each partition holds
-//! every number once, in order, and every acknowledged batch at the offset that was acknowledged.
+//! every number once, in order, and every acknowledged batch at the offset that was acknowledged. On a compacted
+//! topic it holds what compacted.rs says.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,8 +14,9 @@ use millstream_protocol::messages::ProduceRequest;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::compacted;
 use crate::node::Node;
-use crate::records::{Writer, batch, read_all};
+use crate::records::{Writer, batch_with_tombstones, read_all};
 use crate::wire::{Connection, code, produce_request, retriable};
 
 const TOPIC: &str = "numbers";
@@ -22,9 +24,20 @@ const TOPIC: &str = "numbers";
 const IN_FLIGHT: usize = 5;
 const VALUE_BYTES: usize = 100;
 
+/// What becomes of old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// They stay: every number is a key of its own.
+    None,
+    /// They are compacted under the load: few keys, now and then a tombstone.
+    Compact,
+}
+
 /// How much to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// What becomes of old records.
+    pub cleanup: Cleanup,
     /// How often to kill.
     pub kills: usize,
     /// Partitions, each with a writer of its own.
@@ -54,10 +67,10 @@ struct InFlight {
     batch: Bytes,
 }
 
-struct Acknowledged {
-    first: u64,
-    count: u64,
-    base_offset: i64,
+pub(crate) struct Acknowledged {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) base_offset: i64,
 }
 
 /// Runs the workload and the check.
@@ -66,7 +79,10 @@ struct Acknowledged {
 /// What is lost, doubled, out of order, or refused without need.
 pub fn run(node: &mut Node, plan: Plan) -> anyhow::Result<Report> {
     let flush = plan.flush_messages.map(|messages| messages.to_string());
-    let configs: Vec<(&str, &str)> = flush.iter().map(|messages| ("flush.messages", messages.as_str())).collect();
+    let mut configs: Vec<(&str, &str)> = flush.iter().map(|messages| ("flush.messages", messages.as_str())).collect();
+    if plan.cleanup == Cleanup::Compact {
+        configs.extend(compacted::CONFIGS);
+    }
     Connection::open(node.address())?.create_topic(TOPIC, plan.partitions, &configs)?;
     let address = node.address();
     let stop = AtomicBool::new(false);
@@ -76,18 +92,23 @@ pub fn run(node: &mut Node, plan: Plan) -> anyhow::Result<Report> {
         let writers: Vec<_> = (0..plan.partitions)
             .map(|partition| {
                 let (stop, progress) = (&stop, &progress);
-                scope.spawn(move || write(address, partition, plan.seed, stop, progress))
+                scope.spawn(move || write(address, partition, plan, stop, progress))
             })
             .collect();
         let killed = kill_often(node, plan, &progress, &mut report);
         stop.store(true, Ordering::Release);
         let written: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).collect();
         killed?;
-        let mut connection = Connection::open(address)?;
         for (partition, written) in written.into_iter().enumerate() {
             let written = written?;
             report.acknowledged += written.iter().map(|batch| batch.count).sum::<u64>();
-            check(&mut connection, partition as i32, &written)?;
+            match plan.cleanup {
+                Cleanup::None => check(&mut Connection::open(address)?, partition as i32, &written)?,
+                Cleanup::Compact => {
+                    let check = compacted::Check { topic: TOPIC, partition: partition as i32, seed: plan.seed };
+                    check.run(node, &written)?;
+                }
+            }
         }
         Ok(())
     })?;
@@ -113,11 +134,11 @@ fn kill_often(node: &mut Node, plan: Plan, progress: &AtomicU64, report: &mut Re
 fn write(
     address: SocketAddr,
     partition: i32,
-    seed: u64,
+    plan: Plan,
     stop: &AtomicBool,
     progress: &AtomicU64,
 ) -> anyhow::Result<Vec<Acknowledged>> {
-    let mut rng = SmallRng::seed_from_u64(seed ^ partition as u64);
+    let mut rng = SmallRng::seed_from_u64(plan.seed ^ partition as u64);
     let mut connection = Connection::await_open(address)?;
     let (producer_id, producer_epoch) = connection.init_producer_id(None, 0)?;
     let mut next = 0u64;
@@ -130,10 +151,9 @@ fn write(
         while in_flight.len() < window && !stop.load(Ordering::Acquire) {
             let count = rng.random_range(1..200u64);
             let writer = Writer { producer_id, producer_epoch, sequence: next as i32, transactional: false };
-            let value = [b'.'; VALUE_BYTES];
-            let keys: Vec<_> = (next..next + count).map(u64::to_be_bytes).collect();
-            let records: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (&key[..], &value[..])).collect();
-            let sent = InFlight { first: next, count, batch: batch(writer, &records) };
+            let contents: Vec<_> = (next..next + count).map(|number| content(plan, partition, number)).collect();
+            let records: Vec<_> = contents.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
+            let sent = InFlight { first: next, count, batch: batch_with_tombstones(writer, &records) };
             next += count;
             in_flight.push_back(sent);
             send_all(&mut connection, partition, &in_flight, in_flight.len() - 1..);
@@ -160,6 +180,14 @@ fn write(
                 send_all(&mut connection, partition, &in_flight, ..1);
             }
         }
+    }
+}
+
+/// Key and value of a number.
+fn content(plan: Plan, partition: i32, number: u64) -> ([u8; 8], Option<Vec<u8>>) {
+    match plan.cleanup {
+        Cleanup::None => (number.to_be_bytes(), Some(vec![b'.'; VALUE_BYTES])),
+        Cleanup::Compact => compacted::content(plan.seed, partition, number),
     }
 }
 

@@ -27,14 +27,20 @@ pub struct Writer {
 
 /// A batch of key and value pairs.
 pub fn batch(writer: Writer, records: &[(&[u8], &[u8])]) -> Bytes {
+    let records: Vec<_> = records.iter().map(|(key, value)| (*key, Some(*value))).collect();
+    batch_with_tombstones(writer, &records)
+}
+
+/// A batch of keys with values, or without: those are tombstones.
+pub fn batch_with_tombstones(writer: Writer, records: &[(&[u8], Option<&[u8]>)]) -> Bytes {
     let mut body = BytesMut::new();
     for (index, (key, value)) in records.iter().enumerate() {
         let mut record = BytesMut::new();
         record.put_slice(&[0, 0]);
         put_varint(&mut record, index as i64);
-        for field in [key, value] {
-            put_varint(&mut record, field.len() as i64);
-            record.put_slice(field);
+        for field in [Some(*key), *value] {
+            put_varint(&mut record, field.map_or(-1, |field| field.len() as i64));
+            record.put_slice(field.unwrap_or_default());
         }
         record.put_u8(0);
         put_varint(&mut body, record.len() as i64);
@@ -68,7 +74,7 @@ pub struct Read {
     pub offset: i64,
     /// Its key.
     pub key: Vec<u8>,
-    /// Its value.
+    /// Its value, empty for a tombstone.
     pub value: Vec<u8>,
 }
 

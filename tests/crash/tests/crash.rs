@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millstream_crash::node::{Kind, Node, built_binary};
-use millstream_crash::{money, numbers, restart, states};
+use millstream_crash::numbers::Cleanup;
+use millstream_crash::{compacted, money, numbers, restart, states};
 
 fn node(settings: &[&str]) -> (tempfile::TempDir, Node) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -33,10 +34,35 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
     let _alone = alone();
     for flush_messages in [Some(1), None] {
         let (_folder, mut node) = node(&[]);
-        let plan = numbers::Plan { kills: length(5, 20), partitions: 2, life: life(), flush_messages, seed: 1 };
+        let plan = numbers::Plan {
+            cleanup: Cleanup::None,
+            kills: length(5, 20),
+            partitions: 2,
+            life: life(),
+            flush_messages,
+            seed: 1,
+        };
         let report = numbers::run(&mut node, plan).expect("every number once, in order, where it was acknowledged");
         assert!(report.acknowledged > 0);
+        println!("{plan:?}: {report:?}");
     }
+}
+
+#[test]
+fn the_last_value_of_each_key_survives_kills_of_a_broker_that_compacts() {
+    let _alone = alone();
+    let (_folder, mut node) = node(&compacted::SETTINGS);
+    let plan = numbers::Plan {
+        cleanup: Cleanup::Compact,
+        kills: length(6, 40),
+        partitions: 2,
+        life: life(),
+        flush_messages: None,
+        seed: 1,
+    };
+    let report = numbers::run(&mut node, plan).expect("the last value of each key, and no deleted one");
+    assert!(report.acknowledged > 0);
+    println!("{plan:?}: {report:?}");
 }
 
 #[test]

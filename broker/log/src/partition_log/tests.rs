@@ -461,7 +461,7 @@ fn offsets_are_found_by_time() {
         let time = if index == 12 { 5000 } else { index * 100 };
         append(&log, &Batch::new().record(None, Some("a"), time).record(None, Some("b"), time + 50));
     }
-    let find = |timestamp| log.offset_for_timestamp(timestamp).unwrap();
+    let find = |timestamp| log.offset_for_timestamp(timestamp, crate::Reading::Waits).unwrap();
     let hit = |timestamp, offset| Some(TimestampOffset { timestamp, offset, leader_epoch: 0 });
     assert_eq!(find(0), hit(0, 0));
     assert_eq!(find(1), hit(50, 1));
@@ -477,6 +477,17 @@ fn offsets_are_found_by_time() {
     assert_eq!(find(0), None, "the first segment that reaches the time waits for its deletion, and no other is searched");
     log.apply_retention().unwrap();
     assert_eq!(find(0), hit(1150, 23));
+    // What is not known after a restart is read once, and the same is found.
+    dir.close().unwrap();
+    drop((dir, log));
+    bench.faulty.kill();
+    let dir = bench.load(&config);
+    let log = bench.log(&dir, &config);
+    for reading in [crate::Reading::InMemory, crate::Reading::Waits] {
+        assert_eq!(log.offset_for_timestamp(-3, reading).unwrap(), hit(5050, 25));
+        assert_eq!(log.offset_for_timestamp(1150, reading).unwrap(), hit(1150, 23));
+        assert_eq!(log.offset_for_timestamp(5051, reading).unwrap(), None);
+    }
 }
 
 #[test]

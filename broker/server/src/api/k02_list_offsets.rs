@@ -1,11 +1,12 @@
 //! ListOffsets (key 2), v1-v11. Finds offsets by time or by place.
 //! Versions: v2 isolation; v4 leader epochs (KIP-320); v6 flexible; v7 max timestamp (KIP-734); v8 earliest local
 //! (KIP-405); v9 latest tiered (KIP-1005); v10 timeout (KIP-1075); v11 earliest pending upload (KIP-1023).
-//! Authorizes: Describe on Topic.   Waits: no.
+//! Authorizes: Describe on Topic.   Waits: for the disk, on another thread, where the search by time needs it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use millstream_broker_log::{ReadError, Reading};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -15,6 +16,7 @@ use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::error_map;
 use crate::api::reply::Outcome;
+use crate::node::Node;
 use crate::replica::partition::{Partition, ReplicaError};
 
 /// Versions served.
@@ -40,35 +42,57 @@ const LEADER_EPOCH: i16 = 4;
 
 /// Handles the request.
 pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOffsetsResponse> {
+    if request.isolation_level != 0 && request.isolation_level != 1 {
+        return refuse_all(&request, ErrorCode::UnknownServerError).into();
+    }
+    let (node, version) = (&context.node, context.version());
+    match look(node, &request, version, Reading::InMemory) {
+        Some(response) => response.into(),
+        // Some of it waits for the disk: all is looked for anew where that is allowed.
+        None => {
+            let node = node.clone();
+            let look = move || look(&node, &request, version, Reading::Waits);
+            Outcome::Large(Box::new(move || look().expect("only a look that does not wait ends without an answer")))
+        }
+    }
+}
+
+/// The whole answer; `None` where it would have to wait and may not.
+fn look(
+    node: &Node,
+    request: &ListOffsetsRequest,
+    version: i16,
+    reading: Reading,
+) -> Option<ListOffsetsResponse> {
     let reader = match (request.replica_id.0, request.isolation_level) {
         (0.., _) => Reader::Follower,
         (_, 1) => Reader::Committed,
         _ => Reader::Uncommitted,
     };
-    if request.isolation_level != 0 && request.isolation_level != 1 {
-        return refuse_all(&request, ErrorCode::UnknownServerError).into();
-    }
-    let topics = merged(&request).into_iter().map(|(name, asked)| {
-        let partitions = asked.into_iter().map(|(data, times)| {
-            if times == Times::Several {
-                return refusal(data, ErrorCode::InvalidRequest);
-            }
-            if is_unsupported(data.timestamp, context.version()) {
-                return refusal(data, ErrorCode::UnsupportedVersion);
-            }
-            match context.node.partitions.partition(name, data.partition_index) {
-                Some(partition) => search(&partition, data, reader)
-                    .map(|answer| for_version(answer, context.version()))
-                    .unwrap_or_else(|error| refusal(data, error_map::replica(&error))),
-                None => {
-                    let absent = context.node.partitions.absent(name, data.partition_index);
-                    refusal(data, error_map::absent(absent))
-                }
-            }
-        });
-        ListOffsetsTopicResponse::default().with_name(name.clone()).with_partitions(partitions.collect())
+    let look_at = |name: &TopicName, data: &ListOffsetsPartition, times: Times| {
+        if times == Times::Several {
+            return Some(refusal(data, ErrorCode::InvalidRequest));
+        }
+        if is_unsupported(data.timestamp, version) {
+            return Some(refusal(data, ErrorCode::UnsupportedVersion));
+        }
+        let Some(partition) = node.partitions.partition(name, data.partition_index) else {
+            let absent = node.partitions.absent(name, data.partition_index);
+            return Some(refusal(data, error_map::absent(absent)));
+        };
+        match search(&partition, data, reader, reading) {
+            Ok(answer) => Some(for_version(answer, version)),
+            Err(ReplicaError::Read(ReadError::Cold(_))) if reading == Reading::InMemory => None,
+            Err(error) => Some(refusal(data, error_map::replica(&error))),
+        }
+    };
+    let topics = merged(request).into_iter().map(|(name, asked)| {
+        let partitions: Option<Vec<_>> =
+            asked.into_iter().map(|(data, times)| look_at(name, data, times)).collect();
+        Some(ListOffsetsTopicResponse::default().with_name(name.clone()).with_partitions(partitions?))
     });
-    ListOffsetsResponse::default().with_topics(topics.collect()).into()
+    let topics: Option<Vec<_>> = topics.collect();
+    Some(ListOffsetsResponse::default().with_topics(topics?))
 }
 
 /// What an exception outside of any partition answers (Java: `ListOffsetsRequest.getErrorResponse`).
@@ -132,6 +156,7 @@ fn search(
     partition: &Partition,
     data: &ListOffsetsPartition,
     reader: Reader,
+    reading: Reading,
 ) -> Result<ListOffsetsPartitionResponse, ReplicaError> {
     let leader_epoch = partition.leader_epoch(data.current_leader_epoch)?;
     let offsets = partition.offsets();
@@ -143,7 +168,7 @@ fn search(
     if data.timestamp == LATEST {
         return Ok(answer(data).with_offset(end).with_leader_epoch(leader_epoch));
     }
-    let found = partition.log().offset_for_timestamp(data.timestamp)?;
+    let found = partition.log().offset_for_timestamp(data.timestamp, reading)?;
     // A record that the reader may not see yet is not found, a position always is.
     let hidden = |offset: i64| (data.timestamp >= 0 || data.timestamp == -3) && offset >= end;
     Ok(match found {
