@@ -74,6 +74,11 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return Ended::Failed(format!("cannot wait for signals: {error}")),
     };
+    if let Some(path) = flags.ready_file.as_deref()
+        && let Err(line) = withdraw(path)
+    {
+        return Ended::Failed(line);
+    }
     let wants = |service: &str| flags.only.as_ref().is_none_or(|only| only.iter().any(|name| name == service));
     let readiness = Readiness::default();
     let registry = Registry::default();
@@ -115,7 +120,8 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
         },
     };
     readiness.set_unready();
-    let stopped = broker.stop().await;
+    let withdrawn = flags.ready_file.as_deref().map_or(Ok(()), withdraw);
+    let stopped = broker.stop().await.and(withdrawn);
     drop(stop_metrics);
     match (failure, stopped) {
         (Some(line), _) => Ended::Failed(line),
@@ -152,6 +158,14 @@ fn announce(broker: &RunningBroker, metrics: Option<SocketAddr>, ready_file: Opt
     let Some(path) = ready_file else { return Ok(()) };
     let text = serde_json::Value::Object(ready).to_string();
     Disk::Real.replace(path, text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Nobody may take the ready file of an earlier run, or of one that ends, for this one's.
+fn withdraw(path: &Path) -> Result<(), String> {
+    match Disk::Real.remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("cannot remove {}: {error}", path.display())),
+        _ => Ok(()),
+    }
 }
 
 /// An address to connect to from this machine: loopback where every interface is listened on.

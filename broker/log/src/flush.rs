@@ -37,7 +37,12 @@ impl PartitionLog {
         self.flush_to(i64::MAX)
     }
 
-    /// Makes everything below `offset` durable. Blocks; several callers share one fdatasync.
+    /// Everything below it is durable.
+    pub fn synced_offset(&self) -> i64 {
+        self.published.synced.load(Ordering::Acquire)
+    }
+
+    /// Makes everything below `offset` durable. What waited for it can be read from here on. Blocks; several callers share one fdatasync.
     ///
     /// # Errors
     /// As [`PartitionLog::flush`].
@@ -76,6 +81,10 @@ impl PartitionLog {
         // A truncation while the files were being synced has the last word.
         let synced = work.log_end.min(writer.log_end);
         self.published.synced.store(synced, Ordering::Release);
+        if std::mem::take(&mut writer.withheld) && synced > writer.high_watermark {
+            writer.move_high_watermark(synced);
+            self.publish(&writer);
+        }
         if epochs_written {
             writer.recovery_point = writer.recovery_point.max(work.recovery_point.min(synced));
         }

@@ -101,6 +101,8 @@ pub(crate) struct Writer {
     pub(crate) epochs: Epochs,
     pub(crate) log_start: i64,
     pub(crate) high_watermark: i64,
+    /// Whether the high watermark waits for a flush that `flush.messages` asks for (Java flushes before it moves it).
+    pub(crate) withheld: bool,
     pub(crate) log_end: i64,
     /// Recovery after an unclean stop begins here.
     pub(crate) recovery_point: i64,
@@ -383,12 +385,17 @@ impl PartitionLog {
         commit: Commit,
         config: &LogConfig,
     ) -> AppendInfo {
-        if commit == Commit::AtOnce {
-            let log_end = writer.log_end;
-            writer.move_high_watermark(log_end);
+        let unflushed = writer.log_end - self.published.synced.load(Ordering::Acquire);
+        let flush = if unflushed >= config.flush_messages { FlushDue::Now } else { FlushDue::No };
+        match (commit, flush) {
+            (Commit::AtOnce, FlushDue::No) => {
+                let log_end = writer.log_end;
+                writer.move_high_watermark(log_end);
+            }
+            (Commit::AtOnce, FlushDue::Now) => writer.withheld = true,
+            (Commit::WhenReplicated, _) => {}
         }
         self.publish(writer);
-        let unflushed = writer.log_end - self.published.synced.load(Ordering::Acquire);
         AppendInfo {
             first_offset: incoming.first_offset,
             last_offset: incoming.last_offset,
@@ -399,7 +406,7 @@ impl PartitionLog {
             },
             log_start_offset: writer.log_start,
             outcome: AppendOutcome::Appended,
-            flush: if unflushed >= config.flush_messages { FlushDue::Now } else { FlushDue::No },
+            flush,
             high_watermark: writer.high_watermark,
         }
     }

@@ -298,7 +298,9 @@ impl ProducerState {
         transaction_version: i16,
         name: &PartitionName,
     ) -> Result<(), AppendError> {
-        let Some(producer) = self.producers.get(&batch.producer_id) else { return Ok(()) };
+        // One that was never seen has epochs too, of -1 (Java: `ProducerStateEntry.empty`).
+        let unseen = Producer::new(NO_EPOCH, NONE, -1, -1);
+        let producer = self.producers.get(&batch.producer_id).unwrap_or(&unseen);
         let is_v2 = transaction_version >= 2;
         let is_stale = if is_v2 {
             batch.producer_epoch <= producer.epoch

@@ -121,6 +121,7 @@ fn assemble(dir: &Arc<DirState>, opening: &Opening, epochs: Epochs) -> Partition
             epochs,
             log_start: 0,
             high_watermark: 0,
+            withheld: false,
             log_end: 0,
             recovery_point: 0,
             last_flush_ms: dir.clock.now_ms(),

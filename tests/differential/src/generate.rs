@@ -458,9 +458,12 @@ impl Generator {
         match self.key {
             1 => ends(".MaxWaitMs") || ends(".ReplicaId") || ends(".ReplicaEpoch"),
             // Apache never answers a JoinGroup that names a protocol twice, and the group is stuck from then on.
-            11 => ends(".Protocols") || ends(".RebalanceTimeoutMs"),
+            // Version 0 waits as long for members of another group as their sessions last.
+            11 => ends(".Protocols") || ends(".RebalanceTimeoutMs") || (self.version == 0 && ends(".GroupId")),
             12 | 14 => false,
             27 => ends(".Topics") || ends(".PartitionIndexes"),
+            // How long a transaction runs is a matter of time.
+            66 => ends(".DurationFilter"),
             57 => ends(".ValidateOnly") || ends("imeoutMs"),
             22 => ends(".Enable2Pc") || ends(".KeepPreparedTxn") || ends(".TransactionTimeoutMs"),
             19 | 37 => ends(".NumPartitions") || ends(".Count") || ends("imeoutMs"),

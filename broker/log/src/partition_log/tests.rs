@@ -338,6 +338,13 @@ fn a_marker_must_come_from_the_current_coordinator_and_epoch() {
     let producers = log.active_producers();
     assert_eq!((producers[0].producer_epoch, producers[0].coordinator_epoch), (4, 5));
     assert_eq!(producers[0].current_txn_start_offset, -1);
+    let unseen = |epoch, coordinator_epoch| {
+        let append = LeaderAppend { transaction_version: 0, ..LeaderAppend::coordinator(0) };
+        log.append_as_leader(&Batch::marker(2, epoch, 1, coordinator_epoch), &append)
+    };
+    assert!(matches!(unseen(-2, 0), Err(AppendError::InvalidProducerEpoch(_))));
+    assert!(matches!(unseen(0, -2), Err(AppendError::TransactionCoordinatorFenced(_))));
+    unseen(0, 0).unwrap();
 }
 
 #[test]
@@ -498,8 +505,9 @@ fn flush_messages_says_when_and_the_recovery_point_follows() {
     let log = bench.log(&dir, &config);
     let due = |count| log.append_as_leader(&Batch::of(count, "v").bytes(), &client()).unwrap().flush;
     assert_eq!([due(2), due(1)], [FlushDue::No, FlushDue::Now]);
+    assert_eq!(log.high_watermark(), 2, "nobody reads what a power cut may take away");
     log.flush_to(3).unwrap();
-    assert_eq!(log.recovery_point(), 3);
+    assert_eq!((log.recovery_point(), log.high_watermark()), (3, 3));
     assert_eq!(due(1), FlushDue::No);
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::fetch_request::FetchPartition;
 use millstream_protocol::messages::{FetchRequest, TopicName};
@@ -151,13 +151,19 @@ impl FetchSessions {
         if session.uses_topic_ids != (version >= TOPIC_IDS_FROM) {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
-        session.update(request);
+        let forgotten = forgotten(&request);
+        let mut named: Vec<Asked> = flat(request).collect();
+        session.update(&named, &forgotten);
         if session.uses_topic_ids {
             session.partitions.iter_mut().for_each(|cached| cached.asked.learn_name(name_of));
         }
         if session.partitions.is_empty() {
+            if session.uses_topic_ids {
+                named.iter_mut().for_each(|one| one.learn_name(name_of));
+            }
             state.sessions.remove(&id);
-            return Ok(Opened { kind: Kind::Sessionless, asked: Vec::new() });
+            // What the request both adds and forgets is answered once (Java: `FetchManager.newContext`).
+            return Ok(Opened { kind: Kind::Sessionless, asked: named });
         }
         session.last_used_ms = now_ms;
         session.epoch = next_epoch(session.epoch);
@@ -242,19 +248,16 @@ impl State {
     }
 }
 
+/// A partition in a request: the name below version 13, the id from there on.
+type Key = (TopicName, Uuid, i32);
+
 impl Session {
-    fn update(&mut self, request: FetchRequest) {
-        let mut forgotten: HashMap<(TopicName, Uuid, i32), ()> = HashMap::new();
-        for topic in &request.forgotten_topics_data {
-            for index in &topic.partitions {
-                forgotten.insert((topic.topic.clone(), topic.topic_id, *index), ());
-            }
-        }
-        let mut wanted: HashMap<(TopicName, Uuid, i32), Asked> = HashMap::new();
+    fn update(&mut self, named: &[Asked], forgotten: &HashSet<Key>) {
+        let mut wanted: HashMap<Key, Asked> = HashMap::new();
         let mut order = Vec::new();
-        for asked in flat(request) {
+        for asked in named {
             let key = asked.key();
-            if wanted.insert(key.clone(), asked).is_none() {
+            if wanted.insert(key.clone(), asked.clone()).is_none() {
                 order.push(key);
             }
         }
@@ -270,7 +273,7 @@ impl Session {
         }
         // What a request both adds and forgets is forgotten.
         if !forgotten.is_empty() {
-            self.partitions.retain(|cached| !forgotten.contains_key(&cached.asked.key()));
+            self.partitions.retain(|cached| !forgotten.contains(&cached.asked.key()));
         }
     }
 }
@@ -304,7 +307,7 @@ impl Asked {
         }
     }
 
-    fn key(&self) -> (TopicName, Uuid, i32) {
+    fn key(&self) -> Key {
         (self.topic.clone(), self.topic_id, self.data.partition)
     }
 }
@@ -313,12 +316,18 @@ fn next_epoch(epoch: i32) -> i32 {
     if epoch == i32::MAX { 1 } else { epoch + 1 }
 }
 
+/// The partitions that `request` takes out of its session.
+fn forgotten(request: &FetchRequest) -> HashSet<Key> {
+    let topics = request.forgotten_topics_data.iter();
+    topics.flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), topic.topic_id, *index))).collect()
+}
+
 /// The partitions of a request, each once: named again, the later data stands in the earlier place (Java: a linked
 /// map in `FetchRequest.fetchData`).
 fn flat(request: FetchRequest) -> impl Iterator<Item = Asked> {
     let several = request.topics.len() > 1 || request.topics.iter().any(|topic| topic.partitions.len() > 1);
     let mut all: Vec<Asked> = Vec::new();
-    let mut places: HashMap<(TopicName, Uuid, i32), usize> = HashMap::new();
+    let mut places: HashMap<Key, usize> = HashMap::new();
     for topic in request.topics {
         for data in topic.partitions {
             let asked = Asked { topic: topic.topic.clone(), topic_id: topic.topic_id, name: None, data };
@@ -415,6 +424,16 @@ mod tests {
         let request = request(id, 1, &[]).with_forgotten_topics_data(forgotten.to_vec());
         assert_eq!(sessions.open(request, 12, 0, &|_| None).expect("legal").kind, Kind::Sessionless);
         assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn what_the_last_request_adds_and_forgets_is_answered_once() {
+        let sessions = FetchSessions::new(10);
+        let id = session(&sessions);
+        let forgotten = ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
+        let request = request(id, 1, &[("a", 0)]).with_forgotten_topics_data(forgotten.to_vec());
+        let opened = sessions.open(request, 12, 0, &|_| None).expect("legal");
+        assert_eq!((opened.kind, opened.asked.len()), (Kind::Sessionless, 1));
     }
 
     #[test]

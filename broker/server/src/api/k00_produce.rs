@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use millstream_base_env::task;
 use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard,
 };
@@ -334,11 +333,10 @@ fn respond(context: &Context, acks: Acks, response: ProduceResponse, out: &mut O
 /// Syncs every log that asks for it; a failure turns the partition's answer into KAFKA_STORAGE_ERROR.
 async fn flush_all(flushes: Vec<(Arc<Partition>, i64)>, mut response: ProduceResponse) -> ProduceResponse {
     for (partition, offset) in flushes {
-        let (log, topic) = (partition.log().clone(), partition.topic().clone());
-        let done = task::spawn_blocking("produce flush", move || log.flush_to(offset)).await;
-        if matches!(done, Ok(Ok(()))) {
+        if partition.flushed_to(offset).await.is_ok() {
             continue;
         }
+        let topic = partition.topic().clone();
         tracing::error!(%topic, partition = partition.index(), "a produced batch could not be synced");
         let of_topic = |one: &&mut TopicProduceResponse| **one.name == *topic || one.topic_id == partition.topic_id();
         for one in response.responses.iter_mut().filter(of_topic) {

@@ -89,7 +89,7 @@ impl Storage {
 
     /// Makes everything below `end_offset` durable. Blocks.
     pub fn flush_to(&self, end_offset: i64) -> Result<(), log::StorageError> {
-        self.partition.log().flush_to(end_offset)
+        self.partition.flush_to(end_offset)
     }
 
     /// Replays everything below the high watermark into `machine`. Blocks.

@@ -24,7 +24,7 @@ use crate::api::context::{ConnectionFacts, Context};
 use crate::api::dispatch::dispatch;
 use crate::api::reply::{Later, Next, Output, Reply};
 use crate::net::input::{Front, Input};
-use crate::net::request_memory::Held;
+use crate::net::request_memory::{Held, TooSlow};
 use crate::net::send::send_some;
 use crate::node::Node;
 
@@ -53,7 +53,8 @@ pub enum End {
 /// An answer in the queue of those that are not sent yet.
 enum Waiting {
     Ready(Output),
-    Pending(Later<Option<Output>>, Next),
+    /// With the bytes of its request, which it may still need.
+    Pending(Later<Option<Output>>, Next, usize),
 }
 
 /// What woke the connection.
@@ -63,6 +64,8 @@ enum Woken {
     Tick,
     /// The socket failed while only an answer was awaited.
     HangUp,
+    /// It holds back others and brings nothing.
+    TooSlow,
 }
 
 /// How long nothing was read from or written to a connection. As in Java's `Selector`, a connection counts as idle
@@ -132,7 +135,7 @@ impl Connection {
         let mut idle = Idle { timer, tick, silent_ticks: 0 };
         loop {
             let frames = self.handle_all_that_came();
-            self.held.set(self.input.len());
+            self.held.set(self.input.len() + self.waiting_bytes());
             // What was answered before a refused frame still goes out.
             if let Err(end) = self.send_output(&mut idle).await {
                 return end;
@@ -151,6 +154,7 @@ impl Connection {
                 Woken::Answer(Some(answer)) => self.release_answers(answer),
                 Woken::Answer(None) => return End::Refused("a request that cannot be answered"),
                 Woken::HangUp => return End::Closed,
+                Woken::TooSlow => return self.too_slow(),
                 Woken::Tick => {
                     if let Err(end) = idle.ticked() {
                         return end;
@@ -187,10 +191,14 @@ impl Connection {
             if let Poll::Ready(answer) = poll_front(&mut self.waiting, context) {
                 return Poll::Ready(Woken::Answer(answer));
             }
-            if self.held.poll_read_allowed(context).is_ready()
-                && let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream)
-            {
-                return Poll::Ready(Woken::Input(read));
+            match self.held.poll_read_allowed(context) {
+                Poll::Ready(Ok(())) => {
+                    if let Poll::Ready(read) = self.input.poll_fill(context, &mut self.stream) {
+                        return Poll::Ready(Woken::Input(read));
+                    }
+                }
+                Poll::Ready(Err(TooSlow)) => return Poll::Ready(Woken::TooSlow),
+                Poll::Pending => {}
             }
             idle.poll_tick(context).map(|()| Woken::Tick)
         })
@@ -256,11 +264,30 @@ impl Connection {
         }
     }
 
+    fn too_slow(&self) -> End {
+        tracing::warn!(
+            peer = %self.context.connection.peer,
+            "the memory for requests is full (queued.max.request.bytes) and this connection's comes too slowly, closed"
+        );
+        End::Refused("a request that comes too slowly while the memory for requests is full")
+    }
+
+    /// Bytes of the requests that wait for their answers.
+    fn waiting_bytes(&self) -> usize {
+        let bytes = self.waiting.iter().map(|waiting| match waiting {
+            Waiting::Pending(_, _, bytes) => *bytes,
+            Waiting::Ready(_) => 0,
+        });
+        bytes.sum()
+    }
+
     fn handle(&mut self, frame: Bytes) -> Result<(), End> {
+        self.held.end_overdraft();
+        let bytes = frame.len();
         if self.waiting.is_empty() {
             return match dispatch(&mut self.context, frame, &mut self.output) {
                 Reply::Later { answer, next } => {
-                    self.waiting.push_back(Waiting::Pending(answer, next));
+                    self.waiting.push_back(Waiting::Pending(answer, next, bytes));
                     Ok(())
                 }
                 reply => finish(reply),
@@ -268,7 +295,7 @@ impl Connection {
         }
         let mut output = Output::default();
         match dispatch(&mut self.context, frame, &mut output) {
-            Reply::Later { answer, next } => self.waiting.push_back(Waiting::Pending(answer, next)),
+            Reply::Later { answer, next } => self.waiting.push_back(Waiting::Pending(answer, next, bytes)),
             reply => {
                 finish(reply)?;
                 self.waiting.push_back(Waiting::Ready(output));
@@ -290,7 +317,7 @@ impl Connection {
 
     /// Whether an answer is awaited behind which nothing may be handled.
     fn must_wait(&self) -> bool {
-        matches!(self.waiting.back(), Some(Waiting::Pending(_, Next::Wait)))
+        matches!(self.waiting.back(), Some(Waiting::Pending(_, Next::Wait, _)))
     }
 
     fn may_read(&self) -> bool {
@@ -300,7 +327,7 @@ impl Connection {
 
 fn poll_front(waiting: &mut VecDeque<Waiting>, task: &mut std::task::Context<'_>) -> Poll<Option<Output>> {
     match waiting.front_mut() {
-        Some(Waiting::Pending(answer, _)) => answer.as_mut().poll(task),
+        Some(Waiting::Pending(answer, ..)) => answer.as_mut().poll(task),
         Some(Waiting::Ready(_)) | None => Poll::Pending,
     }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use millstream_base_env::task;
 use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
-    ReadResult, Reading, VerificationGuard,
+    ReadResult, Reading, StorageError, VerificationGuard,
 };
 use parking_lot::RwLock;
 use thiserror::Error;
@@ -96,6 +97,8 @@ pub struct Partition {
     min_insync_replicas: AtomicU32,
     waiters: Waiters,
     metrics: TopicMetrics,
+    /// One flush at a time: the others that wait for it hold no thread.
+    flush_turn: tokio::sync::Mutex<()>,
 }
 
 impl Partition {
@@ -119,6 +122,7 @@ impl Partition {
             min_insync_replicas: AtomicU32::new(min_insync_replicas),
             waiters: Waiters::default(),
             metrics: TopicMetrics::default(),
+            flush_turn: tokio::sync::Mutex::default(),
         };
         partition.commit_if_alone();
         partition
@@ -235,6 +239,35 @@ impl Partition {
         let info = self.log.append_as_leader(marker, &append)?;
         self.waiters.wake();
         Ok(info)
+    }
+
+    /// Makes everything below `offset` durable, and wakes who waits for it. Blocks.
+    ///
+    /// # Errors
+    /// A failed fsync, which takes the log directory offline.
+    pub fn flush_to(&self, offset: i64) -> Result<(), StorageError> {
+        self.log.flush_to(offset)?;
+        self.waiters.wake();
+        Ok(())
+    }
+
+    /// The same without blocking: who finds a flush under way waits for it, and often needs none of its own.
+    ///
+    /// # Errors
+    /// As [`Partition::flush_to`].
+    pub async fn flushed_to(self: &Arc<Self>, offset: i64) -> Result<(), StorageError> {
+        let _turn = self.flush_turn.lock().await;
+        if self.log.synced_offset() >= offset {
+            return Ok(());
+        }
+        let partition = self.clone();
+        match task::spawn_blocking("flush", move || partition.flush_to(offset)).await {
+            Ok(flushed) => flushed,
+            Err(error) => {
+                let path = format!("{}-{}", self.topic, self.index).into();
+                Err(StorageError::Io { doing: "cannot flush", path, source: std::io::Error::other(error) })
+            }
+        }
     }
 
     fn may_append(&self, acks: Acks) -> Result<(i32, Commit), ReplicaError> {

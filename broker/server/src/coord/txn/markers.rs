@@ -76,11 +76,9 @@ impl MarkerWriter {
             Ok(info) if info.flush == FlushDue::No => Answer::Now(MarkerAnswer::Written),
             Ok(info) => Answer::Later(Box::pin(async move {
                 let end = info.last_offset + 1;
-                let flushed = task::spawn_blocking("marker flush", move || replica.log().flush_to(end)).await;
-                match flushed {
-                    Ok(Ok(())) => MarkerAnswer::Written,
-                    Ok(Err(error)) => MarkerAnswer::Failed(error_map::storage(&error)),
-                    Err(_) => MarkerAnswer::Failed(ErrorCode::KafkaStorageError),
+                match replica.flushed_to(end).await {
+                    Ok(()) => MarkerAnswer::Written,
+                    Err(error) => MarkerAnswer::Failed(error_map::storage(&error)),
                 }
             })),
         }
