@@ -40,7 +40,7 @@ pub const SETTINGS: [&str; 1] = ["log.cleaner.backoff.ms=20"];
 pub(crate) fn content(seed: u64, partition: i32, number: u64) -> ([u8; 8], Option<Vec<u8>>) {
     let mixed = mix(seed ^ mix(number ^ (partition as u64) << 48));
     let key = (mixed % KEYS).to_be_bytes();
-    if (mixed >> 32) % 5 == 0 {
+    if (mixed >> 32).is_multiple_of(5) {
         return (key, None);
     }
     let mut value = number.to_be_bytes().to_vec();

@@ -13,6 +13,9 @@ use crate::records::{Batch, DAMAGES, Damage};
 use crate::slot::Slot;
 use crate::value::Value;
 
+/// Long enough that a slow machine drops no member between its join and the sync that follows at once.
+const REBALANCE_TIMEOUT_MS: i64 = 1500;
+
 /// One request before either broker's ids are filled in.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -333,8 +336,7 @@ impl Generator {
             }
             (_, "GenerationId" | "MemberEpoch" | "ReplicaId" | "ReplicaEpoch") => Value::Int(-1),
             (_, "SessionTimeoutMs") => Value::Int(300_000),
-            // Long enough that a slow machine drops no member between its join and the sync that follows at once.
-            (_, "RebalanceTimeoutMs") => Value::Int(1500),
+            (_, "RebalanceTimeoutMs") => Value::Int(REBALANCE_TIMEOUT_MS),
             (_, "RetentionTimeMs" | "LogStartOffset") => Value::Int(-1),
             (1, "SessionId") => {
                 self.in_session = self.chance(2);
