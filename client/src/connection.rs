@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -353,13 +354,55 @@ async fn run(
 }
 
 /// Writes some of `outbound`, or flushes when there is none; whether it wrote.
-async fn push(writer: &mut (impl AsyncWrite + Unpin), outbound: &mut BytesMut) -> std::io::Result<bool> {
-    if outbound.is_empty() {
+async fn push(writer: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -> std::io::Result<bool> {
+    if !outbound.has_remaining() {
         writer.flush().await?;
         return Ok(false);
     }
     writer.write_buf(outbound).await?;
     Ok(true)
+}
+
+/// Frames that wait to be written, several in one write, none copied.
+#[derive(Default)]
+struct Outbound {
+    frames: VecDeque<Bytes>,
+    size: usize,
+}
+
+impl Outbound {
+    fn put(&mut self, frame: Bytes) {
+        self.size += frame.len();
+        self.frames.push_back(frame);
+    }
+}
+
+impl Buf for Outbound {
+    fn remaining(&self) -> usize {
+        self.size
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.frames.front().map_or(&[], |frame| frame)
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let count = into.len().min(self.frames.len());
+        into.iter_mut().zip(&self.frames).for_each(|(slice, frame)| *slice = IoSlice::new(frame));
+        count
+    }
+
+    fn advance(&mut self, mut by: usize) {
+        self.size -= by;
+        while let Some(first) = self.frames.front_mut() {
+            if by < first.len() {
+                first.advance(by);
+                return;
+            }
+            by -= first.len();
+            self.frames.pop_front();
+        }
+    }
 }
 
 struct Wire {
@@ -373,25 +416,25 @@ impl Wire {
         mut writer: impl AsyncWrite + Unpin,
         mut calls: mpsc::UnboundedReceiver<Call>,
     ) -> String {
-        let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), BytesMut::new());
+        let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), Outbound::default());
         // TLS keeps what a write gave it until it is flushed.
         let mut unflushed = false;
         loop {
             tokio::select! {
                 biased;
-                call = calls.recv(), if outbound.len() < OUTBOUND_MAX => match call {
+                call = calls.recv(), if outbound.size < OUTBOUND_MAX => match call {
                     Some(Call { frame, reply }) => {
-                        outbound.extend_from_slice(&frame);
+                        outbound.put(frame);
                         self.waiting.extend(reply);
                     }
                     None => {
                         // What was sent without a reply still has to leave; nobody is there to hear of a failure.
-                        let _ = writer.write_all(&outbound).await;
+                        let _ = writer.write_all_buf(&mut outbound).await;
                         let _ = writer.flush().await;
                         return "every handle is gone".to_owned();
                     }
                 },
-                written = push(&mut writer, &mut outbound), if unflushed || !outbound.is_empty() => match written {
+                written = push(&mut writer, &mut outbound), if unflushed || outbound.has_remaining() => match written {
                     Ok(wrote) => unflushed = wrote,
                     Err(error) => return error.to_string(),
                 },
@@ -482,5 +525,27 @@ where
             let because = last.map_or_else(String::new, |error| format!(" ({error})"));
             Err(ClientError::Timeout { doing: format!("{doing}{because}"), limit })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_leave_in_order_wherever_a_write_stops() {
+        let mut outbound = Outbound::default();
+        for frame in ["abc", "d", "efgh"] {
+            outbound.put(Bytes::from_static(frame.as_bytes()));
+        }
+        let mut slices = [IoSlice::new(&[]); 2];
+        assert_eq!((outbound.remaining(), outbound.chunks_vectored(&mut slices)), (8, 2));
+        assert_eq!((&*slices[0], &*slices[1]), (&b"abc"[..], &b"d"[..]));
+        for (by, left) in [(0, "abcdefgh"), (2, "cdefgh"), (3, "fgh"), (3, "")] {
+            outbound.advance(by);
+            let all: Vec<u8> = outbound.frames.iter().flat_map(|frame| frame.to_vec()).collect();
+            assert_eq!((String::from_utf8(all).unwrap().as_str(), outbound.size), (left, left.len()));
+        }
+        assert!(!outbound.has_remaining() && outbound.chunk().is_empty());
     }
 }

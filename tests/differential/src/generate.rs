@@ -359,14 +359,13 @@ impl Generator {
                 let near = self.clock + self.rng.random_range(-2000..2000);
                 self.one_of(&[special, special, near, 0])
             }
-            (_, "IsolationLevel") => self.one_of(&[0, 1]),
+            (_, "IsolationLevel") | (10, "KeyType") => self.one_of(&[0, 1]),
             (21, "Offset") => self.one_of(&[-1, 0, 1, 2]),
             (_, "CommittedOffset") => self.one_of(&[0, 1, 5, 100]),
             (_, "NumPartitions") => self.one_of(&[1, 2, -1]),
             (_, "ReplicationFactor") => self.one_of(&[1, -1]),
             (37, "Count") => self.one_of(&[2, 3]),
             (_, "TimeoutMs" | "timeoutMs") => Value::Int(5000),
-            (10, "KeyType") => self.one_of(&[0, 1]),
             (32, "ResourceType") => {
                 self.resource_type = pick(&mut self.rng, &[2, 2, 2, 4, 4, 16, 32]);
                 Value::Int(self.resource_type)
