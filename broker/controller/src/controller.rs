@@ -42,8 +42,10 @@ pub struct ControllerOptions {
     pub node_id: i32,
     /// `cluster.id` of meta.properties.
     pub cluster_id: String,
-    /// The log directories, opened; the first holds `__cluster_metadata-0`.
+    /// The log directories, opened.
     pub log_dirs: Vec<Arc<LogDir>>,
+    /// The directory that holds `__cluster_metadata-0` (`metadata.log.dir`): one of `log_dirs`, or another.
+    pub metadata_dir: Arc<LogDir>,
     /// Ids of all log directories, in the order of `log_dirs`.
     pub directory_ids: Vec<Uuid>,
     /// Advertised listeners of this node as a broker.
@@ -119,13 +121,10 @@ impl Controller {
     /// When the metadata log is damaged, belongs to another cluster or cannot be opened or written.
     pub async fn start(options: ControllerOptions) -> Result<Controller, StartError> {
         let publisher = Arc::new(Publisher::new());
-        let log_dir = options.log_dirs.first().cloned().ok_or_else(|| {
-            StartError::Quorum("there is no log directory to keep the metadata log in".to_owned())
-        })?;
         let quorum = Quorum::start(
             options.disk.clone(),
             options.clock.clone(),
-            log_dir,
+            options.metadata_dir.clone(),
             options.node_id,
             publisher.clone(),
         )

@@ -40,6 +40,8 @@ mod shards;
 pub mod image;
 /// Images and what changed between two of them, to the broker.
 pub mod publish;
+/// Apache Kafka's metadata log, as far as it is taken over.
+mod apache_metadata;
 /// Partition folders of Apache Kafka on the first start.
 mod adopt;
 

@@ -27,7 +27,7 @@ const METADATA_TOPIC_ID: uuid::Uuid = uuid::Uuid::from_u128(1);
 const STATE_FILE: &str = "raft-state";
 const SNAPSHOT_FILE: &str = "image-snapshot";
 /// A folder inside the metadata folder that takes what Apache Kafka left there.
-const APACHE_FOLDER: &str = "apache-kafka";
+pub(crate) const APACHE_FOLDER: &str = "apache-kafka";
 
 /// Entries after which the image is written and the log cut.
 const SNAPSHOT_EVERY: u64 = 5_000;

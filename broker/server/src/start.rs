@@ -22,7 +22,7 @@ use millstream_base_env::{Clock, Disk, net, task};
 use millstream_broker_controller::format::FormatError;
 use millstream_broker_controller::request::TopicDefaults;
 use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Subscription};
-use millstream_broker_log::OpenError;
+use millstream_broker_log::{LogDir, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -102,6 +102,7 @@ pub struct RunningBroker {
     listeners: JoinSet<()>,
     upkeep: JoinSet<()>,
     metadata: tokio::task::JoinHandle<()>,
+    metadata_dir: Arc<LogDir>,
     failure: watch::Receiver<Option<Failure>>,
 }
 
@@ -158,6 +159,7 @@ pub async fn start_measured(
         node_id: config.node_id,
         cluster_id: opened.cluster_id,
         log_dirs: online,
+        metadata_dir: opened.metadata.clone(),
         directory_ids: online_ids,
         endpoints: sockets.advertised,
         rack: config.text("broker.rack"),
@@ -187,7 +189,8 @@ pub async fn start_measured(
         addresses.push((purpose.name.to_string(), address));
         listeners.spawn(accept(socket, purpose, node.clone(), connected.clone()));
     }
-    Ok(RunningBroker { node, addresses, listeners, upkeep: background, metadata, failure })
+    let metadata_dir = opened.metadata;
+    Ok(RunningBroker { node, addresses, listeners, upkeep: background, metadata, metadata_dir, failure })
 }
 
 impl RunningBroker {
@@ -229,10 +232,12 @@ impl RunningBroker {
         self.upkeep.shutdown().await;
         self.node.controller.stop().await;
         self.metadata.abort();
-        let node = self.node.clone();
+        let (node, metadata_dir) = (self.node.clone(), self.metadata_dir.clone());
         let closed = task::spawn_blocking("close log directories", move || {
             let mut problems = Vec::new();
-            for dir in node.partitions.dirs() {
+            let dirs = node.partitions.dirs();
+            let is_apart = !dirs.iter().any(|dir| Arc::ptr_eq(dir, &metadata_dir));
+            for dir in dirs.iter().chain(Some(&metadata_dir).filter(|_| is_apart)) {
                 // What takes a directory offline was said then; there is nothing in it to close.
                 let was_offline = dir.is_offline();
                 if let Err(error) = dir.close()

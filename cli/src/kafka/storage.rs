@@ -94,6 +94,7 @@ fn config(given: &ArgMatches) -> Result<BrokerConfig, Ended> {
 
 fn log_dirs(config: &BrokerConfig) -> Vec<PathBuf> {
     let mut dirs = config.log_dirs.clone();
+    dirs.extend(own_metadata_dir(config));
     dirs.sort();
     dirs.dedup();
     dirs
@@ -156,8 +157,11 @@ fn format_dirs(given: &ArgMatches) -> Result<(), Ended> {
 }
 
 fn metadata_dir(config: &BrokerConfig, paths: &[PathBuf]) -> PathBuf {
-    let own = config.text("metadata.log.dir").filter(|path| !path.is_empty()).map(PathBuf::from);
-    own.or_else(|| paths.first().cloned()).unwrap_or_default()
+    own_metadata_dir(config).or_else(|| paths.first().cloned()).unwrap_or_default()
+}
+
+fn own_metadata_dir(config: &BrokerConfig) -> Option<PathBuf> {
+    config.text("metadata.log.dir").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn bootstrap_line() -> String {

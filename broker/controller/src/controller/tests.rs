@@ -42,6 +42,7 @@ impl Node {
             clock: Clock::Real,
             node_id: 1,
             cluster_id: formatted.cluster_id,
+            metadata_dir: log_dir.clone(),
             log_dirs: dirs,
             directory_ids: formatted.directory_ids,
             endpoints: Vec::new(),
@@ -341,6 +342,111 @@ async fn folders_of_apache_become_topics() {
     let (controller, log_dir) = node.start().await.unwrap();
     assert_eq!(controller.image().topic("orders").unwrap().id, id);
     stop(controller, log_dir).await;
+}
+
+/// Apache's broker on a data folder; what is left of it is killed.
+struct Apache(std::process::Child);
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn apache_sh() -> std::process::Command {
+    std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/apache/apache.sh"))
+}
+
+fn has_java() -> bool {
+    let found = std::process::Command::new("java").arg("-version").output().is_ok_and(|ran| ran.status.success());
+    let must_run = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(found || !must_run, "this test needs java on the path");
+    if !found {
+        eprintln!("skipped: no java on the path");
+    }
+    found
+}
+
+/// Runs a real broker on `dir` while topics are made there; answers what it has to say about them.
+fn topics_of_apache(dir: &Path) -> Vec<String> {
+    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, controller] = sockets.map(|socket| socket.local_addr().unwrap().port().to_string());
+    let log = std::fs::File::create(dir.join("broker.log")).unwrap();
+    let mut apache = Apache(
+        apache_sh()
+            .args(["broker", dir.to_str().unwrap(), &port, &controller])
+            // Several snapshots while the topics are made, and a log behind the last.
+            .arg("metadata.log.max.record.bytes.between.snapshots=1500")
+            .env("BROKER_JAVA_OPTS", "-Xmx512m -XX:+UseSerialGC")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap(),
+    );
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/Topics.java");
+    let bootstrap = format!("127.0.0.1:{port}");
+    let ran = apache_sh().args(["java", source.to_str().unwrap(), &bootstrap]).output().unwrap();
+    let said = std::fs::read_to_string(dir.join("broker.log")).unwrap_or_default();
+    assert!(ran.status.success(), "{}\n{said}", String::from_utf8_lossy(&ran.stderr));
+    let pid = apache.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    apache.0.wait().unwrap();
+    String::from_utf8_lossy(&ran.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The same lines, of an image.
+fn topics_of(image: &Image) -> Vec<String> {
+    let mut lines = Vec::new();
+    for topic in image.topics() {
+        lines.push(format!("id {} {}", topic.name, crate::uuid_text::format(topic.id)));
+        for (key, value) in image.configs(ConfigResourceType::Topic, &topic.name).into_iter().flat_map(|set| set.iter()) {
+            lines.push(format!("topic '{}' {key}={value}", topic.name));
+        }
+    }
+    for name in ["", "1"] {
+        for (key, value) in image.configs(ConfigResourceType::Broker, name).into_iter().flat_map(|set| set.iter()) {
+            lines.push(format!("broker '{name}' {key}={value}"));
+        }
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn configurations_of_a_real_apache_broker_are_kept() {
+    if !has_java() {
+        return;
+    }
+    let node = Node::new();
+    let dir = node.folder.path().to_owned();
+    let mut expected = tokio::task::spawn_blocking(move || topics_of_apache(&dir)).await.unwrap();
+    expected.sort();
+    assert!(expected.contains(&"topic 'compacted' cleanup.policy=compact".to_owned()), "{expected:?}");
+    let metadata = node.log_dir().join("__cluster_metadata-0");
+    let is_snapshot = |path: &Path| path.extension().is_some_and(|extension| extension == "checkpoint");
+    let files = |of: &Path| -> Vec<PathBuf> { std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    assert!(files(&metadata).iter().filter(|path| is_snapshot(path)).count() > 1, "no snapshot was made");
+    let copied = tempfile::tempdir().unwrap();
+    copy(&metadata, copied.path());
+
+    let (controller, log_dir) = node.start().await.unwrap();
+    let image = controller.image();
+    let mut found = topics_of(&image);
+    found.sort();
+    assert_eq!(found, expected);
+    let partitions = |name: &str| image.topic(name).unwrap().partitions.len();
+    assert_eq!((partitions("compacted"), partitions("plain")), (3, 2));
+    stop(controller, log_dir).await;
+
+    // The log alone, but for what formatting wrote, says the same as its newest snapshot and what follows.
+    let with = crate::apache_metadata::ApacheMetadata::read(&Disk::Real, copied.path()).unwrap().unwrap();
+    let is_of_format = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&"0".repeat(20)));
+    for path in files(copied.path()).iter().filter(|path| is_snapshot(path) && !is_of_format(path)) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let without = crate::apache_metadata::ApacheMetadata::read(&Disk::Real, copied.path()).unwrap().unwrap();
+    assert_eq!(format!("{with:?}"), format!("{without:?}"));
 }
 
 fn copy(from: &Path, to: &Path) {

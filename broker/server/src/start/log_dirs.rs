@@ -1,5 +1,6 @@
 //! Opens, checks and recovers the log directories. One that fails is left offline and the others serve on (Java:
-//! `LogManager.createAndValidateLogDirs`), except the first: the metadata log lies in it (`metadata.log.dir`).
+//! `LogManager.createAndValidateLogDirs`), except the one that the metadata log lies in: the first, or what
+//! `metadata.log.dir` names, which need not be one of `log.dirs`.
 //!
 //! Called by the node's start, on a thread that may block.
 
@@ -20,6 +21,8 @@ use crate::start::StartError;
 pub(super) struct Opened {
     /// All of them, in the order of `log.dirs`, those offline included.
     pub(super) dirs: Vec<Arc<LogDir>>,
+    /// Where the metadata log lies: one of them, or another.
+    pub(super) metadata: Arc<LogDir>,
     /// `directory.id` of each; nil for one that is offline.
     pub(super) ids: Vec<Uuid>,
     /// `cluster.id`
@@ -46,8 +49,20 @@ pub(super) fn open(config: &BrokerConfig, disk: &Disk, clock: &Clock) -> Result<
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         dirs.push(open_one(disk, clock, &path)?);
     }
-    check_online(&dirs)?;
-    let (cluster_id, ids) = format_online(&dirs, config.node_id)?;
+    let metadata = match metadata_path(config) {
+        Some(path) => match dirs.iter().find(|dir| dir.path() == path) {
+            Some(dir) => dir.clone(),
+            None => open_one(disk, clock, &path)?,
+        },
+        None => dirs.first().cloned().ok_or(StartError::NoLogDir { paths: Vec::new(), reason: String::new() })?,
+    };
+    check_online(&dirs, &metadata)?;
+    let mut all = dirs.clone();
+    if !dirs.iter().any(|dir| Arc::ptr_eq(dir, &metadata)) {
+        all.push(metadata.clone());
+    }
+    let (cluster_id, mut ids) = format_online(&all, &metadata, config.node_id)?;
+    ids.truncate(dirs.len());
     let default = Arc::new(topic_config::resolve(config, &Image::default(), "").log);
     let threads = usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1);
     let threads = threads.max(std::thread::available_parallelism().map_or(1, usize::from));
@@ -61,8 +76,18 @@ pub(super) fn open(config: &BrokerConfig, disk: &Disk, clock: &Clock) -> Result<
             Err(error) => return Err(StartError::LogDir(error)),
         }
     }
-    check_online(&dirs)?;
-    Ok(Opened { dirs, ids, cluster_id, partitions })
+    if all.len() > dirs.len() {
+        // What else lies beside the metadata log belongs to nobody; loading makes the clean stop count.
+        metadata.load_all(1, &|_| default.clone()).map_err(StartError::LogDir)?;
+    }
+    check_online(&dirs, &metadata)?;
+    Ok(Opened { dirs, metadata, ids, cluster_id, partitions })
+}
+
+/// `metadata.log.dir`, where it is set.
+fn metadata_path(config: &BrokerConfig) -> Option<PathBuf> {
+    let path = config.text("metadata.log.dir").filter(|path| !path.is_empty()).map(PathBuf::from)?;
+    Some(std::path::absolute(&path).unwrap_or(path))
 }
 
 fn open_one(disk: &Disk, clock: &Clock, path: &Path) -> Result<Arc<LogDir>, StartError> {
@@ -75,7 +100,11 @@ fn open_one(disk: &Disk, clock: &Clock, path: &Path) -> Result<Arc<LogDir>, Star
 }
 
 /// The cluster's id, and that of each directory; nil for one that is offline.
-fn format_online(dirs: &[Arc<LogDir>], node_id: i32) -> Result<(String, Vec<Uuid>), StartError> {
+fn format_online(
+    dirs: &[Arc<LogDir>],
+    metadata: &Arc<LogDir>,
+    node_id: i32,
+) -> Result<(String, Vec<Uuid>), StartError> {
     loop {
         let online: Vec<Arc<LogDir>> = dirs.iter().filter(|dir| !dir.is_offline()).cloned().collect();
         match format::format(&online, node_id, ClusterId::OfTheFolders, Existing::Kept) {
@@ -86,20 +115,22 @@ fn format_online(dirs: &[Arc<LogDir>], node_id: i32) -> Result<(String, Vec<Uuid
                 return Ok((formatted.cluster_id, ids));
             }
             // The one that cannot be written is offline by now; the others are tried without it.
-            Err(FormatError::Storage(_)) if online.iter().any(|dir| dir.is_offline()) => check_online(dirs)?,
+            Err(FormatError::Storage(_)) if online.iter().any(|dir| dir.is_offline()) => {
+                check_online(dirs, metadata)?;
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn check_online(dirs: &[Arc<LogDir>]) -> Result<(), StartError> {
+fn check_online(dirs: &[Arc<LogDir>], metadata: &Arc<LogDir>) -> Result<(), StartError> {
     let reason = |dir: &Arc<LogDir>| dir.offline_reason().unwrap_or_default();
     match dirs.first() {
         Some(first) if dirs.iter().all(|dir| dir.is_offline()) => {
             let paths: Vec<PathBuf> = dirs.iter().map(|dir| dir.path_buf()).collect();
             Err(StartError::NoLogDir { paths, reason: reason(first) })
         }
-        Some(first) if first.is_offline() => Err(StartError::MetadataLogDir(reason(first))),
+        _ if metadata.is_offline() => Err(StartError::MetadataLogDir(reason(metadata))),
         _ => Ok(()),
     }
 }

@@ -120,6 +120,30 @@ async fn without_the_first_directory_or_any_there_is_no_start() {
 }
 
 /// Sends one request and reads its answer; `None` when the connection is closed instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_log_lies_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second, apart] = ["first", "second", "apart"].map(|name| folder.path().join(name));
+    let has_log = |dir: &Path| dir.join("__cluster_metadata-0").exists();
+    for metadata in [&second, &apart] {
+        let setting = format!("metadata.log.dir={}", metadata.display());
+        let dirs = [first.as_path(), second.as_path()];
+        let broker = started(&dirs, &[&setting]).await.unwrap();
+        let topics = vec![NewTopic::new("t", 2, 1)];
+        broker.node().controller.create_topics(topics, Mode::Execute, Duration::from_secs(30)).await.unwrap();
+        broker.stop().await.unwrap();
+        assert!(has_log(metadata) && !has_log(&first));
+        assert!(metadata.join(".kafka_cleanshutdown").exists());
+        let broker = started(&dirs, &[&setting]).await.unwrap();
+        assert!(broker.node().controller.image().topic("t").is_some());
+        assert!(broker.node().partitions.partition("t", 1).is_some());
+        broker.stop().await.unwrap();
+        for dir in [&first, &second] {
+            std::fs::remove_dir_all(dir).unwrap();
+        }
+    }
+}
+
 fn ask<Q: Request>(address: SocketAddr, version: i16, body: &Q) -> Option<Q::Response> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
