@@ -429,6 +429,8 @@ impl Generator {
         );
         // A second member that nobody plays would keep the first one waiting.
         let odd = if self.key == 11 && path == ".MemberId" { "nothing" } else { odd };
+        // Members of two seeds would meet in a group of another name, and drop each other by the clock.
+        let odd = if self.key == 11 && path == ".GroupId" { "" } else { odd };
         let damage = *DAMAGES.choose(&mut self.rng)?;
         change(body, &path, &mut |leaf| {
             *leaf = match &leaf {
