@@ -373,7 +373,7 @@ fn has_java() -> bool {
 fn topics_of_apache(dir: &Path) -> Vec<String> {
     let sockets = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let [port, controller] = sockets.map(|socket| socket.local_addr().unwrap().port().to_string());
-    let log = std::fs::File::create(dir.join("broker.log")).unwrap();
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("broker.log")).unwrap();
     let mut apache = Apache(
         apache_sh()
             .args(["broker", dir.to_str().unwrap(), &port, &controller])
