@@ -189,8 +189,47 @@ pub enum Reset {
     Earliest,
     /// The end.
     Latest,
+    /// The first record that is not older than this (KIP-1106).
+    ByDuration(Duration),
     /// Nowhere: the poll fails.
     None,
+}
+
+/// How the partitions of a group are given out (`partition.assignment.strategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignor {
+    /// Each topic in runs.
+    Range,
+    /// One after the other.
+    RoundRobin,
+    /// Members keep what they had; all give back everything while the group rebalances.
+    Sticky,
+    /// Members keep what they had and read on while the group rebalances (KIP-429).
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// As it is called in JoinGroup.
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::Sticky => "sticky",
+            Assignor::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+
+    /// The one of that name, or of Java's class name.
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("class ").unwrap_or(name);
+        match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
+            "range" | "RangeAssignor" => Some(Assignor::Range),
+            "roundrobin" | "RoundRobinAssignor" => Some(Assignor::RoundRobin),
+            "sticky" | "StickyAssignor" => Some(Assignor::Sticky),
+            "cooperative-sticky" | "CooperativeStickyAssignor" => Some(Assignor::CooperativeSticky),
+            _ => None,
+        }
+    }
 }
 
 /// Which records of transactions are seen.
@@ -218,6 +257,15 @@ pub enum Missing {
     Create,
     /// It stays missing.
     Report,
+}
+
+/// Whether a pattern covers topics like `__consumer_offsets` (`exclude.internal.topics`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InternalTopics {
+    /// It does not.
+    Excluded,
+    /// It does.
+    Included,
 }
 
 /// How a consumer works; the defaults are Apache's.
@@ -259,6 +307,10 @@ pub struct ConsumerConfig {
     pub missing: Missing,
     /// `client.rack`
     pub rack: String,
+    /// `partition.assignment.strategy`, the preferred one first.
+    pub assignors: Vec<Assignor>,
+    /// `exclude.internal.topics`
+    pub internal: InternalTopics,
 }
 
 impl Default for ConsumerConfig {
@@ -282,6 +334,8 @@ impl Default for ConsumerConfig {
             crc: Crc::Checked,
             missing: Missing::Create,
             rack: String::new(),
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            internal: InternalTopics::Excluded,
         }
     }
 }
@@ -502,8 +556,17 @@ impl ConsumerConfig {
             Some("earliest") => Reset::Earliest,
             Some("none") => Reset::None,
             Some("latest") | None => Reset::Latest,
-            Some(other) => return Err(ClientError::Config(format!("auto.offset.reset={other} is not supported"))),
+            Some(other) => Reset::ByDuration(by_duration(other)?),
         };
+        let names = match set.value("partition.assignment.strategy") {
+            Some(Value::List(names)) => names,
+            _ => Vec::new(),
+        };
+        let assignor = |name: &String| {
+            let missing = || ClientError::Config(format!("{name} of partition.assignment.strategy is not an assignor of this client"));
+            Assignor::named(name).ok_or_else(missing)
+        };
+        let assignors = names.iter().map(assignor).collect::<Result<Vec<Assignor>, ClientError>>()?;
         let committed = set.text("isolation.level").as_deref() == Some("read_committed");
         // Java: enable.auto.commit defaults to false when there is no group to commit to.
         let group = set.text("group.id");
@@ -527,13 +590,49 @@ impl ConsumerConfig {
             crc: if set.is_on("check.crcs") { Crc::Checked } else { Crc::Ignored },
             missing: if set.is_on("allow.auto.create.topics") { Missing::Create } else { Missing::Report },
             rack: set.text("client.rack").unwrap_or_default(),
+            assignors,
+            internal: if set.is_on("exclude.internal.topics") { InternalTopics::Excluded } else { InternalTopics::Included },
         };
         Ok((config, set.unknown))
     }
 }
 
+/// The duration behind `by_duration:`, `PnDTnHnMn.nS` (Java: `AutoOffsetResetStrategy`, `Duration.parse`).
+fn by_duration(text: &str) -> Result<Duration, ClientError> {
+    let illegal = || ClientError::Config(format!("Invalid value {text} for configuration auto.offset.reset"));
+    let (_, duration) = text.split_once(':').ok_or_else(illegal)?;
+    let duration = duration.to_ascii_uppercase();
+    let (days, times) = duration.strip_prefix('P').map(|rest| rest.split_once('T').unwrap_or((rest, ""))).ok_or_else(illegal)?;
+    let (mut total, mut found) = (Duration::ZERO, false);
+    for (part, units) in [(days, &[('D', 86_400.0)][..]), (times, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)][..])] {
+        let mut rest = part;
+        for (unit, seconds) in units {
+            let Some((number, after)) = rest.split_once(*unit) else { continue };
+            let number: f64 = number.parse().map_err(|_| illegal())?;
+            let length = Duration::try_from_secs_f64(number * seconds).map_err(|_| illegal())?;
+            total = total.checked_add(length).ok_or_else(illegal)?;
+            (rest, found) = (after, true);
+        }
+        if !rest.is_empty() {
+            return Err(illegal());
+        }
+    }
+    if found { Ok(total) } else { Err(illegal()) }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn durations_are_read_as_java_does() {
+        let read = |text: &str| by_duration(text).map(|duration| duration.as_millis()).ok();
+        assert_eq!(read("by_duration:P1DT2H3M4.5S"), Some(93_784_500));
+        assert_eq!(read("by_duration:PT0S"), Some(0));
+        assert_eq!(read("BY_DURATION:p2d"), Some(172_800_000));
+        for bad in ["by_duration:P", "by_duration:PT", "by_duration:P1H", "by_duration:PT-1S", "by_duration:PT1X", "by_duration:PT1e99S"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
     use super::*;
 
     const NONE: [(&str, &str); 0] = [];

@@ -121,6 +121,18 @@ pub enum ClientError {
         /// Why.
         reason: &'static str,
     },
+    /// Records before the position are gone after an unclean election and `auto.offset.reset` is none (KIP-320).
+    #[error("the log of {topic}-{partition} was cut back to {end:?}, before the position {offset}")]
+    Truncated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The position.
+        offset: i64,
+        /// Where the log parts from what was read, if that is known.
+        end: Option<i64>,
+    },
     /// A transaction failed; `class` says what is left to do: abort it, or make a new producer.
     #[error("{}: {cause}", .class.of_transaction())]
     Transaction {

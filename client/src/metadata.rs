@@ -229,6 +229,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the last metadata named the broker.
+    pub(crate) fn knows(&self, id: i32) -> bool {
+        self.known.lock().addresses.contains_key(&id)
+    }
+
     fn address(&self, id: i32) -> Option<String> {
         self.known.lock().addresses.get(&id).cloned()
     }

@@ -8,11 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::consumer_protocol_assignment::TopicPartition as AssignedTopic;
 use millstream_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use millstream_protocol::messages::join_group_response::JoinGroupResponseMember;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
@@ -20,26 +18,25 @@ use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPa
 use millstream_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use millstream_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use millstream_protocol::messages::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, Encodable, FindCoordinatorRequest, GroupId,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, Request, StrBytes,
-    SyncGroupRequest,
+    FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetFetchRequest, Request, StrBytes, SyncGroupRequest,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::assign::{Member, range};
+use super::assign::{self, Assignor, Member, Topics};
+use super::embedded::{read_assignment, read_subscription, write_assignment, write_subscription};
 use super::group::{Generation, Membership, Next, Phase};
+use super::metrics::Tally;
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
 use crate::config::ConsumerConfig;
 use crate::connection::{Connection, backoff, retrying};
 use crate::error::{ClientError, check, of_partition};
-use crate::metadata::{Cluster, topic_name};
+use crate::metadata::{Cluster, address, topic_name};
+use crate::producer::GroupMetadata;
 
 const PROTOCOL_TYPE: &str = "consumer";
-const RANGE: &str = "range";
-/// Version of subscriptions and assignments that Java 4.3 writes.
-const EMBEDDED_VERSION: i16 = 3;
 /// OffsetCommit and OffsetFetch 10 name topics by id; up to 9 they go by name.
 const OFFSETS_BY_NAME: i16 = 9;
 /// Java waits this much longer for JoinGroup than the broker may hold it back.
@@ -47,10 +44,27 @@ const JOIN_SLACK: Duration = Duration::from_secs(5);
 
 /// What a join brought.
 #[derive(Debug)]
-pub(super) struct Joined {
-    pub partitions: Vec<TopicPartition>,
-    /// The leader of the group: how many partitions each topic had that it assigned. A change calls for a rebalance.
-    pub counts: Option<BTreeMap<String, usize>>,
+pub(super) enum Joined {
+    /// Partitions. The leader of the group: how many partitions each topic had that it assigned; a change calls for a
+    /// rebalance.
+    Assigned { partitions: Vec<TopicPartition>, counts: Option<BTreeMap<String, usize>> },
+    /// The member is out of the group with what it owned, which has to be told before it joins anew.
+    ThrownOut,
+}
+
+/// What an assignor keeps between rebalances.
+#[derive(Clone, Debug)]
+struct Memory {
+    assigned: Option<Vec<TopicPartition>>,
+    generation: i32,
+    /// The newest generation that it has seen of any member.
+    newest: i32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { assigned: None, generation: -1, newest: -1 }
+    }
 }
 
 /// A group as one member sees it.
@@ -64,6 +78,9 @@ pub(super) struct Coordinator {
     /// Something happened that a poll should look at.
     pub changed: Notify,
     last_poll: Mutex<Moment>,
+    /// By assignor's name.
+    memory: Mutex<BTreeMap<&'static str, Memory>>,
+    pub tally: Arc<Tally>,
     /// What ended the membership for good.
     fatal: Mutex<Option<ClientError>>,
 }
@@ -84,7 +101,7 @@ fn refused(code: ErrorCode) -> ClientError {
 }
 
 impl Coordinator {
-    pub fn new(cluster: &Cluster, config: ConsumerConfig, group: &str) -> Arc<Self> {
+    pub fn new(cluster: &Cluster, config: ConsumerConfig, group: &str, tally: Arc<Tally>) -> Arc<Self> {
         Arc::new(Coordinator {
             cluster: cluster.apart(),
             config,
@@ -93,6 +110,8 @@ impl Coordinator {
             address: Mutex::new(None),
             changed: Notify::new(),
             last_poll: Mutex::new(Moment::now()),
+            memory: Mutex::default(),
+            tally,
             fatal: Mutex::new(None),
         })
     }
@@ -105,6 +124,17 @@ impl Coordinator {
     /// What ended the membership for good, once.
     pub fn take_fatal(&self) -> Option<ClientError> {
         self.fatal.lock().take()
+    }
+
+    /// The group and this member's place in it.
+    pub fn metadata(&self) -> GroupMetadata {
+        let generation = self.membership.lock().generation.clone();
+        GroupMetadata {
+            generation: generation.number,
+            member_id: generation.member,
+            instance_id: self.config.instance.clone(),
+            ..GroupMetadata::new(&self.group)
+        }
     }
 
     fn group_id(&self) -> GroupId {
@@ -125,7 +155,7 @@ impl Coordinator {
         let response = self.cluster.any().await?.call(&request).await?;
         let found = response.coordinators.first().ok_or(ClientError::State("no coordinator in the answer"))?;
         check(found.error_code, found.error_message.as_deref())?;
-        let address = format!("{}:{}", &*found.host, found.port);
+        let address = address(&found.host, found.port);
         *self.address.lock() = Some(address.clone());
         self.cluster.at(&address).await.inspect_err(|_| self.forget())
     }
@@ -146,9 +176,16 @@ impl Coordinator {
     ///
     /// # Errors
     /// What trying again does not change.
-    pub async fn join(self: Arc<Self>, topics: Vec<String>) -> Result<Joined, ClientError> {
+    pub async fn join(
+        self: Arc<Self>,
+        topics: Vec<String>,
+        owned: Vec<TopicPartition>,
+    ) -> Result<Joined, ClientError> {
         for failures in 1.. {
-            match self.join_once(&topics).await {
+            if !owned.is_empty() && self.membership.lock().thrown_out {
+                return Ok(Joined::ThrownOut);
+            }
+            match self.join_once(&topics, &owned).await {
                 Ok(Some(joined)) => return Ok(joined),
                 Ok(None) => continue,
                 Err(error) if error.is_retriable() => {
@@ -163,10 +200,9 @@ impl Coordinator {
     }
 
     /// None to begin again at once.
-    async fn join_once(&self, topics: &[String]) -> Result<Option<Joined>, ClientError> {
+    async fn join_once(&self, topics: &[String], owned: &[TopicPartition]) -> Result<Option<Joined>, ClientError> {
         let sent = self.membership.lock().start_join();
-        let subscription = encode_subscription(topics, &self.config.rack)?;
-        let protocol = JoinGroupRequestProtocol::default().with_name(text(RANGE)).with_metadata(subscription);
+        let protocols = self.protocols(topics, owned, &sent)?;
         let rebalance = self.config.poll_interval_max;
         let request = JoinGroupRequest::default()
             .with_group_id(self.group_id())
@@ -175,7 +211,8 @@ impl Coordinator {
             .with_member_id(text(&sent.member))
             .with_group_instance_id(self.instance())
             .with_protocol_type(text(PROTOCOL_TYPE))
-            .with_protocols(vec![protocol]);
+            .with_protocols(protocols);
+        self.tally.joins.add(1);
         let reply = self.ask(i16::MAX, &request, rebalance + JOIN_SLACK).await?;
         let code = code_of(reply.error_code);
         let next = self.membership.lock().joined(code, &sent, &reply.member_id, reply.generation_id);
@@ -185,14 +222,44 @@ impl Coordinator {
         let mut counts = None;
         let mut assignments = Vec::new();
         if reply.leader == reply.member_id && !reply.skip_assignment {
-            let (of_topics, made) = self.assign(&reply.members).await?;
+            let (of_topics, made) = self.assign(reply.protocol_name.as_deref(), &reply.members).await?;
             counts = Some(of_topics);
             assignments = made;
         }
         let generation = self.membership.lock().generation.clone();
         tracing::debug!(group = self.group, generation = generation.number, member = generation.member, "joined");
-        let partitions = self.sync(&generation, reply.protocol_name, assignments).await?;
-        Ok(partitions.map(|partitions| Joined { partitions, counts }))
+        let name = reply.protocol_name.clone();
+        let Some(partitions) = self.sync(&generation, reply.protocol_name, assignments).await? else { return Ok(None) };
+        if let Some(assignor) = name.as_deref().and_then(Assignor::named) {
+            let mut memory = self.memory.lock();
+            let known = memory.entry(assignor.name()).or_default();
+            (known.assigned, known.generation) = (Some(partitions.clone()), generation.number);
+        }
+        Ok(Some(Joined::Assigned { partitions, counts }))
+    }
+
+    /// What each assignor lets this member say.
+    fn protocols(
+        &self,
+        topics: &[String],
+        owned: &[TopicPartition],
+        sent: &Generation,
+    ) -> Result<Vec<JoinGroupRequestProtocol>, ClientError> {
+        let memory = self.memory.lock().clone();
+        let protocol = |assignor: &Assignor| {
+            let known = memory.get(assignor.name()).cloned().unwrap_or_default();
+            let member = Member {
+                topics: topics.to_vec(),
+                owned: owned.to_vec(),
+                generation: Some(sent.number),
+                rack: self.config.rack.clone(),
+                user_data: assign::user_data(*assignor, known.assigned.as_deref(), known.generation),
+                ..Member::default()
+            };
+            let said = write_subscription(&member)?;
+            Ok(JoinGroupRequestProtocol::default().with_name(text(assignor.name())).with_metadata(said))
+        };
+        self.config.assignors.iter().map(protocol).collect()
     }
 
     async fn sync(
@@ -209,13 +276,14 @@ impl Coordinator {
             .with_protocol_type(Some(text(PROTOCOL_TYPE)))
             .with_protocol_name(protocol_name)
             .with_assignments(assignments);
+        self.tally.syncs.add(1);
         let reply = self.ask(i16::MAX, &request, self.config.poll_interval_max + JOIN_SLACK).await?;
         let code = code_of(reply.error_code);
         let next = self.membership.lock().synced(code, generation);
         if !self.follow(next, code)? {
             return Ok(None);
         }
-        decode_assignment(&reply.assignment).map(Some)
+        read_assignment(&reply.assignment).map(Some)
     }
 
     /// Whether to go on; false to begin again.
@@ -235,24 +303,26 @@ impl Coordinator {
     /// Decides for the whole group, as its leader.
     async fn assign(
         &self,
+        chosen: Option<&str>,
         members: &[JoinGroupResponseMember],
     ) -> Result<(BTreeMap<String, usize>, Vec<SyncGroupRequestAssignment>), ClientError> {
+        let assignor = chosen.and_then(Assignor::named);
+        let assignor = assignor.ok_or(ClientError::State("the group chose an assignor that this client does not have"))?;
         let mut known = Vec::with_capacity(members.len());
         for member in members {
-            known.push(Member {
-                id: member.member_id.to_string(),
-                instance: member.group_instance_id.as_ref().map(ToString::to_string),
-                topics: decode_subscription(&member.metadata)?,
-            });
+            known.push(read_subscription(&member.member_id, member.group_instance_id.as_deref(), &member.metadata)?);
         }
         let mut topics: Vec<String> = known.iter().flat_map(|member| member.topics.clone()).collect();
         topics.sort();
         topics.dedup();
-        self.cluster.metadata(Some(&topics), self.config.missing).await?;
+        let described = racks(&self.cluster.metadata(Some(&topics), self.config.missing).await?);
         let counts = self.counts(&topics);
+        let mut newest = self.memory.lock().get(assignor.name()).map_or(-1, |known| known.newest);
+        let made = assign::assign(assignor, &described, &known, &mut newest);
+        self.memory.lock().entry(assignor.name()).or_default().newest = newest;
         let mut assignments = Vec::with_capacity(known.len());
-        for (member, partitions) in range(&counts, &known) {
-            let assignment = encode_assignment(&partitions)?;
+        for (member, partitions) in made {
+            let assignment = write_assignment(&partitions)?;
             assignments.push(SyncGroupRequestAssignment::default().with_member_id(text(&member)).with_assignment(assignment));
         }
         Ok((counts, assignments))
@@ -301,8 +371,10 @@ impl Coordinator {
             .with_generation_id(sent.number)
             .with_member_id(text(&sent.member))
             .with_group_instance_id(self.instance());
+        let started = Moment::now();
         match self.ask(i16::MAX, &request, Duration::ZERO).await {
             Ok(reply) => {
+                self.tally.heartbeats.took(started.elapsed());
                 *answered = Moment::now();
                 let code = code_of(reply.error_code);
                 let next = self.membership.lock().beaten(code, &sent);
@@ -331,7 +403,7 @@ impl Coordinator {
         retrying(&doing, self.config.api_timeout, &self.config.connection, || self.commit_once(offsets)).await
     }
 
-    async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
+    pub(super) async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
         let sent = {
             let membership = self.membership.lock();
             // Who assigned partitions by hand is no member and commits without a generation.
@@ -343,7 +415,9 @@ impl Coordinator {
             .with_member_id(text(&sent.member))
             .with_group_instance_id(if sent.number < 0 { None } else { self.instance() })
             .with_topics(commit_topics(offsets));
+        let started = Moment::now();
         let reply = self.ask(OFFSETS_BY_NAME, &request, Duration::ZERO).await?;
+        self.tally.commits.took(started.elapsed());
         for topic in &reply.topics {
             for partition in &topic.partitions {
                 let code = code_of(partition.error_code);
@@ -426,6 +500,29 @@ impl Coordinator {
     }
 }
 
+/// Of each partition of each topic the racks that its replicas stand in.
+fn racks(described: &MetadataResponse) -> Topics {
+    let of_broker: BTreeMap<i32, &str> =
+        described.brokers.iter().filter_map(|broker| Some((broker.node_id.0, broker.rack.as_deref()?))).collect();
+    let mut topics = Topics::new();
+    for topic in &described.topics {
+        let Some(name) = topic.name.as_ref().filter(|_| topic.error_code == 0 && !topic.partitions.is_empty()) else {
+            continue;
+        };
+        let mut partitions: Vec<_> = topic.partitions.iter().collect();
+        partitions.sort_by_key(|partition| partition.partition_index);
+        let racks = partitions.into_iter().map(|partition| {
+            let mut racks: Vec<String> =
+                partition.replica_nodes.iter().filter_map(|node| of_broker.get(&node.0)).map(|rack| (*rack).to_owned()).collect();
+            racks.sort();
+            racks.dedup();
+            racks
+        });
+        topics.insert(name.0.to_string(), racks.collect());
+    }
+    topics
+}
+
 fn commit_topics(offsets: &Offsets) -> Vec<OffsetCommitRequestTopic> {
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (place, offset) in offsets {
@@ -440,100 +537,4 @@ fn commit_topics(offsets: &Offsets) -> Vec<OffsetCommitRequestTopic> {
         OffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(partitions)
     };
     topics.into_iter().map(topic).collect()
-}
-
-fn embed(message: &impl Encodable) -> Result<Bytes, ClientError> {
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(EMBEDDED_VERSION);
-    message.encode(&mut bytes, EMBEDDED_VERSION).map_err(|error| ClientError::Config(error.to_string()))?;
-    Ok(bytes.freeze())
-}
-
-/// Reads what other members wrote, whoever they are: no count reserves memory.
-struct Embedded<'a>(&'a [u8]);
-
-impl<'a> Embedded<'a> {
-    /// Behind the version; newer ones than ours begin with the same fields (Java: `ConsumerProtocol`).
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (version, rest) = bytes.split_first_chunk::<2>()?;
-        (i16::from_be_bytes(*version) >= 0).then_some(Embedded(rest))
-    }
-
-    fn int(&mut self) -> Option<i32> {
-        let (raw, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(i32::from_be_bytes(*raw))
-    }
-
-    fn string(&mut self) -> Option<String> {
-        let (length, rest) = self.0.split_first_chunk::<2>()?;
-        let (text, rest) = rest.split_at_checked(usize::try_from(i16::from_be_bytes(*length)).ok()?)?;
-        self.0 = rest;
-        String::from_utf8(text.to_vec()).ok()
-    }
-
-    fn topics(mut self) -> Option<Vec<String>> {
-        (0..self.int()?).map(|_| self.string()).collect()
-    }
-
-    fn partitions(mut self) -> Option<Vec<TopicPartition>> {
-        let mut places = Vec::new();
-        for _ in 0..self.int()? {
-            let topic = self.string()?;
-            for _ in 0..self.int()? {
-                places.push(TopicPartition::new(&topic, self.int()?));
-            }
-        }
-        places.sort();
-        Some(places)
-    }
-}
-
-const MALFORMED: ClientError = ClientError::State("a member's subscription or assignment is malformed");
-
-fn encode_subscription(topics: &[String], rack: &str) -> Result<Bytes, ClientError> {
-    let mut topics: Vec<StrBytes> = topics.iter().map(|topic| text(topic)).collect();
-    topics.sort();
-    let subscription = ConsumerProtocolSubscription::default().with_topics(topics).with_generation_id(-1);
-    embed(&subscription.with_rack_id((!rack.is_empty()).then(|| text(rack))))
-}
-
-fn decode_subscription(bytes: &[u8]) -> Result<Vec<String>, ClientError> {
-    Embedded::new(bytes).and_then(Embedded::topics).ok_or(MALFORMED)
-}
-
-fn encode_assignment(partitions: &[TopicPartition]) -> Result<Bytes, ClientError> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for place in partitions {
-        topics.entry(&place.topic).or_default().push(place.partition);
-    }
-    let topic = |(name, partitions)| AssignedTopic::default().with_topic(topic_name(name)).with_partitions(partitions);
-    embed(&ConsumerProtocolAssignment::default().with_assigned_partitions(topics.into_iter().map(topic).collect()))
-}
-
-fn decode_assignment(bytes: &[u8]) -> Result<Vec<TopicPartition>, ClientError> {
-    // A member that nobody assigned anything to gets no bytes at all.
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    Embedded::new(bytes).and_then(Embedded::partitions).ok_or(MALFORMED)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn subscriptions_and_assignments_are_read_back_and_damaged_ones_refused() {
-        let topics = ["b".to_owned(), "a".to_owned()];
-        let bytes = encode_subscription(&topics, "").unwrap();
-        assert_eq!(decode_subscription(&bytes).unwrap(), ["a", "b"]);
-        let places = [TopicPartition::new("a", 0), TopicPartition::new("a", 3), TopicPartition::new("b", 1)];
-        let bytes = encode_assignment(&places).unwrap();
-        assert_eq!(decode_assignment(&bytes).unwrap(), places);
-        for cut in 1..bytes.len() - 4 {
-            assert!(decode_assignment(&bytes[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(decode_subscription(&[0, 0, 0x7f, 0xff, 0xff, 0xff]).is_err());
-    }
 }

@@ -46,6 +46,29 @@ pub struct Record<'a> {
     /// The value, or null.
     pub value: Option<&'a [u8]>,
     raw: record::Record<'a>,
+    source: &'a Chunk,
+}
+
+/// A record that outlives its [`Records`]. Key, value and headers lie where they lay: the buffer is kept while any of
+/// its records is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// Where it was read from.
+    pub place: Arc<TopicPartition>,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time, milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// What the time says.
+    pub timestamp_type: TimestampType,
+    /// Epoch of the leader that wrote it, -1 for none.
+    pub leader_epoch: i32,
+    /// The key, or null.
+    pub key: Option<Bytes>,
+    /// The value, or null.
+    pub value: Option<Bytes>,
+    /// Names, which need not be UTF-8, and values.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
 impl<'a> Record<'a> {
@@ -57,6 +80,21 @@ impl<'a> Record<'a> {
     /// The partition.
     pub fn partition(&self) -> i32 {
         self.place.partition
+    }
+
+    /// The same, owned; nothing but the list of headers is copied.
+    pub fn to_owned(&self) -> OwnedRecord {
+        let part = |bytes: &[u8]| self.source.bytes.slice_ref(bytes);
+        OwnedRecord {
+            place: self.source.place.clone(),
+            offset: self.offset,
+            timestamp: self.timestamp,
+            timestamp_type: self.timestamp_type,
+            leader_epoch: self.leader_epoch,
+            key: self.key.map(part),
+            value: self.value.map(part),
+            headers: self.headers().map(|(name, value)| (part(name), value.map(part))).collect(),
+        }
     }
 
     /// The headers: names, which need not be UTF-8, and values.
@@ -91,6 +129,7 @@ impl Chunk {
             key: raw.key,
             value: raw.value,
             raw,
+            source: self,
         })
     }
 }
@@ -109,6 +148,19 @@ impl Records {
     /// How many.
     pub fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.count).sum()
+    }
+
+    /// Bytes that they take, decompressed.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    /// The partitions that they are of.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let mut places: Vec<TopicPartition> = self.chunks.iter().map(|chunk| (*chunk.place).clone()).collect();
+        places.sort();
+        places.dedup();
+        places
     }
 
     /// Whether there are none.

@@ -4,27 +4,30 @@
 //! for again when what came of it has been handed out. The answers' bytes are kept as they came; `decode.rs` reads
 //! them.
 //!
-//! Not done: followers as sources (client.rack), finding out by epochs that the log was cut back (KIP-320).
+//! A leader may name a replica nearer to `client.rack` (KIP-392): it is read from until `metadata.max.age.ms` is over or
+//! it fails.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use millstream_base_env::clock::Moment;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::{ErrorCode, Retry};
 use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use millstream_protocol::messages::fetch_response::PartitionData;
-use millstream_protocol::messages::{FetchRequest, FetchResponse};
+use millstream_protocol::messages::{FetchRequest, FetchResponse, StrBytes};
 use uuid::Uuid;
 
 use super::decode::{Fetched, Records};
+use super::metrics::Tally;
 use super::position::{Partition, Partitions};
 use super::session::{Plan, Session, Want, Wants};
 use crate::TopicPartition;
 use crate::config::{ConsumerConfig, Isolation, Reset};
 use crate::error::{ClientError, of_partition};
-use crate::metadata::{Cluster, Leader, topic_name};
+use crate::metadata::{Cluster, Leader, address, topic_name};
 
 /// Fetch 13 names topics by id; up to 12 they go by name.
 const BY_NAME: i16 = 12;
@@ -55,11 +58,12 @@ pub(super) struct Fetcher {
     pub stale: bool,
     /// Where the last poll ended, so that no partition starves.
     rotation: usize,
+    tally: Arc<Tally>,
 }
 
 impl Fetcher {
-    pub fn new(cluster: &Cluster, config: ConsumerConfig) -> Self {
-        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0 }
+    pub fn new(cluster: &Cluster, config: ConsumerConfig, tally: Arc<Tally>) -> Self {
+        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0, tally }
     }
 
     fn soon(&self) -> Option<Moment> {
@@ -84,8 +88,13 @@ impl Fetcher {
                 blocked = true;
                 continue;
             }
+            if partition.is_unchecked(leader.epoch) {
+                continue;
+            }
             let want = Want { topic_id: view.id, offset, leader_epoch: leader.epoch };
-            wanted.entry(leader.broker).or_default().insert(place.clone(), want);
+            let nearer = partition.preferred.filter(|(broker, until)| *until > now && self.cluster.knows(*broker));
+            let source = nearer.map_or(leader.broker, |(broker, _)| broker);
+            wanted.entry(source).or_default().insert(place.clone(), want);
         }
         let mut started = Vec::new();
         for (broker, wants) in wanted {
@@ -116,9 +125,14 @@ impl Fetcher {
         let request = request(&self.config, source.session.plan(&wants), by_id);
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
-            Ok(pending) => Some(Box::pin(async move {
-                Arrival::Answered { broker, wants, result: Box::new(pending.await_reply().await) }
-            })),
+            Ok(pending) => {
+                let (tally, started) = (self.tally.clone(), Moment::now());
+                Some(Box::pin(async move {
+                    let result = Box::new(pending.await_reply().await);
+                    tally.fetches.took(started.elapsed());
+                    Arrival::Answered { broker, wants, result }
+                }))
+            }
             Err(error) => {
                 tracing::debug!(broker, %error, "cannot fetch");
                 source.session.broken();
@@ -139,9 +153,10 @@ impl Fetcher {
                 let source = self.sources.entry(broker).or_default();
                 source.busy = false;
                 if let Err(error) = result {
-                    tracing::warn!(broker, %error, "cannot reach a leader");
+                    tracing::warn!(broker, %error, "cannot reach a broker");
                     source.not_before = soon;
                     self.stale = true;
+                    partitions.prefer_no_more(broker);
                 }
                 Ok(())
             }
@@ -152,6 +167,7 @@ impl Fetcher {
                     Ok(response) => self.answered(broker, &wants, response, partitions),
                     Err(error) => {
                         tracing::debug!(broker, %error, "fetch failed");
+                        partitions.prefer_no_more(broker);
                         source.session.broken();
                         source.not_before = soon;
                         self.stale = true;
@@ -187,6 +203,7 @@ impl Fetcher {
         }
         let names: HashMap<Uuid, &str> = wants.iter().map(|(place, want)| (want.topic_id, place.topic.as_str())).collect();
         let mut result = Ok(());
+        let mut bytes = 0;
         for topic in response.responses {
             let name = if topic.topic_id.is_nil() { Some(&*topic.topic.0) } else { names.get(&topic.topic_id).copied() };
             let Some(name) = name else { continue };
@@ -197,12 +214,14 @@ impl Fetcher {
                 if partition.position != Some(want.offset) {
                     continue;
                 }
+                bytes += data.records.as_ref().map_or(0, Bytes::len) as u64;
                 let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
-                let address = endpoint.map(|node| format!("{}:{}", &*node.host, node.port));
-                let taken = self.partition(&place, partition, want, data, address);
+                let endpoint = endpoint.map(|node| address(&node.host, node.port));
+                let taken = self.partition(&place, partition, want, data, endpoint);
                 result = result.and(taken);
             }
         }
+        self.tally.fetched.add(bytes);
         result
     }
 
@@ -218,6 +237,12 @@ impl Fetcher {
         match code {
             ErrorCode::None => {
                 partition.high_watermark = Some(data.high_watermark);
+                partition.checked = partition.checked.max(want.leader_epoch);
+                if data.preferred_read_replica.0 >= 0 {
+                    let until = Moment::now().after(self.config.connection.metadata_max_age);
+                    tracing::debug!(topic = place.topic, partition = place.partition, broker = data.preferred_read_replica.0, "nearer replica");
+                    partition.preferred = Some((data.preferred_read_replica.0, until));
+                }
                 let bytes = data.records.unwrap_or_default();
                 if !bytes.is_empty() && partition.fetched.is_none() {
                     let aborted = data.aborted_transactions.into_iter().flatten();
@@ -231,6 +256,8 @@ impl Fetcher {
                 }
                 Ok(())
             }
+            // A follower that lags behind; the leader knows (KIP-392).
+            _ if partition.preferred.take().is_some() => Ok(()),
             ErrorCode::OffsetOutOfRange if self.config.reset == Reset::None => {
                 let (topic, partition) = (place.topic.clone(), place.partition);
                 Err(ClientError::NoOffset { topic, partition, reason: "the position is out of range" })
@@ -329,6 +356,7 @@ fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
         .with_min_bytes(config.fetch_bytes_min)
         .with_max_bytes(config.fetch_bytes_max)
         .with_isolation_level(i8::from(config.isolation == Isolation::ReadCommitted))
+        .with_rack_id(StrBytes::from_string(config.rack.clone()))
         .with_session_id(plan.session_id)
         .with_session_epoch(plan.session_epoch)
         .with_topics(topics)

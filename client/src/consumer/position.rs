@@ -17,7 +17,11 @@ pub(super) struct Partition {
     /// Offset of the next record to hand out; None until it is found.
     pub position: Option<i64>,
     /// Leader epoch of the record before it, -1 when not known.
-    epoch: i32,
+    pub epoch: i32,
+    /// Epoch of the leader under which the position was last seen to hold, -1 for none.
+    pub checked: i32,
+    /// A replica to read from rather than the leader (KIP-392), and until when.
+    pub preferred: Option<(i32, Moment)>,
     /// Where to begin anew, when that is to be looked up.
     pub reset: Option<Reset>,
     pub paused: bool,
@@ -35,10 +39,15 @@ impl Partition {
         if self.paused || self.fetched.is_some() || self.reset.is_some() { None } else { self.position }
     }
 
+    /// Whether a leader of this epoch is to be asked first whether all before the position is there.
+    pub fn is_unchecked(&self, leader_epoch: i32) -> bool {
+        self.epoch >= 0 && leader_epoch >= 0 && self.checked < leader_epoch && self.fetchable().is_some()
+    }
+
     /// Begins at `offset`.
     pub fn seek(&mut self, offset: i64, epoch: i32) {
         self.position = Some(offset);
-        self.epoch = epoch;
+        (self.epoch, self.checked) = (epoch, -1);
         self.reset = None;
         self.fetched = None;
     }
@@ -73,8 +82,15 @@ impl Partitions {
         for place in places {
             let kept = before.places.get(&place).and_then(|at| before.list.get_mut(*at)).map(std::mem::take);
             if self.places.insert(place, self.list.len()).is_none() {
-                self.list.push(kept.unwrap_or(Partition { epoch: -1, ..Partition::default() }));
+                self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, ..Partition::default() }));
             }
+        }
+    }
+
+    /// Leaders are read from again where `broker` was preferred.
+    pub fn prefer_no_more(&mut self, broker: i32) {
+        for partition in &mut self.list {
+            partition.preferred.take_if(|(preferred, _)| *preferred == broker);
         }
     }
 

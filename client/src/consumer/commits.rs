@@ -1,0 +1,176 @@
+//! Commits: now, later with an answer, or by themselves every `auto.commit.interval.ms`.
+//!
+//! The part of [`Consumer`] that sends positions to the coordinator. Commits that are not waited for go one after the
+//! other through a task of their own, so that their answers come in the order in which they were made (Java tells
+//! callbacks in that order); callbacks run within `poll`, `commit` and `close`.
+
+use std::sync::Arc;
+
+use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::coordinator::Coordinator;
+use super::{Consumer, Event, Offsets, TopicPartition};
+use crate::error::ClientError;
+use crate::producer::GroupMetadata;
+
+/// Told what came of a commit that was not waited for.
+pub type CommitCallback = Box<dyn FnOnce(&Offsets, Result<(), ClientError>) + Send>;
+
+struct Pending {
+    offsets: Offsets,
+    callback: Option<CommitCallback>,
+}
+
+/// Commits under way that nobody waits for.
+pub(super) struct Queue {
+    sender: UnboundedSender<Pending>,
+    answers: UnboundedReceiver<(Pending, Result<(), ClientError>)>,
+    waiting: usize,
+}
+
+impl Queue {
+    fn new(group: Arc<Coordinator>) -> Self {
+        let (sender, mut pending) = mpsc::unbounded_channel::<Pending>();
+        let (done, answers) = mpsc::unbounded_channel();
+        task::spawn("offset commits", async move {
+            while let Some(commit) = pending.recv().await {
+                let result = group.commit_once(&commit.offsets).await;
+                // Read by the next poll, which has to come soon enough to stay a member.
+                group.changed.notify_one();
+                if done.send((commit, result)).is_err() {
+                    return;
+                }
+            }
+        });
+        Queue { sender, answers, waiting: 0 }
+    }
+}
+
+impl Consumer {
+    pub(super) fn auto_commit(&mut self) {
+        let (Some(group), Some(interval)) = (&self.group, self.config.auto_commit) else { return };
+        if self.auto_committing || self.auto_committed.elapsed() < interval || !self.is_settled() {
+            return;
+        }
+        self.auto_committed = Moment::now();
+        let (group, offsets) = (group.clone(), self.partitions.consumed());
+        if offsets.is_empty() {
+            return;
+        }
+        self.auto_committing = true;
+        let commit = task::spawn("offset commit", async move {
+            let result = group.commit(&offsets).await;
+            (offsets, result)
+        });
+        // A commit that panicked has been reported by its task.
+        self.work.push(Box::pin(async move { Event::AutoCommitted(commit.await.ok()) }));
+    }
+
+    pub(super) fn auto_committed(&mut self, done: Option<(Offsets, Result<(), ClientError>)>) {
+        self.auto_committing = false;
+        match done {
+            Some((offsets, Ok(()))) => self.on_commit(&offsets),
+            Some((_, Err(error))) => tracing::warn!(%error, "offsets were not committed"),
+            None => {}
+        }
+    }
+
+    fn on_commit(&mut self, offsets: &Offsets) {
+        self.interceptors.iter_mut().for_each(|interceptor| interceptor.on_commit(offsets));
+    }
+
+    /// Commits the positions (what the last poll brought included) and waits.
+    ///
+    /// # Errors
+    /// Without a group, when the group has gone on without this member, or when no coordinator answers in time.
+    pub async fn commit(&mut self) -> Result<(), ClientError> {
+        let offsets = self.partitions.consumed();
+        self.commit_offsets(&offsets).await
+    }
+
+    /// Commits these offsets and waits. Those that were committed before without waiting are told of first.
+    ///
+    /// # Errors
+    /// As [`Consumer::commit`].
+    pub async fn commit_offsets(&mut self, offsets: &Offsets) -> Result<(), ClientError> {
+        let group = self.coordinator()?;
+        self.drain_commits().await;
+        group.commit(offsets).await?;
+        self.on_commit(offsets);
+        Ok(())
+    }
+
+    /// Commits the positions without waiting and without another try; a failure is only logged.
+    ///
+    /// # Errors
+    /// Without a group.
+    pub fn commit_async(&mut self) -> Result<(), ClientError> {
+        let offsets = self.partitions.consumed();
+        self.queue(offsets, None)
+    }
+
+    /// Commits these offsets without waiting and without another try. Callbacks are called in the order of the calls,
+    /// by a later `poll`, `commit` or `close`.
+    ///
+    /// # Errors
+    /// Without a group; the callback is not called then.
+    pub fn commit_offsets_async(&mut self, offsets: Offsets, callback: CommitCallback) -> Result<(), ClientError> {
+        self.queue(offsets, Some(callback))
+    }
+
+    fn queue(&mut self, offsets: Offsets, callback: Option<CommitCallback>) -> Result<(), ClientError> {
+        let group = self.coordinator()?;
+        let queue = self.commits.get_or_insert_with(|| Queue::new(group));
+        queue.waiting += 1;
+        // The task ends when this queue does, not before.
+        let _ = queue.sender.send(Pending { offsets, callback });
+        Ok(())
+    }
+
+    /// Tells of the commits that are over.
+    pub(super) fn tell_commits(&mut self) {
+        while let Some((pending, result)) = self.commits.as_mut().and_then(|queue| queue.answers.try_recv().ok()) {
+            self.tell(pending, result);
+        }
+    }
+
+    /// Waits for the commits under way and tells of them.
+    pub(super) async fn drain_commits(&mut self) {
+        while let Some(queue) = self.commits.as_mut().filter(|queue| queue.waiting > 0) {
+            let Some((pending, result)) = queue.answers.recv().await else { return };
+            self.tell(pending, result);
+        }
+    }
+
+    fn tell(&mut self, pending: Pending, result: Result<(), ClientError>) {
+        if let Some(queue) = &mut self.commits {
+            queue.waiting -= 1;
+        }
+        if result.is_ok() {
+            self.on_commit(&pending.offsets);
+        }
+        match (pending.callback, result) {
+            (Some(callback), result) => callback(&pending.offsets, result),
+            (None, Err(error)) => tracing::warn!(%error, "offsets were not committed"),
+            (None, Ok(())) => {}
+        }
+    }
+
+    /// What the group committed; partitions without a committed offset are left out.
+    ///
+    /// # Errors
+    /// As [`Consumer::commit`].
+    pub async fn committed(&self, places: &[TopicPartition]) -> Result<Offsets, ClientError> {
+        self.coordinator()?.committed(places).await
+    }
+
+    /// The group and this member of it, for [`Producer::send_offsets_to_transaction`](crate::producer::Producer).
+    ///
+    /// # Errors
+    /// Without a group.
+    pub fn group_metadata(&self) -> Result<GroupMetadata, ClientError> {
+        Ok(self.coordinator()?.metadata())
+    }
+}
