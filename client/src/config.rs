@@ -269,6 +269,16 @@ pub enum InternalTopics {
 }
 
 /// How a consumer works; the defaults are Apache's.
+///
+/// ```
+/// use client::config::{Assignor, ConsumerConfig};
+///
+/// let settings = [("group.id", "readers"), ("partition.assignment.strategy", "cooperative-sticky"), ("group.ip", "x")];
+/// let (config, unknown) = ConsumerConfig::from_properties(settings)?;
+/// assert_eq!(config.assignors, [Assignor::CooperativeSticky]);
+/// assert_eq!(unknown, ["group.ip"]);
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
     /// What every client shares.

@@ -98,6 +98,13 @@ impl From<i64> for OffsetAndMetadata {
 }
 
 /// Offsets by partition.
+///
+/// ```
+/// use client::consumer::{OffsetAndMetadata, Offsets, TopicPartition};
+///
+/// let offsets = Offsets::from([(TopicPartition::new("greetings", 0), OffsetAndMetadata::from(42))]);
+/// assert_eq!(offsets.len(), 1);
+/// ```
 pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
 /// The first record from some time on.
@@ -110,6 +117,24 @@ pub struct OffsetAndTimestamp {
 }
 
 /// Told when partitions of a group come and go; called from within `poll` and `close`.
+///
+/// ```
+/// use client::consumer::{Offsets, RebalanceListener, TopicPartition};
+///
+/// struct Print;
+///
+/// impl RebalanceListener for Print {
+///     fn assigned(&mut self, partitions: &[TopicPartition]) {
+///         println!("reading {partitions:?}");
+///     }
+///     fn revoked(&mut self, partitions: &[TopicPartition], _commit: &mut Offsets) {
+///         println!("giving back {partitions:?}");
+///     }
+///     fn lost(&mut self, partitions: &[TopicPartition]) {
+///         println!("lost {partitions:?}");
+///     }
+/// }
+/// ```
 pub trait RebalanceListener: Send {
     /// These are this member's from now on.
     fn assigned(&mut self, partitions: &[TopicPartition]);
@@ -150,6 +175,22 @@ enum Event {
 }
 
 /// Reads partitions; not shared between tasks. A poll may be cancelled at any point: nothing is lost.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), client::error::ClientError> {
+/// use std::time::Duration;
+///
+/// use client::consumer::{Consumer, ConsumerConfig, TopicPartition};
+/// use client::metadata::Cluster;
+///
+/// let mut consumer = Consumer::new(Cluster::new("localhost:9092"), ConsumerConfig::default());
+/// let place = TopicPartition::new("greetings", 0);
+/// consumer.assign(&[place.clone()])?;
+/// consumer.seek_to_beginning(&[])?;
+/// let records = consumer.poll(Duration::from_secs(1)).await?;
+/// println!("{} records, {:?} to go", records.len(), consumer.lag(&place));
+/// # Ok(()) }
+/// ```
 pub struct Consumer {
     cluster: Cluster,
     config: ConsumerConfig,

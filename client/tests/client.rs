@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use client::TopicPartition;
 use client::admin::{Admin, NewTopic};
-use client::config::{ConnectionConfig, ConsumerConfig, ProducerConfig, Reset};
+use client::config::{Assignor, ConnectionConfig, ConsumerConfig, ProducerConfig, Reset};
 use client::consumer::{Consumer, Offsets, RebalanceListener};
 use client::error::ClientError;
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
 
+mod consuming;
 mod secure;
 mod support;
 mod transactions;
@@ -164,8 +165,14 @@ impl RebalanceListener for Member {
 }
 
 /// Three members come and one goes while records flow: each record is read once, no partition has two owners.
-async fn rebalance(node: &mut Node) {
-    create(node, "rebalance", 6).await;
+async fn rebalance(node: &mut Node, assignor: Assignor) {
+    let topic: &'static str = match assignor {
+        Assignor::Range => "rebalance-range",
+        Assignor::RoundRobin => "rebalance-roundrobin",
+        Assignor::Sticky => "rebalance-sticky",
+        Assignor::CooperativeSticky => "rebalance-cooperative",
+    };
+    create(node, topic, 6).await;
     let owners = Owners::default();
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let stop = Flags::default();
@@ -176,9 +183,9 @@ async fn rebalance(node: &mut Node) {
         let (cluster, seen, stop) = (node.cluster(), seen.clone(), stop.clone());
         let listener = Box::new(Member { number, owners: owners.clone() });
         members.push(tokio::spawn(async move {
-            let mut consumer = Consumer::new(cluster, group("rebalance"));
+            let mut consumer = Consumer::new(cluster, ConsumerConfig { assignors: vec![assignor], ..group(topic) });
             consumer.set_listener(listener);
-            consumer.subscribe(&["rebalance"]).expect("a group");
+            consumer.subscribe(&[topic]).expect("a group");
             // The first member leaves before the others.
             while !(stop.is_set(0) || number == 0 && stop.is_set(1)) {
                 let records = consumer.poll(Duration::from_millis(50)).await.expect("a poll");
@@ -187,10 +194,10 @@ async fn rebalance(node: &mut Node) {
             }
             consumer.close().await.expect("the last commit");
         }));
-        sent = produce_until(&producer, sent, || owned_by(&owners, number)).await;
+        sent = produce_until(&producer, topic, sent, || owned_by(&owners, number)).await;
     }
     stop.set(1);
-    sent = produce_until(&producer, sent, || !owned_by(&owners, 0) && owners.0.lock().expect("no panic").len() == 6).await;
+    sent = produce_until(&producer, topic, sent, || !owned_by(&owners, 0) && owners.0.lock().expect("no panic").len() == 6).await;
     producer.flush().await.expect("all written");
     let started = Instant::now();
     while seen.lock().expect("no panic").len() < sent {
@@ -212,13 +219,13 @@ fn owned_by(owners: &Owners, number: usize) -> bool {
     owners.0.lock().expect("no panic").values().any(|owner| *owner == number)
 }
 
-async fn produce_until(producer: &Producer, mut sent: usize, over: impl Fn() -> bool) -> usize {
+async fn produce_until(producer: &Producer, topic: &'static str, mut sent: usize, over: impl Fn() -> bool) -> usize {
     let started = Instant::now();
     while !over() {
         assert!(started.elapsed() < Duration::from_secs(60), "the group did not settle");
         let (key, value) = (format!("{sent}"), format!("r{sent}"));
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
-        producer.push(NewRecord { topic: "rebalance", key, value, ..NewRecord::default() }).await.expect("room");
+        producer.push(NewRecord { topic, key, value, ..NewRecord::default() }).await.expect("room");
         sent += 1;
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -373,8 +380,11 @@ async fn all(node: &mut Node) {
     transactions::cluster_calls(node).await;
     transactions::plugins(node).await;
     println!("  transactions");
-    rebalance(node).await;
-    println!("  rebalance");
+    for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky] {
+        rebalance(node, assignor).await;
+        println!("  rebalance with {}", assignor.name());
+    }
+    consuming::all(node).await;
     crash(node).await;
     println!("  crash");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the suites of real clients against Millstream and compares with their allow lists.
-#   run.sh [SUITE...]                         starts target/release/millstream on a free port (SUITE: java librdkafka kafka-python franz-go node)
+#   run.sh [SUITE...]                         starts target/release/millstream on a free port (SUITE: java librdkafka kafka-python franz-go node, group when named)
 #   BOOTSTRAP=HOST:PORT run.sh [SUITE...]     against a broker that runs already
 #   run.sh --apache [SUITE...]                against Apache Kafka 4.3.1: what a suite expects must be what Apache does
 # A check in SUITE/tests.allow must pass. One that is not there must be named in gaps.md. UPDATE=1 adds what passes.
@@ -53,13 +53,19 @@ start_apache() {
   await_port "$BOOTSTRAP"
 }
 
-python_suite() { # folder
-  local venv=$cache/venv-$1 stamp
+python_venv() { # folder
+  venv=$cache/venv-$1
+  local stamp
   stamp=$(sha256sum "$here/$1/requirements.txt" | cut -c1-16)
   if [ ! -f "$venv/$stamp" ]; then
     rm -rf "$venv"
     python3 -m venv "$venv" && "$venv/bin/pip" -q install -r "$here/$1/requirements.txt" >&2 && touch "$venv/$stamp" || return 97
   fi
+}
+
+python_suite() { # folder
+  local venv
+  python_venv "$1" || return
   "$venv/bin/python" "$here/$1/suite.py"
 }
 
@@ -74,6 +80,22 @@ suite_java() {
   mkdir -p "$classes"
   javac -Xlint:-options -d "$classes" -cp "$libs/*" "$here"/java/src/*.java || return 97
   java -Xmx512m -cp "$classes:$libs/*" Suite
+}
+
+# One group of members in Java, Python and Rust; MEMBER_RUST names the example `member` of the client if it is built.
+suite_group() {
+  command -v javac > /dev/null && command -v mvn > /dev/null && command -v python3 > /dev/null || return 98
+  local libs classes=$work/member venv
+  libs=$("$root/tests/apache/apache.sh" libs) || return 97
+  mkdir -p "$classes"
+  javac -Xlint:-options -d "$classes" -cp "$libs/*" "$here/group/Member.java" || return 97
+  python_venv librdkafka || return
+  if [ -z "${MEMBER_RUST:-}" ]; then
+    command -v cargo > /dev/null || return 98
+    (cd "$root" && cargo build -q --release -p millstream-client --example member) || return 97
+    MEMBER_RUST=$root/target/release/examples/member
+  fi
+  MEMBER_CLASSES="$classes:$libs/*" MEMBER_RUST=$MEMBER_RUST "$venv/bin/python" "$here/group/suite.py"
 }
 
 suite_franz-go() {
