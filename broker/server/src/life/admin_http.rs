@@ -1,21 +1,36 @@
 //! Port 9404: `/health/live`, `/health/ready` (503 while recovering), `/metrics`.
 //!
-//! Started before logs are recovered, by whatever starts a service; it knows nothing of brokers. Never here: what
-//! is measured (`metrics.rs` of the service).
+//! Started before logs are recovered, by whatever starts a service; it knows nothing of brokers. Few connections at a
+//! time, and none that stays without asking: the descriptors are for logs and clients. Never here: what is measured
+//! (`metrics.rs` of the service).
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use millstream_base_env::task;
 use millstream_base_metrics::Registry;
 use millstream_base_metrics::registry::CONTENT_TYPE;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+/// A request's header has to come in this time.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Pause after the system could not accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether a service takes requests. Cheap to clone; false at first.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +74,35 @@ pub async fn serve(
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(Pages { readiness, registry });
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let service = TowerToHyperService::new(router);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (graceful, mut stop) = (GracefulShutdown::new(), std::pin::pin!(stop));
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Ok((stream, place)) = accepted else {
+            task::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        task::spawn("admin connection", async move {
+            // What goes wrong with one connection is its client's to see.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    graceful.shutdown().await;
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
 }
 
 async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
@@ -77,7 +120,7 @@ async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_base_env::{net, task};
+    use millstream_base_env::net;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn page(address: std::net::SocketAddr, path: &str) -> String {
@@ -109,6 +152,14 @@ mod tests {
         let metrics = page(address, "/metrics").await;
         assert!(metrics.contains(CONTENT_TYPE) && metrics.contains("process_open_fds "), "{metrics}");
         assert!(page(address, "/nothing").await.starts_with("HTTP/1.1 404"));
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(net::connect(address).await.expect("it listens"));
+        }
+        let waiting = task::spawn("waiting", async move { page(address, "/health/live").await });
+        silent.pop();
+        assert!(waiting.await.expect("no panic").starts_with("HTTP/1.1 200"), "a place was given back");
+        drop(silent);
         stop.send(()).expect("the server waits for it");
         server.await.expect("no panic").expect("no error");
     }
