@@ -46,6 +46,14 @@ impl TimeIndex {
         Ok(())
     }
 
+    /// Reads the last entry, which [`TimeIndex::push`] compares with, unless it is known.
+    pub(crate) fn prepare(&mut self, place: &Place<'_>) -> io::Result<()> {
+        match self.last_timestamp {
+            Some(_) => Ok(()),
+            None => self.last(place).map(drop),
+        }
+    }
+
     /// The index as it is now, to be searched when the log's lock is let go.
     pub(crate) fn view(&mut self, place: &Place<'_>) -> io::Result<TimeView> {
         Ok(TimeView { base_offset: place.base_offset, entries: self.entries.view(place, TIME_INDEX)? })

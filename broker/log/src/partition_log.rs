@@ -338,6 +338,8 @@ impl PartitionLog {
         let Writer { segments, folder, .. } = writer;
         let active = segments.last_mut().expect("a log has at least one segment");
         let place = active.place(&self.dir.disk, folder);
+        // Whatever can fail comes first: bytes that are written and not counted would stand in the way of the next.
+        active.prepare(&place).map_err(|error| self.dir.failed("cannot read the index of", &place.path(LOG))(error))?;
         active
             .write(&place, parts)
             .map_err(|error| self.dir.failed("cannot append to", &place.path(LOG))(error))

@@ -166,6 +166,12 @@ impl Segment {
         Ok(())
     }
 
+    /// Reads what [`Segment::note`] will ask of files, so that it cannot fail once the batch is in the log.
+    pub(crate) fn prepare(&mut self, place: &Place<'_>) -> io::Result<()> {
+        self.max_timestamp(place)?;
+        self.time_index.prepare(place)
+    }
+
     /// Largest timestamp and the last offset of the batch that holds it; (-1, _) without any.
     pub(crate) fn max_timestamp(&mut self, place: &Place<'_>) -> io::Result<(i64, i64)> {
         match self.max_timestamp {
