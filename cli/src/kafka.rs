@@ -28,6 +28,10 @@ pub mod console_consumer;
 pub mod topics;
 /// kafka-consumer-groups
 pub mod consumer_groups;
+/// Records of internal topics for people.
+pub mod internal_records;
+/// kafka-dump-log
+pub mod dump_log;
 /// kafka-server-stop
 pub mod server_stop;
 /// kafka-get-offsets
@@ -69,6 +73,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-delete-records", run: delete_records::run },
     Tool { name: "kafka-log-dirs", run: log_dirs::run },
     Tool { name: "kafka-cluster", run: cluster_tool::run },
+    Tool { name: "kafka-dump-log", run: dump_log::run },
 ];
 
 /// Runs the tool of that name, if there is one.

@@ -19,6 +19,8 @@ pub mod response;
 pub mod fetch_response;
 // Record schemas of internal topics, snapshots and control batches.
 pub mod record_schema;
+// The same records as JSON, for people.
+pub mod record_json;
 // Codecs of a record batch.
 pub mod compress;
 // The record batch as a view, and the records in it.

@@ -18,6 +18,7 @@ pub mod legacy_offset_commit_value;
 pub mod offset_commit_key;
 pub mod offset_commit_value;
 pub mod producer_snapshot;
+pub mod table;
 pub mod transaction_log_key;
 pub mod transaction_log_value;
 

@@ -114,7 +114,7 @@ fn encode(relative: i32, position: u32) -> [u8; ENTRY_BYTES] {
     entry
 }
 
-fn decode(entry: &[u8; ENTRY_BYTES]) -> (i32, u32) {
+pub(crate) fn decode(entry: &[u8; ENTRY_BYTES]) -> (i32, u32) {
     let [a, b, c, d, e, f, g, h] = *entry;
     (i32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }

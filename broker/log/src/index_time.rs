@@ -123,7 +123,7 @@ fn encode(timestamp: i64, relative: i32) -> [u8; ENTRY_BYTES] {
     entry
 }
 
-fn decode(entry: &[u8; ENTRY_BYTES]) -> (i64, i32) {
+pub(crate) fn decode(entry: &[u8; ENTRY_BYTES]) -> (i64, i32) {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *entry;
     (i64::from_be_bytes([a, b, c, d, e, f, g, h]), i32::from_be_bytes([i, j, k, l]))
 }

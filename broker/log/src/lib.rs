@@ -3,8 +3,8 @@
 //! Used by broker/server, broker/controller (metadata log) and the coordinators' runtime. Modules in the order
 //! in which a record meets them; opening, maintenance and the directory follow.
 //!
-//! Not done: human-readable dumps of segments (kafka-dump-log); recovery reads the partitions of a directory in
-//! parallel, but the segments of one partition one after the other; tiered storage (KIP-405).
+//! Not done: recovery reads the partitions of a directory in parallel, but the segments of one partition one after the
+//! other; tiered storage (KIP-405).
 
 /// The topic keys a log obeys.
 pub mod config;
@@ -68,6 +68,8 @@ mod throttle;
 mod key_map;
 /// Checkpoint files and `partition.metadata`.
 mod checkpoints;
+/// Indexes and snapshots as they lie on disk, for kafka-dump-log.
+pub mod dump;
 /// Names of folders and files.
 mod folder;
 /// What the partitions of one directory share.

@@ -35,7 +35,7 @@ impl BatchMark {
         self.last_offset - i64::from(self.offset_delta)
     }
 
-    fn first_sequence(&self) -> i32 {
+    pub(crate) fn first_sequence(&self) -> i32 {
         if self.last_sequence < self.offset_delta {
             // Sequences wrap to 0 after the largest (Java: decrementSequence).
             i32::MAX - (self.offset_delta - self.last_sequence) + 1

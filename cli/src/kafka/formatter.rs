@@ -1,14 +1,15 @@
 //! How kafka-console-consumer prints a record (Java: `DefaultMessageFormatter`, `LoggingMessageFormatter`,
-//! `NoOpMessageFormatter`).
+//! `NoOpMessageFormatter`, `OffsetsMessageFormatter`, `GroupMetadataMessageFormatter`, `TransactionLogMessageFormatter`).
 //!
 //! Called by `console_consumer.rs` for each record, with a buffer that it writes out. Pure: no I/O.
 //!
-//! Not done: formatters of `__consumer_offsets`, `__transaction_state` and of share groups; classes other than Apache's
-//! own, as there is no JVM to run them.
+//! Not done: formatters of share groups; classes other than Apache's own, as there is no JVM to run them.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
+
+use crate::kafka::internal_records::{self, Internal};
 
 /// A record to print.
 pub struct Shown<'a> {
@@ -41,6 +42,9 @@ enum Class {
     Default,
     Logging,
     NoOp,
+    Offsets,
+    Groups,
+    Transactions,
 }
 
 /// What bytes stand for (Java: the deserializers of `org.apache.kafka.common.serialization`).
@@ -89,6 +93,9 @@ impl Formatter {
             "DefaultMessageFormatter" => Class::Default,
             "LoggingMessageFormatter" => Class::Logging,
             "NoOpMessageFormatter" => Class::NoOp,
+            "OffsetsMessageFormatter" => Class::Offsets,
+            "GroupMetadataMessageFormatter" => Class::Groups,
+            "TransactionLogMessageFormatter" => Class::Transactions,
             _ => return Err(format!("there is no formatter {class}; take org.apache.kafka.tools.consumer.DefaultMessageFormatter")),
         };
         let flag = |name: &str, default| properties.get(name).map_or(default, |text| text.trim().eq_ignore_ascii_case("true"));
@@ -119,8 +126,10 @@ impl Formatter {
     /// # Errors
     /// A line for the user when bytes are not what the deserializer takes; what stands before them was appended.
     pub fn write(&self, record: &Shown<'_>, out: &mut Vec<u8>) -> Result<(), String> {
-        if self.class == Class::NoOp {
-            return Ok(());
+        match self.class {
+            Class::NoOp => return Ok(()),
+            Class::Offsets | Class::Groups | Class::Transactions => return self.write_internal(record, out),
+            Class::Default | Class::Logging => {}
         }
         // What is printed in this order, and whether something follows on the line.
         let later = [self.partition, self.offset, self.delivery, self.epoch, self.headers, self.key, self.value];
@@ -165,6 +174,35 @@ impl Formatter {
             self.value_deserializer.write(record.value.unwrap_or(&self.null_literal), out)?;
             out.extend_from_slice(&self.line_separator);
         }
+        Ok(())
+    }
+
+    /// A record of an internal topic as JSON without a line's end, as Apache's does; nothing for kinds that the class
+    /// is not for.
+    fn write_internal(&self, record: &Shown<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        let Some(key) = record.key else { return Ok(()) };
+        let (topic, kinds): (_, &[i16]) = match self.class {
+            Class::Offsets => (&internal_records::CONSUMER_OFFSETS, &[0, 1]),
+            Class::Groups => (&internal_records::CONSUMER_OFFSETS, &[2]),
+            _ => (&internal_records::TRANSACTION_STATE, &[0]),
+        };
+        let read = topic.read(key, record.value);
+        let read = read.map_err(|error| format!("Could not read record at offset {} due to: {error}", record.offset))?;
+        let Internal::Record { kind, key, value } = read else { return Ok(()) };
+        if !kinds.contains(&kind) {
+            return Ok(());
+        }
+        let value = match value {
+            None => "null".to_owned(),
+            Some((version, mut value)) => {
+                if self.class == Class::Transactions {
+                    internal_records::name_state(&mut value);
+                }
+                format!("{{\"version\":{version},\"data\":{value}}}")
+            }
+        };
+        let text = format!("{{\"key\":{{\"type\":{kind},\"data\":{key}}},\"value\":{value}}}");
+        out.extend_from_slice(text.as_bytes());
         Ok(())
     }
 
