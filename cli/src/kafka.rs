@@ -6,6 +6,8 @@
 pub mod options;
 /// The order of a Java hash map.
 pub mod java_order;
+/// Numbers with a fraction.
+pub mod java_number;
 /// Dates and durations.
 pub mod java_time;
 /// Lists of names and patterns.
@@ -28,6 +30,34 @@ pub mod console_consumer;
 pub mod topics;
 /// kafka-consumer-groups
 pub mod consumer_groups;
+/// Sending and reading no faster than asked.
+pub mod throttle;
+/// kafka-producer-perf-test
+pub mod producer_perf;
+/// kafka-consumer-perf-test
+pub mod consumer_perf;
+/// kafka-e2e-latency
+pub mod e2e_latency;
+/// kafka-verifiable-producer
+pub mod verifiable_producer;
+/// kafka-verifiable-consumer
+pub mod verifiable_consumer;
+/// kafka-groups
+pub mod groups;
+/// kafka-broker-api-versions
+pub mod broker_api_versions;
+/// Tools whose first word names what to do.
+pub mod subcommands;
+/// Tables with a tab behind each column.
+pub mod table;
+/// Features and their levels.
+pub mod feature_levels;
+/// kafka-features
+pub mod features;
+/// kafka-metadata-quorum
+pub mod metadata_quorum;
+/// kafka-leader-election
+pub mod leader_election;
 /// Records of internal topics for people.
 pub mod internal_records;
 /// kafka-dump-log
@@ -74,6 +104,16 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-log-dirs", run: log_dirs::run },
     Tool { name: "kafka-cluster", run: cluster_tool::run },
     Tool { name: "kafka-dump-log", run: dump_log::run },
+    Tool { name: "kafka-producer-perf-test", run: producer_perf::run },
+    Tool { name: "kafka-consumer-perf-test", run: consumer_perf::run },
+    Tool { name: "kafka-e2e-latency", run: e2e_latency::run },
+    Tool { name: "kafka-verifiable-producer", run: verifiable_producer::run },
+    Tool { name: "kafka-verifiable-consumer", run: verifiable_consumer::run },
+    Tool { name: "kafka-groups", run: groups::run },
+    Tool { name: "kafka-broker-api-versions", run: broker_api_versions::run },
+    Tool { name: "kafka-features", run: features::run },
+    Tool { name: "kafka-metadata-quorum", run: metadata_quorum::run },
+    Tool { name: "kafka-leader-election", run: leader_election::run },
 ];
 
 /// Runs the tool of that name, if there is one.
@@ -85,6 +125,13 @@ pub fn run(name: &str, words: &[String]) -> Option<Ended> {
 /// Runs what a tool does on a runtime of one thread: a tool waits for answers and for little else.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Ended::Failed(format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// The same on threads of its own, for tools that measure: what sends must not wait for what counts.
+pub fn block_on_threads<T>(work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Ended::Failed(format!("cannot start: {error}")))?;
     runtime.block_on(work)
 }
@@ -108,7 +155,15 @@ pub fn cluster(given: &Given, config_flag: &str) -> Result<Cluster, Ended> {
 /// # Errors
 /// As [`cluster`].
 pub fn admin(given: &Given) -> Result<Admin, Ended> {
-    Ok(Admin::new(cluster(given, "command-config")?))
+    admin_with(given, "command-config")
+}
+
+/// As [`admin`], with the file of another flag.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn admin_with(given: &Given, config_flag: &str) -> Result<Admin, Ended> {
+    Ok(Admin::new(cluster(given, config_flag)?))
 }
 
 /// Every address of `--bootstrap-server` has to be a host and a port (Java: `ToolsUtils.validateBootstrapServer`).

@@ -208,6 +208,13 @@ impl Connection {
         !self.calls.is_closed() && self.shared.until.is_none_or(|until| Moment::now() < until)
     }
 
+    /// The requests that the broker serves: key, first and last version, by key.
+    pub fn versions(&self) -> Vec<(i16, i16, i16)> {
+        let mut rows: Vec<_> = self.shared.versions.iter().map(|(key, (low, high))| (*key, *low, *high)).collect();
+        rows.sort_unstable();
+        rows
+    }
+
     /// Whether the broker serves an API at all.
     pub fn serves(&self, api: ApiKey) -> bool {
         self.shared.greeting.versions.contains_key(&(api as i16))

@@ -52,6 +52,11 @@ class_of() {
     kafka-leader-election) echo org.apache.kafka.tools.LeaderElectionCommand ;;
     kafka-producer-perf-test) echo org.apache.kafka.tools.ProducerPerformance ;;
     kafka-consumer-perf-test) echo org.apache.kafka.tools.ConsumerPerformance ;;
+    kafka-e2e-latency) echo org.apache.kafka.tools.EndToEndLatency ;;
+    kafka-verifiable-producer) echo org.apache.kafka.tools.VerifiableProducer ;;
+    kafka-verifiable-consumer) echo org.apache.kafka.tools.VerifiableConsumer ;;
+    kafka-reassign-partitions) echo org.apache.kafka.tools.reassign.ReassignPartitionsCommand ;;
+    kafka-acls) echo org.apache.kafka.tools.AclCommand ;;
     *) echo "apache.sh: no class known for the tool $1; add it to class_of" >&2; exit 2 ;;
   esac
 }

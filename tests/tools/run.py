@@ -35,12 +35,29 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# What differs between two runs of a tool, and what stands for it.
+EVENTS = [(r'"timestamp":\d+', '"timestamp":T'), (r'"avg_throughput":[\d.E]+', '"avg_throughput":N')]
+MASKS = {
+    "kafka-producer-perf-test": [(r"[\d.]+ records/sec .*", "RATES")],
+    "kafka-consumer-perf-test": [(r"(?m)^20\d\d[^,]*, [^,]*, ([\d.]+), [\d.]+, (\d+), .*", r"TIMES, \1, \2, RATES")],
+    "kafka-e2e-latency": [(r"\d+\.\d+(E-?\d+)?", "N"), (r"(\d|N)th = \d+", "Pth = N")],
+    "kafka-groups": [(r"console-consumer-\d+ *|perf-consumer-\d+ *", "GROUP ")],
+    "kafka-verifiable-producer": EVENTS,
+    "kafka-verifiable-consumer": EVENTS,
+}
+# Tools that print rows as the broker's hash maps have them.
+SORTED = ["kafka-groups"]
+# Tools that print their summary when their virtual machine ends.
+ALONE = ["kafka-verifiable-producer", "kafka-verifiable-consumer"]
+
+
 class Broker:
     """A fresh broker: ours or Apache's."""
 
     def __init__(self, kind):
         self.kind, self.folder = kind, tempfile.TemporaryDirectory()
         self.address = f"127.0.0.1:{free_port()}"
+        self.logs = os.path.join(self.folder.name, "data", "broker" if kind == "ours" else "logs")
 
     def __enter__(self):
         port, data = self.address.split(":")[1], os.path.join(self.folder.name, "data")
@@ -70,9 +87,16 @@ def commands():
     return [line for line in (HERE / "commands.txt").read_text().splitlines() if line and not line.startswith("#")]
 
 
-def masked(text, address, folder):
-    for what, name in ((address, "ADDRESS"), (folder, "FOLDER")):
+def masked(line, text, target, folder):
+    for what, name in ((target.address, "ADDRESS"), (target.logs, "LOGS"), (folder, "FOLDER"), (str(HERE), "TOOLS")):
         text = text.replace(what, name)
+    text = text.replace("localhost:" + target.address.split(":")[1], "ADDRESS")
+    for pattern, name in MASKS.get(line.split()[0], []):
+        text = re.sub(pattern, name, text)
+    if line.split()[0] in SORTED:
+        text = "".join(sorted(text.splitlines(keepends=True)))
+    if "$L" in line:
+        text = re.sub(r'((?:Time|crc|imestamp|TimestampMs")): ?\d+', r"\1: N", text)
     text = re.sub(r"\S+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "MEMBER", text)
     text = re.sub(r"(TopicId: |directory\.id=)[\w-]{22}", r"\1ID", text)
     return text
@@ -115,6 +139,9 @@ class Apache:
 
     def run(self, words, given):
         tool, *rest = words
+        if tool in ALONE:
+            done = subprocess.run([APACHE, "tool"] + words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            return done.returncode, done.stdout
         if tool not in self.classes:
             self.classes[tool] = subprocess.check_output([APACHE, "class", tool], text=True).strip()
         print("\x1f".join([self.classes[tool], given, *rest]), file=self.process.stdin, flush=True)
@@ -129,17 +156,18 @@ def run(tools, broker):
         groups = f"{OURS} kafka-consumer-groups --bootstrap-server {target.address}"
         for line in commands():
             if line.startswith("!"):
-                shell = line[1:].replace("$A", target.address).replace("$D", folder).replace("$GROUPS", groups)
+                shell = line[1:].replace("$A", target.address).replace("$D", folder).replace("$T", str(HERE)).replace("$L", target.logs)
+                shell = shell.replace("$GROUPS", groups)
                 subprocess.run(["bash", "-c", shell], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
                 continue
             words = line.split()
             place = words.index("$B") if "$B" in words else None
             if place is not None:
                 words[place:place + 1] = ["--bootstrap-server", target.address]
-            words = [word.replace("$D", folder) for word in words]
+            words = [word.replace("$D", folder).replace("$T", str(HERE)).replace("$L", target.logs).replace("$A", target.address) for word in words]
             words, given = (words[:-2], words[-1]) if "<" in words else (words, os.devnull)
             status, output = tool.run(words, given)
-            results.append((line, masked(output, target.address, folder) + f"-> {status}\n"))
+            results.append((line, masked(line, output, target, folder) + f"-> {status}\n"))
     return results
 
 

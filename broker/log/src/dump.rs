@@ -93,15 +93,12 @@ pub fn time_entries(bytes: &[u8], base_offset: i64) -> Vec<TimeEntry> {
     entries.iter().map(entry).collect()
 }
 
-/// The entries of a `.txnindex`, up to the first of a version that is not known; an error then.
+/// The entries of a `.txnindex`, and what is wrong at its end. Their version is not looked at, as Apache's dump does not
+/// look at it.
 pub fn aborted_entries(bytes: &[u8]) -> (Vec<AbortedEntry>, Result<(), String>) {
     let mut found = Vec::new();
     let (entries, rest) = bytes.as_chunks::<{ index_txn::ENTRY_BYTES }>();
     for entry in entries {
-        let version = i16::from_be_bytes([entry[0], entry[1]]);
-        if version != 0 {
-            return (found, Err(format!("Unexpected aborted transaction version {version}, current version is 0")));
-        }
         let AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset } = index_txn::decode(entry);
         found.push(AbortedEntry { producer_id, first_offset, last_offset, last_stable_offset });
     }
@@ -148,8 +145,6 @@ mod tests {
         entry[9] = 5;
         let (found, end) = aborted_entries(&entry);
         assert_eq!((found[0].producer_id, end), (5, Ok(())));
-        entry[1] = 1;
-        assert!(aborted_entries(&entry).1.is_err_and(|line| line.contains("version 1")));
         assert!(aborted_entries(&entry[..20]).1.is_err());
         assert!(producers(&[0; 12]).is_err());
     }

@@ -68,7 +68,7 @@ pub fn run(words: &[String]) -> Ended {
     let flushed = out.flush();
     match (done, flushed) {
         (Err(Problem::Said(line)), _) => Ended::Failed(line),
-        (Err(Problem::Output(_)), _) | (_, Err(_)) => Ended::FailedAloud,
+        (Err(Problem::Output), _) | (_, Err(_)) => Ended::FailedAloud,
         (Err(Problem::Usage(ended)), _) => ended,
         (Ok(()), Ok(())) => {
             faults.print();
@@ -82,14 +82,14 @@ enum Problem {
     /// A file is not what it should be; Java would have thrown.
     Said(String),
     /// Standard output is gone.
-    Output(io::Error),
+    Output,
     /// The flags are wrong.
     Usage(Ended),
 }
 
 impl From<io::Error> for Problem {
-    fn from(error: io::Error) -> Self {
-        Problem::Output(error)
+    fn from(_: io::Error) -> Self {
+        Problem::Output
     }
 }
 
@@ -143,8 +143,6 @@ fn dump_all(given: &Given, faults: &mut Faults, out: &mut impl Write) -> Result<
     } else {
         IndexView::Entries
     };
-    let max_bytes = given.parsed::<i32>("max-bytes")?.unwrap_or(i32::MAX);
-    let record_bytes_max = given.parsed::<i32>("max-message-size")?.unwrap_or(5 << 20);
     let list = given.one("files")?.unwrap_or_default().trim_end_matches(',');
     for name in list.split(',') {
         let path = java_path(name);
@@ -153,10 +151,14 @@ fn dump_all(given: &Given, faults: &mut Faults, out: &mut impl Write) -> Result<
         let suffix = file_name.rfind('.').map_or("", |dot| &file_name[dot..]);
         match suffix {
             ".log" | ".checkpoint" => {
+                let max_bytes = given.parsed("max-bytes")?.unwrap_or(i32::MAX);
                 let dump = batches::Dump::new(given, decode::Decoder::of(given)?, max_bytes);
                 dump.write(&path, &file_name, faults, out)?;
             }
-            ".index" => dump_index(&path, view, record_bytes_max, faults, out)?,
+            ".index" => {
+                let record_bytes_max = given.parsed("max-message-size")?.unwrap_or(5 << 20);
+                dump_index(&path, view, record_bytes_max, faults, out)?;
+            }
             ".timeindex" => dump_time_index(&path, view, faults, out)?,
             ".snapshot" => dump_producers(&path, out)?,
             ".txnindex" => dump_aborted(&path, out)?,

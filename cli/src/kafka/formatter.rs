@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::kafka::internal_records::{self, Internal};
+use crate::kafka::java_number;
 
 /// A record to print.
 pub struct Shown<'a> {
@@ -194,12 +195,7 @@ impl Formatter {
         }
         let value = match value {
             None => "null".to_owned(),
-            Some((version, mut value)) => {
-                if self.class == Class::Transactions {
-                    internal_records::name_state(&mut value);
-                }
-                format!("{{\"version\":{version},\"data\":{value}}}")
-            }
+            Some((version, value)) => format!("{{\"version\":{version},\"data\":{value}}}"),
         };
         let text = format!("{{\"key\":{{\"type\":{kind},\"data\":{key}}},\"value\":{value}}}");
         out.extend_from_slice(text.as_bytes());
@@ -260,11 +256,11 @@ impl Deserializer {
             Deserializer::Long => i64::from_be_bytes(sized("LongDeserializer", bytes)?).to_string(),
             Deserializer::Float => {
                 let number = f32::from_be_bytes(sized("Deserializer", bytes)?);
-                java_number(f64::from(number), &format!("{number:e}"))
+                java_number::written(f64::from(number), &format!("{number:e}"))
             }
             Deserializer::Double => {
                 let number = f64::from_be_bytes(sized("Deserializer", bytes)?);
-                java_number(number, &format!("{number:e}"))
+                java_number::double(number)
             }
             Deserializer::Uuid => {
                 let text = String::from_utf8_lossy(bytes);
@@ -288,35 +284,6 @@ fn escaped(byte: u8) -> String {
         b' '..=b'~' => char::from(byte).to_string(),
         _ => format!("\\x{byte:02X}"),
     }
-}
-
-/// As `Double.toString`: plain between 0.001 and 10,000,000, else with an exponent; at least one digit behind the
-/// point. `scientific` holds the digits, as in `1.25e-7`.
-fn java_number(number: f64, scientific: &str) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |positive| ("-", positive));
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    if number == 0.0 {
-        return format!("{sign}0.0");
-    }
-    if !(-3..7).contains(&exponent) {
-        let rest = if digits.len() > 1 { &digits[1..] } else { "0" };
-        return format!("{sign}{}.{rest}E{exponent}", &digits[..1]);
-    }
-    if exponent < 0 {
-        return format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize));
-    }
-    let whole = exponent as usize + 1;
-    let padded = format!("{digits:0<whole$}");
-    let (whole, rest) = padded.split_at(whole);
-    format!("{sign}{whole}.{}", if rest.is_empty() { "0" } else { rest })
 }
 
 #[cfg(test)]
@@ -361,25 +328,5 @@ mod tests {
         assert_eq!(printed(&[("value.deserializer", class)], &number).unwrap(), "256\n");
         let short = Shown { value: Some(&[0]), ..record() };
         assert!(printed(&[("value.deserializer", class)], &short).unwrap_err().contains("is not 4"));
-    }
-
-    #[test]
-    fn doubles_are_written_as_java_writes_them() {
-        // The examples of java.lang.Double.toString's documentation and its borders.
-        for (number, text) in [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (1.0, "1.0"),
-            (100.0, "100.0"),
-            (0.001, "0.001"),
-            (0.00099, "9.9E-4"),
-            (1.0e7, "1.0E7"),
-            (9999999.5, "9999999.5"),
-            (2.0e-3, "0.002"),
-            (-1.25e-7, "-1.25E-7"),
-            (f64::INFINITY, "Infinity"),
-        ] {
-            assert_eq!(java_number(number, &format!("{number:e}")), text);
-        }
     }
 }

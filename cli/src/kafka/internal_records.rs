@@ -1,7 +1,6 @@
 //! Records of the internal topics for people: what kafka-dump-log and the formatters of kafka-console-consumer print
 //! of them (Java: `CoordinatorRecordSerde` and the classes made from the schemas).
 
-use millstream_protocol::error::DecodeError;
 use millstream_protocol::record_json::{self, Json, Key, TopicRecords};
 use millstream_protocol::record_schema::table;
 
@@ -19,9 +18,6 @@ pub static SHARE_GROUP_STATE: Topic = Topic { records: table::SHARE_GROUP_STATE 
 
 /// Kind of a group's record in `__consumer_offsets`.
 const GROUP_METADATA: i16 = 2;
-/// States of a transaction by number (Java: `TransactionState`).
-const TRANSACTION_STATES: [&str; 8] =
-    ["Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"];
 
 /// A record that was read.
 #[derive(Debug, PartialEq)]
@@ -43,40 +39,35 @@ impl Topic {
     /// Reads a record.
     ///
     /// # Errors
-    /// When its bytes are not what its kind says.
-    pub fn read(&self, key: &[u8], value: Option<&[u8]>) -> Result<Internal, DecodeError> {
-        let (kind, key) = match record_json::key(self.records, key)? {
+    /// When its bytes are not what its kind says; in Java's words as far as it has words of its own.
+    pub fn read(&self, key: &[u8], value: Option<&[u8]>) -> Result<Internal, String> {
+        let wrong = |part: &str, bytes: &[u8], error: &dyn std::fmt::Display| match bytes.first_chunk() {
+            None => format!("Could not read version from {part}'s buffer."),
+            Some(version) => {
+                let version = i16::from_be_bytes(*version);
+                format!("Could not read record with version {version} from {part}'s buffer due to: {error}")
+            }
+        };
+        let (kind, key) = match record_json::key(self.records, key).map_err(|error| wrong("key", key, &error))? {
             Key::Known(kind, key) => (kind, key),
             Key::Unknown(kind) => return Ok(Internal::Unknown(kind)),
         };
-        let value = value.map(|bytes| record_json::value(self.records, kind, bytes)).transpose()?;
-        Ok(Internal::Record { kind, key, value })
+        let read = |bytes| record_json::value(self.records, kind, bytes).map_err(|error| wrong("value", bytes, &error));
+        Ok(Internal::Record { kind, key, value: value.map(read).transpose()? })
     }
 
     /// The same with what members of a group told one another read too, as kafka-dump-log shows it.
     ///
     /// # Errors
     /// As [`Topic::read`].
-    pub fn read_deep(&self, key: &[u8], value: Option<&[u8]>) -> Result<Internal, DecodeError> {
+    pub fn read_deep(&self, key: &[u8], value: Option<&[u8]>) -> Result<Internal, String> {
         let mut record = self.read(key, value)?;
-        if let Internal::Record { kind, value: Some((_, value)), .. } = &mut record {
-            if std::ptr::eq(self, &raw const TRANSACTION_STATE) {
-                name_state(value);
-            } else if std::ptr::eq(self, &raw const CONSUMER_OFFSETS) && *kind == GROUP_METADATA {
-                read_members(value);
-            }
+        if let Internal::Record { kind: GROUP_METADATA, value: Some((_, value)), .. } = &mut record
+            && std::ptr::eq(self, &raw const CONSUMER_OFFSETS)
+        {
+            read_members(value);
         }
         Ok(record)
-    }
-}
-
-/// Puts the state's name in the place of its number.
-pub fn name_state(value: &mut Json) {
-    if let Some(status) = value.field_mut("transactionStatus")
-        && let Json::Int(number) = *status
-    {
-        let name = usize::try_from(number).ok().and_then(|index| TRANSACTION_STATES.get(index));
-        *status = Json::Text(name.map_or_else(|| number.to_string(), |name| (*name).to_owned()));
     }
 }
 
@@ -103,16 +94,6 @@ fn read_members(value: &mut Json) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_state_is_named() {
-        let mut value = Json::Object(vec![("transactionStatus".to_owned(), Json::Int(4))]);
-        name_state(&mut value);
-        assert_eq!(value.to_string(), r#"{"transactionStatus":"CompleteCommit"}"#);
-        let mut value = Json::Object(vec![("transactionStatus".to_owned(), Json::Int(99))]);
-        name_state(&mut value);
-        assert_eq!(value.to_string(), r#"{"transactionStatus":"99"}"#);
-    }
 
     #[test]
     fn a_tombstone_has_no_value() {

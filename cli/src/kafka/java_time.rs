@@ -99,6 +99,59 @@ fn part(text: &str, fraction: bool) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
+/// Year, month and day of a day since 1970-01-01 (the same algorithm, backwards).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// A time in UTC by a pattern of `java.text.SimpleDateFormat` that is made of y, M, d, H, m, s and S; quoted text and
+/// what is no letter stands for itself.
+///
+/// # Errors
+/// The letter that is not known.
+pub fn format_datetime(ms: i64, pattern: &str) -> Result<String, String> {
+    let (seconds, millis) = (ms.div_euclid(1000), ms.rem_euclid(1000));
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let second = seconds.rem_euclid(86_400);
+    let mut text = String::new();
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '\'' {
+            text.extend(letters.by_ref().take_while(|next| *next != '\''));
+            continue;
+        }
+        if !letter.is_ascii_alphabetic() {
+            text.push(letter);
+            continue;
+        }
+        let mut width = 1;
+        while letters.next_if_eq(&letter).is_some() {
+            width += 1;
+        }
+        let number = match letter {
+            'y' if width == 2 => year % 100,
+            'y' => year,
+            'M' if width < 3 => month,
+            'd' => day,
+            'H' => second / 3600,
+            'm' => second / 60 % 60,
+            's' => second % 60,
+            'S' => millis,
+            _ => return Err(format!("Illegal pattern character '{letter}'")),
+        };
+        text.push_str(&format!("{number:0width$}"));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +183,14 @@ mod tests {
         for wrong in ["", "P", "PT", "1D", "P1H", "PT1.5H", "PT1D", "PT1M2H", "PT1S5"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn times_are_written_by_their_pattern() {
+        // date -u -d @1772323199 gives 2026-02-28 23:59:59.
+        assert_eq!(format_datetime(1_772_323_199_007, "yyyy-MM-dd HH:mm:ss:SSS").unwrap(), "2026-02-28 23:59:59:007");
+        assert_eq!(format_datetime(-1, "d/M/yy 'at' H").unwrap(), "31/12/69 at 23");
+        assert_eq!(format_datetime(951_782_400_000, "yyyyMMdd").unwrap(), "20000229");
+        assert!(format_datetime(0, "Q").is_err());
     }
 }

@@ -63,6 +63,14 @@ impl Options {
         self
     }
 
+    /// A flag with one value or more behind it (argparse4j: `nargs("+")`).
+    pub fn many_values(mut self, name: &'static str, shown: &'static str, help: &'static str) -> Self {
+        let arg = Arg::new(name).long(name).value_name(shown).help(help).action(ArgAction::Append);
+        self.command = self.command.arg(arg.num_args(1..));
+        self.values.push(name);
+        self
+    }
+
     fn valued(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
         let arg = Arg::new(name).long(name).value_name(shown).help(help).action(ArgAction::Append);
         arg.allow_hyphen_values(true)

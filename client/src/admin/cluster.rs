@@ -97,6 +97,16 @@ impl Admin {
         check(response.error_code, response.error_message.as_deref())
     }
 
+    /// The requests that a broker serves: key, first and last version, by key.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached.
+    pub async fn api_versions(&self, broker: i32) -> Result<Vec<(i16, i16, i16)>, ClientError> {
+        let none: &[String] = &[];
+        self.cluster.metadata(Some(none), Missing::Report).await?;
+        Ok(self.cluster.broker(broker).await?.versions())
+    }
+
     /// The log folders of a broker.
     ///
     /// # Errors

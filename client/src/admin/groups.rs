@@ -125,6 +125,16 @@ impl Admin {
     /// # Errors
     /// The first of the brokers'.
     pub async fn list_consumer_groups(&self, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, ClientError> {
+        let mut listed = self.list_groups(states, types).await?;
+        listed.retain(|group| group.protocol_type.is_empty() || group.protocol_type == CONSUMER);
+        Ok(listed)
+    }
+
+    /// The groups in some states and of some types; empty lists ask for all.
+    ///
+    /// # Errors
+    /// The first of the brokers'.
+    pub async fn list_groups(&self, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, ClientError> {
         let mut listed = Vec::new();
         for broker in self.brokers().await? {
             let request = ListGroupsRequest::default()
@@ -138,7 +148,7 @@ impl Admin {
                 state: group.group_state.to_string(),
                 group_type: group.group_type.to_string(),
             });
-            listed.extend(groups.filter(|group| group.protocol_type.is_empty() || group.protocol_type == CONSUMER));
+            listed.extend(groups);
         }
         Ok(listed)
     }
