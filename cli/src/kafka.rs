@@ -48,6 +48,8 @@ pub mod groups;
 pub mod broker_api_versions;
 /// Tools whose first word names what to do.
 pub mod subcommands;
+/// `--output json`.
+pub mod output;
 /// Tables with a tab behind each column.
 pub mod table;
 /// Features and their levels.
@@ -56,6 +58,12 @@ pub mod feature_levels;
 pub mod features;
 /// kafka-metadata-quorum
 pub mod metadata_quorum;
+/// kafka-transactions
+pub mod transactions;
+/// kafka-reassign-partitions
+pub mod reassign;
+/// kafka-acls
+pub mod acls;
 /// kafka-leader-election
 pub mod leader_election;
 /// Records of internal topics for people.
@@ -75,6 +83,7 @@ pub mod log_dirs;
 /// kafka-cluster
 pub mod cluster_tool;
 
+use clap::Command;
 use client::admin::Admin;
 use client::config::ConsumerConfig;
 use client::metadata::Cluster;
@@ -87,39 +96,47 @@ pub struct Tool {
     /// Its name, `.sh` left out.
     pub name: &'static str,
     run: fn(&[String]) -> Ended,
+    /// Its flags, from which completion, man page and docs/tools are made.
+    pub flags: fn() -> Command,
 }
 
 /// Every tool that exists.
 pub const TOOLS: &[Tool] = &[
-    Tool { name: "kafka-storage", run: storage::run },
-    Tool { name: "kafka-server-start", run: server_start::run },
-    Tool { name: "kafka-server-stop", run: server_stop::run },
-    Tool { name: "kafka-topics", run: topics::run },
-    Tool { name: "kafka-console-producer", run: console_producer::run },
-    Tool { name: "kafka-console-consumer", run: console_consumer::run },
-    Tool { name: "kafka-consumer-groups", run: consumer_groups::run },
-    Tool { name: "kafka-get-offsets", run: get_offsets::run },
-    Tool { name: "kafka-configs", run: configs::run },
-    Tool { name: "kafka-delete-records", run: delete_records::run },
-    Tool { name: "kafka-log-dirs", run: log_dirs::run },
-    Tool { name: "kafka-cluster", run: cluster_tool::run },
-    Tool { name: "kafka-dump-log", run: dump_log::run },
-    Tool { name: "kafka-producer-perf-test", run: producer_perf::run },
-    Tool { name: "kafka-consumer-perf-test", run: consumer_perf::run },
-    Tool { name: "kafka-e2e-latency", run: e2e_latency::run },
-    Tool { name: "kafka-verifiable-producer", run: verifiable_producer::run },
-    Tool { name: "kafka-verifiable-consumer", run: verifiable_consumer::run },
-    Tool { name: "kafka-groups", run: groups::run },
-    Tool { name: "kafka-broker-api-versions", run: broker_api_versions::run },
-    Tool { name: "kafka-features", run: features::run },
-    Tool { name: "kafka-metadata-quorum", run: metadata_quorum::run },
-    Tool { name: "kafka-leader-election", run: leader_election::run },
+    Tool { name: "kafka-storage", run: storage::run, flags: storage::command },
+    Tool { name: "kafka-server-start", run: server_start::run, flags: server_start::command },
+    Tool { name: "kafka-server-stop", run: server_stop::run, flags: || server_stop::options().command() },
+    Tool { name: "kafka-topics", run: topics::run, flags: || topics::options().command() },
+    Tool { name: "kafka-console-producer", run: console_producer::run, flags: || console_producer::options().command() },
+    Tool { name: "kafka-console-consumer", run: console_consumer::run, flags: || console_consumer::options().command() },
+    Tool { name: "kafka-consumer-groups", run: consumer_groups::run, flags: || consumer_groups::options().command() },
+    Tool { name: "kafka-get-offsets", run: get_offsets::run, flags: || get_offsets::options().command() },
+    Tool { name: "kafka-configs", run: configs::run, flags: || configs::options().command() },
+    Tool { name: "kafka-delete-records", run: delete_records::run, flags: || delete_records::options().command() },
+    Tool { name: "kafka-log-dirs", run: log_dirs::run, flags: || log_dirs::options().command() },
+    Tool { name: "kafka-cluster", run: cluster_tool::run, flags: cluster_tool::command },
+    Tool { name: "kafka-dump-log", run: dump_log::run, flags: || dump_log::options().command() },
+    Tool { name: "kafka-producer-perf-test", run: producer_perf::run, flags: || producer_perf::options().command() },
+    Tool { name: "kafka-consumer-perf-test", run: consumer_perf::run, flags: || consumer_perf::options().command() },
+    Tool { name: "kafka-e2e-latency", run: e2e_latency::run, flags: || e2e_latency::options().command() },
+    Tool { name: "kafka-verifiable-producer", run: verifiable_producer::run, flags: || verifiable_producer::options().command() },
+    Tool { name: "kafka-verifiable-consumer", run: verifiable_consumer::run, flags: || verifiable_consumer::options().command() },
+    Tool { name: "kafka-groups", run: groups::run, flags: || groups::options().command() },
+    Tool { name: "kafka-broker-api-versions", run: broker_api_versions::run, flags: || broker_api_versions::options().command() },
+    Tool { name: "kafka-features", run: features::run, flags: features::command },
+    Tool { name: "kafka-metadata-quorum", run: metadata_quorum::run, flags: metadata_quorum::command },
+    Tool { name: "kafka-transactions", run: transactions::run, flags: transactions::command },
+    Tool { name: "kafka-reassign-partitions", run: reassign::run, flags: || reassign::options().command() },
+    Tool { name: "kafka-acls", run: acls::run, flags: || acls::options().command() },
+    Tool { name: "kafka-leader-election", run: leader_election::run, flags: || leader_election::options().command() },
 ];
 
 /// Runs the tool of that name, if there is one.
 pub fn run(name: &str, words: &[String]) -> Option<Ended> {
     let tool = TOOLS.iter().find(|tool| tool.name == name)?;
-    Some((tool.run)(words))
+    Some(match output::take(name, words) {
+        Ok(words) => (tool.run)(&words),
+        Err(line) => Ended::Failed(line),
+    })
 }
 
 /// Runs what a tool does on a runtime of one thread: a tool waits for answers and for little else.

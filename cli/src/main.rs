@@ -11,6 +11,10 @@ mod flags;
 mod properties;
 /// Apache Kafka's command-line tools.
 mod kafka;
+/// A live view of a cluster.
+mod top;
+/// Shell completion and man pages.
+mod pages;
 
 use std::process::ExitCode;
 
@@ -45,6 +49,9 @@ fn command() -> Command {
         .subcommand(service("connect", "Run Connect (not built yet)"))
         .subcommand(service("ksql-server", "Run the ksql server (not built yet)"))
         .subcommand(service("console", "Run the web console (not built yet)"))
+        .subcommand(top::command())
+        .subcommand(pages::completions_command())
+        .subcommand(pages::man_command())
 }
 
 fn main() -> ExitCode {
@@ -64,9 +71,14 @@ fn main() -> ExitCode {
         }
     };
     let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
-    let ended = match flags::read(matches) {
-        Ok(flags) => serve::run(name, flags),
-        Err(line) => Ended::Misused(line),
+    let ended = match name {
+        "top" => top::run(matches),
+        "completions" => pages::completions(&command(), matches),
+        "man" => pages::man(&command(), matches),
+        service => match flags::read(matches) {
+            Ok(flags) => serve::run(service, flags),
+            Err(line) => Ended::Misused(line),
+        },
     };
     report(name, ended)
 }

@@ -210,7 +210,7 @@ impl Connection {
 
     /// The requests that the broker serves: key, first and last version, by key.
     pub fn versions(&self) -> Vec<(i16, i16, i16)> {
-        let mut rows: Vec<_> = self.shared.versions.iter().map(|(key, (low, high))| (*key, *low, *high)).collect();
+        let mut rows: Vec<_> = self.shared.greeting.versions.iter().map(|(key, (low, high))| (*key, *low, *high)).collect();
         rows.sort_unstable();
         rows
     }

@@ -42,6 +42,7 @@ MASKS = {
     "kafka-consumer-perf-test": [(r"(?m)^20\d\d[^,]*, [^,]*, ([\d.]+), [\d.]+, (\d+), .*", r"TIMES, \1, \2, RATES")],
     "kafka-e2e-latency": [(r"\d+\.\d+(E-?\d+)?", "N"), (r"(\d|N)th = \d+", "Pth = N")],
     "kafka-groups": [(r"console-consumer-\d+ *|perf-consumer-\d+ *", "GROUP ")],
+    "kafka-cluster": [(r"Cluster ID: \S+", "Cluster ID: ID"), (r"(?m)(127.0.0.1|localhost) +\d+ ", "HOST PORT ")],
     "kafka-verifiable-producer": EVENTS,
     "kafka-verifiable-consumer": EVENTS,
 }
@@ -66,7 +67,7 @@ class Broker:
             command = [APACHE, "broker", data, port, str(free_port())]
         self.log = open(os.path.join(self.folder.name, "log"), "w")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **APACHE_ENV})
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while True:
             try:
                 socket.create_connection(("127.0.0.1", int(port)), 1).close()

@@ -1,6 +1,6 @@
 //! kafka-cluster: the id and the brokers of a cluster (Java: `ClusterTool`).
 //!
-//! Not done: --bootstrap-controller, unregister-controller, api-versions.
+//! Not done: --bootstrap-controller.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use client::admin::{Admin, Fenced};
@@ -10,9 +10,11 @@ use client::metadata::Cluster;
 use millstream_base_config::parse::Properties;
 
 use crate::Ended;
-use crate::kafka::{block_on, java_exception};
+use crate::kafka::options::one_line;
+use crate::kafka::{block_on, java_exception, output};
 
-fn command() -> Command {
+/// The flags.
+pub fn command() -> Command {
     let server = Arg::new("bootstrap-server").long("bootstrap-server").short('b').required(true).help("The brokers to connect to.");
     let config = Arg::new("command-config").long("command-config").short('c').help("Property file with configs of the admin client.");
     let old = Arg::new("config").long("config").conflicts_with("command-config").help("Deprecated; use --command-config.");
@@ -40,10 +42,7 @@ pub fn run(words: &[String]) -> Ended {
             print!("{error}");
             return Ended::Well;
         }
-        Err(error) => {
-            let text = error.to_string();
-            return Ended::Failed(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned());
-        }
+        Err(error) => return Ended::Failed(one_line(&error, "kafka-cluster")),
     };
     let Some((name, given)) = matches.subcommand() else { return Ended::FailedAloud };
     let done = admin(given).and_then(|admin| block_on(act(&admin, name, given)));
@@ -84,6 +83,17 @@ async fn act(admin: &Admin, name: &str, given: &ArgMatches) -> Result<(), Ended>
         _list_endpoints => {
             let fenced = if given.get_flag("include-fenced-brokers") { Fenced::Included } else { Fenced::LeftOut };
             let nodes = admin.describe_cluster(fenced).await.map_err(failed)?.nodes;
+            let rows: Vec<Vec<String>> = nodes
+                .iter()
+                .map(|node| {
+                    let rack = node.rack.clone().unwrap_or_default();
+                    let state = if node.fenced { "fenced" } else { "unfenced" };
+                    vec![node.id.to_string(), node.host.clone(), node.port.to_string(), rack, state.to_owned()]
+                })
+                .collect();
+            if output::as_json(&["id", "host", "port", "rack", "state"], &rows) {
+                return Ok(());
+            }
             let host_width = nodes.iter().map(|node| node.host.len()).max().unwrap_or(100);
             let rack_width = nodes.iter().filter_map(|node| Some(node.rack.as_ref()?.len())).max().unwrap_or(10);
             let line = |cells: [&str; 5]| {

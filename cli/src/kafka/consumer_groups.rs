@@ -17,7 +17,7 @@ mod delete_offsets;
 use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on, java_exception};
+use crate::kafka::{admin, block_on, java_exception, output};
 
 const ABOUT: &str = "This tool helps to list, describe, delete and manage the offsets of consumer groups.";
 const ACTIONS: [&str; 6] = ["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
@@ -227,6 +227,11 @@ async fn list(admin: &Admin, given: &Given, states: &[String], types: &[String])
     let types = if types.is_empty() && !with_type && !with_state { &TYPES.map(str::to_owned)[..] } else { types };
     let mut groups = admin.list_consumer_groups(states, types).await?;
     sort_as_hash_map(&mut groups, None, |group| &group.group_id);
+    let rows: Vec<Vec<String>> =
+        groups.iter().map(|group| vec![group.group_id.clone(), group.group_type.clone(), group.state.clone()]).collect();
+    if output::as_json(&["GROUP", "TYPE", "STATE"], &rows) {
+        return Ok(());
+    }
     if !with_type && !with_state {
         groups.iter().for_each(|group| println!("{}", group.group_id));
         return Ok(());
@@ -382,6 +387,16 @@ fn print_offsets(group: &GroupDescription, rows: &[Cells], verbose: bool) {
             row.topic, row.partition, row.current, row.end, row.lag, row.consumer, row.host, row.client
         );
     };
+    let json: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let cells = [&row.topic, &row.partition, &row.current, &row.end, &row.lag, &row.consumer, &row.host, &row.client];
+            std::iter::once(group.group_id.clone()).chain(cells.map(Clone::clone)).collect()
+        })
+        .collect();
+    if output::as_json(&["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"], &json) {
+        return;
+    }
     let title = |text: &str| text.to_owned();
     let titles = Cells {
         topic: title("TOPIC"),

@@ -7,7 +7,7 @@ use client::admin::{Admin, Change, FeatureUpdate, UpgradeType};
 use client::error::ClientError;
 
 use crate::Ended;
-use crate::kafka::block_on;
+use crate::kafka::{block_on, output};
 use crate::kafka::feature_levels::{self, METADATA_VERSION};
 use crate::kafka::subcommands::{self, list, switch, text, value, values};
 
@@ -100,6 +100,17 @@ async fn describe(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
     }
     let levels = admin.describe_features(node).await.map_err(|error| Ended::Failed(error.to_string()))?;
     let epoch = levels.finalized_epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+    let rows: Vec<Vec<String>> = levels
+        .supported
+        .iter()
+        .map(|(name, range)| {
+            let finalized = levels.finalized.get(name).map_or(0, |range| range.max);
+            vec![name.clone(), level_text(name, range.min), level_text(name, range.max), level_text(name, finalized), epoch.clone()]
+        })
+        .collect();
+    if output::as_json(&["feature", "supported min version", "supported max version", "finalized version level", "epoch"], &rows) {
+        return Ok(());
+    }
     for (name, range) in &levels.supported {
         let finalized = levels.finalized.get(name).map_or(0, |range| range.max);
         println!(

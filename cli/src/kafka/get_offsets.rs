@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::Ended;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::topic_filter::{INTERNAL_TOPICS, IncludeList};
-use crate::kafka::{admin, block_on, named_server};
+use crate::kafka::{admin, block_on, named_server, output};
 
 const ABOUT: &str = "An interactive shell for getting topic-partition offsets.";
 /// Partitions in one answer when topics are described.
@@ -150,7 +150,13 @@ async fn print_offsets(admin: &Admin, given: &Given) -> Result<(), Ended> {
     }
     let mut offsets: Vec<_> = admin.list_offsets(&places, spec).await.map_err(failed)?.into_iter().collect();
     offsets.sort_by_key(|(at, _)| at.to_string());
-    for (at, offset) in offsets.into_iter().filter(|(_, offset)| *offset >= 0) {
+    offsets.retain(|(_, offset)| *offset >= 0);
+    let rows: Vec<Vec<String>> =
+        offsets.iter().map(|(at, offset)| vec![at.topic.clone(), at.partition.to_string(), offset.to_string()]).collect();
+    if output::as_json(&["topic", "partition", "offset"], &rows) {
+        return Ok(());
+    }
+    for (at, offset) in offsets {
         println!("{}:{}:{offset}", at.topic, at.partition);
     }
     Ok(())

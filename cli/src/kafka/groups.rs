@@ -5,7 +5,7 @@ use client::error::ClientError;
 
 use crate::Ended;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on};
+use crate::kafka::{admin, block_on, output};
 
 const ABOUT: &str = "This tool helps to list groups of all types.";
 const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
@@ -53,6 +53,11 @@ async fn list(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let mut groups = admin.list_groups(&[], &[]).await.map_err(failed)?;
     let filter = Filter::of(given)?;
     groups.retain(|group| filter.allows(group));
+    let rows: Vec<Vec<String>> =
+        groups.iter().map(|group| vec![group.group_id.clone(), capital(&group.group_type), group.protocol_type.clone()]).collect();
+    if output::as_json(&["GROUP", "TYPE", "PROTOCOL"], &rows) {
+        return Ok(());
+    }
     let cells = groups.iter().flat_map(|group| [group.group_id.len(), group.group_type.len(), group.protocol_type.len()]);
     let width = cells.max().unwrap_or(0).max(WIDTH);
     println!("{:<width$} {:<width$} {:<width$}", "GROUP", "TYPE", "PROTOCOL");

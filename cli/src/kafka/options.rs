@@ -76,6 +76,11 @@ impl Options {
         arg.allow_hyphen_values(true)
     }
 
+    /// The flags as clap has them.
+    pub fn command(self) -> Command {
+        self.command
+    }
+
     /// Reads the words behind the tool's name. Help and version are answered here.
     ///
     /// # Errors
@@ -103,7 +108,7 @@ impl Options {
 }
 
 /// What was wrong with the words, and the nearest right flag.
-fn one_line(error: &clap::Error, tool: &str) -> String {
+pub fn one_line(error: &clap::Error, tool: &str) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),

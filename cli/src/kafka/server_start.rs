@@ -19,6 +19,16 @@ const USAGE: &str = "usage: kafka-server-start [-daemon] server.properties [--ov
 /// The ending of the file that a broker in the background writes to, as `kafka-run-class.sh` calls it.
 const OUTPUT: &str = "kafkaServer.out";
 
+/// The flags, for help; they are read by hand, as the script reads them.
+pub fn command() -> clap::Command {
+    let value = |name: &'static str, help: &'static str| clap::Arg::new(name).help(help);
+    clap::Command::new("kafka-server-start")
+        .about("Start a broker with a configuration file of Apache Kafka's.")
+        .arg(value("server.properties", "The configuration file.").required(true))
+        .arg(value("daemon", "As the first word: run in the background.").short('d').long("daemon").action(clap::ArgAction::SetTrue))
+        .arg(value("override", "One key, over the file.").long("override").value_name("property=value"))
+}
+
 /// Runs the tool.
 pub fn run(words: &[String]) -> Ended {
     let mut words = words.to_vec();

@@ -31,7 +31,8 @@ const FINALISED: [(&str, i16); 2] = [("metadata.version", METADATA_LEVEL), ("tra
 /// The feature level of [`RELEASE`].
 const METADATA_LEVEL: i16 = 30;
 
-fn command() -> Command {
+/// The flags.
+pub fn command() -> Command {
     let config = Arg::new("config").long("config").short('c').required(true).help("The Kafka configuration file to use.");
     let release = Arg::new("release-version").long("release-version").short('r').help("The release to use the features of.");
     let feature = Arg::new("feature").long("feature").short('f').action(ArgAction::Append).help("A feature and its level, feature=level.");

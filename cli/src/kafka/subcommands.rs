@@ -7,6 +7,7 @@ use client::metadata::Cluster;
 use millstream_base_config::parse::Properties;
 
 use crate::Ended;
+use crate::kafka::options::one_line;
 
 /// A tool of this name that takes subcommands.
 pub fn tool(name: &'static str, about: &'static str) -> Command {
@@ -42,17 +43,15 @@ pub fn values(name: &'static str, help: &'static str) -> Arg {
 /// # Errors
 /// How the tool ended already.
 pub fn read(command: Command, words: &[String]) -> Result<ArgMatches, Ended> {
-    let named = std::iter::once(command.get_name().to_owned()).chain(words.iter().cloned());
+    let tool = command.get_name().to_owned();
+    let named = std::iter::once(tool.clone()).chain(words.iter().cloned());
     match command.try_get_matches_from(named) {
         Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() => {
             print!("{error}");
             Err(Ended::Well)
         }
-        Err(error) => {
-            let text = error.to_string();
-            Err(Ended::Failed(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()))
-        }
+        Err(error) => Err(Ended::Failed(one_line(&error, &tool))),
     }
 }
 

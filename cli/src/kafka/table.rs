@@ -1,7 +1,12 @@
 //! A table as some of Apache's tools print it (Java: `ToolsUtils.prettyPrintTable`).
 
+use crate::kafka::output;
+
 /// Prints the columns as wide as their widest cell, with a tab behind each.
 pub fn print_table(titles: &[&str], rows: &[Vec<String>]) {
+    if output::as_json(titles, rows) {
+        return;
+    }
     let width = |index: usize| rows.iter().filter_map(|row| Some(row.get(index)?.chars().count())).max().unwrap_or(0).max(titles[index].len());
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {

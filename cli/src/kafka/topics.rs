@@ -13,7 +13,7 @@ use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::topic_filter::{INTERNAL_TOPICS, IncludeList};
-use crate::kafka::{admin, block_on};
+use crate::kafka::{admin, block_on, output};
 
 const ABOUT: &str = "This tool helps to create, delete, describe, or change a topic.";
 const ACTIONS: [&str; 5] = ["create", "list", "alter", "describe", "delete"];
@@ -123,7 +123,11 @@ async fn act(admin: &Admin, given: &Given) -> Result<(), Ended> {
         return create(admin, given).await;
     }
     if given.has("list") {
-        println!("{}", topics(admin, given).await?.join("\n"));
+        let names = topics(admin, given).await?;
+        let rows: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
+        if !output::as_json(&["topic"], &rows) {
+            println!("{}", names.join("\n"));
+        }
         return Ok(());
     }
     if given.has("alter") {
