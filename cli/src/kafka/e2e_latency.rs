@@ -152,7 +152,7 @@ impl Plan {
         let mut total = Duration::ZERO;
         for number in 0..self.records {
             let elapsed = self.once(&producer, &mut consumer, &mut letters).await?;
-            if number % 1000 == 0 {
+            if number.is_multiple_of(1000) {
                 println!("{number}\t{}", double(elapsed.as_nanos() as f64 / 1000.0 / 1000.0));
             }
             total += elapsed;

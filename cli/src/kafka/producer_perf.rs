@@ -145,7 +145,7 @@ impl Plan {
             let bytes = value.len();
             let delivery = producer.send(record).await.map_err(failed)?;
             waiting.push_back(Waiting { delivery, sent, bytes, steady: counts.steady.is_some() });
-            if number % LOOK_EVERY == 0 {
+            if number.is_multiple_of(LOOK_EVERY) {
                 while waiting.front().is_some_and(|next| next.delivery.is_settled()) {
                     counts.take(waiting.pop_front()).await;
                 }
