@@ -66,17 +66,24 @@ pub fn run(words: &[String]) -> Ended {
     done.map_or_else(|ended| ended, |()| Ended::Well)
 }
 
-/// Actions, what each needs and what it takes besides.
-const ACTIONS: [(&str, &[&str], &[&str]); 5] = [
-    ("generate", &["topics-to-move-json-file", "broker-list"], &["disable-rack-aware"]),
-    (
-        "execute",
-        &["reassignment-json-file"],
-        &["additional", "throttle", "replica-alter-log-dirs-throttle", "timeout", "disallow-replication-factor-change"],
-    ),
-    ("verify", &["reassignment-json-file"], &["preserve-throttles"]),
-    ("cancel", &["reassignment-json-file"], &["bootstrap-controller", "preserve-throttles", "timeout"]),
-    ("list", &[], &["bootstrap-controller"]),
+/// What can be asked for.
+struct Action {
+    name: &'static str,
+    needs: &'static [&'static str],
+    /// What it takes besides.
+    takes: &'static [&'static str],
+}
+
+const ACTIONS: [Action; 5] = [
+    Action { name: "generate", needs: &["topics-to-move-json-file", "broker-list"], takes: &["disable-rack-aware"] },
+    Action {
+        name: "execute",
+        needs: &["reassignment-json-file"],
+        takes: &["additional", "throttle", "replica-alter-log-dirs-throttle", "timeout", "disallow-replication-factor-change"],
+    },
+    Action { name: "verify", needs: &["reassignment-json-file"], takes: &["preserve-throttles"] },
+    Action { name: "cancel", needs: &["reassignment-json-file"], takes: &["bootstrap-controller", "preserve-throttles", "timeout"] },
+    Action { name: "list", needs: &[], takes: &["bootstrap-controller"] },
 ];
 const REST: [&str; 10] = [
     "reassignment-json-file",
@@ -92,8 +99,8 @@ const REST: [&str; 10] = [
 ];
 
 fn checked(given: &Given) -> Result<&'static str, Ended> {
-    let asked: Vec<_> = ACTIONS.iter().filter(|(action, _, _)| given.has(action)).collect();
-    let [(action, needs, takes)] = asked.as_slice() else {
+    let asked: Vec<_> = ACTIONS.iter().filter(|action| given.has(action.name)).collect();
+    let [Action { name: action, needs, takes }] = asked.as_slice() else {
         return given.misuse("Command must include exactly one action: --generate, --execute, --verify, --cancel, --list".to_owned());
     };
     match (given.has("bootstrap-server"), given.has("bootstrap-controller")) {
@@ -172,9 +179,12 @@ fn is(error: &ClientError, code: i16) -> bool {
     error.code().is_some_and(|own| own.code() == code)
 }
 
-/// Where replicas lie, and where they are being moved to.
-async fn folders(admin: &Admin, wanted: BTreeSet<Replica>) -> Result<BTreeMap<Replica, (Option<String>, Option<String>)>, Ended> {
-    let mut found: BTreeMap<Replica, (Option<String>, Option<String>)> = BTreeMap::new();
+/// The folder of a replica, and the one that it is being moved to.
+type Places = (Option<String>, Option<String>);
+
+/// Where replicas lie.
+async fn folders(admin: &Admin, wanted: BTreeSet<Replica>) -> Result<BTreeMap<Replica, Places>, Ended> {
+    let mut found: BTreeMap<Replica, Places> = BTreeMap::new();
     let brokers: BTreeSet<i32> = wanted.iter().map(|replica| replica.1).collect();
     for broker in brokers {
         for folder in admin.describe_log_dirs(broker).await.map_err(failed)? {
