@@ -50,7 +50,8 @@ pub async fn verify(
     let producer = (first.producer_id, first.producer_epoch);
     if claims.iter().any(|claim| (claim.producer_id, claim.producer_epoch) != producer) {
         // ReplicaManager.handleProduceAppend refuses the whole request.
-        return refuse_all(claims, ErrorCode::InvalidProducerIdMapping);
+        let message = "Transactional records contained more than one producer ID";
+        return refuse_all(claims, ErrorCode::InvalidProducerIdMapping, message);
     }
     if !node.coordinators.txns.verifies(operation) {
         return claims.iter().map(|_| Ok(VerificationGuard::DISABLED)).collect();
@@ -94,8 +95,8 @@ fn begin(claim: &Claim, operation: Operation) -> Result<VerificationGuard, Denie
         .map_err(|error| denied(error_map::append(&error)))
 }
 
-fn refuse_all(claims: &[Claim], code: ErrorCode) -> Vec<Result<VerificationGuard, Denied>> {
-    claims.iter().map(|_| Err(Denied { code, message: None })).collect()
+fn refuse_all(claims: &[Claim], code: ErrorCode, message: &str) -> Vec<Result<VerificationGuard, Denied>> {
+    claims.iter().map(|_| Err(Denied { code, message: Some(message.to_owned()) })).collect()
 }
 
 fn place(partition: &Partition) -> TopicPartition {
