@@ -2,8 +2,6 @@
 //!
 //! Used by the command-line tools, the examples and every product that speaks to a broker. Never opens a listener.
 //! Speaks to brokers from Kafka 3.0 on.
-//!
-//! Not done: SASL and TLS.
 
 // What can go wrong.
 pub mod error;
