@@ -16,6 +16,7 @@ const QUOTAS: &str = "there are no quotas";
 const JAVA: &str = "Java classes are not loaded";
 const METRICS: &str = "metrics are read at /metrics, not through Java";
 const WAITING: &str = "a request that was answered leaves no trace among the waiting ones";
+const METADATA: &str = "the metadata log keeps its own rhythm";
 const OTHERWISE: &str = "this broker does it its own way, as the text says";
 
 /// Names, or beginnings of names with a star, and why they change nothing.
@@ -43,8 +44,10 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("broker.session.timeout.ms", ALONE),
     ("controller.performance.*", METRICS),
     ("server.max.startup.time.ms", "a start takes well under a second, and recovery is waited for"),
-    ("metadata.*", "the metadata log lies in the first of log.dirs and keeps its own rhythm"),
-    ("internal.metadata.*", "the metadata log lies in the first of log.dirs and keeps its own rhythm"),
+    ("metadata.log.max.*", METADATA),
+    ("metadata.log.segment.*", METADATA),
+    ("metadata.max.*", METADATA),
+    ("internal.metadata.*", METADATA),
     ("connection.failed.authentication.delay.ms", PLAINTEXT),
     ("controller.socket.timeout.ms", ALONE),
     ("replica.lag.time.max.ms", ALONE),

@@ -203,13 +203,23 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
             }
         })
         .collect();
+    // What was read stands first, then unknown ids, then the other refusals; only neighbours share a topic's entry
+    // (Java: the order in which `KafkaApis.handleFetchRequest` puts them aside). A new session keeps this order.
+    let mut shown: Vec<usize> = (0..answers.len()).collect();
+    shown.sort_by_key(|place| match fetch.found[*place] {
+        Ok(_) => 0,
+        Err(ErrorCode::UnknownTopicId) => 1,
+        Err(_) => 2,
+    });
     let sessions = &context.node.fetch_sessions;
     let told: Vec<Told> = answers.iter().map(|answer| told(&answer.head)).collect();
     let (session_id, named) = match fetch.kind {
         Kind::Sessionless => (NO_SESSION, None),
         Kind::Full => {
             let now_ms = context.node.clock.now_ms();
-            (sessions.create(fetch.asked.clone(), &told, context.version(), now_ms), None)
+            let asked = shown.iter().map(|place| fetch.asked[*place].clone()).collect();
+            let told: Vec<Told> = shown.iter().map(|place| told[*place]).collect();
+            (sessions.create(asked, &told, context.version(), now_ms), None)
         }
         Kind::Incremental(id) => (id, Some(sessions.changed(id, &told))),
     };
@@ -217,15 +227,7 @@ fn write(context: &Context, fetch: Fetch, plan: Plan, out: &mut Output) {
     if let Some(request) = fetch.older.filter(|_| answers.iter().any(|answer| answer.head.diverging.is_some())) {
         return refuse_all(context, &request, ErrorCode::UnsupportedVersion, out);
     }
-    let mut shown: Vec<usize> =
-        (0..answers.len()).filter(|place| named.as_ref().is_none_or(|named| named[*place])).collect();
-    // What was read stands first, then unknown ids, then the other refusals; only neighbours share a topic's entry
-    // (Java: the order in which `KafkaApis.handleFetchRequest` puts them aside).
-    shown.sort_by_key(|place| match fetch.found[*place] {
-        Ok(_) => 0,
-        Err(ErrorCode::UnknownTopicId) => 1,
-        Err(_) => 2,
-    });
+    shown.retain(|place| named.as_ref().is_none_or(|named| named[*place]));
     let same_topic = |left: &usize, right: &usize| {
         let (left, right) = (&fetch.asked[*left], &fetch.asked[*right]);
         left.topic_id == right.topic_id && left.topic == right.topic
