@@ -80,11 +80,14 @@ impl PartitionLog {
         }
         // A truncation while the files were being synced has the last word.
         let synced = work.log_end.min(writer.log_end);
-        self.published.synced.store(synced, Ordering::Release);
-        if std::mem::take(&mut writer.withheld) && synced > writer.high_watermark {
+        if writer.withheld && synced > writer.high_watermark {
             writer.move_high_watermark(synced);
             self.publish(&writer);
         }
+        // What was appended during the sync waits for the next one.
+        writer.withheld &= synced < writer.log_end;
+        // Last: whoever sees that it is durable may rely on the high watermark as well.
+        self.published.synced.store(synced, Ordering::Release);
         if epochs_written {
             writer.recovery_point = writer.recovery_point.max(work.recovery_point.min(synced));
         }

@@ -512,6 +512,28 @@ fn flush_messages_says_when_and_the_recovery_point_follows() {
 }
 
 #[test]
+fn what_is_appended_during_a_flush_is_read_after_the_next() {
+    let bench = Bench::new(1);
+    let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
+    let dir = bench.load(&config);
+    let log = bench.log(&dir, &config);
+    for round in 0..200 {
+        let flushers: Vec<_> = (0..4)
+            .map(|_| {
+                let log = log.clone();
+                std::thread::spawn(move || {
+                    let info = log.append_as_leader(&Batch::of(1, "v").bytes(), &client()).unwrap();
+                    log.flush_to(info.last_offset + 1).unwrap();
+                    assert!(log.high_watermark() > info.last_offset);
+                })
+            })
+            .collect();
+        flushers.into_iter().for_each(|flusher| flusher.join().unwrap());
+        assert_eq!(log.high_watermark(), (round + 1) * 4);
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_appends_and_takes_them_again_once_there_is_room() {
     let bench = Bench::new(1);
     let config = small_segments();
