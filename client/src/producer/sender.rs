@@ -493,13 +493,14 @@ impl Sender {
             }
             accumulator.release(&batch);
         }
-        if let Some(outcome) = &batch.outcome {
-            outcome.written(written);
-        }
+        // Interceptors hear of it before who waits for it (Java: `KafkaProducer.AppendCallbacks`).
         self.tell_interceptors(&batch, |index| {
             let offset = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(index) };
             Ok(RecordMetadata { partition: batch.place.1, offset, timestamp: written.append_time })
         });
+        if let Some(outcome) = &batch.outcome {
+            outcome.written(written);
+        }
         self.shared.settled.notify_waiters();
     }
 
@@ -527,12 +528,12 @@ impl Sender {
             }
             accumulator.release(&batch);
         }
-        if let Some(outcome) = &batch.outcome {
-            outcome.failed(error.clone());
-        }
         let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
         self.shared.metrics.lock().failed(&name, batch.count, self.shared.now_ms());
         self.tell_interceptors(&batch, |_| Err(error.clone()));
+        if let Some(outcome) = &batch.outcome {
+            outcome.failed(error.clone());
+        }
         self.shared.settled.notify_waiters();
     }
 
