@@ -304,15 +304,7 @@ impl Walker<'_> {
     }
 
     fn varint(&mut self, name: &'static str) -> Result<u32, DecodeError> {
-        let mut value = 0u32;
-        for shift in [0, 7, 14, 21, 28] {
-            let byte = self.take(1, name)?[0];
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(DecodeError::Varint(name))
+        crate::wire::unsigned_varint(name, || Ok(self.take(1, name)?[0]))
     }
 
     fn left(&self) -> usize {

@@ -63,10 +63,21 @@ pub(crate) fn get_uuid<B: ByteBuf>(buf: &mut B, field: &'static str) -> Result<U
 }
 
 pub(crate) fn get_unsigned_varint<B: ByteBuf>(buf: &mut B, field: &'static str) -> Result<u32, DecodeError> {
+    unsigned_varint(field, || {
+        need(buf, 1, field)?;
+        Ok(buf.get_u8())
+    })
+}
+
+/// Five bytes at the most, the low bits first; what the fifth has above 32 bits is dropped, as Java drops it.
+#[inline]
+pub(crate) fn unsigned_varint(
+    field: &'static str,
+    mut next: impl FnMut() -> Result<u8, DecodeError>,
+) -> Result<u32, DecodeError> {
     let mut value = 0u32;
     for shift in [0, 7, 14, 21, 28] {
-        need(buf, 1, field)?;
-        let byte = buf.get_u8();
+        let byte = next()?;
         value |= u32::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Ok(value);
