@@ -1,5 +1,5 @@
-//! Two answers side by side: ids put into names, times and addresses masked, the order of arrays left out, then every
-//! field compared.
+//! Two answers side by side: ids put into names, times and addresses masked, arrays sorted where Apache's own order is
+//! that of a hash table, then every field compared.
 
 use crate::records;
 use crate::side::Outcome;
@@ -17,6 +17,29 @@ const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch",
 /// Keys whose values name ports and folders: the two are started with other ones, and ours takes its port from the
 /// command line, so that the source differs too.
 const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
+
+/// Arrays that Apache collects in hash tables or as parts get ready; the others stand in the order of the request.
+const UNORDERED: &[(i16, &[&str])] = &[
+    (0, &["Responses", "PartitionResponses"]),
+    (2, &["Topics", "Partitions"]),
+    (3, &["Topics", "Partitions"]),
+    (9, &["Topics", "Partitions"]),
+    (11, &["Members"]),
+    (15, &["Groups", "Members"]),
+    (16, &["Groups"]),
+    (18, &["SupportedFeatures", "FinalizedFeatures"]),
+    (20, &["Responses"]),
+    (21, &["Topics", "Partitions"]),
+    (24, &["ResultsByTransaction", "TopicResults", "ResultsByTopicV3AndBelow", "ResultsByPartition"]),
+    (32, &["Configs"]),
+    (35, &["Topics", "Partitions"]),
+    (37, &["Results"]),
+    (42, &["Results"]),
+    (43, &["ReplicaElectionResults", "PartitionResult"]),
+    (65, &["Topics", "Partitions"]),
+    (66, &["TransactionStates"]),
+    (74, &["ConfigResources"]),
+];
 
 /// Later than any time that the generator writes into records.
 const BROKER_TIMES_FROM: i64 = 1_760_000_000_000;
@@ -78,7 +101,7 @@ impl Normaliser<'_> {
             })
             .map(|item| self.value(name, item))
             .collect();
-        if name != "Records" {
+        if UNORDERED.iter().any(|(key, arrays)| *key == self.key && arrays.contains(&name)) {
             items.sort_by_cached_key(|item| format!("{item:?}"));
         }
         Value::Array(items)

@@ -23,6 +23,8 @@ pub struct Request {
     pub api_key: i16,
     /// Its version.
     pub version: i16,
+    /// Which of the connections it goes over.
+    pub connection: u8,
     /// Its body.
     pub body: Value,
     /// What is done to its bytes.
@@ -34,7 +36,12 @@ pub struct Request {
 impl Request {
     /// A request as it should be.
     pub fn new(api_key: i16, version: i16, body: Value) -> Request {
-        Request { api_key, version, body, frame: Frame::Whole, wrong: None }
+        Request::on(0, api_key, version, body)
+    }
+
+    /// The same over one of the further connections.
+    pub fn on(connection: u8, api_key: i16, version: i16, body: Value) -> Request {
+        Request { api_key, version, connection, body, frame: Frame::Whole, wrong: None }
     }
 }
 
@@ -114,7 +121,7 @@ impl Generator {
             frame = self.frame(message);
             wrong = Some(format!("the frame ({frame:?})"));
         }
-        Request { api_key, version, body, frame, wrong }
+        Request { api_key, version, connection: 0, body, frame, wrong }
     }
 
     fn frame(&mut self, message: &Message) -> Frame {
@@ -340,9 +347,9 @@ impl Generator {
             (_, "RetentionTimeMs" | "LogStartOffset") => Value::Int(-1),
             (1, "SessionId") => {
                 self.in_session = self.chance(2);
-                if self.in_session { Value::Learnt(Slot::Session) } else { Value::Int(0) }
+                if self.in_session { Value::Learnt(Slot::Session(0)) } else { Value::Int(0) }
             }
-            (1, "SessionEpoch") if self.in_session && !self.chance(3) => Value::Learnt(Slot::SessionEpoch),
+            (1, "SessionEpoch") if self.in_session && !self.chance(3) => Value::Learnt(Slot::SessionEpoch(0)),
             (1, "SessionEpoch") => self.one_of(&[-1, 0, -1]),
             (1, "MaxWaitMs") => self.one_of(&[0, 1, 20]),
             (1, "MinBytes") => self.one_of(&[0, 1]),
@@ -379,7 +386,7 @@ impl Generator {
             (29..=31, _) | (57, "UpgradeType") => self.one_of(&[1, 2, 3]),
             (57, "MaxVersionLevel") => self.one_of(&[0, 1, 2]),
             (60, "EndpointType") => Value::Int(1),
-            (66, "DurationFilter") => Value::Int(-1),
+            (66, "DurationFilter") => self.one_of(&[-1, -1, 86_400_000, i64::MAX]),
             (75, "ResponsePartitionLimit") => self.one_of(&[1, 2, 2000]),
             (27, "CoordinatorEpoch") => Value::Int(0),
             (27, "TransactionVersion") => self.one_of(&[0, 1, 2]),

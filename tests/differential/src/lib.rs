@@ -1,6 +1,7 @@
 //! The same requests to two brokers, and every field of their answers compared.
 //!
 //! `cargo run --release -p millstream-differential -- [--seeds A..B] [--requests N] [--left ADDR] [--right ADDR]`.
+//! After a seed's random requests comes its scene, of members, producers and sessions on several connections.
 //! Without an address the left broker is Apache Kafka and the right one is ours; `--right apache` compares Apache
 //! Kafka with itself, which shows that the masks are right.
 
@@ -20,5 +21,7 @@ pub mod compare;
 pub mod advertised;
 // One seed against two brokers.
 pub mod run;
+// What needs several connections.
+mod scene;
 // The brokers of a run.
 pub mod pair;

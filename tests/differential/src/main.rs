@@ -63,10 +63,11 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let missing = report.missing();
     println!(
-        "{} requests over {} seeds, {} of them wrong in a field; {} of {} versions sent; {} mismatches",
-        report.requests(),
+        "{} requests over {} seeds, {} of them wrong in a field, {} more in scenes; {} of {} versions sent; {} mismatches",
+        report.requests,
         flags.seeds.end - flags.seeds.start,
         report.wrong,
+        report.compared - report.requests,
         run::all_versions().len() - missing.len(),
         run::all_versions().len(),
         report.mismatches.len()

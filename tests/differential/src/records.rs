@@ -10,7 +10,7 @@ use crate::value::Value;
 /// One batch, before the producer's id is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Whose id it carries: a transactional id, "" for the plain idempotent producer; none for no id.
+    /// Whose id it carries: a transactional id, "" or "@connection" for an idempotent producer; none for no id.
     pub producer: Option<String>,
     /// Sequence of the first record, when there is a producer.
     pub base_sequence: i32,
@@ -92,7 +92,7 @@ impl Batch {
             header.producer_id = learnt.value(&Slot::ProducerId(producer.clone())).int().unwrap_or(-1);
             header.producer_epoch = learnt.value(&Slot::ProducerEpoch(producer.clone())).int().unwrap_or(-1) as i16;
             header.base_sequence = self.base_sequence;
-            if !producer.is_empty() {
+            if !producer.is_empty() && !producer.starts_with('@') {
                 header.attributes |= TRANSACTIONAL;
             }
         }

@@ -10,7 +10,8 @@ use rand::seq::SliceRandom;
 use rand::SeedableRng;
 
 use crate::compare;
-use crate::generate::{Generator, Request};
+use crate::scene;
+use crate::generate::{Frame, Generator, Request};
 use crate::side::{Outcome, Side};
 use crate::slot::Slot;
 use crate::value::Value;
@@ -35,8 +36,12 @@ pub fn all_versions() -> Vec<(i16, i16)> {
 /// What a run found.
 #[derive(Default, Debug)]
 pub struct Report {
-    /// How often each key and version was sent.
+    /// How often each key and version was sent, under its own number and whole.
     pub sent: BTreeMap<(i16, i16), usize>,
+    /// How many random requests were sent; `wrong` is of those.
+    pub requests: usize,
+    /// How many answers were compared, those of scenes among them.
+    pub compared: usize,
     /// How many requests were made wrong in a field.
     pub wrong: usize,
     /// Whether every request and the left answer go to standard error.
@@ -46,11 +51,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Requests sent.
-    pub fn requests(&self) -> usize {
-        self.sent.values().sum()
-    }
-
     /// Keys and versions that were never sent.
     pub fn missing(&self) -> Vec<(i16, i16)> {
         all_versions().into_iter().filter(|pair| !self.sent.contains_key(pair)).collect()
@@ -62,7 +62,7 @@ impl Report {
 /// # Errors
 /// When a broker is gone.
 pub fn seed(seed: u64, requests: usize, left: &mut Side, right: &mut Side, report: &mut Report) -> anyhow::Result<()> {
-    let mut run = Run { seed, generator: Generator::new(seed), left, right, report };
+    let mut run = Run { seed, generator: Generator::new(seed), left, right, report, fences: 0 };
     run.prepare()?;
     let mut order: Vec<(i16, i16)> = Vec::new();
     let mut shuffler = StdRng::seed_from_u64(seed ^ 0x5eed);
@@ -74,31 +74,41 @@ pub fn seed(seed: u64, requests: usize, left: &mut Side, right: &mut Side, repor
         let (key, version) = order.pop().context("every round has requests")?;
         let message = definition(key)?;
         let request = run.generator.request(message, key, version);
+        run.report.requests += 1;
         run.one(number, &request)?;
     }
-    Ok(())
+    scene::play(&mut run, requests, requests / SCENE_PART)
 }
+
+/// One step of a scene for so many requests.
+const SCENE_PART: usize = 8;
 
 fn definition(key: i16) -> anyhow::Result<&'static Message> {
     Ok(schema::messages(key).context("an API without a definition")?.0)
 }
 
-struct Run<'a> {
-    seed: u64,
-    generator: Generator,
-    left: &'a mut Side,
-    right: &'a mut Side,
+/// A seed under way.
+pub(crate) struct Run<'a> {
+    pub(crate) seed: u64,
+    pub(crate) generator: Generator,
+    pub(crate) left: &'a mut Side,
+    pub(crate) right: &'a mut Side,
     report: &'a mut Report,
+    /// How often the fence was moved.
+    fences: u32,
 }
 
+/// How often a busy broker is asked again.
+const PATIENCE: usize = 100;
 /// Errors of a broker that is still loading or finishing what came before.
 const PASSING: &[i64] = &[5, 6, 14, 15, 16, 51];
 
 impl Run<'_> {
-    fn one(&mut self, number: usize, request: &Request) -> anyhow::Result<()> {
+    /// Asks both until neither is busy and compares; answers whether they were alike, and the left answer.
+    pub(crate) fn one(&mut self, number: usize, request: &Request) -> anyhow::Result<(bool, Outcome)> {
         let mut left = ask(self.left, request)?;
         let mut right = ask(self.right, request)?;
-        for _ in 0..20 {
+        for _ in 0..PATIENCE {
             let (is_left, is_right) = (is_passing(&left), is_passing(&right));
             if is_left == is_right && !(is_left && codes(&left) != codes(&right)) {
                 break;
@@ -111,10 +121,21 @@ impl Run<'_> {
                 right = ask(self.right, request)?;
             }
         }
-        *self.report.sent.entry((request.api_key, request.version)).or_insert(0) += 1;
+        let is_alike = self.compare(number, request, &left, &right);
+        self.created(request, &left)?;
+        self.settle(request)?;
+        Ok((is_alike, left))
+    }
+
+    /// Counts and compares.
+    pub(crate) fn compare(&mut self, number: usize, request: &Request, left: &Outcome, right: &Outcome) -> bool {
+        self.report.compared += 1;
+        if !matches!(request.frame, Frame::Cut(_) | Frame::Key(_) | Frame::Version(_)) {
+            *self.report.sent.entry((request.api_key, request.version)).or_insert(0) += 1;
+        }
         self.report.wrong += usize::from(request.wrong.is_some());
-        let seen_left = compare::comparable(request.api_key, &left, &self.left.learnt);
-        let seen_right = compare::comparable(request.api_key, &right, &self.right.learnt);
+        let seen_left = compare::comparable(request.api_key, left, &self.left.learnt);
+        let seen_right = compare::comparable(request.api_key, right, &self.right.learnt);
         if self.report.trace {
             eprintln!("{} {number} key {} v{} {}\n      {seen_left:?}", self.seed, request.api_key, request.version, brief(&request.body));
         }
@@ -122,8 +143,7 @@ impl Run<'_> {
         if !differences.is_empty() {
             self.mismatch(number, request, &differences);
         }
-        self.created(request, &left)?;
-        self.settle(request)
+        differences.is_empty()
     }
 
     /// Waits until the topics that a Metadata request creates on the way are there.
@@ -147,7 +167,7 @@ impl Run<'_> {
     }
 
     /// Asks each until its answer is as wanted, but not for ever: what then differs shows later.
-    fn both_until(&mut self, request: &Request, is_wanted: impl Fn(&Outcome) -> bool) -> anyhow::Result<()> {
+    pub(crate) fn both_until(&mut self, request: &Request, is_wanted: impl Fn(&Outcome) -> bool) -> anyhow::Result<()> {
         for side in [&mut *self.left, &mut *self.right] {
             for _ in 0..100 {
                 if is_wanted(&side.call(request)?) {
@@ -185,6 +205,11 @@ impl Run<'_> {
 
     /// Waits until what a request changed is seen everywhere in both brokers.
     fn settle(&mut self, request: &Request) -> anyhow::Result<()> {
+        if matches!(request.api_key, 3 | 19 | 20 | 33 | 37 | 43 | 44 | 45) {
+            // The first may be seen together with the change, before it is in force; the second is later.
+            self.fence()?;
+            self.fence()?;
+        }
         match request.api_key {
             20 => {
                 let gone = self.settle_topics()?;
@@ -194,6 +219,33 @@ impl Run<'_> {
             22 | 26 | 27 => self.settle_transactions(),
             _ => Ok(()),
         }
+    }
+
+    /// A broker takes changes of metadata one after the other: changes the configuration of a topic that nobody uses,
+    /// and waits until that is seen. What was answered before is in force then.
+    fn fence(&mut self) -> anyhow::Result<()> {
+        self.fences += 1;
+        let wanted = (1_000_000_000 + u64::from(self.fences)).to_string();
+        let name = Value::Text(fence_name(self.seed));
+        let config = Value::of([("Name", Value::name(FENCE_KEY)), ("ConfigOperation", Value::Int(0)), ("Value", Value::name(&wanted))]);
+        let resource = Value::of([("ResourceType", Value::Int(2)), ("ResourceName", name.clone()), ("Configs", Value::Array(vec![config]))]);
+        let alter = Request::new(44, 1, Value::of([("Resources", Value::Array(vec![resource])), ("ValidateOnly", Value::Int(0))]));
+        for side in [&mut *self.left, &mut *self.right] {
+            side.call(&alter)?;
+        }
+        let keys = Value::Array(vec![Value::name(FENCE_KEY)]);
+        let resource = Value::of([("ResourceType", Value::Int(2)), ("ResourceName", name), ("ConfigurationKeys", keys)]);
+        let body = Value::of([
+            ("Resources", Value::Array(vec![resource])),
+            ("IncludeSynonyms", Value::Int(0)),
+            ("IncludeDocumentation", Value::Int(0)),
+        ]);
+        let is_seen = |outcome: &Outcome| {
+            let results = outcome.answer().and_then(|answer| answer.get("Results")).map(Value::items).unwrap_or_default();
+            let mut configs = results.iter().filter_map(|result| result.get("Configs")).flat_map(Value::items);
+            configs.any(|config| config.text_of("Value") == Some(&wanted))
+        };
+        self.both_until(&Request::new(32, 4, body), is_seen)
     }
 
     /// Answers the names of topics that do not exist.
@@ -287,6 +339,22 @@ impl Run<'_> {
 
     /// Creates the topics, wakes the coordinators, gives each transactional id its producer.
     fn prepare(&mut self) -> anyhow::Result<()> {
+        self.create_topics(3)?;
+        self.wake_coordinators()?;
+        for id in [None].into_iter().chain(self.generator.transactions.clone().into_iter().map(Some)) {
+            let body = Value::Struct(vec![
+                ("TransactionalId", id.map_or(Value::Null, Value::Text)),
+                ("TransactionTimeoutMs", Value::Int(600_000)),
+                ("ProducerId", Value::Int(-1)),
+                ("ProducerEpoch", Value::Int(-1)),
+            ]);
+            self.both(&Request::new(22, 4, body))?;
+        }
+        Ok(())
+    }
+
+    /// Creates the first `count` topics, and the fence's.
+    pub(crate) fn create_topics(&mut self, count: usize) -> anyhow::Result<()> {
         let topic = |(index, name): (usize, &String)| {
             let config = |name: &str, value: &str| {
                 Value::Struct(vec![("Name", Value::Text(name.to_owned())), ("Value", Value::Text(value.to_owned()))])
@@ -304,27 +372,23 @@ impl Run<'_> {
                 ("Configs", Value::Array(configs)),
             ])
         };
-        let topics = self.generator.topics.iter().take(3).enumerate().map(topic).collect();
+        let topics = self.generator.topics.iter().take(count).chain([&fence_name(self.seed)]).enumerate().map(topic).collect();
         let body = Value::Struct(vec![
             ("Topics", Value::Array(topics)),
             ("timeoutMs", Value::Int(10_000)),
             ("validateOnly", Value::Int(0)),
         ]);
         self.both(&Request::new(19, 7, body))?;
-        self.settle_topics()?;
-        let names: Vec<(String, i64)> = self.generator.groups.iter().map(|group| (group.clone(), 0)).collect();
-        for (key, kind) in names.into_iter().chain(self.generator.transactions.iter().map(|id| (id.clone(), 1)).collect::<Vec<_>>()) {
-            let body = Value::Struct(vec![("Key", Value::Text(key)), ("KeyType", Value::Int(kind))]);
-            self.both(&Request::new(10, 3, body))?;
-        }
-        for id in [None].into_iter().chain(self.generator.transactions.clone().into_iter().map(Some)) {
-            let body = Value::Struct(vec![
-                ("TransactionalId", id.map_or(Value::Null, Value::Text)),
-                ("TransactionTimeoutMs", Value::Int(600_000)),
-                ("ProducerId", Value::Int(-1)),
-                ("ProducerEpoch", Value::Int(-1)),
-            ]);
-            self.both(&Request::new(22, 4, body))?;
+        self.fence()?;
+        self.settle_topics().map(drop)
+    }
+
+    /// The topics of the coordinators are made when someone first looks for one.
+    pub(crate) fn wake_coordinators(&mut self) -> anyhow::Result<()> {
+        let groups = self.generator.groups.iter().map(|group| (group.clone(), 0));
+        let names: Vec<(String, i64)> = groups.chain(self.generator.transactions.iter().map(|id| (id.clone(), 1))).collect();
+        for (key, kind) in names {
+            self.both(&Request::new(10, 3, Value::of([("Key", Value::Text(key)), ("KeyType", Value::Int(kind))])))?;
         }
         Ok(())
     }
@@ -343,10 +407,22 @@ impl Run<'_> {
     }
 }
 
+/// The topic of the fence.
+fn fence_name(seed: u64) -> String {
+    format!("fence-{seed}")
+}
+
+/// What the fence changes: it does nothing, as nothing is deleted during a run.
+const FENCE_KEY: &str = "file.delete.delay.ms";
+
 /// Sends a request. A member that joined gets its assignment at once: a group that waits for one drops its members by
 /// the clock, which two brokers never do at the same request.
 fn ask(side: &mut Side, request: &Request) -> anyhow::Result<Outcome> {
     let outcome = side.call(request)?;
+    // The members of a scene look after themselves.
+    if request.connection > 0 {
+        return Ok(outcome);
+    }
     if let (11, Some(group)) = (request.api_key, request.body.text_of("GroupId")) {
         let body = Value::Struct(vec![
             ("GroupId", Value::Text(group.to_owned())),

@@ -1,5 +1,6 @@
-//! One of the two brokers: its connection, and what it told us.
+//! One of the two brokers: its connections, and what it told us.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::schema;
 
 use crate::generate::{Frame, Request};
-use crate::slot::{Learnt, Slot};
+use crate::slot::{Learnt, Slot, label};
 use crate::value::{self, Value};
 
 /// What came back.
@@ -42,10 +43,16 @@ pub struct Side {
     /// Its name in reports.
     pub name: &'static str,
     address: SocketAddr,
-    stream: Option<TcpStream>,
+    connections: HashMap<u8, Connection>,
     correlation_id: i32,
     /// What it told us.
     pub learnt: Learnt,
+}
+
+/// A connection with at most one request under way.
+struct Connection {
+    stream: TcpStream,
+    correlation_id: i32,
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -53,7 +60,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 impl Side {
     /// A broker at `address`; connects at the first request.
     pub fn new(name: &'static str, address: SocketAddr) -> Side {
-        Side { name, address, stream: None, correlation_id: 0, learnt: Learnt::default() }
+        Side { name, address, connections: HashMap::new(), correlation_id: 0, learnt: Learnt::default() }
     }
 
     /// Sends a request and waits for the answer.
@@ -62,34 +69,63 @@ impl Side {
     /// When no connection can be made, or the request itself cannot be written.
     pub fn call(&mut self, request: &Request) -> anyhow::Result<Outcome> {
         let body = self.learnt.resolve(&request.body);
-        let frame = self.frame(request, &body)?;
-        if let Err(error) = self.send(&frame)? {
-            return Ok(self.lost(&error));
+        if let Some(lost) = self.write(request, &body)? {
+            return Ok(lost);
         }
         if request.api_key == 0 && body.int_of("Acks").map(|acks| acks as i16) == Some(0) {
-            return self.silence();
+            return self.silence(request.connection);
         }
+        self.read(request, &body)
+    }
+
+    /// Sends a request whose answer has to wait for another connection; [`Side::collect`] takes the answer.
+    ///
+    /// # Errors
+    /// As [`Side::call`].
+    pub fn post(&mut self, request: &Request) -> anyhow::Result<Option<Outcome>> {
+        let body = self.learnt.resolve(&request.body);
+        self.write(request, &body)
+    }
+
+    /// The answer of a request that was posted.
+    ///
+    /// # Errors
+    /// When nothing was posted on its connection.
+    pub fn collect(&mut self, request: &Request) -> anyhow::Result<Outcome> {
+        let body = self.learnt.resolve(&request.body);
+        self.read(request, &body)
+    }
+
+    fn write(&mut self, request: &Request, body: &Value) -> anyhow::Result<Option<Outcome>> {
+        let frame = self.frame(request, body)?;
+        Ok(match self.send(request.connection, &frame)? {
+            Ok(()) => None,
+            Err(error) => Some(self.lost(request.connection, &error)),
+        })
+    }
+
+    fn read(&mut self, request: &Request, body: &Value) -> anyhow::Result<Outcome> {
         let answered = match request.frame {
             // A version that nobody knows is answered by a list of those that are known.
             Frame::Version(_) if request.api_key == ApiKey::ApiVersions.number() => 0,
             _ => request.version,
         };
-        let outcome = self.receive(request.api_key, answered)?;
+        let outcome = self.receive(request.connection, request.api_key, answered)?;
         if let Outcome::Answer(answer) = &outcome {
-            learn(&mut self.learnt, request.api_key, &body, answer);
+            learn(&mut self.learnt, request, body, answer);
         }
         Ok(outcome)
     }
 
-    fn silence(&mut self) -> anyhow::Result<Outcome> {
+    fn silence(&mut self, connection: u8) -> anyhow::Result<Outcome> {
         // Whether the connection is still there shows with the next request.
         let api_versions = ApiKey::ApiVersions.number();
         let body = Value::Struct(Vec::new());
-        let frame = self.frame(&Request::new(api_versions, 0, body.clone()), &body)?;
-        if let Err(error) = self.send(&frame)? {
-            return Ok(self.lost(&error));
+        let request = Request::on(connection, api_versions, 0, body.clone());
+        if let Some(lost) = self.write(&request, &body)? {
+            return Ok(lost);
         }
-        Ok(match self.receive(api_versions, 0)? {
+        Ok(match self.receive(connection, api_versions, 0)? {
             Outcome::Answer(_) => Outcome::Silence,
             other => other,
         })
@@ -137,18 +173,21 @@ impl Side {
         Ok(frame)
     }
 
-    fn send(&mut self, frame: &[u8]) -> anyhow::Result<std::io::Result<()>> {
-        if self.stream.is_none() {
+    fn send(&mut self, connection: u8, frame: &[u8]) -> anyhow::Result<std::io::Result<()>> {
+        if !self.connections.contains_key(&connection) {
             let stream = TcpStream::connect(self.address).with_context(|| format!("cannot connect to {}", self.name))?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-            self.stream = Some(stream);
+            self.connections.insert(connection, Connection { stream, correlation_id: 0 });
         }
-        Ok(self.stream.as_mut().context("just connected")?.write_all(frame))
+        let to = self.connections.get_mut(&connection).context("just connected")?;
+        to.correlation_id = self.correlation_id;
+        Ok(to.stream.write_all(frame))
     }
 
-    fn receive(&mut self, key: i16, version: i16) -> anyhow::Result<Outcome> {
-        let stream = self.stream.as_mut().context("a request was just sent")?;
+    fn receive(&mut self, connection: u8, key: i16, version: i16) -> anyhow::Result<Outcome> {
+        let Connection { stream, correlation_id } = self.connections.get_mut(&connection).context("a request was just sent")?;
+        let correlation_id = *correlation_id;
         let mut length = [0; 4];
         let mut read = || -> std::io::Result<Vec<u8>> {
             stream.read_exact(&mut length)?;
@@ -158,12 +197,12 @@ impl Side {
         };
         let frame = match read() {
             Ok(frame) => frame,
-            Err(error) => return Ok(self.lost(&error)),
+            Err(error) => return Ok(self.lost(connection, &error)),
         };
         let (_, message) = schema::messages(key).context("an API without a definition")?;
         let api = ApiKey::try_from(key).ok().context("an API without a key")?.api();
         let header = 4 + api.response_header_version(version) as usize;
-        if frame.get(..4) != Some(&self.correlation_id.to_be_bytes()[..]) || frame.len() < header {
+        if frame.get(..4) != Some(&correlation_id.to_be_bytes()[..]) || frame.len() < header {
             return Ok(Outcome::Garbled(format!("header {:02x?}", &frame[..frame.len().min(8)])));
         }
         Ok(match value::decode(message, version, &frame[header..]) {
@@ -173,8 +212,8 @@ impl Side {
         })
     }
 
-    fn lost(&mut self, error: &std::io::Error) -> Outcome {
-        self.stream = None;
+    fn lost(&mut self, connection: u8, error: &std::io::Error) -> Outcome {
+        self.connections.remove(&connection);
         match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => Outcome::TimedOut,
             _ => Outcome::Closed,
@@ -183,14 +222,15 @@ impl Side {
 }
 
 /// Takes ids and epochs out of an answer.
-fn learn(learnt: &mut Learnt, key: i16, body: &Value, answer: &Value) {
+fn learn(learnt: &mut Learnt, request: &Request, body: &Value, answer: &Value) {
+    let (key, connection) = (request.api_key, request.connection);
     let is_fine = answer.int_of("ErrorCode").is_none_or(|code| code == 0);
     match key {
         1 if is_fine => {
             let Some(session) = answer.int_of("SessionId").filter(|id| *id != 0) else { return };
-            learnt.learn(Slot::Session, Value::Int(session));
+            learnt.learn(Slot::Session(connection), Value::Int(session));
             let epoch = body.int_of("SessionEpoch").unwrap_or(0);
-            learnt.learn(Slot::SessionEpoch, Value::Int(epoch + 1));
+            learnt.learn(Slot::SessionEpoch(connection), Value::Int(epoch + 1));
         }
         3 | 19 | 75 => {
             for topic in answer.get("Topics").map(Value::items).unwrap_or_default() {
@@ -206,25 +246,25 @@ fn learn(learnt: &mut Learnt, key: i16, body: &Value, answer: &Value) {
             if let Some(member) = answer.text_of("MemberId").filter(|id| !id.is_empty())
                 && (is_fine || answer.int_of("ErrorCode") == Some(79))
             {
-                learnt.learn(Slot::Member(group.to_owned()), Value::Text(member.to_owned()));
+                learnt.learn(Slot::Member(label(group, connection)), Value::Text(member.to_owned()));
             }
             if let (true, Some(generation)) = (is_fine, answer.get("GenerationId")) {
-                learnt.learn(Slot::Generation(group.to_owned()), generation.clone());
+                learnt.learn(Slot::Generation(label(group, connection)), generation.clone());
             }
         }
         // A member that was refused stays, and its group would wait for it.
         13 if is_fine && !answer.get("Members").map(Value::items).unwrap_or_default().iter().any(|member| member.int_of("ErrorCode") != Some(0)) => {
             if let Some(group) = body.text_of("GroupId") {
-                learnt.learn(Slot::Member(group.to_owned()), Value::Text(String::new()));
+                learnt.learn(Slot::Member(label(group, connection)), Value::Text(String::new()));
             }
         }
-        22 | 26 if is_fine => learn_producer(learnt, body, answer),
+        22 | 26 if is_fine => learn_producer(learnt, connection, body, answer),
         _ => {}
     }
 }
 
-fn learn_producer(learnt: &mut Learnt, body: &Value, answer: &Value) {
-    let label = body.text_of("TransactionalId").unwrap_or_default().to_owned();
+fn learn_producer(learnt: &mut Learnt, connection: u8, body: &Value, answer: &Value) {
+    let label = body.text_of("TransactionalId").map_or_else(|| label("", connection), str::to_owned);
     if let (Some(id), Some(epoch)) = (answer.get("ProducerId"), answer.get("ProducerEpoch"))
         && id.int().is_some_and(|id| id >= 0)
     {

@@ -18,10 +18,15 @@ pub enum Slot {
     Member(String),
     /// The generation of a group.
     Generation(String),
-    /// The fetch session.
-    Session,
+    /// The fetch session of a connection.
+    Session(u8),
     /// Its next epoch.
-    SessionEpoch,
+    SessionEpoch(u8),
+}
+
+/// Under which name a connection's member of a group is remembered, or its producer without a transactional id ("").
+pub fn label(name: &str, connection: u8) -> String {
+    if connection == 0 { name.to_owned() } else { format!("{name}@{connection}") }
 }
 
 impl Slot {
@@ -30,9 +35,9 @@ impl Slot {
         match self {
             // Not the nil id: several of those in one Fetch end in an exception in Java.
             Slot::TopicId(_) => Value::Uuid([9; 16]),
-            Slot::ProducerId(_) | Slot::ProducerEpoch(_) | Slot::Generation(_) | Slot::SessionEpoch => Value::Int(-1),
+            Slot::ProducerId(_) | Slot::ProducerEpoch(_) | Slot::Generation(_) | Slot::SessionEpoch(_) => Value::Int(-1),
             Slot::Member(_) => Value::Text(String::new()),
-            Slot::Session => Value::Int(0),
+            Slot::Session(_) => Value::Int(0),
         }
     }
 }
@@ -51,7 +56,7 @@ impl Learnt {
         if self.now.get(&slot) == Some(&value) {
             return;
         }
-        let is_name = matches!(slot, Slot::TopicId(_) | Slot::ProducerId(_) | Slot::Member(_) | Slot::Session);
+        let is_name = matches!(slot, Slot::TopicId(_) | Slot::ProducerId(_) | Slot::Member(_) | Slot::Session(_));
         if is_name && value != slot.unknown() {
             let count = self.counts.entry(slot.clone()).or_insert(0);
             *count += 1;
@@ -97,7 +102,7 @@ impl Learnt {
 /// Whose number it is.
 fn kind_of(slot: &Slot) -> &'static str {
     match slot {
-        Slot::Session => "SessionId",
+        Slot::Session(_) => "SessionId",
         _ => "ProducerId",
     }
 }

@@ -34,6 +34,16 @@ pub enum Value {
 }
 
 impl Value {
+    /// A structure; fields that the version does not have may be among them.
+    pub fn of<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+        Value::Struct(fields.into())
+    }
+
+    /// A text.
+    pub fn name(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
     /// The field of that name of a structure.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
