@@ -34,6 +34,8 @@ pub struct ConnectionConfig {
     pub retry_backoff_max: Duration,
     /// `socket.connection.setup.timeout.ms`
     pub setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.max.ms`
+    pub setup_timeout_max: Duration,
     /// `metadata.max.age.ms`
     pub metadata_max_age: Duration,
     /// What brokers that cannot be reached lead to.
@@ -53,6 +55,7 @@ impl Default for ConnectionConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
             setup_timeout: Duration::from_secs(10),
+            setup_timeout_max: Duration::from_secs(30),
             metadata_max_age: Duration::from_secs(300),
             recovery: Recovery::Rebootstrap,
             security: Security::default(),
@@ -466,6 +469,7 @@ impl Settings {
             retry_backoff: self.ms("retry.backoff.ms"),
             retry_backoff_max: self.ms("retry.backoff.max.ms"),
             setup_timeout: self.ms("socket.connection.setup.timeout.ms"),
+            setup_timeout_max: self.ms("socket.connection.setup.timeout.max.ms"),
             metadata_max_age: self.ms("metadata.max.age.ms"),
             recovery: if recovery.eq_ignore_ascii_case("none") { Recovery::None } else { Recovery::Rebootstrap },
             security: self.security()?,

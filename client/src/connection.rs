@@ -1,9 +1,9 @@
 //! One connection to one broker: a task that writes requests as they come and hands each reply to its caller.
 //!
 //! Called by `metadata.rs`, producer and consumer. Requests are pipelined; a broker answers in the order of requests,
-//! and the correlation id confirms it. A call that takes longer than `request.timeout.ms` ends the connection, as in
-//! Java's `NetworkClient`; a connection that ends fails every call in flight with its address and the cause. Never
-//! retries.
+//! and the correlation id confirms it. A call that takes longer than `request.timeout.ms` ends the connection, whether
+//! its caller still waits or not, as in Java's `NetworkClient`; a connection that ends fails every call in flight with
+//! its address and the cause. Never retries.
 //!
 //! Not done: client.dns.lookup=resolve_canonical_bootstrap_servers_only.
 
@@ -11,8 +11,9 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io::IoSlice;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -43,13 +44,24 @@ const API_VERSIONS: i16 = 3;
 const FRAME_BYTES_MAX: usize = 1 << 30;
 /// Memory reserved at once for a frame that is announced; more only as bytes come.
 const RESERVE_MAX: usize = 64 << 20;
+/// How long what was sent without a reply may take to leave once every handle is gone.
+const FINISH_MAX: Duration = Duration::from_secs(30);
 /// What one write gathers; more would only wait in memory.
 const OUTBOUND_MAX: usize = 1 << 20;
 
 struct Call {
     frame: Bytes,
-    /// None when no reply follows (Produce with acks=0).
-    reply: Option<(i32, oneshot::Sender<Bytes>)>,
+    /// When it is overdue, and the connection with it.
+    deadline: Moment,
+    outcome: Outcome,
+}
+
+/// Who hears what of a call.
+enum Outcome {
+    /// The reply with this correlation id.
+    Reply(i32, oneshot::Sender<Bytes>),
+    /// That it was written; no reply follows (Produce with acks=0).
+    Written(oneshot::Sender<()>),
 }
 
 /// How a connection ends, and why.
@@ -58,6 +70,8 @@ struct End {
     /// Set once, before anyone can notice.
     cause: Mutex<Option<String>>,
     wanted: Notify,
+    /// Calls that were started and have no answer, also those that nobody awaits any more.
+    outstanding: AtomicUsize,
 }
 
 impl End {
@@ -103,6 +117,7 @@ pub struct Pending<T: Request> {
     version: i16,
     api: &'static str,
     timeout: Duration,
+    deadline: Moment,
     reply: oneshot::Receiver<Bytes>,
     kind: PhantomData<fn() -> T>,
 }
@@ -113,24 +128,45 @@ impl Connection {
     /// # Errors
     /// When no address of the host answers, or what answers is no broker.
     pub async fn open(address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
-        let limit = config.setup_timeout;
-        let late = || ClientError::Timeout { doing: format!("connecting to {address}"), limit };
-        tokio::time::timeout(limit, Self::open_unbounded(address, config)).await.map_err(|_| late())?
+        Self::open_after(0, address, config).await
     }
 
-    async fn open_unbounded(address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
+    /// As [`Connection::open`] after `failures` in a row, which lengthen the time that each address of the host has
+    /// (Java: `ClusterConnectionStates`; `socket.connection.setup.timeout.max.ms`).
+    pub(crate) async fn open_after(failures: u32, address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
         let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
-        let mut last = std::io::Error::other("the name has no address");
-        for resolved in tokio::net::lookup_host(address).await.map_err(failed)? {
-            match net::connect(resolved).await {
-                Ok(stream) => {
-                    let (calls, end) = Self::run(stream, address, config).await?;
-                    return Self::greet(calls, end, address, config).await;
-                }
-                Err(error) => last = error,
+        let limit = match failures {
+            0 => config.setup_timeout,
+            more => backoff(more.saturating_add(1), config.setup_timeout, config.setup_timeout_max.max(config.setup_timeout)),
+        };
+        let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host(address)).await;
+        let looked_up = looked_up.unwrap_or_else(|_| Err(std::io::Error::other("the name was not resolved in time")));
+        let resolved: Vec<SocketAddr> = looked_up.map_err(failed)?.collect();
+        Self::open_first(&resolved, limit, address, config).await
+    }
+
+    /// To the first of `resolved` that takes the connection, each tried for `limit`.
+    async fn open_first(
+        resolved: &[SocketAddr],
+        limit: Duration,
+        address: &str,
+        config: &ConnectionConfig,
+    ) -> Result<Self, ClientError> {
+        let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
+        let mut last = failed(std::io::Error::other("the name has no address"));
+        for resolved in resolved {
+            let connected = async {
+                let stream = net::connect(*resolved).await.map_err(failed)?;
+                Self::run(stream, address, config).await
+            };
+            match tokio::time::timeout(limit, connected).await {
+                Ok(Ok((calls, end))) => return Self::greet(calls, end, address, config).await,
+                Ok(Err(error @ ClientError::Connect { .. })) => last = error,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => last = ClientError::Timeout { doing: format!("connecting to {address} ({resolved})"), limit },
             }
         }
-        Err(failed(last))
+        Err(last)
     }
 
     /// Starts the task of a connection, under TLS if it is to be.
@@ -297,19 +333,38 @@ impl Connection {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = request::encode(version, id, Some(&self.shared.client_id), request)?;
         let (sender, reply) = oneshot::channel();
-        self.calls.send(Call { frame, reply: Some((id, sender)) }).map_err(|_| self.lost())?;
+        let deadline = Moment::now().after(timeout);
+        self.put(Call { frame, deadline, outcome: Outcome::Reply(id, sender) })?;
         let api = ApiKey::try_from(T::KEY).map_or("request", |key| key.api().name);
-        Ok(Pending { connection: self.clone(), version, api, timeout, reply, kind: PhantomData })
+        Ok(Pending { connection: self.clone(), version, api, timeout, deadline, reply, kind: PhantomData })
     }
 
-    /// Sends a request that has no reply.
+    /// Sends a request that has no reply; what comes back resolves when all of it was given to the system.
     ///
     /// # Errors
     /// When the connection is gone or the request cannot be written.
-    pub fn send_only<T: Request>(&self, at_most: i16, request: &T) -> Result<(), ClientError> {
+    pub fn send_only<T: Request>(
+        &self,
+        at_most: i16,
+        request: &T,
+    ) -> Result<impl Future<Output = Result<(), ClientError>> + Send + 'static, ClientError> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = request::encode(self.version::<T>(at_most)?, id, Some(&self.shared.client_id), request)?;
-        self.calls.send(Call { frame, reply: None }).map_err(|_| self.lost())
+        let (sender, written) = oneshot::channel();
+        let deadline = Moment::now().after(self.shared.timeout);
+        self.put(Call { frame, deadline, outcome: Outcome::Written(sender) })?;
+        let connection = self.clone();
+        Ok(async move { written.await.map_err(|_| connection.lost()) })
+    }
+
+    fn put(&self, call: Call) -> Result<(), ClientError> {
+        self.shared.end.outstanding.fetch_add(1, Ordering::Relaxed);
+        self.calls.send(call).map_err(|_| self.lost())
+    }
+
+    /// How many calls have no answer yet.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.shared.end.outstanding.load(Ordering::Relaxed)
     }
 
     fn lost(&self) -> ClientError {
@@ -324,14 +379,14 @@ impl<T: Request> Pending<T> {
     /// # Errors
     /// As [`Connection::call`].
     pub async fn await_reply(self) -> Result<T::Response, ClientError> {
-        let Ok(reply) = tokio::time::timeout(self.timeout, self.reply).await else {
+        let Ok(frame) = self.reply.await else {
+            // The connection's task ends it when a call is overdue; that call is told so, the others that it is lost.
+            if Moment::now() < self.deadline {
+                return Err(self.connection.lost());
+            }
             let doing = format!("{} to {}", self.api, self.connection.shared.address);
-            let error = ClientError::Timeout { doing, limit: self.timeout };
-            // Later replies cannot be told from this one's by a peer that may be confused: start anew.
-            self.connection.shared.end.because(error.to_string());
-            return Err(error);
+            return Err(ClientError::Timeout { doing, limit: self.timeout });
         };
-        let frame = reply.map_err(|_| self.connection.lost())?;
         match response::decode::<T>(self.version, frame) {
             Ok((_, reply)) => Ok(reply),
             Err(error) => {
@@ -351,7 +406,7 @@ async fn run(
     calls: mpsc::UnboundedReceiver<Call>,
     end: Arc<End>,
 ) {
-    let mut wire = Wire { waiting: VecDeque::new() };
+    let mut wire = Wire::new(end.clone());
     let reason = tokio::select! {
         reason = wire.exchange(reader, writer, calls) => reason,
         () = end.wanted.notified() => String::new(),
@@ -360,14 +415,13 @@ async fn run(
     end.because(reason);
 }
 
-/// Writes some of `outbound`, or flushes when there is none; whether it wrote.
-async fn push(writer: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -> std::io::Result<bool> {
+/// Writes some of `outbound`, or flushes when there is none; how much it wrote.
+async fn push(writer: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -> std::io::Result<usize> {
     if !outbound.has_remaining() {
         writer.flush().await?;
-        return Ok(false);
+        return Ok(0);
     }
-    writer.write_buf(outbound).await?;
-    Ok(true)
+    writer.write_buf(outbound).await
 }
 
 /// Frames that wait to be written, several in one write, none copied.
@@ -413,10 +467,23 @@ impl Buf for Outbound {
 }
 
 struct Wire {
-    waiting: VecDeque<(i32, oneshot::Sender<Bytes>)>,
+    waiting: VecDeque<(i32, oneshot::Sender<Bytes>, Moment)>,
+    /// Calls without a reply: the count of all bytes up to their last, and who is told when that has left.
+    leaving: VecDeque<(u64, oneshot::Sender<()>, Moment)>,
+    /// Bytes taken over for writing.
+    queued: u64,
+    /// Bytes written.
+    written: u64,
+    end: Arc<End>,
+    /// No call is overdue before; None when none waits.
+    alarm: Option<Moment>,
 }
 
 impl Wire {
+    fn new(end: Arc<End>) -> Self {
+        Wire { waiting: VecDeque::new(), leaving: VecDeque::new(), queued: 0, written: 0, end, alarm: None }
+    }
+
     async fn exchange(
         &mut self,
         mut reader: impl AsyncRead + Unpin,
@@ -426,23 +493,25 @@ impl Wire {
         let (mut inbound, mut outbound) = (BytesMut::with_capacity(64 * 1024), Outbound::default());
         // TLS keeps what a write gave it until it is flushed.
         let mut unflushed = false;
+        let mut overdue = Box::pin(task::sleep(Duration::ZERO));
         loop {
+            let alarm = self.alarm;
             tokio::select! {
                 biased;
                 call = calls.recv(), if outbound.size < OUTBOUND_MAX => match call {
-                    Some(Call { frame, reply }) => {
-                        outbound.put(frame);
-                        self.waiting.extend(reply);
+                    Some(call) => {
+                        self.take(call, &mut outbound);
+                        if let Some(sooner) = self.alarm.filter(|at| alarm.is_none_or(|before| *at < before)) {
+                            overdue.as_mut().reset(sooner.instant().into());
+                        }
                     }
-                    None => {
-                        // What was sent without a reply still has to leave; nobody is there to hear of a failure.
-                        let _ = writer.write_all_buf(&mut outbound).await;
-                        let _ = writer.flush().await;
-                        return "every handle is gone".to_owned();
-                    }
+                    None => return Self::finish(writer, outbound).await,
                 },
                 written = push(&mut writer, &mut outbound), if unflushed || outbound.has_remaining() => match written {
-                    Ok(wrote) => unflushed = wrote,
+                    Ok(written) => {
+                        unflushed = written > 0;
+                        self.wrote(written, unflushed);
+                    }
                     Err(error) => return error.to_string(),
                 },
                 read = reader.read_buf(&mut inbound) => match read {
@@ -452,8 +521,57 @@ impl Wire {
                     },
                     Err(error) => return error.to_string(),
                 },
+                () = &mut overdue, if alarm.is_some() => {
+                    // Later replies cannot be told from a late one by a peer that may be confused: start anew.
+                    if !self.set_alarm() {
+                        return "a request was not answered in time".to_owned();
+                    }
+                    if let Some(at) = self.alarm {
+                        overdue.as_mut().reset(at.instant().into());
+                    }
+                },
             }
         }
+    }
+
+    /// What was sent without a reply still has to leave; nobody is there to hear of a failure.
+    async fn finish(mut writer: impl AsyncWrite + Unpin, mut outbound: Outbound) -> String {
+        let _ = tokio::time::timeout(FINISH_MAX, async {
+            writer.write_all_buf(&mut outbound).await?;
+            writer.flush().await
+        })
+        .await;
+        "every handle is gone".to_owned()
+    }
+
+    fn take(&mut self, call: Call, outbound: &mut Outbound) {
+        self.queued += call.frame.len() as u64;
+        outbound.put(call.frame);
+        match call.outcome {
+            Outcome::Reply(id, sender) => self.waiting.push_back((id, sender, call.deadline)),
+            Outcome::Written(sender) => self.leaving.push_back((self.queued, sender, call.deadline)),
+        }
+        if self.alarm.is_none_or(|at| call.deadline < at) {
+            self.alarm = Some(call.deadline);
+        }
+    }
+
+    /// Tells who waited for what has left by now; under TLS a flush is the sign of it.
+    fn wrote(&mut self, bytes: usize, unflushed: bool) {
+        self.written += bytes as u64;
+        while !unflushed && self.leaving.front().is_some_and(|(last, ..)| *last <= self.written) {
+            if let Some((_, sender, _)) = self.leaving.pop_front() {
+                self.end.outstanding.fetch_sub(1, Ordering::Relaxed);
+                let _ = sender.send(());
+            }
+        }
+    }
+
+    /// Sets the alarm to the first deadline; false when it has passed.
+    fn set_alarm(&mut self) -> bool {
+        let waiting = self.waiting.iter().map(|(_, _, deadline)| *deadline);
+        self.alarm = waiting.chain(self.leaving.iter().map(|(_, _, deadline)| *deadline)).min();
+        self.alarm.is_none_or(|first| first > Moment::now())
     }
 
     /// Hands out whole frames.
@@ -479,14 +597,15 @@ impl Wire {
 
     fn answer(&mut self, frame: Bytes) -> Result<(), String> {
         match self.waiting.pop_front() {
-            Some((id, sender)) if response::correlation_id(&frame) == Some(id) => {
+            Some((id, sender, _)) if response::correlation_id(&frame) == Some(id) => {
+                self.end.outstanding.fetch_sub(1, Ordering::Relaxed);
                 // The caller may have stopped waiting.
                 let _ = sender.send(frame);
                 Ok(())
             }
-            Some((id, sender)) => {
+            Some((id, sender, deadline)) => {
                 // Kept until the cause is known, so that its caller learns it.
-                self.waiting.push_front((id, sender));
+                self.waiting.push_front((id, sender, deadline));
                 Err(format!("an answer does not carry the expected correlation id {id}"))
             }
             None => Err("an answer came that nobody asked for".to_owned()),
@@ -536,23 +655,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_leave_in_order_wherever_a_write_stops() {
-        let mut outbound = Outbound::default();
-        for frame in ["abc", "d", "efgh"] {
-            outbound.put(Bytes::from_static(frame.as_bytes()));
-        }
-        let mut slices = [IoSlice::new(&[]); 2];
-        assert_eq!((outbound.remaining(), outbound.chunks_vectored(&mut slices)), (8, 2));
-        assert_eq!((&*slices[0], &*slices[1]), (&b"abc"[..], &b"d"[..]));
-        for (by, left) in [(0, "abcdefgh"), (2, "cdefgh"), (3, "fgh"), (3, "")] {
-            outbound.advance(by);
-            let all: Vec<u8> = outbound.frames.iter().flat_map(|frame| frame.to_vec()).collect();
-            assert_eq!((String::from_utf8(all).unwrap().as_str(), outbound.size), (left, left.len()));
-        }
-        assert!(!outbound.has_remaining() && outbound.chunk().is_empty());
-    }
-}
+mod tests;

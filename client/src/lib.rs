@@ -19,3 +19,7 @@ pub mod producer;
 pub mod consumer;
 
 pub use admin::TopicPartition;
+
+// A broker for tests.
+#[cfg(test)]
+mod scripted;

@@ -143,6 +143,14 @@ impl Cluster {
             return Ok(open);
         }
         let alone = slot.attempts.try_lock().is_ok();
+        // A task of its own: who gives up waiting does not stop it, or no attempt would ever last longer than the most
+        // impatient of those who ask.
+        let (cluster, address) = (self.clone(), address.to_owned());
+        let attempt = task::spawn("client connect", async move { cluster.connect(&slot, &address, alone).await });
+        attempt.await.unwrap_or(Err(ClientError::State("the attempt to connect was stopped")))
+    }
+
+    async fn connect(&self, slot: &Slot, address: &str, alone: bool) -> Result<Connection, ClientError> {
         let mut attempts = slot.attempts.lock().await;
         if let Some(open) = slot.ready() {
             return Ok(open);
@@ -155,7 +163,7 @@ impl Cluster {
         if let Some((when, _)) = &attempts.last {
             task::sleep(wait.saturating_sub(when.elapsed())).await;
         }
-        match Connection::open(address, &self.config).await {
+        match Connection::open_after(attempts.failures, address, &self.config).await {
             Ok(connection) => {
                 self.learn_features(&connection);
                 *slot.open.lock() = Some(connection.clone());
@@ -172,15 +180,16 @@ impl Cluster {
         }
     }
 
-    /// A connection to whichever broker answers first: one that is open, else those known, else the bootstrap
-    /// brokers in the order given.
+    /// A connection to whichever broker answers first: of those that are open the one with the fewest calls without an
+    /// answer (Java: `leastLoadedNode`), else those known, else the bootstrap brokers in the order given.
     ///
     /// # Errors
     /// The last broker's, when none answers.
     pub async fn any(&self) -> Result<Connection, ClientError> {
         let mut candidates: Vec<String> = {
             let (known, slots) = (self.known.lock(), self.slots.lock());
-            if let Some(open) = known.addresses.values().find_map(|address| slots.get(address)?.ready()) {
+            let open = known.addresses.values().filter_map(|address| slots.get(address)?.ready());
+            if let Some(open) = open.min_by_key(Connection::outstanding) {
                 return Ok(open);
             }
             known.addresses.values().cloned().collect()

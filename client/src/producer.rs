@@ -528,3 +528,6 @@ impl Drop for Flushing<'_> {
         self.0.accumulator.lock().flushing -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

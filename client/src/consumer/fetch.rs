@@ -118,7 +118,7 @@ impl Fetcher {
         let Some(connection) = self.cluster.open_to(broker) else {
             let cluster = self.cluster.clone();
             return Some(Box::pin(async move {
-                Arrival::Connected { broker, result: cluster.broker(broker).await.map(drop) }
+                Arrival::Connected { broker, result: cluster.known_broker(broker).await.map(drop) }
             }));
         };
         let by_id = connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());

@@ -40,6 +40,8 @@ struct Tracked {
     identity: Identity,
     /// Its sequence was rewritten since it was first sent.
     reset: bool,
+    /// An attempt may have written it without this client hearing of it.
+    doubtful: bool,
 }
 
 impl Tracked {
@@ -78,6 +80,9 @@ pub(crate) enum Repair {
     Abort,
 }
 
+/// Batches of a producer that a partition's leader knows again (Java: `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+const KNOWN_AGAIN: usize = 5;
+
 /// The sequences of every partition.
 #[derive(Default)]
 pub(crate) struct Sequences {
@@ -93,6 +98,16 @@ pub(crate) struct Sequences {
 /// `sequence` moved on by `by`; wraps to 0 behind the largest (Java: `DefaultRecordBatch.incrementSequence`).
 fn advance(sequence: i32, by: i32) -> i32 {
     if sequence > i32::MAX - by { by - (i32::MAX - sequence) - 1 } else { sequence + by }
+}
+
+/// `sequence` moved back by `by`, over the wrap.
+fn retreat(sequence: i32, by: i32) -> i32 {
+    sequence.wrapping_sub(by) & i32::MAX
+}
+
+/// Whether `sequence` comes behind `other`, -1 for before the first; of two that wrapped the nearer way counts.
+fn is_behind(sequence: i32, other: i32) -> bool {
+    other < 0 || ((1..1 << 30).contains(&(sequence.wrapping_sub(other) & i32::MAX)))
 }
 
 impl Sequences {
@@ -132,7 +147,9 @@ impl Sequences {
             Some(position) => position == 0,
             None => {
                 let stale = partition.identity != Some(identity) || !partition.proven;
-                (partition.in_flight.is_empty() || !stale) && !self.unresolved.contains_key(&place)
+                // Whichever brokers they went to: one that is sent again is found only among the last few.
+                let known_again = partition.in_flight.len() < KNOWN_AGAIN;
+                (partition.in_flight.is_empty() || !stale) && known_again && !self.unresolved.contains_key(&place)
             }
         }
     }
@@ -148,7 +165,7 @@ impl Sequences {
             }
             let base_sequence = partition.next;
             partition.next = advance(partition.next, count);
-            let tracked = Tracked { batch, base_sequence, count, identity, reset: false };
+            let tracked = Tracked { batch, base_sequence, count, identity, reset: false, doubtful: false };
             partition.in_flight.push(tracked);
             tracked
         });
@@ -176,14 +193,27 @@ impl Sequences {
         let Some(tracked) = self.take(place, batch) else { return };
         let partition = self.partitions.entry(place).or_default();
         if partition.identity == Some(tracked.identity) {
-            partition.last_acked = partition.last_acked.max(tracked.last_sequence());
+            if is_behind(tracked.last_sequence(), partition.last_acked) {
+                partition.last_acked = tracked.last_sequence();
+            }
             partition.proven = true;
         }
         partition.last_acked_offset = partition.last_acked_offset.max(last_offset);
     }
 
+    /// An attempt to send a batch ended without word of what became of it.
+    pub fn doubt(&mut self, place: Place, batch: u64) {
+        let tracked = self.partitions.get_mut(&place).map(|partition| &mut partition.in_flight);
+        if let Some(tracked) = tracked.and_then(|all| all.iter_mut().find(|tracked| tracked.batch == batch)) {
+            tracked.doubtful = true;
+        }
+    }
+
     /// Whether a batch that a broker refused is sent again (Java: `TransactionManager.canRetry`).
     pub fn should_retry(&mut self, place: Place, batch: u64, code: ErrorCode, log_start_offset: i64) -> bool {
+        if matches!(code, ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend) {
+            self.doubt(place, batch);
+        }
         let Some(partition) = self.partitions.get(&place) else { return code.is_retriable() };
         let Some(tracked) = partition.in_flight.iter().find(|tracked| tracked.batch == batch) else {
             return code.is_retriable();
@@ -206,11 +236,15 @@ impl Sequences {
                 true
             }
             ErrorCode::OutOfOrderSequenceNumber => {
-                let is_next = tracked.base_sequence.wrapping_sub(partition.last_acked) == 1;
+                let is_next = tracked.base_sequence == advance(partition.last_acked, 1);
                 let unresolved = self.unresolved.get(&place);
-                // One behind it was acknowledged: it can never come into line, and it was not written, or it would
-                // be among the batches that the broker knows again.
-                let overtaken = partition.identity == Some(tracked.identity) && tracked.base_sequence <= partition.last_acked;
+                // One behind it was acknowledged: it can never come into line. A broker that forgot the producer may
+                // have taken this one too and forgotten that as well; so only what was refused each time is numbered
+                // anew, and what is in doubt is tried until its time is over, as Java does with both.
+                let overtaken = partition.identity == Some(tracked.identity)
+                    && !tracked.doubtful
+                    && partition.last_acked >= 0
+                    && !is_behind(tracked.base_sequence, partition.last_acked);
                 let expected = unresolved.is_none() && !overtaken && (tracked.reset || !is_next);
                 if self.repair == Repair::Abort {
                     return expected;
@@ -247,11 +281,11 @@ impl Sequences {
             return;
         }
         for tracked in &mut partition.in_flight {
-            if tracked.base_sequence > failed.base_sequence {
-                *tracked = Tracked { base_sequence: tracked.base_sequence - failed.count, reset: true, ..*tracked };
+            if is_behind(tracked.base_sequence, failed.base_sequence) {
+                *tracked = Tracked { base_sequence: retreat(tracked.base_sequence, failed.count), reset: true, ..*tracked };
             }
         }
-        partition.next = (partition.next - failed.count).max(0);
+        partition.next = retreat(partition.next, failed.count);
     }
 
     /// A batch was given up after it had been sent; whether it was written is not known.
@@ -259,7 +293,9 @@ impl Sequences {
         if let Some(tracked) = self.take(place, batch) {
             let behind = advance(tracked.last_sequence(), 1);
             let known = self.unresolved.entry(place).or_insert(behind);
-            *known = (*known).max(behind);
+            if is_behind(behind, *known) {
+                *known = behind;
+            }
         }
     }
 
@@ -285,7 +321,7 @@ impl Sequences {
             self.unresolved.remove(&place);
             let partition = self.partitions.entry(place).or_default();
             // A transaction was failed by the batch that was given up, and its next one starts at 0.
-            if partition.next.wrapping_sub(partition.last_acked) != 1 && self.repair == Repair::NextEpoch {
+            if partition.next != advance(partition.last_acked, 1) && self.repair == Repair::NextEpoch {
                 self.rewrite.insert(place);
             }
         }
@@ -344,161 +380,4 @@ impl Partition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLACE: Place = (0, 0);
-
-    fn started() -> Sequences {
-        let mut sequences = Sequences::default();
-        assert!(!sequences.may_drain(PLACE, 1), "not before there is an id");
-        sequences.identify(Identity { id: 7, epoch: 0 });
-        sequences.prove(PLACE);
-        sequences
-    }
-
-    fn sent(sequences: &mut Sequences, batch: u64, count: i32) -> (i16, i32) {
-        assert!(sequences.may_drain(PLACE, batch), "batch {batch}");
-        let stamp = sequences.stamp(PLACE, batch, count).unwrap();
-        assert_eq!(stamp.producer_id, 7);
-        (stamp.producer_epoch, stamp.base_sequence)
-    }
-
-    #[test]
-    fn sequences_follow_the_records_and_retries_go_one_by_one_in_order() {
-        let mut sequences = started();
-        assert_eq!(sent(&mut sequences, 1, 10), (0, 0));
-        assert_eq!(sent(&mut sequences, 2, 5), (0, 10));
-        assert_eq!(sent(&mut sequences, 3, 1), (0, 15));
-        // Batch 1 was lost on the way, so 2 and 3 are out of order: both are sent again, behind 1.
-        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
-        assert!(sequences.should_retry(PLACE, 3, ErrorCode::OutOfOrderSequenceNumber, -1));
-        sequences.resolve();
-        assert!(!sequences.may_drain(PLACE, 2) && !sequences.may_drain(PLACE, 3));
-        assert_eq!(sent(&mut sequences, 1, 10), (0, 0));
-        sequences.written(PLACE, 1, 9);
-        assert_eq!(sent(&mut sequences, 2, 5), (0, 10));
-    }
-
-    #[test]
-    fn a_gap_in_the_log_starts_a_new_epoch_with_what_is_in_flight_renumbered() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 10);
-        sequences.written(PLACE, 1, 9);
-        sent(&mut sequences, 2, 5);
-        sent(&mut sequences, 3, 2);
-        // The next in line is out of order: the broker lost batch 1.
-        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 2, 5), (1, 0));
-        assert!(sequences.should_retry(PLACE, 3, ErrorCode::OutOfOrderSequenceNumber, -1), "sent before the bump");
-        sequences.resolve();
-        assert_eq!(sequences.identity(), Some(Identity { id: 7, epoch: 1 }), "no second bump for the same gap");
-        sequences.written(PLACE, 2, 14);
-        assert_eq!(sent(&mut sequences, 3, 2), (1, 5));
-    }
-
-    #[test]
-    fn the_first_batch_of_an_epoch_goes_alone() {
-        let mut sequences = Sequences::default();
-        sequences.identify(Identity { id: 7, epoch: 0 });
-        sent(&mut sequences, 1, 2);
-        assert!(!sequences.may_drain(PLACE, 2));
-        assert!(sequences.should_retry(PLACE, 1, ErrorCode::NotLeaderOrFollower, -1));
-        assert_eq!(sent(&mut sequences, 1, 2), (0, 0));
-        sequences.written(PLACE, 1, 1);
-        sent(&mut sequences, 2, 2);
-        sent(&mut sequences, 3, 2);
-    }
-
-    #[test]
-    fn a_batch_that_was_overtaken_goes_in_a_new_epoch() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 2);
-        sent(&mut sequences, 2, 2);
-        sequences.written(PLACE, 2, 1);
-        assert!(sequences.should_retry(PLACE, 1, ErrorCode::OutOfOrderSequenceNumber, -1));
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 1, 2), (1, 0));
-    }
-
-    #[test]
-    fn unknown_producer_is_retried_in_a_new_epoch_once() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 3);
-        sequences.written(PLACE, 1, 2);
-        sent(&mut sequences, 2, 3);
-        assert!(sequences.should_retry(PLACE, 2, ErrorCode::UnknownProducerId, -1));
-        sequences.resolve();
-        assert_eq!(sequences.identity().unwrap().epoch, 0, "the start of the log is not known yet");
-        assert!(sequences.should_retry(PLACE, 2, ErrorCode::UnknownProducerId, 3));
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 2, 3), (1, 0));
-    }
-
-    #[test]
-    fn a_batch_given_up_holds_back_new_ones_until_the_gap_is_known() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 3);
-        sent(&mut sequences, 2, 3);
-        sequences.expired(PLACE, 1);
-        sequences.resolve();
-        assert!(!sequences.may_drain(PLACE, 3));
-        // Batch 2 was written, so batch 1 was too: go on as before.
-        sequences.written(PLACE, 2, 5);
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 3, 3), (0, 6));
-        sequences.expired(PLACE, 3);
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 4, 1), (1, 0), "nothing behind it tells, so a new epoch");
-    }
-
-    #[test]
-    fn a_refused_batch_leaves_a_gap_that_a_new_epoch_closes() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 3);
-        sent(&mut sequences, 2, 3);
-        assert!(!sequences.should_retry(PLACE, 1, ErrorCode::InvalidTimestamp, -1));
-        sequences.failed(PLACE, 1, Some(ErrorCode::InvalidTimestamp), Fate::Refused);
-        assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
-        sequences.resolve();
-        assert_eq!(sent(&mut sequences, 2, 3), (1, 0));
-    }
-
-    #[test]
-    fn new_batches_wait_while_older_ones_of_another_epoch_are_in_flight() {
-        let mut sequences = started();
-        let other = (0, 1);
-        sent(&mut sequences, 1, 3);
-        sequences.stamp(other, 2, 3);
-        sequences.failed(other, 2, None, Fate::Refused);
-        sequences.resolve();
-        assert!(!sequences.may_drain(PLACE, 3), "batch 1 is of epoch 0");
-        sequences.written(PLACE, 1, 2);
-        assert_eq!(sent(&mut sequences, 3, 3), (1, 0));
-    }
-
-    #[test]
-    fn parts_of_a_split_batch_take_over_its_sequences_and_sequences_wrap() {
-        let mut sequences = started();
-        sent(&mut sequences, 1, 10);
-        sent(&mut sequences, 2, 1);
-        sequences.split(PLACE, 1, &[(11, 4), (12, 6)]);
-        assert_eq!(sent(&mut sequences, 11, 4), (0, 0));
-        assert!(!sequences.may_drain(PLACE, 12));
-        sequences.written(PLACE, 11, 3);
-        assert_eq!(sent(&mut sequences, 12, 6), (0, 4));
-        assert_eq!(advance(i32::MAX, 1), 0);
-        assert_eq!(advance(i32::MAX - 1, 3), 1);
-    }
-
-    #[test]
-    fn epochs_that_are_used_up_ask_for_a_new_id() {
-        let mut sequences = started();
-        sequences.identify(Identity { id: 7, epoch: i16::MAX });
-        sequences.stamp(PLACE, 1, 1);
-        sequences.failed(PLACE, 1, None, Fate::Refused);
-        sequences.resolve();
-        assert_eq!(sequences.identity(), None);
-    }
-}
+mod tests;

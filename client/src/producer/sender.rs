@@ -37,7 +37,8 @@ const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
 
 enum Event {
-    Answered { request: u64, broker: i32, sent_ms: i64, result: Result<ProduceResponse, ClientError> },
+    /// None where no answer follows (acks=0): the request has left.
+    Answered { request: u64, broker: i32, sent_ms: i64, result: Result<Option<ProduceResponse>, ClientError> },
     Connected { broker: i32, result: Result<(), ClientError> },
     Refreshed(Result<(), ClientError>),
     Identified(Result<Identity, ClientError>),
@@ -191,7 +192,7 @@ impl Sender {
             if !std::mem::replace(&mut state.connecting, true) {
                 let cluster = self.shared.cluster.clone();
                 self.work.push(Box::pin(async move {
-                    Event::Connected { broker, result: cluster.broker(broker).await.map(drop) }
+                    Event::Connected { broker, result: cluster.known_broker(broker).await.map(drop) }
                 }));
             }
         }
@@ -277,32 +278,29 @@ impl Sender {
             Some(Protocol::V1) => BEFORE_V2,
             _ => BY_NAME,
         };
-        if config.acks == Acks::None {
-            let sent = connection.send_only(at_most, &request);
-            for batch in batches {
-                match &sent {
-                    Ok(()) => self.written(batch, Written { base_offset: -1, append_time: -1 }),
-                    Err(error) => self.refuse(batch, error),
-                }
-            }
-            return;
-        }
         self.start(broker, &connection, at_most, &request, batches);
     }
 
     fn start(&mut self, broker: i32, connection: &Connection, at_most: i16, request: &ProduceRequest, batches: Vec<Batch>) {
-        match connection.start(at_most, request, self.shared.config.connection.request_timeout) {
-            Ok(pending) => {
-                let request = self.next_request;
+        let config = &self.shared.config;
+        let (id, sent_ms) = (self.next_request, self.shared.now_ms());
+        let event = move |result| Event::Answered { request: id, broker, sent_ms, result };
+        let started: Result<BoxFuture<'static, Event>, ClientError> = match config.acks {
+            Acks::None => connection
+                .send_only(at_most, request)
+                .map(|written| async move { event(written.await.map(|()| None)) }.boxed()),
+            _ => connection
+                .start(at_most, request, config.connection.request_timeout)
+                .map(|pending| async move { event(pending.await_reply().await.map(Some)) }.boxed()),
+        };
+        match started {
+            Ok(answer) => {
                 self.next_request += 1;
-                let sent_ms = self.shared.now_ms();
                 self.shared.metrics.lock().request_left(batches.iter().map(|batch| batch.count).sum(), sent_ms);
                 self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
-                self.requests.insert(request, batches);
+                self.requests.insert(id, batches);
                 self.brokers.entry(broker).or_default().in_flight += 1;
-                self.work.push(Box::pin(async move {
-                    Event::Answered { request, broker, sent_ms, result: pending.await_reply().await }
-                }));
+                self.work.push(answer);
             }
             Err(error) => batches.into_iter().for_each(|batch| self.refuse(batch, &error)),
         }
@@ -312,7 +310,8 @@ impl Sender {
         let now_ms = self.shared.now_ms();
         match event {
             Event::Answered { request, broker, sent_ms, result } => {
-                let throttle_ms = result.as_ref().map_or(0, |response| response.throttle_time_ms.max(0));
+                let answer = result.as_ref().ok().and_then(Option::as_ref);
+                let throttle_ms = answer.map_or(0, |response| response.throttle_time_ms.max(0));
                 if let Some(state) = self.brokers.get_mut(&broker) {
                     state.in_flight = state.in_flight.saturating_sub(1);
                     state.muted_until_ms = state.muted_until_ms.max(now_ms + i64::from(throttle_ms));
@@ -323,9 +322,13 @@ impl Sender {
                 self.answered(batches, result);
             }
             Event::Connected { broker, result } => {
-                self.brokers.entry(broker).or_default().connecting = false;
+                let state = self.brokers.entry(broker).or_default();
+                state.connecting = false;
                 if let Err(error) = result {
                     tracing::warn!(broker, %error, "cannot reach a leader");
+                    // A broker that metadata names no more is refused at once, and is not to be asked for at once again.
+                    let wait = self.shared.config.connection.reconnect_backoff.max(Duration::from_millis(1));
+                    state.muted_until_ms = state.muted_until_ms.max(now_ms + wait.as_millis() as i64);
                     // Its partitions may be led by another broker by now.
                     self.metadata.wanted = true;
                 }
@@ -377,9 +380,13 @@ impl Sender {
         }
     }
 
-    fn answered(&mut self, batches: Vec<Batch>, result: Result<ProduceResponse, ClientError>) {
+    fn answered(&mut self, batches: Vec<Batch>, result: Result<Option<ProduceResponse>, ClientError>) {
         let response = match result {
-            Ok(response) => response,
+            Ok(Some(response)) => response,
+            Ok(None) => {
+                let written = Written { base_offset: -1, append_time: -1 };
+                return batches.into_iter().for_each(|batch| self.written(batch, written));
+            }
             Err(error) => {
                 self.metadata.wanted = true;
                 batches.into_iter().for_each(|batch| self.refuse(batch, &error));
@@ -466,6 +473,9 @@ impl Sender {
 
     /// No answer came: the batch may have been written or not.
     fn refuse(&mut self, batch: Batch, error: &ClientError) {
+        if let Some(sequences) = &mut self.shared.accumulator.lock().sequences {
+            sequences.doubt(batch.place, batch.id);
+        }
         let retriable = error.is_retriable() || matches!(error, ClientError::State(_));
         if retriable && self.may_retry(&batch) {
             self.requeue(batch);
