@@ -39,6 +39,8 @@ else
   skipped=$((skipped + 1))
 fi
 run "cargo test" cargo test --release --locked --workspace --no-fail-fast
+# Built with the tests; the suite of one group would build it anew, with its dependencies.
+[ -x target/release/examples/member ] && export MEMBER_RUST=$PWD/target/release/examples/member
 run "interop" tests/interop/run.sh
 run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}
 run "quickstarts" tests/quickstarts/run.py

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the suites of real clients against Millstream and compares with their allow lists.
-#   run.sh [SUITE...]                         starts target/release/millstream on a free port (SUITE: java librdkafka kafka-python franz-go node, group when named)
+#   run.sh [SUITE...]                         starts target/release/millstream on a free port (SUITE: java librdkafka kafka-python franz-go node group)
 #   BOOTSTRAP=HOST:PORT run.sh [SUITE...]     against a broker that runs already
 #   run.sh --apache [SUITE...]                against Apache Kafka 4.3.1: what a suite expects must be what Apache does
 # A check in SUITE/tests.allow must pass. One that is not there must be named in gaps.md. UPDATE=1 adds what passes.
@@ -164,7 +164,7 @@ judge() { # suite, exit status
 
 against=millstream
 [ "${1:-}" = --apache ] && { against=apache; shift; }
-[ $# -gt 0 ] || set -- java librdkafka kafka-python franz-go node
+[ $# -gt 0 ] || set -- java librdkafka kafka-python franz-go node group
 if [ -z "${BOOTSTRAP:-}" ]; then "start_$against"; fi
 export BOOTSTRAP
 mkdir -p "$cache"

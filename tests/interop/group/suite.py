@@ -32,12 +32,15 @@ class Group:
 
     def join(self, kind, name):
         args = KINDS[kind] + [BOOTSTRAP, self.group, self.topic, self.assignor, self.file, name]
-        self.members[name] = subprocess.Popen(args, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with open(f"{self.file}.{name}", "w") as said:
+            self.members[name] = subprocess.Popen(args, stdin=subprocess.PIPE, stderr=said)
 
     def leave(self, name):
         member = self.members.pop(name)
         member.stdin.close()
-        equal(member.wait(30), 0, f"exit status of {name}")
+        status = member.wait(30)
+        with open(f"{self.file}.{name}") as said:
+            equal(status, 0, f"exit status of {name}, which said: {said.read()[-500:]!r}")
 
     def owners(self):
         """Who owns what by what was written down; fails where a partition had two owners."""
