@@ -58,6 +58,13 @@ use crate::metadata::Cluster;
 const TIMEOUT_MS: i32 = 30_000;
 
 /// A partition of a topic; sorts by topic, then number.
+///
+/// ```
+/// use client::TopicPartition;
+///
+/// let place = TopicPartition::new("orders", 3);
+/// assert_eq!((place.topic.as_str(), place.partition, place.to_string()), ("orders", 3, "orders-3".to_owned()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic.
@@ -80,6 +87,18 @@ impl std::fmt::Display for TopicPartition {
 }
 
 /// Administration of a cluster.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example() -> Result<(), client::error::ClientError> {
+/// use client::admin::{Admin, NewTopic};
+/// use client::metadata::Cluster;
+///
+/// let admin = Admin::new(Cluster::new("localhost:9092")).with_timeout(Duration::from_secs(5));
+/// admin.create_topic(&NewTopic { name: "orders".to_owned(), partitions: Some(3), ..NewTopic::default() }).await?;
+/// println!("{:?}", admin.list_topics().await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Admin {
     cluster: Cluster,

@@ -16,6 +16,13 @@ use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
 use crate::error::ClientError;
 
 /// What every client shares.
+///
+/// ```
+/// use client::config::ConnectionConfig;
+///
+/// let config = ConnectionConfig { bootstrap: vec!["localhost:9092".to_owned()], ..ConnectionConfig::default() };
+/// assert_eq!(config.request_timeout.as_secs(), 30);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// `bootstrap.servers`
@@ -64,6 +71,11 @@ impl Default for ConnectionConfig {
 }
 
 /// What happens when no broker that is known can be reached (`metadata.recovery.strategy`, KIP-899).
+///
+/// ```
+/// # use client::config::{ConnectionConfig, Recovery};
+/// assert_eq!(ConnectionConfig::default().recovery, Recovery::Rebootstrap);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Those of `bootstrap.servers` are asked again.
@@ -73,6 +85,12 @@ pub enum Recovery {
 }
 
 /// `security.protocol` and what belongs to it; neither for PLAINTEXT.
+///
+/// ```
+/// # use client::config::{ConnectionConfig, Security};
+/// let Security { tls, sasl } = ConnectionConfig::default().security;
+/// assert!(tls.is_none() && sasl.is_none());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Security {
     /// SSL and SASL_SSL.
@@ -82,6 +100,13 @@ pub struct Security {
 }
 
 /// When the broker answers.
+///
+/// ```
+/// # use client::config::{Acks, ProducerConfig};
+/// let (config, _) = ProducerConfig::from_properties([("acks", "1")])?;
+/// assert_eq!(config.acks, Acks::Leader);
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
     /// Never.
@@ -93,6 +118,13 @@ pub enum Acks {
 }
 
 /// Whether batches carry a producer's id and sequence, so that a retry writes nothing twice.
+///
+/// ```
+/// # use client::config::{Idempotence, ProducerConfig};
+/// let (config, _) = ProducerConfig::from_properties([("acks", "0")])?;
+/// assert_eq!((config.idempotence, ProducerConfig::default().idempotence), (Idempotence::Off, Idempotence::On));
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idempotence {
     /// `enable.idempotence=true`
@@ -102,6 +134,11 @@ pub enum Idempotence {
 }
 
 /// How records without a partition of their own are spread (KIP-794).
+///
+/// ```
+/// # use client::config::{ProducerConfig, Spread};
+/// assert_eq!(ProducerConfig::default().spread, Spread::Adaptive);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// Partitions with shorter queues get more (`partitioner.adaptive.partitioning.enable=true`).
@@ -111,6 +148,13 @@ pub enum Spread {
 }
 
 /// Whether the key chooses the partition.
+///
+/// ```
+/// # use client::config::{Keys, ProducerConfig};
+/// let (config, _) = ProducerConfig::from_properties([("partitioner.ignore.keys", "true")])?;
+/// assert_eq!(config.keys, Keys::Ignored);
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// By murmur2.
@@ -120,6 +164,15 @@ pub enum Keys {
 }
 
 /// How a producer works; the defaults are Apache's.
+///
+/// ```
+/// use client::config::ProducerConfig;
+///
+/// let (config, unknown) = ProducerConfig::from_properties([("linger.ms", "20"), ("liinger.ms", "20")])?;
+/// assert_eq!((config.linger.as_millis(), unknown), (20, vec!["liinger.ms".to_owned()]));
+/// assert!(ProducerConfig::from_properties([("linger.ms", "soon")]).is_err());
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProducerConfig {
     /// What every client shares.
@@ -186,6 +239,13 @@ impl Default for ProducerConfig {
 }
 
 /// Where a partition without a position is read from.
+///
+/// ```
+/// # use client::config::{ConsumerConfig, Reset};
+/// let (config, _) = ConsumerConfig::from_properties([("auto.offset.reset", "by_duration:PT1H")])?;
+/// assert_eq!(config.reset, Reset::ByDuration(std::time::Duration::from_secs(3600)));
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// The first record that is left.
@@ -199,6 +259,12 @@ pub enum Reset {
 }
 
 /// How the partitions of a group are given out (`partition.assignment.strategy`).
+///
+/// ```
+/// # use client::config::Assignor;
+/// assert_eq!(Assignor::named("org.apache.kafka.clients.consumer.StickyAssignor"), Some(Assignor::Sticky));
+/// assert_eq!(Assignor::CooperativeSticky.name(), "cooperative-sticky");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// Each topic in runs.
@@ -236,6 +302,13 @@ impl Assignor {
 }
 
 /// Which records of transactions are seen.
+///
+/// ```
+/// # use client::config::{ConsumerConfig, Isolation};
+/// let (config, _) = ConsumerConfig::from_properties([("isolation.level", "read_committed")])?;
+/// assert_eq!(config.isolation, Isolation::ReadCommitted);
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
     /// All, also of transactions that are open or were aborted.
@@ -245,6 +318,11 @@ pub enum Isolation {
 }
 
 /// Whether batches are checked against their CRC (`check.crcs`).
+///
+/// ```
+/// # use client::config::{ConsumerConfig, Crc};
+/// assert_eq!(ConsumerConfig::default().crc, Crc::Checked);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crc {
     /// They are.
@@ -254,6 +332,13 @@ pub enum Crc {
 }
 
 /// Whether asking about a topic that is not there may create it (`allow.auto.create.topics`).
+///
+/// ```
+/// # use client::config::{ConsumerConfig, Missing};
+/// let (config, _) = ConsumerConfig::from_properties([("allow.auto.create.topics", "false")])?;
+/// assert_eq!(config.missing, Missing::Report);
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// The broker may create it, when `auto.create.topics.enable` lets it.
@@ -263,6 +348,11 @@ pub enum Missing {
 }
 
 /// Whether a pattern covers topics like `__consumer_offsets` (`exclude.internal.topics`).
+///
+/// ```
+/// # use client::config::{ConsumerConfig, InternalTopics};
+/// assert_eq!(ConsumerConfig::default().internal, InternalTopics::Excluded);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalTopics {
     /// It does not.

@@ -105,6 +105,18 @@ struct Greeting {
 }
 
 /// A handle on a connection; clones share it. It closes when the last is dropped.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), client::error::ClientError> {
+/// use client::config::ConnectionConfig;
+/// use client::connection::Connection;
+///
+/// let connection = Connection::open("localhost:9092", &ConnectionConfig::default()).await?;
+/// for (key, first, last) in connection.versions() {
+///     println!("API {key} from {first} to {last}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     calls: mpsc::UnboundedSender<Call>,
@@ -112,6 +124,21 @@ pub struct Connection {
 }
 
 /// A request on its way; the order of requests is the order in which they were started.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use client::connection::{Connection, Pending};
+/// use millstream_protocol::messages::ListGroupsRequest;
+///
+/// async fn two(connection: &Connection) -> Result<(), client::error::ClientError> {
+///     let limit = Duration::from_secs(1);
+///     let first: Pending<ListGroupsRequest> = connection.start(i16::MAX, &ListGroupsRequest::default(), limit)?;
+///     let second = connection.start(i16::MAX, &ListGroupsRequest::default(), limit)?;
+///     println!("{:?} {:?}", first.await_reply().await?, second.await_reply().await?);
+///     Ok(())
+/// }
+/// ```
 pub struct Pending<T: Request> {
     connection: Connection,
     version: i16,

@@ -23,3 +23,8 @@ pub use admin::TopicPartition;
 // A broker for tests.
 #[cfg(test)]
 mod scripted;
+
+/// The examples of the README are compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -137,6 +137,26 @@ numbered! {
 }
 
 /// One ACL (Java: `AclBinding`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{AclBinding, AclOperation, AclPermission, PatternType, ResourceType};
+///
+///
+/// let reads = AclBinding {
+///     resource_type: ResourceType::Topic,
+///     resource_name: "orders".to_owned(),
+///     pattern_type: PatternType::Literal,
+///     principal: "User:alice".to_owned(),
+///     host: "*".to_owned(),
+///     operation: AclOperation::Read,
+///     permission: AclPermission::Allow,
+/// };
+/// for made in admin.create_acls(&[reads]).await? {
+///     made?;
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AclBinding {
     /// What it is about.
@@ -156,6 +176,16 @@ pub struct AclBinding {
 }
 
 /// Which ACLs are meant; None and Any match everything (Java: `AclBindingFilter`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::AclFilter;
+///
+///
+/// let of_alice = AclFilter { principal: Some("User:alice".to_owned()), ..AclFilter::default() };
+/// println!("{:?}", admin.describe_acls(&of_alice).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AclFilter {
     /// What they are about.

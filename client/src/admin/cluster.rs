@@ -11,6 +11,16 @@ use crate::error::{ClientError, check};
 use crate::metadata::Missing;
 
 /// A broker as the cluster knows it.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{ClusterNode, Fenced};
+///
+///
+/// let brokers: Vec<ClusterNode> = admin.describe_cluster(Fenced::LeftOut).await?.nodes;
+/// brokers.iter().for_each(|broker| println!("{} at {}:{}", broker.id, broker.host, broker.port));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
     /// Its id.
@@ -26,6 +36,16 @@ pub struct ClusterNode {
 }
 
 /// A cluster.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{ClusterDescription, Fenced};
+///
+///
+/// let ClusterDescription { cluster_id, nodes } = admin.describe_cluster(Fenced::Included).await?;
+/// println!("{cluster_id} has {} brokers", nodes.len());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterDescription {
     /// Its id.
@@ -35,6 +55,17 @@ pub struct ClusterDescription {
 }
 
 /// Whether brokers that are shut out are described too.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::Fenced;
+///
+///
+/// let known = admin.describe_cluster(Fenced::Included).await?.nodes.len();
+/// let serving = admin.describe_cluster(Fenced::LeftOut).await?.nodes.len();
+/// println!("{serving} of {known} brokers serve");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fenced {
     /// They are.
@@ -44,6 +75,18 @@ pub enum Fenced {
 }
 
 /// A replica in a log folder.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::ReplicaInfo;
+///
+///
+/// for dir in admin.describe_log_dirs(1).await? {
+///     let bytes: i64 = dir.replicas.values().map(|ReplicaInfo { size, .. }| size).sum();
+///     println!("{} holds {bytes} bytes", dir.path);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaInfo {
     /// Its bytes.
@@ -55,6 +98,16 @@ pub struct ReplicaInfo {
 }
 
 /// A log folder of a broker.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::LogDirDescription;
+///
+///
+/// let dirs: Vec<LogDirDescription> = admin.describe_log_dirs(1).await?;
+/// println!("{} folders fail", dirs.iter().filter(|dir| dir.error.is_some()).count());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct LogDirDescription {
     /// Its path on the broker.

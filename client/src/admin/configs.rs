@@ -13,6 +13,16 @@ use crate::error::{ClientError, check};
 use crate::metadata::Missing;
 
 /// What has configs (Java: `ConfigResource.Type`); the number is the protocol's.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::ResourceKind;
+///
+///
+/// let changes = [("retention.ms".to_owned(), Some("86400000".to_owned()))];
+/// admin.alter_configs(ResourceKind::Topic, "orders", &changes).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum ResourceKind {
@@ -29,6 +39,12 @@ pub enum ResourceKind {
 }
 
 /// Where a value comes from (Java: `ConfigEntry.ConfigSource`).
+///
+/// ```
+/// use client::admin::ConfigSource;
+///
+/// assert_eq!(ConfigSource::DynamicTopicConfig.name(), "DYNAMIC_TOPIC_CONFIG");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigSource {
     /// Set for the topic.
@@ -83,6 +99,18 @@ impl ConfigSource {
 }
 
 /// One of the places that a value may come from, the one that counts first.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{ConfigSynonym, ResourceKind};
+///
+///
+/// for entry in admin.describe_configs(ResourceKind::Topic, "orders").await? {
+///     let whence: Option<&ConfigSynonym> = entry.synonyms.first();
+///     println!("{} comes from {:?}", entry.name, whence.map(|whence| whence.source));
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigSynonym {
     /// The place.
@@ -94,6 +122,17 @@ pub struct ConfigSynonym {
 }
 
 /// One config.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{ConfigEntry, ConfigSource, ResourceKind};
+///
+///
+/// let entries: Vec<ConfigEntry> = admin.describe_configs(ResourceKind::Topic, "orders").await?;
+/// let own = entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopicConfig);
+/// own.for_each(|entry| println!("{}={:?}", entry.name, entry.value));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigEntry {
     /// The key.

@@ -21,6 +21,17 @@ use crate::error::{ClientError, check, of_partition};
 use crate::metadata::topic_name;
 
 /// Who may win an election (Java: `ElectionType`); the number is the protocol's.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::ElectionType;
+///
+///
+/// for (place, result) in admin.elect_leaders(ElectionType::Preferred, None).await? {
+///     println!("{place}: {result:?}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum ElectionType {
@@ -31,6 +42,18 @@ pub enum ElectionType {
 }
 
 /// Whether a reassignment may change how many replicas a partition has (KIP-860).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::TopicPartition;
+/// use client::admin::ReplicationFactor;
+///
+/// let target = BTreeMap::from([(TopicPartition::new("orders", 0), Some(vec![2, 3, 1]))]);
+/// println!("{:?}", admin.alter_partition_reassignments(&target, ReplicationFactor::Kept).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicationFactor {
     /// It may.

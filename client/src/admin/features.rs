@@ -12,6 +12,18 @@ use super::{Admin, TIMEOUT_MS};
 use crate::error::{ClientError, check};
 
 /// Lowest and highest level of a feature.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::FeatureRange;
+///
+///
+/// let supported = admin.describe_features(None).await?.supported;
+/// if let Some(FeatureRange { min, max }) = supported.get("transaction.version") {
+///     println!("transaction.version from {min} to {max}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureRange {
     /// The lowest.
@@ -21,6 +33,16 @@ pub struct FeatureRange {
 }
 
 /// Levels by feature (Java: `FeatureMetadata`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::FeatureLevels;
+///
+///
+/// let FeatureLevels { finalized, finalized_epoch, .. } = admin.describe_features(None).await?;
+/// println!("{finalized:?} since epoch {finalized_epoch:?}");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureLevels {
     /// What the broker that answered supports.
@@ -32,6 +54,18 @@ pub struct FeatureLevels {
 }
 
 /// Which way a level may move (Java: `FeatureUpdate.UpgradeType`); the number is the protocol's.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::{Change, FeatureUpdate, UpgradeType};
+///
+/// let back = FeatureUpdate { level: 1, kind: UpgradeType::SafeDowngrade };
+/// let updates = BTreeMap::from([("transaction.version".to_owned(), back)]);
+/// println!("{:?}", admin.update_features(&updates, Change::OnlyValidated).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum UpgradeType {
@@ -44,6 +78,18 @@ pub enum UpgradeType {
 }
 
 /// A level to set; 0 takes the feature back.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::{Change, FeatureUpdate, UpgradeType};
+///
+/// let newer = FeatureUpdate { level: 2, kind: UpgradeType::Upgrade };
+/// let updates = BTreeMap::from([("transaction.version".to_owned(), newer)]);
+/// println!("{:?}", admin.update_features(&updates, Change::Made).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureUpdate {
     /// The level.
@@ -53,6 +99,20 @@ pub struct FeatureUpdate {
 }
 
 /// Whether a change is made or only judged.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::{Change, QuotaEntity};
+///
+/// let alice = QuotaEntity::from([("user".to_owned(), Some("alice".to_owned()))]);
+/// let slower = BTreeMap::from([(alice, vec![("producer_byte_rate".to_owned(), Some(1e6))])]);
+/// for change in [Change::OnlyValidated, Change::Made] {
+///     println!("{:?}", admin.alter_client_quotas(&slower, change).await?);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is made.

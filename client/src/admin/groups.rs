@@ -30,6 +30,16 @@ const COMMIT_BY_NAME: i16 = 9;
 const CONSUMER: &str = "consumer";
 
 /// A group in a list.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::GroupListing;
+///
+///
+/// let groups: Vec<GroupListing> = admin.list_consumer_groups(&[], &[]).await?;
+/// groups.iter().for_each(|group| println!("{} is {}", group.group_id, group.state));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupListing {
     /// Its id.
@@ -43,6 +53,16 @@ pub struct GroupListing {
 }
 
 /// A broker and where it is.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::Node;
+///
+///
+/// let (Node { id, host, port }, _) = admin.coordinator("billing").await?;
+/// println!("broker {id} at {host}:{port} coordinates the group");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its id.
@@ -54,6 +74,16 @@ pub struct Node {
 }
 
 /// A group as its coordinator sees it.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::GroupDescription;
+///
+///
+/// let GroupDescription { state, members, .. } = admin.describe_group("billing").await?;
+/// println!("{state}, {} members", members.len());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDescription {
     /// Its id.
@@ -69,6 +99,17 @@ pub struct GroupDescription {
 }
 
 /// A member of a group.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::MemberDescription;
+///
+///
+/// for MemberDescription { client_id, host, assignment, .. } in admin.describe_group("billing").await?.members {
+///     println!("{client_id} on {host} reads {assignment:?}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberDescription {
     /// The id that the coordinator gave it.
@@ -84,6 +125,17 @@ pub struct MemberDescription {
 }
 
 /// An offset that a group committed.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::CommittedOffset;
+///
+///
+/// for (place, CommittedOffset { offset, .. }) in admin.committed_offsets("billing").await? {
+///     println!("{place} is read up to {offset}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// The next record to read.

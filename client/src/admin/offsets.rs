@@ -12,6 +12,16 @@ use crate::error::{ClientError, check};
 use crate::metadata::{Missing, topic_name};
 
 /// Which offset of a partition (Java: `OffsetSpec`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::TopicPartition;
+/// use client::admin::OffsetSpec;
+///
+/// let places = [TopicPartition::new("orders", 0), TopicPartition::new("orders", 1)];
+/// println!("ends: {:?}", admin.list_offsets(&places, OffsetSpec::Latest).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetSpec {
     /// The first that is left.

@@ -18,6 +18,17 @@ use crate::metadata::topic_name;
 const METADATA: &str = "__cluster_metadata";
 
 /// A voter or observer as the leader sees it (Java: `QuorumInfo.ReplicaState`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::QuorumReplica;
+///
+///
+/// for QuorumReplica { id, log_end_offset, .. } in admin.describe_quorum().await?.voters {
+///     println!("voter {id} has {log_end_offset}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumReplica {
     /// Its node id.
@@ -33,6 +44,13 @@ pub struct QuorumReplica {
 }
 
 /// Where a controller listens.
+///
+/// ```
+/// use client::admin::QuorumEndpoint;
+///
+/// let endpoint = QuorumEndpoint { listener: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port: 9093 };
+/// assert_eq!((endpoint.host.as_str(), endpoint.port), ("localhost", 9093));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumEndpoint {
     /// The listener's name.
@@ -44,6 +62,17 @@ pub struct QuorumEndpoint {
 }
 
 /// A controller.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::QuorumNode;
+///
+///
+/// for QuorumNode { id, endpoints } in admin.describe_quorum().await?.nodes {
+///     println!("controller {id}: {endpoints:?}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumNode {
     /// Its node id.
@@ -53,6 +82,16 @@ pub struct QuorumNode {
 }
 
 /// The quorum (Java: `QuorumInfo`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::QuorumInfo;
+///
+///
+/// let QuorumInfo { leader_id, leader_epoch, high_watermark, .. } = admin.describe_quorum().await?;
+/// println!("{leader_id} leads epoch {leader_epoch}, committed up to {high_watermark}");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumInfo {
     /// Who leads.

@@ -14,9 +14,29 @@ use super::features::Change;
 use crate::error::{ClientError, check};
 
 /// Whom a quota is for: "user", "client-id", "ip" and the name of each, None for what holds where no name is set.
+///
+/// ```
+/// use client::admin::QuotaEntity;
+///
+/// // Every user that has no quota of its own.
+/// let others = QuotaEntity::from([("user".to_owned(), None)]);
+/// assert_eq!(others["user"], None);
+/// ```
 pub type QuotaEntity = BTreeMap<String, Option<String>>;
 
 /// What an entity's part must be (Java: `ClientQuotaFilterComponent`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::{QuotaFilter, QuotaMatch};
+///
+/// let components = BTreeMap::from([("user".to_owned(), QuotaMatch::Any)]);
+/// let of_users = admin.describe_client_quotas(&QuotaFilter { components, only_these: true }).await?;
+/// println!("{of_users:?}");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuotaMatch {
     /// This name.
@@ -28,6 +48,17 @@ pub enum QuotaMatch {
 }
 
 /// Which quotas are meant: a match per entity type.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::QuotaFilter;
+///
+/// let all = QuotaFilter { components: BTreeMap::new(), only_these: false };
+/// println!("{:?}", admin.describe_client_quotas(&all).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaFilter {
     /// By entity type.
@@ -37,6 +68,14 @@ pub struct QuotaFilter {
 }
 
 /// A quota to set, or with None to take back.
+///
+/// ```
+/// use client::admin::QuotaChange;
+///
+/// let bound: QuotaChange = ("consumer_byte_rate".to_owned(), Some(1_048_576.0));
+/// let unbound: QuotaChange = (bound.0.clone(), None);
+/// assert!(bound.1 > unbound.1);
+/// ```
 pub type QuotaChange = (String, Option<f64>);
 
 impl Admin {

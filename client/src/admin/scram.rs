@@ -22,9 +22,36 @@ use crate::error::{ClientError, check};
 
 /// How a user's password is kept: the hash and its iterations (Java: `ScramCredentialInfo`). A hash that came after this
 /// release is left out.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::ScramCredentials;
+///
+///
+/// for (user, credentials) in admin.describe_user_scram_credentials(None).await? {
+///     let credentials: ScramCredentials = credentials?;
+///     println!("{user}: {credentials:?}");
+/// }
+/// # Ok(()) }
+/// ```
 pub type ScramCredentials = Vec<(ScramHash, u32)>;
 
 /// A change of a user's password (Java: `UserScramCredentialAlteration`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+/// use std::num::NonZeroU32;
+///
+/// use client::admin::ScramChange;
+/// use client::connection::sasl::Secret;
+/// use client::connection::scram::ScramHash;
+///
+/// let (iterations, password) = (NonZeroU32::new(8192).expect("not zero"), Secret::new("open sesame"));
+/// let set = ScramChange::Set { hash: ScramHash::Sha256, iterations, password };
+/// println!("{:?}", admin.alter_user_scram_credentials(&BTreeMap::from([("alice".to_owned(), vec![set])])).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScramChange {
     /// Sets it.

@@ -28,6 +28,17 @@ const TOPIC: i8 = 2;
 const DEFAULT_CONFIG: i8 = 5;
 
 /// A topic to create; None leaves the number to the broker.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::NewTopic;
+///
+///
+/// let configs = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+/// let topic = NewTopic { name: "prices".to_owned(), partitions: Some(6), configs, ..NewTopic::default() };
+/// admin.create_topic(&topic).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct NewTopic {
     /// Its name.
@@ -43,9 +54,31 @@ pub struct NewTopic {
 }
 
 /// How many partitions a topic is to have, and the brokers of each new one if they are to be chosen.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeMap;
+///
+/// use client::admin::NewPartitions;
+///
+/// let twelve: NewPartitions = (12, None);
+/// admin.create_partitions(&BTreeMap::from([("orders".to_owned(), twelve)])).await?;
+/// # Ok(()) }
+/// ```
 pub type NewPartitions = (i32, Option<Vec<Vec<i32>>>);
 
 /// A topic in a list.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::TopicListing;
+///
+///
+/// for TopicListing { name, id, .. } in admin.list_topics().await? {
+///     println!("{name} is {id}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicListing {
     /// Its name.
@@ -57,6 +90,17 @@ pub struct TopicListing {
 }
 
 /// A topic as its brokers see it.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::TopicDescription;
+///
+///
+/// for TopicDescription { name, partitions, .. } in admin.describe_topics(&["orders".to_owned()], 100).await? {
+///     println!("{name} has {} partitions", partitions.len());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDescription {
     /// Its name.
@@ -68,6 +112,18 @@ pub struct TopicDescription {
 }
 
 /// A partition as its brokers see it. Brokers are named by id.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::PartitionDescription;
+///
+///
+/// for topic in admin.describe_topics(&["orders".to_owned()], 100).await? {
+///     let short = |own: &&PartitionDescription| own.isr.len() < own.replicas.len();
+///     topic.partitions.iter().filter(short).for_each(|own| println!("{}-{} lacks replicas", topic.name, own.partition));
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionDescription {
     /// Its number.
@@ -85,6 +141,17 @@ pub struct PartitionDescription {
 }
 
 /// A move of replicas that is under way.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::Reassignment;
+///
+///
+/// for (place, Reassignment { adding, removing, .. }) in admin.list_partition_reassignments(None).await? {
+///     println!("{place} moves from {removing:?} to {adding:?}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reassignment {
     /// All replicas, those that come and those that go included.
@@ -305,6 +372,17 @@ impl Admin {
 }
 
 /// One config of a topic.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::TopicConfig;
+///
+///
+/// let configs = admin.topic_configs(&["orders".to_owned()]).await?;
+/// let set = configs["orders"].iter().filter(|TopicConfig { default, .. }| !default);
+/// set.for_each(|own| println!("{}={:?}", own.name, own.value));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
     /// The key.

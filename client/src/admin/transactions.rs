@@ -18,6 +18,13 @@ use crate::error::{ClientError, check, of_partition};
 use crate::metadata::topic_name;
 
 /// How far a transaction has come (Java: `TransactionState`).
+///
+/// ```
+/// use client::admin::TransactionState;
+///
+/// assert_eq!(TransactionState::parse("PrepareCommit"), TransactionState::PrepareCommit);
+/// assert_eq!(TransactionState::Ongoing.name(), "Ongoing");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransactionState {
     /// None was begun.
@@ -64,6 +71,16 @@ impl TransactionState {
 }
 
 /// Which transactions to list; what is empty lets all through.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{TransactionFilter, TransactionState};
+///
+///
+/// let filter = TransactionFilter { states: vec![TransactionState::Ongoing], longer_than_ms: Some(60_000), ..TransactionFilter::default() };
+/// println!("{:?}", admin.list_transactions(&filter).await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct TransactionFilter {
     /// In one of these states.
@@ -77,6 +94,19 @@ pub struct TransactionFilter {
 }
 
 /// A transaction in a list.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{TransactionFilter, TransactionListing};
+///
+///
+/// for (broker, listed) in admin.list_transactions(&TransactionFilter::default()).await? {
+///     for TransactionListing { transactional_id, state, .. } in listed? {
+///         println!("{transactional_id} of broker {broker} is {}", state.name());
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionListing {
     /// The producer's `transactional.id`.
@@ -88,6 +118,18 @@ pub struct TransactionListing {
 }
 
 /// A transaction as its coordinator sees it.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::TransactionDescription;
+///
+///
+/// for (id, described) in admin.describe_transactions(&["billing-1".to_owned()]).await? {
+///     let TransactionDescription { state, partitions, .. } = described?;
+///     println!("{id} is {} with {partitions:?}", state.name());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionDescription {
     /// The broker that coordinates it.
@@ -107,6 +149,21 @@ pub struct TransactionDescription {
 }
 
 /// A producer that a partition remembers (Java: `ProducerState`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use std::collections::BTreeSet;
+///
+/// use client::TopicPartition;
+/// use client::admin::ProducerState;
+///
+/// for (place, producers) in admin.describe_producers(&BTreeSet::from([TopicPartition::new("orders", 0)]), None).await? {
+///     for ProducerState { producer_id, last_sequence, .. } in producers? {
+///         println!("{producer_id} wrote {last_sequence} to {place}");
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerState {
     /// Its id.
@@ -124,6 +181,17 @@ pub struct ProducerState {
 }
 
 /// A transaction to end from outside, by what [`Admin::describe_producers`] says of it (Java: `AbortTransactionSpec`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::TopicPartition;
+/// use client::admin::AbortTransaction;
+///
+/// let partition = TopicPartition::new("orders", 0);
+/// let hanging = AbortTransaction { partition, producer_id: 4000, producer_epoch: 2, coordinator_epoch: 7 };
+/// admin.abort_transaction(&hanging).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbortTransaction {
     /// The partition on which it hangs.

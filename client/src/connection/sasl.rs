@@ -27,6 +27,13 @@ use crate::error::{ClientError, check};
 const HANDSHAKE: i16 = 1;
 
 /// A text that is not printed.
+///
+/// ```
+/// use client::connection::sasl::Secret;
+///
+/// assert_eq!(format!("{:?}", Secret::new("open sesame")), "[hidden]");
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -48,6 +55,14 @@ impl fmt::Debug for Secret {
 }
 
 /// A token for OAUTHBEARER.
+///
+/// ```
+/// use client::connection::sasl::{Secret, Token};
+///
+/// let token = Token { text: Secret::new("eyJhbGciOi..."), extensions: [("tenant".to_owned(), "7".to_owned())].into() };
+/// assert!(!format!("{token:?}").contains("eyJ"));
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// As it goes to the broker.
@@ -57,12 +72,37 @@ pub struct Token {
 }
 
 /// Gets tokens for OAUTHBEARER; asked for each connection.
+///
+/// ```
+/// use client::connection::sasl::{Secret, Token, TokenProvider};
+/// use futures_util::future::BoxFuture;
+///
+/// struct File(std::path::PathBuf);
+///
+/// impl TokenProvider for File {
+///     fn token(&self) -> BoxFuture<'_, Result<Token, String>> {
+///         let read = std::fs::read_to_string(&self.0).map_err(|error| error.to_string());
+///         Box::pin(async { Ok(Token { text: Secret::new(read?.trim()), extensions: Default::default() }) })
+///     }
+/// }
+/// ```
 pub trait TokenProvider: Send + Sync {
     /// A token that is valid now.
     fn token(&self) -> BoxFuture<'_, Result<Token, String>>;
 }
 
 /// Tokens without a signature, for trying out (Java: `OAuthBearerUnsecuredLoginCallbackHandler`).
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use client::connection::sasl::{Sasl, UnsecuredTokens};
+///
+/// let lifetime = Duration::from_secs(600);
+/// let tokens = UnsecuredTokens { subject: "alice".to_owned(), lifetime, extensions: Default::default() };
+/// assert_eq!(Sasl::OauthBearer(Arc::new(tokens)).mechanism(), "OAUTHBEARER");
+/// ```
 #[derive(Clone, Debug)]
 pub struct UnsecuredTokens {
     /// Whose they are: the claim "sub".
@@ -86,6 +126,16 @@ impl TokenProvider for UnsecuredTokens {
 }
 
 /// How this client shows who it is.
+///
+/// ```
+/// use client::connection::sasl::{Sasl, Secret};
+///
+/// let alice = Sasl::Plain { user: "alice".to_owned(), password: Secret::new("open sesame") };
+/// assert_eq!(alice.mechanism(), "PLAIN");
+/// let line = r#"org.example.Module required username="alice" password="open sesame";"#;
+/// assert_eq!(Sasl::from_jaas("SCRAM-SHA-512", Some(line))?.mechanism(), "SCRAM-SHA-512");
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone)]
 pub enum Sasl {
     /// By name and password as they are; only for connections under TLS.

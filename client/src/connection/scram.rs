@@ -15,6 +15,12 @@ const ITERATIONS_MIN: u32 = 4096;
 const ITERATIONS_MAX: u32 = 1 << 20;
 
 /// The hash; the number is the protocol's (Java: `ScramMechanism`).
+///
+/// ```
+/// use client::connection::scram::ScramHash;
+///
+/// assert_eq!(ScramHash::Sha256.mechanism(), "SCRAM-SHA-256");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum ScramHash {

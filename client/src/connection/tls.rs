@@ -23,6 +23,12 @@ use tokio_rustls::TlsConnector;
 use crate::error::ClientError;
 
 /// Whether the name of the host must be in the broker's certificate (`ssl.endpoint.identification.algorithm`).
+///
+/// ```
+/// use client::connection::tls::{EndpointIdentification, TlsOptions};
+///
+/// assert_eq!(TlsOptions::default().identification, EndpointIdentification::Https);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointIdentification {
     /// It must: "https".
@@ -33,6 +39,13 @@ pub enum EndpointIdentification {
 }
 
 /// What TLS is set up from; everything is PEM text.
+///
+/// ```
+/// use client::connection::tls::{Tls, TlsOptions};
+///
+/// let options = TlsOptions { trusted: Some(b"no certificate".to_vec()), ..TlsOptions::default() };
+/// assert!(Tls::new(&options).is_err());
+/// ```
 #[derive(Clone, Default)]
 pub struct TlsOptions {
     /// Certificates of who may sign a broker's; None for those of the web.
@@ -46,6 +59,16 @@ pub struct TlsOptions {
 }
 
 /// TLS that is set up.
+///
+/// ```
+/// use client::config::{ConnectionConfig, Security};
+/// use client::connection::tls::{Tls, TlsOptions};
+///
+/// let tls = Some(Tls::new(&TlsOptions::default())?);
+/// let config = ConnectionConfig { security: Security { tls, sasl: None }, ..ConnectionConfig::default() };
+/// assert!(config.security.tls.is_some());
+/// # Ok::<(), client::error::ClientError>(())
+/// ```
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,

@@ -20,6 +20,14 @@ use crate::error::ClientError;
 const PLAIN_BYTES_MAX: usize = 1 << 30;
 
 /// What a record's time says.
+///
+/// ```
+/// use client::consumer::{Record, TimestampType};
+///
+/// fn created(record: &Record<'_>) -> Option<i64> {
+///     (record.timestamp_type == TimestampType::CreateTime).then_some(record.timestamp)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampType {
     /// When its producer made it.
@@ -29,6 +37,15 @@ pub enum TimestampType {
 }
 
 /// A record, lent from [`Records`].
+///
+/// ```
+/// use client::consumer::Record;
+///
+/// fn print(record: &Record<'_>) {
+///     println!("{}-{}@{}: {:?}", record.topic(), record.partition(), record.offset, record.value);
+///     record.headers().for_each(|(name, value)| println!("  {name:?}={value:?}"));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Where it was read from.
@@ -51,6 +68,14 @@ pub struct Record<'a> {
 
 /// A record that outlives its [`Records`]. Key, value and headers lie where they lay: the buffer is kept while any of
 /// its records is.
+///
+/// ```
+/// use client::consumer::{OwnedRecord, Records};
+///
+/// fn keep(records: &Records) -> Vec<OwnedRecord> {
+///     records.iter().filter(|record| record.key.is_some()).map(|record| record.to_owned()).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {
     /// Where it was read from.
@@ -135,6 +160,16 @@ impl Chunk {
 }
 
 /// What a poll brought: records lent from the fetched buffers, in the order of each partition.
+///
+/// ```
+/// use client::consumer::Records;
+///
+/// fn sizes(records: &Records) {
+///     for place in records.partitions() {
+///         println!("{place}: {} of {} records", records.of(&place).count(), records.len());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     chunks: Vec<Chunk>,

@@ -14,6 +14,17 @@ use parking_lot::Mutex;
 use crate::error::ClientError;
 
 /// Where a record came to stand.
+///
+/// ```
+/// use client::producer::{NewRecord, Producer, RecordMetadata};
+///
+/// async fn write(producer: &Producer) -> Result<(), client::error::ClientError> {
+///     let record = NewRecord { topic: "orders", value: Some(b"paid"), ..NewRecord::default() };
+///     let RecordMetadata { partition, offset, .. } = producer.send(record).await?.await?;
+///     println!("{partition}@{offset}");
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordMetadata {
     /// Its partition.
@@ -76,6 +87,21 @@ impl Outcome {
 
 /// A record on its way; resolves when its batch was acknowledged or given up. May be dropped at any time: the record
 /// is sent all the same.
+///
+/// ```
+/// use client::producer::{Delivery, NewRecord, Producer};
+///
+/// async fn write(producer: &Producer, lines: &[&[u8]]) -> Result<(), client::error::ClientError> {
+///     let mut deliveries: Vec<Delivery> = Vec::new();
+///     for line in lines {
+///         deliveries.push(producer.send(NewRecord { topic: "lines", value: Some(line), ..NewRecord::default() }).await?);
+///     }
+///     for delivery in deliveries {
+///         delivery.await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[must_use = "a delivery that nobody awaits tells nobody of a failure; use Producer::push"]
 pub struct Delivery {
     outcome: Arc<Outcome>,

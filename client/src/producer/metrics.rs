@@ -12,6 +12,16 @@ const WINDOW_MS: i64 = 30_000;
 const WINDOWS: usize = 2;
 
 /// One metric as it stands now.
+///
+/// ```
+/// use client::producer::{Metric, Producer};
+///
+/// fn print(producer: &Producer) {
+///     for Metric { name, tags, value, .. } in producer.metrics() {
+///         println!("{name}{tags:?} = {value}");
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// As in Java: "record-send-total".

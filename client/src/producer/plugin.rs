@@ -10,12 +10,34 @@ use crate::error::ClientError;
 use crate::metadata::TopicView;
 
 /// Chooses the partition of each record that names none (Java: `Partitioner`).
+///
+/// ```
+/// use client::metadata::TopicView;
+/// use client::producer::{NewRecord, Partitioner};
+///
+/// struct ByLength;
+///
+/// impl Partitioner for ByLength {
+///     fn partition(&self, record: &NewRecord<'_>, topic: &TopicView) -> i32 {
+///         (record.value.map_or(0, <[u8]>::len) % topic.leaders.len()) as i32
+///     }
+/// }
+/// ```
 pub trait Partitioner: Send + Sync {
     /// A partition of the topic, from 0 below the number of leaders; any other fails the record.
     fn partition(&self, record: &NewRecord<'_>, topic: &TopicView) -> i32;
 }
 
 /// A record that an interceptor may change.
+///
+/// ```
+/// use client::producer::{NewRecord, OwnedRecord};
+///
+/// let mut copy = OwnedRecord::of(&NewRecord { topic: "orders", value: Some(b"paid"), ..NewRecord::default() });
+/// copy.headers.push(("seen".to_owned(), None));
+/// let headers = copy.lent_headers();
+/// assert_eq!(copy.lend(&headers).headers, [("seen", None)]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnedRecord {
     /// The topic.
@@ -65,6 +87,22 @@ impl OwnedRecord {
 }
 
 /// Sees every record (Java: `ProducerInterceptor`). With one, a record is copied on its way in.
+///
+/// ```
+/// use client::error::ClientError;
+/// use client::producer::{Interceptor, OwnedRecord, RecordMetadata};
+///
+/// struct Stamp;
+///
+/// impl Interceptor for Stamp {
+///     fn on_send(&self, record: &mut OwnedRecord) {
+///         record.headers.push(("by".to_owned(), Some(b"billing".to_vec())));
+///     }
+///     fn on_acknowledgement(&self, topic: &str, result: &Result<RecordMetadata, ClientError>) {
+///         println!("{topic}: {result:?}");
+///     }
+/// }
+/// ```
 pub trait Interceptor: Send + Sync {
     /// Before it is sent; changes count.
     fn on_send(&self, record: &mut OwnedRecord);
@@ -74,6 +112,19 @@ pub trait Interceptor: Send + Sync {
 }
 
 /// What an application puts in.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use client::config::ProducerConfig;
+/// use client::metadata::Cluster;
+/// use client::producer::{Interceptor, Plugins, Producer};
+///
+/// fn watched(own: Arc<dyn Interceptor>) -> Producer {
+///     let plugins = Plugins { partitioner: None, interceptors: vec![own] };
+///     Producer::with_plugins(Cluster::new("localhost:9092"), ProducerConfig::default(), plugins)
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Plugins {
     /// In place of keys and stickiness.

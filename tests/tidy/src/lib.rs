@@ -11,6 +11,8 @@ pub mod hops;
 pub mod deps;
 /// Headers of handlers.
 pub mod handlers;
+/// Examples of the client.
+pub mod examples;
 /// Generated pages of docs/.
 pub mod pages;
 
@@ -50,6 +52,12 @@ mod tests {
     #[test]
     fn every_hop_exists() {
         none(&hops::broken());
+    }
+
+    #[test]
+    fn types_of_the_client_have_examples() {
+        none(&examples::types_without());
+        none(&examples::readme());
     }
 
     #[test]
