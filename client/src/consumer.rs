@@ -81,6 +81,13 @@ use position::Partitions;
 use rebalance::{Described, Subscription};
 
 /// An offset to commit or committed, with what the application noted beside it.
+///
+/// ```
+/// use client::consumer::OffsetAndMetadata;
+///
+/// let noted = OffsetAndMetadata { metadata: "by the nightly run".to_owned(), ..OffsetAndMetadata::from(42) };
+/// assert_eq!((noted.offset, noted.leader_epoch), (42, -1));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OffsetAndMetadata {
     /// Of the next record to read.
@@ -108,6 +115,20 @@ impl From<i64> for OffsetAndMetadata {
 pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
 /// The first record from some time on.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use client::consumer::{Consumer, OffsetAndTimestamp, TopicPartition};
+///
+/// async fn since(consumer: &Consumer, ms: i64) -> Result<(), client::error::ClientError> {
+///     let times = BTreeMap::from([(TopicPartition::new("orders", 0), ms)]);
+///     for (place, OffsetAndTimestamp { offset, timestamp }) in consumer.offsets_for_times(&times).await? {
+///         println!("{place}: {offset} at {timestamp}");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffsetAndTimestamp {
     /// Its offset.
@@ -145,6 +166,22 @@ pub trait RebalanceListener: Send {
 }
 
 /// Sees what a consumer hands out and what it commits.
+///
+/// ```
+/// use client::consumer::{ConsumerInterceptor, Offsets, Records};
+///
+/// struct Count(usize);
+///
+/// impl ConsumerInterceptor for Count {
+///     fn on_consume(&mut self, records: Records) -> Records {
+///         self.0 += records.len();
+///         records
+///     }
+///     fn on_commit(&mut self, offsets: &Offsets) {
+///         println!("{} records, committed {offsets:?}", self.0);
+///     }
+/// }
+/// ```
 pub trait ConsumerInterceptor: Send {
     /// What the next poll is going to return; what comes back is returned in its place.
     fn on_consume(&mut self, records: Records) -> Records {
@@ -403,14 +440,16 @@ impl Consumer {
     ///
     /// # Errors
     /// When it is not found in time.
-    pub async fn partition_count(&self, topic: &str) -> Result<usize, ClientError> {
-        Ok(self.cluster.topic(topic, self.config.missing, self.config.api_timeout).await?.leaders.len())
+    pub fn partition_count(&self, topic: &str) -> impl Future<Output = Result<usize, ClientError>> + Send + 'static {
+        let (cluster, missing, limit) = (self.cluster.clone(), self.config.missing, self.config.api_timeout);
+        let topic = topic.to_owned();
+        async move { Ok(cluster.topic(&topic, missing, limit).await?.leaders.len()) }
     }
 
     /// Commits if commits are automatic, gives partitions back and leaves the group.
     ///
     /// # Errors
-    /// When the last commit fails.
+    /// When offsets that the listener gave were not committed; of those that are committed by themselves it is logged.
     pub async fn close(&mut self) -> Result<(), ClientError> {
         let may_commit = self.may_read();
         self.stop_joining();
@@ -421,10 +460,16 @@ impl Consumer {
         let mut offsets = if automatic { self.partitions.consumed() } else { Offsets::new() };
         offsets.append(&mut self.owed);
         let subscribed = self.subscription.is_some();
+        let automatic = offsets.clone();
         if subscribed {
             self.give_back(&self.partitions.places(), &mut offsets);
         }
-        let committed = group.commit(&offsets).await;
+        let mut committed = group.commit(&offsets).await;
+        if let Some(error) = committed.as_ref().err().filter(|_| offsets == automatic) {
+            // Java: ConsumerCoordinator.maybeAutoCommitOffsetsSync. The group may have gone on without this member just now.
+            tracing::warn!(%error, "offsets were not committed at the end");
+            committed = Ok(());
+        }
         if subscribed {
             group.leave("the consumer is being closed").await;
         }

@@ -10,6 +10,15 @@ use millstream_protocol::error_code::{ErrorCode, Retry};
 use thiserror::Error;
 
 /// Why a call failed.
+///
+/// ```
+/// use client::config::ProducerConfig;
+/// use client::error::{ClientError, ErrorClass};
+///
+/// let error = ProducerConfig::from_properties([("acks", "some")]).expect_err("no such setting");
+/// assert!(matches!(error, ClientError::Config(_)) && !error.is_retriable());
+/// assert_eq!(error.class(), ErrorClass::InvalidConfiguration);
+/// ```
 #[derive(Clone, Debug, Error)]
 pub enum ClientError {
     /// No address of the list could be reached.
@@ -202,6 +211,14 @@ impl ClientError {
 }
 
 /// What an application can do about an error (KIP-1050).
+///
+/// ```
+/// use client::error::ErrorClass;
+/// use millstream_protocol::error_code::ErrorCode;
+///
+/// assert_eq!(ErrorClass::of(ErrorCode::ProducerFenced), ErrorClass::ApplicationRecoverable);
+/// assert_eq!(ErrorClass::of(ErrorCode::NotLeaderOrFollower), ErrorClass::RefreshRetriable);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// Try again (Java: `RetriableException`).
@@ -274,6 +291,12 @@ fn text(code: i16, message: Option<&str>) -> String {
 /// [`ClientError::Broker`] for any other code.
 pub fn check(code: i16, message: Option<&str>) -> Result<(), ClientError> {
     if code == 0 { Ok(()) } else { Err(ClientError::Broker { code, message: text(code, message) }) }
+}
+
+/// The error of a partition with the code that the broker at `address` gave it.
+pub(crate) fn of_partition_at(address: &str, topic: &str, partition: i32, code: i16) -> ClientError {
+    let message = format!("{address} says: {}", text(code, None));
+    ClientError::Partition { topic: topic.to_owned(), partition, code, message }
 }
 
 /// The error of a partition with a broker's code.

@@ -33,6 +33,13 @@ pub(crate) fn address(host: &str, port: i32) -> String {
 }
 
 /// Who leads a partition.
+///
+/// ```
+/// use client::metadata::{Leader, TopicView};
+///
+/// let view = TopicView { id: Default::default(), leaders: vec![Leader { broker: 3, epoch: 7 }] };
+/// assert_eq!(view.leader(0), Some(Leader { broker: 3, epoch: 7 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leader {
     /// The broker, -1 for none.
@@ -42,6 +49,13 @@ pub struct Leader {
 }
 
 /// A topic as the cluster last described it.
+///
+/// ```
+/// use client::metadata::{Leader, TopicView};
+///
+/// let view = TopicView { id: Default::default(), leaders: vec![Leader { broker: -1, epoch: 7 }] };
+/// assert_eq!((view.leader(0), view.leader(1)), (None, None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicView {
     /// Its id, nil when the broker has none.
@@ -93,6 +107,17 @@ pub(crate) struct Features {
 }
 
 /// A cluster, reached through its bootstrap addresses; clones share connections and what is known of topics.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), client::error::ClientError> {
+/// use client::admin::Admin;
+/// use client::metadata::Cluster;
+///
+/// let cluster = Cluster::new("broker1:9092,broker2:9092");
+/// println!("{} answers", cluster.any().await?.address());
+/// println!("{:?}", Admin::new(cluster).brokers().await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Cluster {
     config: Arc<ConnectionConfig>,
@@ -241,6 +266,11 @@ impl Cluster {
     /// Whether the last metadata named the broker.
     pub(crate) fn knows(&self, id: i32) -> bool {
         self.known.lock().addresses.contains_key(&id)
+    }
+
+    /// A broker's address, or its id where that is not known.
+    pub(crate) fn name_of(&self, id: i32) -> String {
+        self.address(id).unwrap_or_else(|| format!("broker {id}"))
     }
 
     fn address(&self, id: i32) -> Option<String> {

@@ -43,6 +43,7 @@
 //!
 //! Not done: partitioner.rack.aware.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -87,9 +88,24 @@ use txn::{Coordinators, Features, Transactions, Verdict};
 pub use txn::GroupMetadata;
 
 /// A header: its name and value.
+///
+/// ```
+/// use client::producer::{Header, NewRecord};
+///
+/// let headers: [Header<'_>; 2] = [("trace", Some(b"7f")), ("empty", None)];
+/// let record = NewRecord { topic: "orders", headers: &headers, ..NewRecord::default() };
+/// assert_eq!(record.headers[0].0, "trace");
+/// ```
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
 /// One record to send.
+///
+/// ```
+/// use client::producer::NewRecord;
+///
+/// let record = NewRecord { topic: "orders", key: Some(b"7"), value: Some(b"paid"), ..NewRecord::default() };
+/// assert_eq!((record.partition, record.timestamp), (None, None));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NewRecord<'a> {
     /// The topic.
@@ -129,11 +145,44 @@ struct Shared {
     started: Moment,
     /// Closed without waiting any longer.
     aborted: AtomicBool,
+    /// What last went wrong, for whoever waits in vain.
+    troubles: Mutex<BTreeMap<Source, Trouble>>,
+}
+
+/// Where something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// Wherever metadata, ids and coordinators are asked for.
+    Any,
+    /// The leader with this id.
+    Leader(i32),
+}
+
+struct Trouble {
+    at_ms: i64,
+    why: String,
 }
 
 impl Shared {
     fn now_ms(&self) -> i64 {
         self.started.elapsed().as_millis() as i64
+    }
+
+    #[cold]
+    fn trouble(&self, source: Source, why: String) {
+        self.troubles.lock().insert(source, Trouble { at_ms: self.now_ms(), why });
+    }
+
+    /// The error of who waited for `limit`, with what went wrong meanwhile: of `source` if it is named and to blame,
+    /// else what came last.
+    fn late(&self, doing: String, limit: Duration, source: Option<Source>) -> ClientError {
+        let since_ms = self.now_ms() - limit.as_millis() as i64;
+        let troubles = self.troubles.lock();
+        let recent = |trouble: &&Trouble| trouble.at_ms >= since_ms;
+        let own = source.and_then(|source| troubles.get(&source)).filter(recent);
+        let why = own.or_else(|| troubles.values().filter(recent).max_by_key(|trouble| trouble.at_ms));
+        let doing = why.map_or(doing.clone(), |why| format!("{doing} ({})", why.why));
+        ClientError::Timeout { doing, limit }
     }
 }
 
@@ -150,6 +199,19 @@ impl Drop for Handle {
 }
 
 /// Sends records; clones share queues and connections.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example() -> Result<(), client::error::ClientError> {
+/// use client::config::ProducerConfig;
+/// use client::metadata::Cluster;
+/// use client::producer::{NewRecord, Producer};
+///
+/// let producer = Producer::new(Cluster::new("localhost:9092"), ProducerConfig::default());
+/// producer.push(NewRecord { topic: "orders", value: Some(b"paid"), ..NewRecord::default() }).await?;
+/// producer.close(Duration::from_secs(30)).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Producer {
     handle: Arc<Handle>,
@@ -180,6 +242,7 @@ impl Producer {
             settled: Notify::new(),
             started: Moment::now(),
             aborted: AtomicBool::new(false),
+            troubles: Mutex::default(),
         });
         task::spawn("producer sender", sender::run(shared.clone()));
         Producer { handle: Arc::new(Handle { shared }) }
@@ -292,7 +355,7 @@ impl Producer {
                 }
             }
         };
-        let late = || ClientError::Timeout { doing: "waiting for buffer.memory".to_owned(), limit: shared.config.block_max };
+        let late = || shared.late("waiting for buffer.memory".to_owned(), shared.config.block_max, None);
         tokio::time::timeout(left, wait).await.map_err(|_| late())?
     }
 
@@ -441,7 +504,7 @@ impl Producer {
                 settled.await;
             }
         };
-        let late = || ClientError::Timeout { doing: doing.to_owned(), limit };
+        let late = || shared.late(doing.to_owned(), limit, Some(Source::Any));
         tokio::time::timeout(limit, told).await.map_err(|_| late())?
     }
 
@@ -489,7 +552,7 @@ impl Producer {
             Err(_) => {
                 shared.aborted.store(true, Ordering::Release);
                 shared.wake.notify_one();
-                Err(ClientError::Timeout { doing: "closing the producer".to_owned(), limit: timeout })
+                Err(shared.late("closing the producer".to_owned(), timeout, None))
             }
         }
     }

@@ -16,6 +16,15 @@ use crate::error::ClientError;
 use crate::producer::GroupMetadata;
 
 /// Told what came of a commit that was not waited for.
+///
+/// ```
+/// use client::consumer::{CommitCallback, Consumer, Offsets};
+///
+/// fn note(consumer: &mut Consumer, offsets: Offsets) -> Result<(), client::error::ClientError> {
+///     let callback: CommitCallback = Box::new(|offsets, result| println!("{offsets:?}: {result:?}"));
+///     consumer.commit_offsets_async(offsets, callback)
+/// }
+/// ```
 pub type CommitCallback = Box<dyn FnOnce(&Offsets, Result<(), ClientError>) + Send>;
 
 struct Pending {
@@ -162,8 +171,9 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::commit`].
-    pub async fn committed(&self, places: &[TopicPartition]) -> Result<Offsets, ClientError> {
-        self.coordinator()?.committed(places).await
+    pub fn committed(&self, places: &[TopicPartition]) -> impl Future<Output = Result<Offsets, ClientError>> + Send + 'static {
+        let (group, places) = (self.coordinator(), places.to_vec());
+        async move { group?.committed(&places).await }
     }
 
     /// The group and this member of it, for [`Producer::send_offsets_to_transaction`](crate::producer::Producer).

@@ -32,7 +32,7 @@ use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
 use crate::config::ConsumerConfig;
 use crate::connection::{Connection, backoff, retrying};
-use crate::error::{ClientError, check, of_partition};
+use crate::error::{ClientError, check, of_partition_at};
 use crate::metadata::{Cluster, address, topic_name};
 use crate::producer::GroupMetadata;
 
@@ -158,6 +158,11 @@ impl Coordinator {
         let address = address(&found.host, found.port);
         *self.address.lock() = Some(address.clone());
         self.cluster.at(&address).await.inspect_err(|_| self.forget())
+    }
+
+    /// Where the coordinator is, for errors.
+    fn place(&self) -> String {
+        self.address.lock().clone().unwrap_or_else(|| "the coordinator".to_owned())
     }
 
     fn forget(&self) {
@@ -422,11 +427,15 @@ impl Coordinator {
             for partition in &topic.partitions {
                 let code = code_of(partition.error_code);
                 let next = self.membership.lock().committed(code, &sent);
-                if next == Next::FindCoordinator {
-                    self.forget();
-                }
-                if next != Next::Proceed {
-                    return Err(of_partition(&topic.name.0, partition.partition_index, partition.error_code, None));
+                let error = || of_partition_at(&self.place(), &topic.name.0, partition.partition_index, partition.error_code);
+                match next {
+                    Next::Proceed => {}
+                    Next::FindCoordinator => {
+                        let error = error();
+                        self.forget();
+                        return Err(error);
+                    }
+                    _ => return Err(error()),
                 }
             }
         }
@@ -464,7 +473,8 @@ impl Coordinator {
             for topic in group.topics {
                 for partition in topic.partitions {
                     if partition.error_code != 0 {
-                        return Err(of_partition(&topic.name.0, partition.partition_index, partition.error_code, None));
+                        let (name, index) = (&topic.name.0, partition.partition_index);
+                        return Err(of_partition_at(&self.place(), name, index, partition.error_code));
                     }
                     if partition.committed_offset >= 0 {
                         let committed = OffsetAndMetadata {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::TopicPartition;
 use crate::config::{Isolation, Missing};
 use crate::connection::retrying;
-use crate::error::{ClientError, of_partition};
+use crate::error::{ClientError, of_partition_at};
 use crate::metadata::{Cluster, topic_name};
 
 /// `ListOffsetsRequest.EARLIEST_TIMESTAMP`.
@@ -93,7 +93,8 @@ impl Asker {
             .with_replica_id((-1).into())
             .with_isolation_level(i8::from(self.isolation == Isolation::ReadCommitted))
             .with_topics(topics.into_iter().map(topic).collect());
-        let reply = self.cluster.broker(leader).await?.call(&request).await?;
+        let connection = self.cluster.broker(leader).await?;
+        let reply = connection.call(&request).await?;
         let mut result = Ok(());
         for topic in &reply.topics {
             for partition in &topic.partitions {
@@ -106,7 +107,8 @@ impl Asker {
                     };
                     found.lock().insert(place, listed);
                 } else {
-                    result = Err(of_partition(&topic.name.0, partition.partition_index, partition.error_code, None));
+                    let (name, index) = (&topic.name.0, partition.partition_index);
+                    result = Err(of_partition_at(connection.address(), name, index, partition.error_code));
                 }
             }
         }

@@ -264,45 +264,57 @@ impl Consumer {
     ///
     /// # Errors
     /// When not all leaders answer in time.
-    pub async fn offsets_for_times(
+    pub fn offsets_for_times(
         &self,
         times: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<BTreeMap<TopicPartition, OffsetAndTimestamp>, ClientError> {
-        if times.values().any(|time| *time < 0) {
-            return Err(ClientError::State("the target time must not be negative"));
+    ) -> impl Future<Output = Result<BTreeMap<TopicPartition, OffsetAndTimestamp>, ClientError>> + Send + 'static {
+        let (asker, times) = (self.asker(), times.clone());
+        async move {
+            if times.values().any(|time| *time < 0) {
+                return Err(ClientError::State("the target time must not be negative"));
+            }
+            let found = asker.list(times).await?.into_iter().filter(|(_, listed)| listed.offset >= 0);
+            let found = found.map(|(place, listed)| {
+                (place, OffsetAndTimestamp { offset: listed.offset, timestamp: listed.timestamp })
+            });
+            Ok(found.collect())
         }
-        let found = self.asker().list(times.clone()).await?.into_iter().filter(|(_, listed)| listed.offset >= 0);
-        let found = found.map(|(place, listed)| {
-            (place, OffsetAndTimestamp { offset: listed.offset, timestamp: listed.timestamp })
-        });
-        Ok(found.collect())
     }
 
     /// The first offset that is left, by partition.
     ///
     /// # Errors
     /// When not all leaders answer in time.
-    pub async fn beginning_offsets(
+    pub fn beginning_offsets(
         &self,
         places: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-        self.list(places, EARLIEST).await
+    ) -> impl Future<Output = Result<BTreeMap<TopicPartition, i64>, ClientError>> + Send + 'static {
+        self.list(places, EARLIEST)
     }
 
     /// The end (of what the isolation lets see), by partition.
     ///
     /// # Errors
     /// When not all leaders answer in time.
-    pub async fn end_offsets(&self, places: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-        self.list(places, LATEST).await
+    pub fn end_offsets(
+        &self,
+        places: &[TopicPartition],
+    ) -> impl Future<Output = Result<BTreeMap<TopicPartition, i64>, ClientError>> + Send + 'static {
+        self.list(places, LATEST)
     }
 
-    async fn list(&self, places: &[TopicPartition], time: i64) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-        let times = places.iter().map(|place| (place.clone(), time)).collect();
-        let found = self.asker().list(times).await?;
-        Ok(found.into_iter().map(|(place, listed)| (place, listed.offset)).collect())
+    /// Borrows nothing while it waits: a consumer is not `Sync`, and tasks ask as well.
+    fn list(
+        &self,
+        places: &[TopicPartition],
+        time: i64,
+    ) -> impl Future<Output = Result<BTreeMap<TopicPartition, i64>, ClientError>> + Send + 'static {
+        let (asker, times) = (self.asker(), places.iter().map(|place| (place.clone(), time)).collect());
+        async move {
+            let found = asker.list(times).await?;
+            Ok(found.into_iter().map(|(place, listed)| (place, listed.offset)).collect())
+        }
     }
-
 }
 
 fn time_of(reset: Reset) -> Option<i64> {

@@ -18,7 +18,7 @@ use millstream_protocol::messages::produce_response::PartitionProduceResponse;
 use millstream_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse, StrBytes, TransactionalId};
 use uuid::Uuid;
 
-use super::Shared;
+use super::{Shared, Source};
 use super::accumulate::{Due, Node, Request};
 use super::batch::Batch;
 use super::delivery::{RecordMetadata, Written};
@@ -319,7 +319,7 @@ impl Sender {
                 self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
                 self.shared.metrics.lock().answered(now_ms - sent_ms, throttle_ms, now_ms);
                 let batches = self.requests.remove(&request).unwrap_or_default();
-                self.answered(batches, result);
+                self.answered(broker, batches, result);
             }
             Event::Connected { broker, result } => {
                 let state = self.brokers.entry(broker).or_default();
@@ -329,6 +329,7 @@ impl Sender {
                     // A broker that metadata names no more is refused at once, and is not to be asked for at once again.
                     let wait = self.shared.config.connection.reconnect_backoff.max(Duration::from_millis(1));
                     state.muted_until_ms = state.muted_until_ms.max(now_ms + wait.as_millis() as i64);
+                    self.shared.trouble(Source::Leader(broker), error.to_string());
                     // Its partitions may be led by another broker by now.
                     self.metadata.wanted = true;
                 }
@@ -340,15 +341,22 @@ impl Sender {
                 }
                 if let Err(error) = &result {
                     tracing::warn!(%error, "cannot refresh metadata");
+                    self.shared.trouble(Source::Any, error.to_string());
                     self.metadata.wanted = true;
                 }
                 self.relearn();
             }
             Event::Coordinated(answer) => {
+                if let Some(why) = answer.trouble() {
+                    self.shared.trouble(Source::Any, why);
+                }
                 self.shared.accumulator.lock().answered(answer);
                 self.shared.settled.notify_waiters();
             }
             Event::Identified(result) => {
+                if let Err(error) = &result {
+                    self.shared.trouble(Source::Any, error.to_string());
+                }
                 self.identity.end(now_ms, result.is_ok());
                 self.identified(result);
             }
@@ -380,7 +388,7 @@ impl Sender {
         }
     }
 
-    fn answered(&mut self, batches: Vec<Batch>, result: Result<Option<ProduceResponse>, ClientError>) {
+    fn answered(&mut self, broker: i32, batches: Vec<Batch>, result: Result<Option<ProduceResponse>, ClientError>) {
         let response = match result {
             Ok(Some(response)) => response,
             Ok(None) => {
@@ -388,6 +396,7 @@ impl Sender {
                 return batches.into_iter().for_each(|batch| self.written(batch, written));
             }
             Err(error) => {
+                self.shared.trouble(Source::Leader(broker), error.to_string());
                 self.metadata.wanted = true;
                 batches.into_iter().for_each(|batch| self.refuse(batch, &error));
                 return;
@@ -403,7 +412,7 @@ impl Sender {
             match own {
                 Some(own) => {
                     moved |= self.learn_leader(&name, own, &response);
-                    self.settle(batch, own, &name);
+                    self.settle(broker, batch, own, &name);
                 }
                 None => self.refuse(batch, &ClientError::State("the answer does not speak of the batch")),
             }
@@ -426,7 +435,7 @@ impl Sender {
     }
 
     /// What a broker's answer means for a batch (Java: `Sender.completeBatch`).
-    fn settle(&mut self, batch: Batch, own: &PartitionProduceResponse, name: &str) {
+    fn settle(&mut self, broker: i32, batch: Batch, own: &PartitionProduceResponse, name: &str) {
         if own.error_code == 0 {
             return self.written(batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms });
         }
@@ -438,6 +447,7 @@ impl Sender {
         let (place, id) = (batch.place, batch.id);
         let message = own.record_errors.iter().find_map(|record| record.batch_index_error_message.as_deref());
         let error = of_partition(name, own.index, own.error_code, message.or(own.error_message.as_deref()));
+        self.shared.trouble(Source::Leader(broker), format!("{} says {error}", self.shared.cluster.name_of(broker)));
         if code == ErrorCode::MessageTooLarge && batch.count > 1 {
             self.shared.accumulator.lock().unmute(place);
             self.shared.metrics.lock().split(self.shared.now_ms());
@@ -556,9 +566,10 @@ impl Sender {
     }
 
     fn expire(&self, batch: Batch) {
-        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
+        let (name, view) = self.shared.accumulator.lock().topic_of(batch.place);
+        let leader = view.leader(batch.place.1).map(|leader| Source::Leader(leader.broker));
         let doing = format!("writing {} records to {name}-{}", batch.count, batch.place.1);
-        let error = ClientError::Timeout { doing, limit: self.shared.config.delivery_timeout };
+        let error = self.shared.late(doing, self.shared.config.delivery_timeout, leader);
         self.fail(batch, &error, None, Fate::Unknown);
     }
 

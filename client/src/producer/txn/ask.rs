@@ -9,9 +9,16 @@ use super::super::batch::Place;
 use super::super::idempotent::Identity;
 use crate::TopicPartition;
 use crate::consumer::Offsets;
-use crate::error::ClientError;
+use crate::error::{ClientError, check};
 
 /// Who reads the input of a transaction: the member of a group whose offsets go with it (Java: `ConsumerGroupMetadata`).
+///
+/// ```
+/// use client::producer::GroupMetadata;
+///
+/// let group = GroupMetadata::new("billing");
+/// assert_eq!((group.group_id.as_str(), group.generation, group.instance_id), ("billing", -1, None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMetadata {
     /// `group.id`
@@ -128,6 +135,20 @@ pub(crate) enum Answer {
     Committed(Vec<(TopicPartition, i16)>),
     /// The identity of the next transaction, where the broker gave one.
     Ended { code: i16, identity: Option<Identity> },
+}
+
+impl Answer {
+    /// What went wrong, if something did.
+    pub fn trouble(&self) -> Option<String> {
+        let code = match self {
+            Answer::Lost(error) => return Some(error.to_string()),
+            Answer::NotFound(code) | Answer::Offsets(code) => *code,
+            Answer::Init { code, .. } | Answer::Ended { code, .. } => *code,
+            Answer::Partitions(codes) => codes.iter().map(|(_, code)| *code).find(|code| *code != 0)?,
+            Answer::Committed(codes) => codes.iter().map(|(_, code)| *code).find(|code| *code != 0)?,
+        };
+        check(code, None).err().map(|error| error.to_string())
+    }
 }
 
 /// What the sender does next.
