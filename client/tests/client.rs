@@ -15,10 +15,13 @@ use client::error::ClientError;
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
 
+mod chaos;
 mod consuming;
 mod secure;
 mod support;
+mod three;
 mod transactions;
+mod unfriendly;
 
 use support::{Node, hostile};
 
@@ -476,6 +479,35 @@ async fn a_hostile_broker_costs_time_but_bounded() {
         let _ = consumer.close().await;
         assert!(started.elapsed() < Duration::from_secs(6), "round {round}: {:?}", started.elapsed());
         assert_eq!(panics.load(std::sync::atomic::Ordering::Acquire), 0, "round {round}");
+    }
+}
+
+/// Away, silent, slow, garbage, half a frame, leaders that move, a wrong password: each is told by name and in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_name_the_broker_and_what_it_did() {
+    unfriendly::all().await;
+}
+
+/// Connections break all the time, and nothing that was promised does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_with_our_broker() {
+    chaos::all(|port| Some(Node::ours_behind(port))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_with_apaches_broker() {
+    match std::env::var_os("MILLSTREAM_SOAK") {
+        Some(_) => chaos::all(Node::apaches_behind).await,
+        None => println!("only with MILLSTREAM_SOAK"),
+    }
+}
+
+/// What takes more than one broker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_three_of_apaches_brokers() {
+    match std::env::var_os("MILLSTREAM_SOAK") {
+        Some(_) => three::all().await,
+        None => println!("only with MILLSTREAM_SOAK"),
     }
 }
 

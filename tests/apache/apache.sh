@@ -6,7 +6,8 @@
 #   apache.sh class kafka-topics                 prints the class of a tool
 #   apache.sh broker DIR PORT CONTROLLER [K=V]...  formats DIR when it is new and becomes a single-node broker on
 #                                                127.0.0.1:PORT (what Apache's shipped server.properties sets, plus K=V;
-#                                                FORMAT_FLAGS are for kafka-storage format)
+#                                                FORMAT_FLAGS are for kafka-storage format; FORMAT_QUORUM= for a
+#                                                broker that joins the controller that K=V name)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=4.3.1
@@ -90,7 +91,7 @@ PROPERTIES
   path="$(libs)/*"
   if [ ! -f "$dir/logs/meta.properties" ]; then
     # shellcheck disable=SC2086
-    java -Xmx256m -cp "$path" kafka.tools.StorageTool format --standalone ${FORMAT_FLAGS:-} \
+    java -Xmx256m -cp "$path" kafka.tools.StorageTool format ${FORMAT_QUORUM---standalone} ${FORMAT_FLAGS:-} \
       -t "${CLUSTER_ID:-MkU3OEVBNTcwNTJENDM2Qg}" -c "$dir/server.properties" > "$dir/format.log" 2>&1 ||
       { cat "$dir/format.log" >&2; exit 1; }
   fi
@@ -104,5 +105,5 @@ case "${1:-}" in
   tool) shift; class=$(class_of "$1"); shift; run_java "$class" "$@" ;;
   class) class_of "$2" ;;
   broker) shift; broker "$@" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use client::admin::{Admin, ScramChange};
@@ -14,7 +15,10 @@ use client::error::{ClientError, ErrorClass};
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
 
-use crate::support::{Node, free_port};
+use crate::support::{Node, Ports, free_port};
+
+/// For everything after the broker's start, which takes seconds; each write that is not answered takes 20 by itself.
+const LIMIT: Duration = Duration::from_secs(90);
 
 const MODULES: &str = "org.apache.kafka.common.security";
 
@@ -33,14 +37,15 @@ fn certificate(folder: &Path, name: &str) {
     run("keytool", &[&["-exportcert", "-rfc", "-file", &pem][..], &common[..]].concat());
 }
 
-struct Ports {
+struct Listeners {
     ssl: u16,
     plaintext: u16,
     sasl_ssl: u16,
 }
 
-fn settings(port: u16, controller: u16, folder: &Path, ports: &Ports) -> Vec<String> {
+fn settings(own: Ports, folder: &Path, ports: &Listeners) -> Vec<String> {
     certificate(folder, "broker");
+    let (port, controller) = (own.broker, own.controller);
     let listeners = format!(
         "PLAINTEXT://127.0.0.1:{port},SSL://127.0.0.1:{},SASL_PLAINTEXT://127.0.0.1:{},SASL_SSL://127.0.0.1:{}",
         ports.ssl, ports.plaintext, ports.sasl_ssl
@@ -75,7 +80,8 @@ fn jaas(mechanism: &str, password: &str) -> String {
 
 fn connect(port: u16, settings: &[(&str, &str)]) -> Result<(Cluster, ProducerConfig), ClientError> {
     let bootstrap = format!("127.0.0.1:{port}");
-    let settings = settings.iter().copied().chain([("bootstrap.servers", bootstrap.as_str()), ("max.block.ms", "20000")]);
+    let limits = [("max.block.ms", "20000"), ("delivery.timeout.ms", "20000"), ("request.timeout.ms", "5000")];
+    let settings = settings.iter().copied().chain(limits).chain([("bootstrap.servers", bootstrap.as_str())]);
     let (config, unknown) = ProducerConfig::from_properties(settings)?;
     assert!(unknown.is_empty(), "{unknown:?}");
     Ok((Cluster::with_config(config.connection.clone()), config))
@@ -117,25 +123,45 @@ async fn passwords(node: &Node) {
     loop {
         // The broker serves it once the metadata has reached it.
         let described = admin.describe_user_scram_credentials(None).await.expect("asked");
-        let both = vec![(ScramHash::Sha256, 4096), (ScramHash::Sha512, 4096)];
-        if described.get("alice").and_then(|alice| alice.as_ref().ok()) == Some(&both) {
+        // Apache keeps them in a hash map whose order is another in each process (ScramImage).
+        let known = |hash| described.get("alice").is_some_and(|alice| alice.as_ref().is_ok_and(|known| known.contains(&(hash, 4096))));
+        if known(ScramHash::Sha256) && known(ScramHash::Sha512) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+/// How far it is, for whoever finds it standing still.
+#[derive(Clone, Default)]
+struct Step(Arc<Mutex<String>>);
+
+impl Step {
+    fn is(&self, step: impl Into<String>) {
+        *self.0.lock().expect("no panic") = step.into();
+    }
+}
+
 /// Everything, on one broker.
 pub async fn all() {
-    let ports = Ports { ssl: free_port(), plaintext: free_port(), sasl_ssl: free_port() };
+    let ports = Listeners { ssl: free_port(), plaintext: free_port(), sasl_ssl: free_port() };
     let mut truststore = String::new();
-    let node = Node::apaches_with(|port, controller, folder| {
+    let node = Node::apaches_with(|own, folder| {
         truststore = folder.join("broker.pem").to_string_lossy().into_owned();
-        settings(port, controller, folder, &ports)
+        settings(own, folder, &ports)
     });
     let Some(node) = node else { return println!("Java is not there: left out") };
-    passwords(&node).await;
-    let trust = ("ssl.truststore.location", truststore.as_str());
+    let step = Step::default();
+    if tokio::time::timeout(LIMIT, each(&node, &ports, &truststore, &step)).await.is_err() {
+        panic!("stands still at {:?}; the broker says:\n{}", step.0.lock(), node.said());
+    }
+}
+
+async fn each(node: &Node, ports: &Listeners, truststore: &str, step: &Step) {
+    step.is("setting passwords");
+    passwords(node).await;
+    step.is("TLS");
+    let trust = ("ssl.truststore.location", truststore);
     let ssl = ("security.protocol", "SSL");
     write(ports.ssl, &[ssl, trust]).await.expect("by TLS");
     refused(ports.ssl, &[ssl], "TLS").await;
@@ -153,6 +179,7 @@ pub async fn all() {
     for (port, protocol) in [(ports.plaintext, "SASL_PLAINTEXT"), (ports.sasl_ssl, "SASL_SSL")] {
         let mechanisms = [("PLAIN", "plain secret"), ("SCRAM-SHA-256", "secret 256"), ("SCRAM-SHA-512", "secret 512"), ("OAUTHBEARER", "")];
         for (mechanism, password) in mechanisms {
+            step.is(format!("{protocol} {mechanism}"));
             let line = jaas(mechanism, password);
             let mut own = vec![("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", &line)];
             if protocol == "SASL_SSL" {
@@ -168,6 +195,7 @@ pub async fn all() {
                 }
             }
             if mechanism != "OAUTHBEARER" {
+                step.is(format!("a wrong password by {protocol} {mechanism}"));
                 let wrong = jaas(mechanism, "wrong");
                 own[2].1 = &wrong;
                 refused(port, &own, "Authentication failed").await;

@@ -13,24 +13,40 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub mod proxy;
+
+#[derive(Clone)]
 enum Kind {
     Ours(PathBuf),
     Apaches(PathBuf),
 }
 
+/// The ports of a broker.
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub broker: u16,
+    pub controller: u16,
+}
+
+/// More of `key=value` for a broker, made anew at each start.
+pub type Settings = Box<dyn Fn(Ports) -> Vec<String> + Send + Sync>;
+
 /// A broker on a folder that outlives it, killed when dropped.
 pub struct Node {
     kind: Kind,
     folder: tempfile::TempDir,
-    port: u16,
-    controller: u16,
+    pub ports: Ports,
     child: Option<Child>,
-    /// More of `key=value`, for Apache's.
-    settings: Vec<String>,
+    settings: Settings,
+    /// A controller as well, the only one of its cluster.
+    controls: bool,
 }
 
+/// A port that nobody has. Not one of those that the system gives away (from 32768 on): by the time that a broker takes
+/// it, it would be the near end of some other test's connection.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    let mut ports = std::iter::repeat_with(|| rand::random_range(12_000..32_000));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// Whether a program is there.
@@ -38,72 +54,138 @@ pub fn has(program: &str) -> bool {
     Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-fn apaches_script() -> Option<PathBuf> {
+fn ours() -> Kind {
+    let this = std::env::current_exe().expect("a path");
+    let given = std::env::var_os("MILLSTREAM_BINARY").map(PathBuf::from);
+    let beside = || this.ancestors().map(|folder| folder.join("millstream")).find(|path| path.is_file());
+    Kind::Ours(given.or_else(beside).expect("run `cargo build --release -p millstream-cli` first"))
+}
+
+fn apaches() -> Option<Kind> {
     if !has("java") {
         assert!(std::env::var_os("CI").is_none(), "CI has no Java");
         return None;
     }
-    Some(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/apache/apache.sh")))
+    Some(Kind::Apaches(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/apache/apache.sh"))))
 }
 
 impl Node {
     /// This project's broker, from the binary built beside this test.
     pub fn ours() -> Node {
-        let this = std::env::current_exe().expect("a path");
-        let given = std::env::var_os("MILLSTREAM_BINARY").map(PathBuf::from);
-        let beside = || this.ancestors().map(|folder| folder.join("millstream")).find(|path| path.is_file());
-        let binary = given.or_else(beside).expect("run `cargo build --release -p millstream-cli` first");
-        Node::start(Kind::Ours(binary))
+        Node::started(ours(), Box::new(|_| Vec::new()))
     }
 
     /// Apache's, if there is Java; in CI it has to be.
     pub fn apaches() -> Option<Node> {
-        Some(Node::start(Kind::Apaches(apaches_script()?)))
+        Some(Node::started(apaches()?, Box::new(|_| Vec::new())))
     }
 
-    fn start(kind: Kind) -> Node {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut node =
-            Node { kind, folder, port: free_port(), controller: free_port(), child: None, settings: Vec::new() };
-        node.run();
-        node
+    /// This project's, which clients reach by `port` only.
+    pub fn ours_behind(port: u16) -> Node {
+        Node::started(ours(), Box::new(move |_| vec![format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}")]))
+    }
+
+    /// Apache's, which clients reach by `port` only.
+    pub fn apaches_behind(port: u16) -> Option<Node> {
+        let settings = move |ports: Ports| {
+            let controller = ports.controller;
+            vec![format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")]
+        };
+        Some(Node::started(apaches()?, Box::new(settings)))
     }
 
     /// Apache's with settings of its own, made from its two ports and a folder; None without Java.
-    pub fn apaches_with(settings: impl FnOnce(u16, u16, &Path) -> Vec<String>) -> Option<Node> {
-        let script = apaches_script()?;
-        let folder = tempfile::tempdir().expect("a folder");
-        let (port, controller) = (free_port(), free_port());
-        let settings = settings(port, controller, folder.path());
-        let mut node = Node { kind: Kind::Apaches(script), folder, port, controller, child: None, settings };
+    pub fn apaches_with(settings: impl FnOnce(Ports, &Path) -> Vec<String>) -> Option<Node> {
+        let mut node = Node::new(apaches()?, Box::new(|_| Vec::new()));
+        let made = settings(node.ports, node.folder.path());
+        node.settings = Box::new(move |_| made.clone());
         node.run();
         Some(node)
     }
 
+    /// One of several of Apache's, the first of which controls the others; not started yet.
+    pub fn apaches_one_of(is_first: bool, settings: Settings) -> Option<Node> {
+        let mut node = Node::new(apaches()?, settings);
+        node.controls = is_first;
+        Some(node)
+    }
+
+    /// Starts brokers that need one another.
+    pub fn start_together(nodes: &mut [Node]) {
+        nodes.iter_mut().for_each(Node::spawn);
+        nodes.iter_mut().for_each(Node::await_up);
+    }
+
+    /// Another place and other settings for the next start.
+    pub fn move_to(&mut self, port: u16, settings: Settings) {
+        self.ports.broker = port;
+        self.settings = settings;
+    }
+
+    fn new(kind: Kind, settings: Settings) -> Node {
+        let ports = Ports { broker: free_port(), controller: free_port() };
+        Node { kind, folder: tempfile::tempdir().expect("a folder"), ports, child: None, settings, controls: true }
+    }
+
+    fn started(kind: Kind, settings: Settings) -> Node {
+        let mut node = Node::new(kind, settings);
+        node.run();
+        node
+    }
+
     fn run(&mut self) {
+        self.spawn();
+        self.await_up();
+    }
+
+    fn spawn(&mut self) {
         let data = self.folder.path().join("data");
-        let log = self.folder.path().join("broker.log");
+        let settings = (self.settings)(self.ports);
         let mut command = match &self.kind {
             Kind::Ours(binary) => {
                 let mut command = Command::new(binary);
-                command.args(["broker", "--port", &format!("broker={}", self.port), "--port", "metrics=0"]).arg("--data").arg(data);
-                command.args(["--set", "group.initial.rebalance.delay.ms=0"]);
+                command.args(["broker", "--port", &format!("broker={}", self.ports.broker), "--port", "metrics=0"]);
+                command.arg("--data").arg(data);
+                for setting in settings.iter().map(String::as_str).chain(["group.initial.rebalance.delay.ms=0"]) {
+                    command.args(["--set", setting]);
+                }
                 command
             }
             Kind::Apaches(script) => {
                 let mut command = Command::new(script);
-                command.arg("broker").arg(data).args([self.port.to_string(), self.controller.to_string()]);
-                command.arg("group.initial.rebalance.delay.ms=0").args(&self.settings);
+                command.env("BROKER_JAVA_OPTS", "-Xmx512m -Xms128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+                if !self.controls {
+                    command.env("FORMAT_QUORUM", "");
+                }
+                command.arg("broker").arg(data).args([self.ports.broker.to_string(), self.ports.controller.to_string()]);
+                command.arg("group.initial.rebalance.delay.ms=0").args(settings);
                 command
             }
         };
-        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("a handle")).stderr(output);
         self.child = Some(command.spawn().expect("a broker"));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("broker.log")
+    }
+
+    /// The last lines of what it printed.
+    pub fn said(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Waits until it takes connections; one that has ended or is late fails the test with what it said.
+    fn await_up(&mut self) {
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let late = started.elapsed() > Duration::from_secs(90);
-            assert!(!late, "the broker does not come up:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        while TcpStream::connect(("127.0.0.1", self.ports.broker)).is_err() {
+            let child = self.child.as_mut().expect("spawned");
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the broker ended at its start with {ended:?}:\n{}", self.said());
+            assert!(started.elapsed() < Duration::from_secs(90), "the broker does not come up:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -114,7 +196,7 @@ impl Node {
         self.run();
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("killed");
             child.wait().expect("gone");
@@ -122,7 +204,7 @@ impl Node {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports.broker)
     }
 
     pub fn cluster(&self) -> Cluster {
@@ -184,7 +266,8 @@ pub async fn hostile(broker: String, seed: u64, round: u64) -> String {
     address
 }
 
-async fn frame(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
+/// The next frame, without its length.
+pub async fn frame(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
     let size = stream.read_u32().await.ok()?;
     let mut frame = vec![0; size as usize];
     stream.read_exact(&mut frame).await.ok()?;
