@@ -327,12 +327,17 @@ impl Controller {
         .await
     }
 
+    /// Completes when the metadata log or the quorum on it failed for good, so that metadata cannot change any more.
+    /// Says why.
+    pub async fn failed(&self) -> String {
+        self.shared.quorum.failed().await
+    }
+
     /// Stops openraft and waits until its task has ended. Subscriptions end.
     pub async fn stop(&self) {
+        self.shared.quorum.end_waiting();
         let _turn = self.shared.turn.lock().await;
-        if let Err(error) = self.shared.quorum.raft.shutdown().await {
-            tracing::error!(%error, "metadata quorum did not stop cleanly");
-        }
+        self.shared.quorum.stop().await;
         self.shared.publisher.close();
     }
 
@@ -351,6 +356,14 @@ impl Controller {
         if mode == Mode::ValidateOnly {
             return decide(&self.image()).map(|(_records, answer)| answer);
         }
+        let done = tokio::time::timeout(timeout, self.carry_out(decide)).await;
+        done.map_err(|_late| Refusal::without_text(ErrorCode::RequestTimedOut))?
+    }
+
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Image) -> Decided<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let turn = self.shared.turn.clone().lock_owned().await;
         let controller = self.clone();
         let committed = task::spawn("metadata-change", async move {
@@ -366,8 +379,7 @@ impl Controller {
             Refusal::new(ErrorCode::UnknownServerError, format!("a change of metadata failed: {error}"))
         })??;
         if let Some(offset) = offset {
-            let acted = tokio::time::timeout(timeout, self.shared.publisher.acted(offset)).await;
-            acted.map_err(|_late| Refusal::without_text(ErrorCode::RequestTimedOut))?;
+            self.shared.publisher.acted(offset).await;
         }
         Ok(answer)
     }

@@ -30,6 +30,8 @@ mod batch;
 mod raft_net;
 /// Small files that are replaced whole.
 mod state_file;
+/// Waits while the disk is full.
+mod room;
 /// The state machine and its snapshots.
 mod snapshot;
 /// Image + records -> next image (pure).

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use millstream_base_env::{Clock, Disk};
 use millstream_broker_log::{LogConfig, LogDir};
 use openraft::storage::RaftLogStorage;
+use openraft::error::Fatal;
 use openraft::{Config, EmptyNode, SnapshotPolicy};
 
 use crate::controller::StartError;
@@ -17,6 +18,7 @@ use crate::publish::Publisher;
 use crate::raft_log::RaftLog;
 use crate::raft_net::Alone;
 use crate::raft_types::{Applied, Change, Raft};
+use crate::room::Room;
 use crate::snapshot::ImageMachine;
 use crate::state_file::{HardState, StateFileError};
 
@@ -39,6 +41,7 @@ pub(crate) struct Quorum {
     pub(crate) raft: Raft,
     log: RaftLog,
     node_id: u64,
+    room: Room,
 }
 
 /// What DescribeQuorum shows.
@@ -63,9 +66,10 @@ impl Quorum {
         node_id: i32,
         publisher: Arc<Publisher>,
     ) -> Result<Quorum, StartError> {
+        let room = Room::default();
         let opened = {
-            let (disk, publisher) = (disk.clone(), publisher.clone());
-            tokio::task::spawn_blocking(move || open(disk, clock, log_dir, publisher))
+            let (disk, publisher, room) = (disk.clone(), publisher.clone(), room.clone());
+            tokio::task::spawn_blocking(move || open(disk, clock, log_dir, publisher, room))
                 .await
                 .map_err(|error| StartError::Quorum(error.to_string()))??
         };
@@ -89,7 +93,7 @@ impl Quorum {
             // Does nothing when it leads already.
             raft.trigger().elect().await.map_err(|error| StartError::Quorum(error.to_string()))?;
         }
-        let quorum = Quorum { raft, log, node_id };
+        let quorum = Quorum { raft, log, node_id, room };
         quorum.caught_up().await?;
         Ok(quorum)
     }
@@ -116,6 +120,35 @@ impl Quorum {
     pub(crate) async fn write(&self, change: Vec<u8>) -> Result<Applied, String> {
         let written = self.raft.client_write(Change(change)).await.map_err(|error| error.to_string())?;
         Ok(written.data)
+    }
+
+    /// Completes when openraft ended by itself: its storage failed, or a record could not be applied. Says why.
+    pub(crate) async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            match &metrics.borrow_and_update().running_state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => break,
+                Err(fatal) => return fatal.to_string(),
+            }
+            if metrics.changed().await.is_err() {
+                break;
+            }
+        }
+        // It was told to stop.
+        std::future::pending().await
+    }
+
+    /// A full disk is waited for no longer.
+    pub(crate) fn end_waiting(&self) {
+        self.room.end();
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "metadata quorum did not stop cleanly");
+        }
     }
 
     pub(crate) fn state(&self) -> QuorumState {
@@ -150,6 +183,7 @@ fn open(
     clock: Clock,
     log_dir: Arc<LogDir>,
     publisher: Arc<Publisher>,
+    room: Room,
 ) -> Result<(RaftLog, ImageMachine), StartError> {
     let folder = log_dir.path().join(format!("{METADATA_TOPIC}-0"));
     let state_path = folder.join(STATE_FILE);
@@ -166,7 +200,7 @@ fn open(
         ..LogConfig::default()
     });
     let log = log_dir.open_partition(METADATA_TOPIC, 0, METADATA_TOPIC_ID, config)?;
-    let machine = ImageMachine::load(disk.clone(), folder.join(SNAPSHOT_FILE), publisher)?;
+    let machine = ImageMachine::load(disk.clone(), folder.join(SNAPSHOT_FILE), publisher, room.clone())?;
     let state = match state {
         Some(state) => state,
         // The vote is written before the first entry is acknowledged.
@@ -188,7 +222,7 @@ fn open(
             ),
         });
     }
-    Ok((RaftLog::new(log, log_dir, disk, clock, state_path, state), machine))
+    Ok((RaftLog::new(log, log_dir, disk, clock, state_path, state, room), machine))
 }
 
 /// Apache Kafka keeps its own metadata log under the same name. In a folder copied from it the files are moved

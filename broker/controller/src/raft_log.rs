@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_base_env::{Clock, Disk};
-use millstream_broker_log::{Isolation, LogDir, MinimumOne, PartitionLog, ReadRequest};
+use millstream_broker_log::{AppendError, Isolation, LogDir, MinimumOne, PartitionLog, ReadError, ReadRequest};
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader, StorageIOError, Vote};
 
 use crate::batch;
 use crate::raft_types::{RaftEntry, RaftLogId, RaftStorageError, Types, decode_entry, encode_entry};
+use crate::room::{self, Room};
 use crate::state_file::HardState;
 
 /// Bytes read at once when entries are read back.
@@ -33,6 +34,7 @@ struct Shared {
     clock: Clock,
     state_path: PathBuf,
     state: tokio::sync::Mutex<HardState>,
+    room: Room,
 }
 
 impl RaftLog {
@@ -43,9 +45,10 @@ impl RaftLog {
         clock: Clock,
         state_path: PathBuf,
         state: HardState,
+        room: Room,
     ) -> Self {
         let state = tokio::sync::Mutex::new(state);
-        RaftLog { shared: Arc::new(Shared { log, log_dir, disk, clock, state_path, state }) }
+        RaftLog { shared: Arc::new(Shared { log, log_dir, disk, clock, state_path, state, room }) }
     }
 
     /// Offset of the next entry.
@@ -86,13 +89,16 @@ impl RaftLog {
         if next == *state {
             return Ok(());
         }
-        let (disk, path, content) = (self.shared.disk.clone(), self.shared.state_path.clone(), next.clone());
-        blocking(move || content.save(&disk, &path).map_err(std::io::Error::other)).await?;
+        let save = || {
+            let (disk, path, content) = (self.shared.disk.clone(), self.shared.state_path.clone(), next.clone());
+            blocking(move || content.save(&disk, &path).map_err(room::of_file))
+        };
+        self.shared.room.wait(save).await?;
         *state = next;
         Ok(())
     }
 
-    fn append_batches(&self, entries: impl IntoIterator<Item = RaftEntry>) -> Result<i64, std::io::Error> {
+    fn append_batches(&self, entries: &[RaftEntry]) -> Result<i64, AppendError> {
         let log = &self.shared.log;
         let now_ms = self.shared.clock.now_ms();
         let mut bytes = Vec::new();
@@ -101,12 +107,12 @@ impl RaftLog {
             let index = entry.log_id.index as i64;
             if bytes.is_empty() && index != log.log_end_offset() {
                 // Only after a snapshot was installed: the log restarts behind it.
-                log.truncate_fully(index).map_err(std::io::Error::other)?;
+                log.truncate_fully(index)?;
             }
             term = entry.log_id.leader_id.term as i32;
-            batch::write(index, term, now_ms, &encode_entry(&entry), &mut bytes);
+            batch::write(index, term, now_ms, &encode_entry(entry), &mut bytes);
         }
-        log.append_as_follower(&bytes, term).map_err(std::io::Error::other)?;
+        log.append_as_follower(&bytes, term)?;
         Ok(log.log_end_offset())
     }
 }
@@ -199,12 +205,13 @@ impl RaftLogStorage<Types> for RaftLog {
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let end = self
-            .append_batches(entries)
-            .map_err(|error| failed(ErrorSubject::Logs, ErrorVerb::Write, error))?;
+        let entries: Vec<RaftEntry> = entries.into_iter().collect();
+        let append = || std::future::ready(self.append_batches(&entries).map_err(room::of_log));
+        let appended = self.shared.room.wait(append).await;
+        let end = appended.map_err(|error| failed(ErrorSubject::Logs, ErrorVerb::Write, error))?;
         let log = self.shared.log.clone();
         tokio::task::spawn_blocking(move || {
-            let flushed = log.flush_to(end).map_err(std::io::Error::other);
+            let flushed = log.flush_to(end).map_err(room::of_storage);
             if flushed.is_ok() {
                 log.raise_high_watermark(end);
             }
@@ -225,19 +232,25 @@ impl RaftLogStorage<Types> for RaftLog {
         let error = |error| failed(ErrorSubject::Logs, ErrorVerb::Delete, error);
         // The mark first: entries below it that are still there are ignored, entries missing above it are not.
         self.change_state(|state| state.purged = state.purged.max(Some(log_id))).await.map_err(error)?;
-        let (log, log_dir) = (self.shared.log.clone(), self.shared.log_dir.clone());
-        blocking(move || {
-            let first = log_id.index as i64 + 1;
-            if first > log.log_end_offset() {
-                return log.truncate_fully(first).map_err(std::io::Error::other);
-            }
-            // What stands in the active segment can only go once it is no longer active.
-            log.roll().map_err(std::io::Error::other)?;
-            log.delete_before(first).map_err(std::io::Error::other)?;
-            log.apply_retention().map_err(std::io::Error::other)?;
-            log_dir.purge().map_err(std::io::Error::other)
-        })
-        .await
-        .map_err(error)
+        let purge = || {
+            let (log, log_dir) = (self.shared.log.clone(), self.shared.log_dir.clone());
+            blocking(move || purge_to(&log, &log_dir, log_id.index as i64 + 1))
+        };
+        self.shared.room.wait(purge).await.map_err(error)
     }
+}
+
+/// Removes what lies before `first`.
+fn purge_to(log: &PartitionLog, log_dir: &LogDir, first: i64) -> Result<(), std::io::Error> {
+    if first > log.log_end_offset() {
+        return log.truncate_fully(first).map_err(room::of_storage);
+    }
+    // What stands in the active segment can only go once it is no longer active.
+    log.roll().map_err(room::of_storage)?;
+    log.delete_before(first).map_err(|error| match error {
+        ReadError::Storage(error) => room::of_storage(error),
+        other => std::io::Error::other(other),
+    })?;
+    log.apply_retention().map_err(room::of_storage)?;
+    log_dir.purge().map_err(room::of_storage)
 }

@@ -23,6 +23,7 @@ use crate::image::Image;
 use crate::publish::Publisher;
 use crate::raft_types::{Applied, Change, RaftEntry, RaftLogId, RaftStorageError, Types};
 use crate::record;
+use crate::room::{self, Room};
 use crate::state_file::{self, StateFileError};
 
 /// Clones share the image.
@@ -36,6 +37,7 @@ struct Shared {
     disk: Disk,
     path: PathBuf,
     state: Mutex<State>,
+    room: Room,
 }
 
 #[derive(Clone)]
@@ -54,7 +56,12 @@ const LENGTH_BYTES: usize = 4;
 
 impl ImageMachine {
     /// The image of the snapshot at `path`, an empty one when there is none.
-    pub(crate) fn load(disk: Disk, path: PathBuf, publisher: Arc<Publisher>) -> Result<Self, StateFileError> {
+    pub(crate) fn load(
+        disk: Disk,
+        path: PathBuf,
+        publisher: Arc<Publisher>,
+        room: Room,
+    ) -> Result<Self, StateFileError> {
         let state = match state_file::read(&disk, &path)? {
             None => State { image: Arc::default(), header: Header::default() },
             Some(content) => {
@@ -62,7 +69,7 @@ impl ImageMachine {
             }
         };
         publisher.publish(state.image.clone());
-        Ok(ImageMachine { shared: Arc::new(Shared { publisher, disk, path, state: Mutex::new(state) }) })
+        Ok(ImageMachine { shared: Arc::new(Shared { publisher, disk, path, state: Mutex::new(state), room }) })
     }
 
     /// Id of the last entry in the image.
@@ -205,9 +212,15 @@ impl RaftSnapshotBuilder<Types> for ImageMachine {
 }
 
 async fn write(shared: &Arc<Shared>, content: Vec<u8>) -> Result<(), RaftStorageError> {
-    let shared = shared.clone();
-    tokio::task::spawn_blocking(move || state_file::write(&shared.disk, &shared.path, &content))
-        .await
-        .map_err(|error| failed(ErrorVerb::Write, error))?
-        .map_err(|error| failed(ErrorVerb::Write, error))
+    let content: Arc<[u8]> = content.into();
+    let written = shared.room.wait(|| {
+        let (shared, content) = (shared.clone(), content.clone());
+        async move {
+            tokio::task::spawn_blocking(move || state_file::write(&shared.disk, &shared.path, &content))
+                .await
+                .map_err(std::io::Error::other)?
+                .map_err(room::of_file)
+        }
+    });
+    written.await.map_err(|error| failed(ErrorVerb::Write, error))
 }

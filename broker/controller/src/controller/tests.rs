@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use millstream_base_env::clock::Moment;
+use millstream_base_env::faulty::{FaultyDisk, Operation};
 
 use super::*;
 use crate::TopicChange;
@@ -29,6 +30,11 @@ impl Node {
         if marker.exists() {
             std::fs::remove_file(marker).unwrap();
         }
+    }
+
+    /// On a disk in memory, which fails on order.
+    fn on(disk: &Arc<FaultyDisk>) -> Self {
+        Node { disk: Disk::Faulty(disk.clone()), ..Node::new() }
     }
 
     async fn start(&self) -> Result<(Controller, Arc<LogDir>), StartError> {
@@ -359,12 +365,19 @@ fn apache_sh() -> std::process::Command {
     std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/apache/apache.sh"))
 }
 
+/// Says that this test is skipped, and why, past the capture of a test that passes: tests/run.sh counts the line.
+fn say_skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let line = format!("skipped: {name}: {why}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("a standard error");
+}
+
 fn has_java() -> bool {
     let found = std::process::Command::new("java").arg("-version").output().is_ok_and(|ran| ran.status.success());
     let must_run = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(found || !must_run, "this test needs java on the path");
     if !found {
-        eprintln!("skipped: no java on the path");
+        say_skipped("no java on the path");
     }
     found
 }
@@ -460,4 +473,47 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_holds_changes_up_until_there_is_room() {
+    let disk = FaultyDisk::new(3);
+    let (controller, log_dir) = Node::on(&disk).start().await.unwrap();
+    create(&controller, "before", 1).await.unwrap();
+    disk.set_capacity(disk.used());
+    let topics = vec![NewTopic::new("during", 1, 1)];
+    let refused = controller.create_topics(topics, Mode::Execute, Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::RequestTimedOut);
+    assert!(controller.image().topic("during").is_none());
+    disk.set_capacity(u64::MAX);
+    create(&controller, "after", 1).await.unwrap();
+    assert!(controller.image().topic("during").is_some(), "what was decided is carried out, in its turn");
+    // A node that is told to stop does not wait for room.
+    disk.set_capacity(disk.used());
+    let topics = vec![NewTopic::new("never", 1, 1)];
+    controller.create_topics(topics, Mode::Execute, Duration::from_millis(10)).await.unwrap_err();
+    tokio::time::timeout(LIMIT, controller.stop()).await.unwrap();
+    assert!(!log_dir.is_offline(), "a full disk passes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metadata_log_that_fails_is_told() {
+    let disk = FaultyDisk::new(3);
+    let (controller, log_dir) = Node::on(&disk).start().await.unwrap();
+    let failed = controller.clone();
+    let failed = task::spawn("failed", async move { failed.failed().await });
+    disk.fail_next(Operation::Write, 5);
+    create(&controller, "t", 1).await.unwrap_err();
+    let reason = tokio::time::timeout(LIMIT, failed).await.unwrap().unwrap();
+    assert!(reason.contains("cannot append to"), "{reason}");
+    assert!(log_dir.is_offline());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_stopped_has_not_failed() {
+    let node = Node::new();
+    let (controller, log_dir) = node.start().await.unwrap();
+    let failed = controller.clone();
+    stop(controller, log_dir).await;
+    assert!(tokio::time::timeout(Duration::from_millis(50), failed.failed()).await.is_err());
 }
