@@ -90,6 +90,10 @@ pub struct AppendInfo {
     pub log_append_time: i64,
     /// Where the log starts.
     pub log_start_offset: i64,
+    /// Base offset of the segment it went into.
+    pub segment_base_offset: i64,
+    /// Bytes that were written, 0 for a duplicate.
+    pub bytes: usize,
     /// Whether this was a retry of a batch that is in the log already; nothing was written.
     pub outcome: AppendOutcome,
     /// Whether `flush.messages` says that [`crate::PartitionLog::flush_to`] of `last_offset + 1` must

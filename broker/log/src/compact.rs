@@ -1,6 +1,6 @@
 //! Compaction: keep the last record of each key, crash-safe (Java: `Cleaner`, `LogCleanerManager`).
 //!
-//! One partition at a time: a map of the keys in the dirty part, then the segments up to its end written anew
+//! One partition at a time, and no two cleaners at one: a map of the keys in the dirty part, then the segments up to its end written anew
 //! in groups. A group's new segment is synced as `.cleaned`, renamed to `.swap` (from here on it counts), and
 //! takes its place while the old files become `.deleted`; recover.rs completes or undoes each step. The lock is
 //! held for the renames only. Never past the last stable offset, never the active segment.
@@ -109,45 +109,65 @@ struct Source {
     file: File,
 }
 
+/// A partition that one cleaner has in hand.
+struct Claim<'a> {
+    dir: &'a LogDir,
+    log: Arc<PartitionLog>,
+    dirt: Dirt,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.dir.claimed.lock().remove(&key_of(&self.log));
+    }
+}
+
 impl LogDir {
     /// Cleans the dirtiest compacted partition, if any is due, with a key map of at most `map_bytes`
     /// (`log.cleaner.dedupe.buffer.size`), no faster than `bytes_per_second` read and written
-    /// (`log.cleaner.io.max.bytes.per.second`); answers its name. Blocks.
+    /// (`log.cleaner.io.max.bytes.per.second`); answers its name. Several threads may call it: each takes another
+    /// partition. Blocks, until [`LogDir::end_cleaning`] at most.
     ///
     /// # Errors
     /// When the directory goes offline. A partition with damaged bytes is logged and left alone, one that fails for a
     /// reason that passes (a full disk) is left alone for a while.
     pub fn clean_one(&self, map_bytes: usize, bytes_per_second: f64) -> Result<Option<String>, StorageError> {
         self.state.check_online()?;
-        while let Some((dirt, log)) = self.dirtiest()? {
-            let cleaned = self.make_gaps_known(&log, dirt.end).map_err(CleanError::from).and_then(|()| {
-                let end = log.clean(&dirt, map_bytes, &Throttle::new(bytes_per_second))?;
-                Ok(self.note_cleaned(&log, end)?)
+        while let Some(claim) = self.dirtiest()? {
+            let log = &claim.log;
+            let cleaned = self.make_gaps_known(log, claim.dirt.end).map_err(CleanError::from).and_then(|()| {
+                let end = log.clean(&claim.dirt, map_bytes, &Throttle::new(bytes_per_second))?;
+                Ok(self.note_cleaned(log, end)?)
             });
             match cleaned {
                 Ok(()) => {
-                    self.clean_retries.lock().remove(&key_of(&log));
+                    self.clean_retries.lock().remove(&key_of(log));
                     return Ok(Some(log.name.to_string()));
                 }
                 Err(CleanError::Stopped | CleanError::Storage(StorageError::Closed(_))) => return Ok(None),
-                Err(CleanError::Storage(error)) => self.retry_later(&log, error)?,
+                Err(CleanError::Storage(error)) => self.retry_later(log, error)?,
                 Err(CleanError::Corrupt(problem)) => {
                     tracing::error!(partition = %log.name, problem, "compaction gives up on a damaged partition");
-                    self.uncleanable.lock().insert(key_of(&log));
+                    self.uncleanable.lock().insert(key_of(log));
                 }
             }
         }
         Ok(None)
     }
 
-    /// What is due and has the largest part to clean.
-    fn dirtiest(&self) -> Result<Option<(Dirt, Arc<PartitionLog>)>, StorageError> {
+    /// What is due and has the largest part to clean, of what no other cleaner has in hand.
+    fn dirtiest(&self) -> Result<Option<Claim<'_>>, StorageError> {
+        if self.state.ends_cleaning() {
+            return Ok(None);
+        }
         let mut dirtiest: Option<(Dirt, Arc<PartitionLog>)> = None;
         let now_ms = self.state.clock.steady_ms();
+        // Held until one is chosen: two that look at once would choose the same.
+        let mut claimed = self.claimed.lock();
         for log in self.partitions() {
             let config = log.config();
             let key = key_of(&log);
-            if !config.cleanup_policy.compact || self.uncleanable.lock().contains(&key) {
+            if !config.cleanup_policy.compact || claimed.contains(&key) || self.uncleanable.lock().contains(&key) {
                 continue;
             }
             if self.clean_retries.lock().get(&key).is_some_and(|retry| now_ms < retry.at_ms) {
@@ -167,7 +187,10 @@ impl LogDir {
                 dirtiest = Some((dirt, log));
             }
         }
-        Ok(dirtiest)
+        Ok(dirtiest.map(|(dirt, log)| {
+            claimed.insert(key_of(&log));
+            Claim { dir: self, log, dirt }
+        }))
     }
 
     /// Leaves a partition alone for a while, longer each time, so that it does not keep the others from being cleaned.
@@ -288,7 +311,8 @@ impl PartitionLog {
     }
 
     fn check_wanted(&self) -> Result<(), CleanError> {
-        if self.stop_cleaning.load(Ordering::Acquire) > 0 { Err(CleanError::Stopped) } else { Ok(()) }
+        let must_stop = self.dir.ends_cleaning() || self.stop_cleaning.load(Ordering::Acquire) > 0;
+        if must_stop { Err(CleanError::Stopped) } else { Ok(()) }
     }
 
     /// The sealed segments that begin below `end`.

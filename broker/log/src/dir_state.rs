@@ -37,6 +37,8 @@ pub(crate) struct DirState {
     pub(crate) path: PathBuf,
     offline: AtomicBool,
     reason: Mutex<Option<String>>,
+    /// Whether compaction has to end: the directory will be closed.
+    ends_cleaning: AtomicBool,
     doomed: Mutex<Vec<Doomed>>,
 }
 
@@ -48,6 +50,7 @@ impl DirState {
             path: path.to_path_buf(),
             offline: AtomicBool::new(false),
             reason: Mutex::new(None),
+            ends_cleaning: AtomicBool::new(false),
             doomed: Mutex::new(Vec::new()),
         }
     }
@@ -87,6 +90,20 @@ impl DirState {
             self.take_offline(&error);
             error
         }
+    }
+
+    pub(crate) fn end_cleaning(&self) {
+        self.ends_cleaning.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn ends_cleaning(&self) -> bool {
+        self.ends_cleaning.load(Ordering::Acquire)
+    }
+
+    /// Offline from the beginning, without a line in the log.
+    pub(crate) fn begin_offline(&self, error: &StorageError) {
+        self.offline.store(true, Ordering::Release);
+        *self.reason.lock() = Some(describe(error));
     }
 
     /// Takes the directory offline for good; the first reason counts.

@@ -82,7 +82,7 @@ impl PartitionLog {
         let synced = work.log_end.min(writer.log_end);
         if writer.withheld && synced > writer.high_watermark {
             writer.move_high_watermark(synced);
-            self.publish(&writer);
+            self.publish(&writer)?;
         }
         // What was appended during the sync waits for the next one.
         writer.withheld &= synced < writer.log_end;
@@ -178,34 +178,56 @@ impl PartitionLog {
         is_behind || is_late
     }
 
+    /// Milliseconds until [`PartitionLog::is_flush_due`] has to be asked again, so that no record waits longer than
+    /// `flush.ms` for its flush, one that is appended right now included.
+    pub fn flush_look_in_ms(&self) -> i64 {
+        let flush_ms = self.config.load().flush_ms;
+        if flush_ms == i64::MAX {
+            return flush_ms;
+        }
+        let since_ms = self.dir.clock.now_ms().saturating_sub(self.writer.lock().last_flush_ms);
+        let left_ms = flush_ms.saturating_sub(since_ms.max(0));
+        if left_ms > 0 { left_ms } else { flush_ms.max(1) }
+    }
+
     /// Flushes, completes every file as Apache leaves it at a clean stop, and closes. Later calls answer
     /// that the log is closed.
     ///
     /// # Errors
     /// As [`PartitionLog::flush`].
     pub fn close(&self) -> Result<(), StorageError> {
-        let mut writer = self.writer.lock();
-        self.check_open(&writer)?;
-        if writer.log_end > 0 || writer.segments.len() > 1 {
-            let Writer { segments, folder, .. } = &mut *writer;
-            for segment in segments.iter_mut() {
-                let place = segment.place(&self.dir.disk, folder);
-                segment
-                    .seal(&place)
-                    .and_then(|()| segment.write_indexes(&place))
-                    .map_err(|error| self.dir.failed("cannot write indexes of", &place.path(LOG))(error))?;
-            }
-            let log_end = writer.log_end;
-            writer.producers.set_end_offset(log_end);
-            self.take_snapshot(&mut writer)?;
+        let completed = self.complete_files();
+        // On a full disk the records themselves go to the disk all the same.
+        match &completed {
+            Err(error) if !error.is_disk_full() => {}
+            Ok(()) | Err(_) => self.flush()?,
         }
-        drop(writer);
-        self.flush()?;
+        completed?;
         let mut writer = self.writer.lock();
         writer.life = crate::partition_log::Life::Closed;
         for segment in &mut writer.segments {
             segment.close();
         }
         Ok(())
+    }
+
+    /// Index files and the producers' snapshot, as Apache leaves them at a clean stop.
+    fn complete_files(&self) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        self.check_open(&writer)?;
+        if writer.log_end == 0 && writer.segments.len() == 1 {
+            return Ok(());
+        }
+        let Writer { segments, folder, .. } = &mut *writer;
+        for segment in segments.iter_mut() {
+            let place = segment.place(&self.dir.disk, folder);
+            segment
+                .seal(&place)
+                .and_then(|()| segment.write_indexes(&place))
+                .map_err(|error| self.dir.failed("cannot write indexes of", &place.path(LOG))(error))?;
+        }
+        let log_end = writer.log_end;
+        writer.producers.set_end_offset(log_end);
+        self.take_snapshot(&mut writer)
     }
 }

@@ -42,6 +42,8 @@ pub struct LogDir {
     pub(crate) written: Mutex<Checkpoints>,
     /// Whether every partition was opened: only then may a clean stop be claimed (KAFKA-15375).
     loaded: AtomicBool,
+    /// Partitions that are being cleaned: no other cleaner takes them.
+    pub(crate) claimed: Mutex<HashSet<(String, i32)>>,
     /// Partitions that compaction found damaged.
     pub(crate) uncleanable: Mutex<HashSet<(String, i32)>>,
     /// Partitions whose cleaning failed and is tried again.
@@ -67,12 +69,12 @@ impl LogDir {
         let state = Arc::new(DirState::new(disk, clock, path));
         let disk = &state.disk;
         if !disk.exists(path) {
-            disk.create_dir_all(path).map_err(state.failed("cannot make", path))?;
+            disk.create_dir_all(path).map_err(unopened("cannot make", path))?;
             for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
                 match disk.sync_dir(above) {
                     // A folder that may be passed through but not read is not ours to sync.
                     Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                        return Err(state.failed("cannot sync", above)(error).into());
+                        return Err(unopened("cannot sync", above)(error).into());
                     }
                     Ok(()) | Err(_) => {}
                 }
@@ -83,7 +85,7 @@ impl LogDir {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(OpenError::Locked(path.to_path_buf()));
             }
-            Err(error) => return Err(state.failed("cannot lock", path)(error).into()),
+            Err(error) => return Err(unopened("cannot lock", path)(error).into()),
         };
         let found = Checkpoints {
             recovery_points: read_offsets(&state, RECOVERY_POINT)?,
@@ -99,6 +101,7 @@ impl LogDir {
             found,
             shutdown,
             loaded: AtomicBool::new(false),
+            claimed: Mutex::default(),
             uncleanable: Mutex::new(HashSet::new()),
             clean_retries: Mutex::default(),
             lock: Mutex::new(Some(lock)),
@@ -106,16 +109,18 @@ impl LogDir {
         }))
     }
 
-    /// A directory that could not be opened: offline from the start, without lock and partitions.
+    /// A directory that could not be opened: offline from the start, without lock and partitions. Not logged: whoever
+    /// starts knows whether it can do without.
     pub fn offline(disk: Disk, clock: Clock, path: &Path, reason: &StorageError) -> Arc<LogDir> {
         let state = Arc::new(DirState::new(disk, clock, path));
-        state.take_offline(reason);
+        state.begin_offline(reason);
         Arc::new(LogDir {
             logs: Mutex::default(),
             written: Mutex::default(),
             found: Checkpoints::default(),
             shutdown: Shutdown::Unclean,
             loaded: AtomicBool::new(false),
+            claimed: Mutex::default(),
             uncleanable: Mutex::default(),
             clean_retries: Mutex::default(),
             lock: Mutex::new(None),
@@ -126,6 +131,11 @@ impl LogDir {
     /// Takes the directory offline for good.
     pub fn take_offline(&self, reason: &StorageError) {
         self.state.take_offline(reason);
+    }
+
+    /// Compaction ends with the batch at hand and does not begin again: the directory will be closed.
+    pub fn end_cleaning(&self) {
+        self.state.end_cleaning();
     }
 
     /// The folder.
@@ -458,18 +468,23 @@ impl LogDir {
 
     fn close_files(&self) -> Result<(), StorageError> {
         self.state.check_online()?;
-        let mut failure = None;
+        let mut failure: Option<StorageError> = None;
         for log in self.partitions() {
-            if let Err(error) = tolerate_closed(log.close()) {
+            let Err(error) = tolerate_closed(log.close()) else { continue };
+            // A full disk is the same for all of them, and told once by whoever closes.
+            if !error.is_disk_full() {
                 tracing::error!(topic = log.topic(), partition = log.partition(), error = %describe(&error), "close failed");
-                failure.get_or_insert(error);
+            }
+            if failure.as_ref().is_none_or(StorageError::is_disk_full) {
+                failure = Some(error);
             }
         }
-        self.checkpoint()?;
+        let checkpointed = self.checkpoint();
         // Without the marker the next start looks at what could not be closed.
         if let Some(error) = failure {
             return Err(error);
         }
+        checkpointed?;
         if self.loaded.load(Ordering::Acquire) {
             let marker = self.state.path.join(CLEAN_SHUTDOWN);
             self.state
@@ -501,12 +516,17 @@ fn tolerate_closed(result: Result<(), StorageError>) -> Result<(), StorageError>
     }
 }
 
+/// The error of a directory that is not open yet, and so is not taken offline.
+fn unopened(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    move |source| StorageError::Io { doing, path: path.to_path_buf(), source }
+}
+
 fn read_offsets(state: &DirState, name: &str) -> Result<Offsets, OpenError> {
     let path = state.path.join(name);
     let bytes = match state.disk.read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Offsets::new()),
-        Err(error) => return Err(state.failed("cannot read", &path)(error).into()),
+        Err(error) => return Err(unopened("cannot read", &path)(error).into()),
     };
     match checkpoints::parse_offsets(&String::from_utf8_lossy(&bytes)) {
         Some(offsets) => Ok(offsets),

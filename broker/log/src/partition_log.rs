@@ -246,7 +246,7 @@ impl PartitionLog {
         self.write_bytes(&mut writer, &[IoSlice::new(&header.encode()), IoSlice::new(records)])?;
         writer.epochs.assign(header.leader_epoch, header.base_offset);
         self.note_batch(&mut writer, &header, marker.as_ref(), config)?;
-        Ok(self.appended(&mut writer, &incoming, append.commit, config))
+        Ok(self.appended(&mut writer, &incoming, append.commit, config)?)
     }
 
     /// Writes the leader's own bytes, offsets and epochs as they are. Batches of a later epoch than
@@ -270,7 +270,7 @@ impl PartitionLog {
         let Some(incoming) = incoming else {
             let end = writer.log_end;
             let nothing = Incoming { first_offset: end, last_offset: end - 1, max_timestamp: -1, size: 0 };
-            return Ok(self.appended(&mut writer, &nothing, Commit::WhenReplicated, &config));
+            return Ok(self.appended(&mut writer, &nothing, Commit::WhenReplicated, &config)?);
         };
         if incoming.first_offset < writer.log_end {
             let (first_offset, log_end_offset) = (incoming.first_offset, writer.log_end);
@@ -287,7 +287,7 @@ impl PartitionLog {
             let marker = if header.is_control() { EndMarker::decode(batch) } else { None };
             self.note_batch(&mut writer, &header, marker.as_ref(), &config)?;
         }
-        Ok(self.appended(&mut writer, &incoming, commit, &config))
+        Ok(self.appended(&mut writer, &incoming, commit, &config)?)
     }
 
     /// Checks what is written as it is; answers its extent and its number of batches.
@@ -386,7 +386,7 @@ impl PartitionLog {
         incoming: &Incoming,
         commit: Commit,
         config: &LogConfig,
-    ) -> AppendInfo {
+    ) -> Result<AppendInfo, StorageError> {
         let unflushed = writer.log_end - self.published.synced.load(Ordering::Acquire);
         let flush = if unflushed >= config.flush_messages { FlushDue::Now } else { FlushDue::No };
         match (commit, flush) {
@@ -397,8 +397,8 @@ impl PartitionLog {
             (Commit::AtOnce, FlushDue::Now) => writer.withheld = true,
             (Commit::WhenReplicated, _) => {}
         }
-        self.publish(writer);
-        AppendInfo {
+        self.publish(writer)?;
+        Ok(AppendInfo {
             first_offset: incoming.first_offset,
             last_offset: incoming.last_offset,
             max_timestamp: incoming.max_timestamp,
@@ -408,9 +408,11 @@ impl PartitionLog {
             },
             log_start_offset: writer.log_start,
             outcome: AppendOutcome::Appended,
+            segment_base_offset: writer.active().base_offset,
+            bytes: incoming.size,
             flush,
             high_watermark: writer.high_watermark,
-        }
+        })
     }
 
     /// The answer to a retry: the offsets of the first time (B item 26).
@@ -424,6 +426,8 @@ impl PartitionLog {
             log_append_time: mark.timestamp,
             log_start_offset: writer.log_start,
             outcome: AppendOutcome::Duplicate,
+            segment_base_offset: writer.segments[writer.segment_of(mark.first_offset())].base_offset,
+            bytes: 0,
             // The first answer may have been lost before its flush: the retry waits for the same.
             flush: if wants_flush { FlushDue::Now } else { FlushDue::No },
             high_watermark: writer.high_watermark,
@@ -497,13 +501,15 @@ impl PartitionLog {
         self.published.last_stable.load(Ordering::Acquire)
     }
 
-    /// Raises the high watermark to `offset` (capped at the log end); never lowers it. Answers the offsets.
+    /// Raises the high watermark to `offset` (capped at the log end); never lowers it. Answers the offsets, which stay
+    /// where they were when their directory goes offline.
     pub fn raise_high_watermark(&self, offset: i64) -> Offsets {
         let mut writer = self.writer.lock();
         let offset = offset.min(writer.log_end);
         if offset > writer.high_watermark {
             writer.move_high_watermark(offset);
-            self.publish(&writer);
+            // What goes wrong takes the directory offline, and is said there.
+            let _published = self.publish(&writer);
         }
         drop(writer);
         self.offsets()
@@ -514,7 +520,8 @@ impl PartitionLog {
         let mut writer = self.writer.lock();
         let offset = offset.clamp(writer.log_start, writer.log_end);
         writer.move_high_watermark(offset);
-        self.publish(&writer);
+        // As above.
+        let _published = self.publish(&writer);
         drop(writer);
         self.offsets()
     }
@@ -615,24 +622,33 @@ impl PartitionLog {
         }
     }
 
-    /// Makes the writer's offsets visible, after asserting their order.
-    pub(crate) fn publish(&self, writer: &Writer) {
+    /// Makes the writer's offsets visible, after checking their order.
+    ///
+    /// # Errors
+    /// Offsets out of order are a fault of this program: nothing is served by them, and the directory goes offline.
+    pub(crate) fn publish(&self, writer: &Writer) -> Result<(), StorageError> {
         let last_stable = writer.last_stable_offset();
-        assert!(
-            writer.log_start <= last_stable
-                && last_stable <= writer.high_watermark
-                && writer.high_watermark <= writer.log_end,
-            "offsets of {} out of order: start {} stable {} watermark {} end {}",
-            self.name,
-            writer.log_start,
-            last_stable,
-            writer.high_watermark,
-            writer.log_end
-        );
+        let is_ordered = writer.log_start <= last_stable
+            && last_stable <= writer.high_watermark
+            && writer.high_watermark <= writer.log_end;
+        if !is_ordered {
+            return Err(self.disordered(writer, last_stable));
+        }
         self.published.log_end.store(writer.log_end, Ordering::Release);
         self.published.high_watermark.store(writer.high_watermark, Ordering::Release);
         self.published.last_stable.store(last_stable, Ordering::Release);
         self.published.log_start.store(writer.log_start, Ordering::Release);
+        Ok(())
+    }
+
+    #[cold]
+    fn disordered(&self, writer: &Writer, last_stable: i64) -> StorageError {
+        let (start, watermark, end) = (writer.log_start, writer.high_watermark, writer.log_end);
+        let text = format!("start {start} stable {last_stable} watermark {watermark} end {end}");
+        let source = std::io::Error::other(text);
+        let error = StorageError::Io { doing: "offsets out of order in", path: writer.folder.clone(), source };
+        self.dir.take_offline(&error);
+        error
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn open(dir: &Arc<DirState>, opening: Opening) -> Result<PartitionLog
         let mut writer = log.writer.lock();
         writer.topic_id = topic_id;
         log.load(&mut writer, contents, &opening)?;
-        log.publish(&writer);
+        log.publish(&writer)?;
         let synced = writer.recovery_point;
         log.published.synced.store(synced, Ordering::Release);
     }

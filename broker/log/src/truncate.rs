@@ -46,7 +46,7 @@ impl PartitionLog {
         let watermark = writer.high_watermark.min(offset);
         writer.move_high_watermark(watermark);
         self.published.synced.fetch_min(offset, Ordering::AcqRel);
-        self.publish(&writer);
+        self.publish(&writer)?;
         Ok(true)
     }
 
@@ -102,7 +102,7 @@ impl PartitionLog {
         writer.producers.reset(offset);
         writer.move_high_watermark(offset);
         self.published.synced.store(offset, Ordering::Release);
-        self.publish(writer);
+        self.publish(writer)?;
         removed?;
         made?;
         self.remove_snapshots(writer, &snapshots)
@@ -123,19 +123,20 @@ impl PartitionLog {
                 log_end_offset: writer.log_end,
             });
         }
-        self.raise_log_start(&mut writer, offset);
+        self.raise_log_start(&mut writer, offset)?;
         Ok(writer.log_start)
     }
 
-    pub(crate) fn raise_log_start(&self, writer: &mut Writer, offset: i64) {
+    pub(crate) fn raise_log_start(&self, writer: &mut Writer, offset: i64) -> Result<(), StorageError> {
         if offset > writer.log_start {
             writer.log_start = offset;
             if writer.high_watermark < offset {
                 writer.move_high_watermark(offset);
             }
             writer.epochs.truncate_from_start(offset);
-            self.publish(writer);
+            self.publish(writer)?;
         }
+        Ok(())
     }
 
     /// Renames the files of segments that are out of the table to `.deleted`, and dooms them.

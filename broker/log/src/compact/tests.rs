@@ -330,6 +330,50 @@ fn compaction_waits_for_its_lag_and_ratio() {
     assert_eq!(clean_all(&dir), 1, "but it is overdue");
 }
 
+/// Two partitions with much to clean.
+fn two_dirty(bench: &Bench) -> Arc<LogDir> {
+    let dir = bench.load(&compacted());
+    for topic in ["t", "u"] {
+        let log = dir.open_partition(topic, 0, uuid::Uuid::from_u128(8), Arc::new(compacted())).unwrap();
+        for round in 0..30 {
+            append(&log, &Batch::new().keyed("a", &format!("a{round}")));
+        }
+        log.roll().unwrap();
+    }
+    dir
+}
+
+#[test]
+fn two_cleaners_never_take_one_partition() {
+    let bench = Bench::new(1);
+    let dir = two_dirty(&bench);
+    let first = dir.dirtiest().unwrap().expect("two are dirty");
+    let second = dir.dirtiest().unwrap().expect("one is left");
+    assert_ne!(first.log.topic(), second.log.topic());
+    assert!(dir.dirtiest().unwrap().is_none(), "both are taken");
+    drop(first);
+    assert!(dir.dirtiest().unwrap().is_some(), "it was given back");
+}
+
+#[test]
+fn a_cleaning_ends_when_the_directory_will_be_closed() {
+    let bench = Bench::new(1);
+    let dir = two_dirty(&bench);
+    let before: Vec<_> = dir.partitions().iter().map(|log| read_all(log, Isolation::LogEnd)).collect();
+    let (cleaner, began) = (dir.clone(), millstream_base_env::clock::Moment::now());
+    // At one byte a second it would take an hour.
+    let cleaning = std::thread::spawn(move || cleaner.clean_one(MAP_BYTES, 1.0).unwrap());
+    while dir.claimed.lock().is_empty() {
+        std::thread::yield_now();
+    }
+    dir.end_cleaning();
+    assert_eq!(cleaning.join().unwrap(), None);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    assert_eq!(dir.clean_one(MAP_BYTES, f64::MAX).unwrap(), None, "nor does another begin");
+    let after: Vec<_> = dir.partitions().iter().map(|log| read_all(log, Isolation::LogEnd)).collect();
+    assert_eq!(after, before);
+}
+
 #[test]
 fn a_throttled_cleaning_takes_its_time() {
     let bench = Bench::new(1);

@@ -9,7 +9,7 @@ use millstream_protocol::compress::CODECS;
 
 use crate::LogDir;
 use crate::config::{CleanupPolicy, LogConfig, TimestampType, TopicCompression};
-use crate::error::{AppendError, ReadError};
+use crate::error::{AppendError, ReadError, StorageError};
 use crate::partition_log::{PartitionLog, TransactionSupport};
 use crate::read::{Isolation, MinimumOne, ReadRequest, Reading, TimestampOffset};
 use crate::testing::{Batch, Bench, NOW_MS, Seen, batches, read_all};
@@ -671,4 +671,20 @@ fn a_reader_that_may_not_wait_is_told_what_to_load() {
     let bytes = slice.bytes().unwrap();
     assert_eq!(bytes[..8], 300i64.to_be_bytes());
     assert!(log.is_usable(), "a cold page is no failure of the disk");
+}
+
+#[test]
+fn offsets_out_of_order_take_the_directory_offline_and_are_not_served() {
+    let bench = Bench::new(1);
+    let dir = bench.load(&LogConfig::default());
+    let log = bench.log(&dir, &LogConfig::default());
+    append(&log, &Batch::of(1, "a"));
+    let served = log.offsets();
+    log.writer.lock().log_start = 7;
+    let refused = log.append_as_leader(&Batch::of(1, "b").bytes(), &client());
+    assert!(matches!(refused, Err(AppendError::Storage(StorageError::Io { .. }))), "{refused:?}");
+    assert_eq!(log.offsets(), served);
+    assert!(dir.is_offline());
+    let reason = dir.offline_reason().unwrap();
+    assert!(reason.contains("offsets out of order in") && reason.contains("start 7"), "{reason}");
 }
