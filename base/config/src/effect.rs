@@ -76,7 +76,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("group.share.*", NEXT_GROUPS),
     ("group.streams.*", NEXT_GROUPS),
     ("share.*", NEXT_GROUPS),
-    ("log.cleaner.threads", OTHERWISE),
     ("log.cleaner.io.buffer.size", OTHERWISE),
     ("log.cleaner.io.buffer.load.factor", OTHERWISE),
     ("cordoned.log.dirs", "it is checked and shown, but new partitions go wherever fewest are"),

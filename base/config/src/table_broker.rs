@@ -1939,8 +1939,8 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ClusterWide,
         internal: false,
         synonyms: &[],
-        doc: "Threads of Apache Kafka's log compaction; it divides the dedupe buffer among them. Here one \
-              thread compacts. A dynamic change is checked and shown.",
+        doc: "Threads that compact logs, each with its part of log.cleaner.dedupe.buffer.size and of \
+              log.cleaner.io.max.bytes.per.second; never two on one partition.",
     },
     Key {
         name: "log.cleaner.io.max.bytes.per.second",
@@ -2287,8 +2287,9 @@ pub const BROKER_KEYS: &[Key] = &[
         update: Update::ReadOnly,
         internal: false,
         synonyms: &[],
-        doc: "Milliseconds between two looks for partitions that are due to be synced. Here they are \
-              looked at each second; the value is the default of log.flush.interval.ms.",
+        doc: "Milliseconds between two looks for partitions that are due to be synced, and the default of \
+              log.flush.interval.ms. Unless it is set, each is looked at when its flush.ms has passed, and \
+              once a second.",
     },
     Key {
         name: "log.flush.interval.ms",

@@ -1,7 +1,7 @@
 //! Sockets: listen, connect, zero-copy send.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +24,16 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// The address that a host, by name or number, stands for; of several an IPv4 one, as Java prefers them. Blocks.
+///
+/// # Errors
+/// When the name is not known, or nobody answers who knows it.
+pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address"))
 }
 
 /// Connects to `addr` without Nagle's delay.

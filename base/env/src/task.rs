@@ -1,6 +1,7 @@
 //! Tasks with names, so that a stack dump and a log line say which one it was.
 
 use std::future::Future;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 /// Starts `future` on the current runtime under `name`. A panic in it is logged with the name by whoever
@@ -23,6 +24,13 @@ where
 {
     tracing::trace!(task = name, "spawn blocking");
     tokio::task::spawn_blocking(work)
+}
+
+/// Runs `work`, which takes long, right here, while another thread takes over whatever else this one would run. A
+/// runtime of one thread has no other: everything waits.
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    let has_others = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_others { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Sleeps for `by` on the runtime's clock.

@@ -6,6 +6,8 @@ pub mod listener;
 pub mod connected;
 /// Limits on how fast they come.
 mod creation_rate;
+/// Lines that clients could cause as often as they like.
+pub mod rarely;
 /// One connection: frames in, answers out, in order.
 pub mod connection;
 /// Bytes read and not yet handled.

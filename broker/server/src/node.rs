@@ -13,6 +13,7 @@ use millstream_broker_controller::{ConfigResourceType, Controller, Endpoint};
 use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
 use crate::net::answer_memory::AnswerMemory;
+use crate::net::rarely::Rarely;
 use crate::net::request_memory::RequestMemory;
 use crate::replica::partitions::Partitions;
 
@@ -63,6 +64,8 @@ pub struct Node {
     pub request_memory: Arc<RequestMemory>,
     /// Memory of large answers.
     pub answer_memory: AnswerMemory,
+    /// Lines about requests that cannot be read.
+    pub turned_away: Rarely,
     /// Counts that /metrics shows.
     pub counts: Counts,
     /// Whether recovery is done and requests are served.
@@ -102,6 +105,7 @@ impl Node {
             fetch_sessions,
             request_memory,
             answer_memory: AnswerMemory::default(),
+            turned_away: Rarely::default(),
             counts: Counts::default(),
             ready: AtomicBool::new(false),
         }

@@ -21,7 +21,7 @@ use millstream_base_metrics::Registry;
 use millstream_base_env::{Clock, Disk, net, task};
 use millstream_broker_controller::format::FormatError;
 use millstream_broker_controller::request::TopicDefaults;
-use millstream_broker_controller::{Controller, ControllerOptions, Endpoint, Subscription};
+use millstream_broker_controller::{Controller, ControllerOptions, Delta, Endpoint, Subscription};
 use millstream_broker_log::{LogDir, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ use crate::node::Node;
 use crate::replica::partitions::Partitions;
 use crate::replica::upkeep;
 
-/// How often the log directories are looked at for one that went offline.
+/// How often the log directories are looked at for those that went offline.
 const OFFLINE_CHECK: Duration = Duration::from_millis(500);
 
 /// Why a broker did not start: one line that says what, where, and what to do.
@@ -67,7 +67,7 @@ pub enum StartError {
     #[error("{0}")]
     Unbuilt(String),
     /// Every log directory failed.
-    #[error("no log directory can be used: {reason}; check the disk or point log.dirs elsewhere ({})", joined(paths))]
+    #[error("no log directory can be used: {reason}; check the folder, or point log.dirs or --data elsewhere ({})", joined(paths))]
     NoLogDir {
         /// All of them.
         paths: Vec<PathBuf>,
@@ -77,8 +77,11 @@ pub enum StartError {
     /// The first log directory failed.
     #[error("the first of log.dirs holds the cluster's metadata and cannot be used: {0}; check the disk, or put another folder first")]
     MetadataLogDir(String),
-    /// A log directory is in use or makes no sense.
-    #[error("{0}; stop the process that uses it, or point log.dirs elsewhere")]
+    /// A log directory is in use.
+    #[error("{0}; stop the process that uses it, or point log.dirs or --data elsewhere")]
+    InUse(OpenError),
+    /// What lies in a log directory makes no sense.
+    #[error("{0}; repair it or move it away, or point log.dirs or --data elsewhere")]
     LogDir(OpenError),
     /// A log directory belongs elsewhere.
     #[error(transparent)]
@@ -95,6 +98,24 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Failure(pub String);
 
+/// Where whatever must not go on says so. Clones share it; the first failure counts.
+#[derive(Clone, Debug, Default)]
+struct Failing(Arc<watch::Sender<Option<Failure>>>);
+
+impl Failing {
+    fn fail(&self, text: String) {
+        self.0.send_if_modified(|failure| failure.is_none() && failure.replace(Failure(text)).is_none());
+    }
+
+    async fn failed(&self) -> Failure {
+        let mut receiver = self.0.subscribe();
+        match receiver.wait_for(Option::is_some).await.map(|failure| (*failure).clone()) {
+            Ok(Some(failure)) => failure,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
 /// A broker that serves.
 pub struct RunningBroker {
     node: Arc<Node>,
@@ -103,7 +124,7 @@ pub struct RunningBroker {
     upkeep: JoinSet<()>,
     metadata: tokio::task::JoinHandle<()>,
     metadata_dir: Arc<LogDir>,
-    failure: watch::Receiver<Option<Failure>>,
+    failure: Failing,
 }
 
 /// One socket that listens.
@@ -177,10 +198,11 @@ pub async fn start_measured(
     measure::observe(&node);
     let mut subscription = node.controller.subscribe();
     follow_metadata_once(&node, &mut subscription).await?;
-    let metadata = task::spawn("metadata", follow_metadata(node.clone(), subscription));
-    let (failed, failure) = watch::channel(None);
+    let failure = Failing::default();
+    let metadata = task::spawn("metadata", follow_metadata(node.clone(), subscription, failure.clone()));
     let mut background = upkeep::start(&node);
-    background.spawn(watch_log_dirs(node.clone(), failed));
+    background.spawn(watch_log_dirs(node.clone(), opened.metadata.clone(), failure.clone()));
+    background.spawn(watch_quorum(node.clone(), opened.metadata.clone(), failure.clone()));
     node.ready.store(true, Ordering::Release);
     let connected = Arc::new(Connected::default());
     let mut listeners = JoinSet::new();
@@ -209,25 +231,27 @@ impl RunningBroker {
         &self.node
     }
 
-    /// Waits until the broker must end by itself: its last log directory is offline.
+    /// Waits until the broker must end by itself: its last log directory is offline, or that of the metadata log; or it
+    /// could not become what the metadata says (Java: the fatal fault handlers of `SharedServer`).
     pub async fn failed(&self) -> Failure {
-        let mut failure = self.failure.clone();
-        loop {
-            if let Some(failure) = failure.borrow_and_update().clone() {
-                return failure;
-            }
-            if failure.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.failure.failed().await
     }
 
-    /// Stops: no more requests, everything on disk, the clean-shutdown marker.
+    /// Waits until every coordinator partition that this node leads has been replayed, or its replay has failed once.
+    /// Until then groups and transactions are answered COORDINATOR_LOAD_IN_PROGRESS. Without any it is done at once.
+    pub async fn coordinators_loaded(&self) {
+        self.node.coordinators.groups.shards().settled().await;
+        self.node.coordinators.txns.shards().settled().await;
+    }
+
+    /// Stops: no more requests, everything on disk, the clean-shutdown marker. Where the disk is too full for the last
+    /// of it, that is said and no error: the records are in their files, and the next start looks through them.
     ///
     /// # Errors
     /// When a log directory could not be closed cleanly; recovery will look at it at the next start.
     pub async fn stop(mut self) -> Result<(), String> {
         self.node.ready.store(false, Ordering::Release);
+        self.node.partitions.end_background();
         self.listeners.shutdown().await;
         self.upkeep.shutdown().await;
         self.node.controller.stop().await;
@@ -240,10 +264,13 @@ impl RunningBroker {
             for dir in dirs.iter().chain(Some(&metadata_dir).filter(|_| is_apart)) {
                 // What takes a directory offline was said then; there is nothing in it to close.
                 let was_offline = dir.is_offline();
-                if let Err(error) = dir.close()
-                    && !was_offline
-                {
-                    problems.push(format!("{}: {error}", dir.path().display()));
+                match dir.close() {
+                    Err(error) if error.is_disk_full() => {
+                        let reason = with_cause(&error);
+                        tracing::warn!(dir = %dir.path().display(), reason, "the disk is full (ENOSPC): the end of a clean stop was not written; nothing acknowledged is lost, the next start looks through the logs; free some space");
+                    }
+                    Err(error) if !was_offline => problems.push(format!("{}: {}", dir.path().display(), with_cause(&error))),
+                    Ok(()) | Err(_) => {}
                 }
             }
             problems
@@ -253,6 +280,14 @@ impl RunningBroker {
             Ok(problems) => Err(problems.join("; ")),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// An error with what the system said, which its own text leaves out.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -296,7 +331,7 @@ fn resolve(listener: &Listener) -> Result<SocketAddr, StartError> {
         return Ok(SocketAddr::new(IpAddr::from([0u8; 16]), listener.port));
     }
     let unknown = || StartError::UnknownHost { listener: listener.name.clone(), host: listener.host.clone() };
-    (listener.host.as_str(), listener.port).to_socket_addrs().map_err(|_| unknown())?.next().ok_or_else(unknown)
+    net::resolve(&listener.host, listener.port).map_err(|_| unknown())
 }
 
 /// Clients are told the host name of the machine where the listener takes every interface, as Java's
@@ -314,33 +349,54 @@ async fn follow_metadata_once(node: &Arc<Node>, subscription: &mut Subscription)
     let Some(delta) = subscription.next().await else {
         return Err(StartError::Interrupted("the metadata quorum stopped".to_owned()));
     };
-    apply(node, delta).await;
+    apply(node, delta).await.map_err(StartError::Interrupted)?;
     let strays = node.clone();
     let set_aside = task::spawn_blocking("set strays aside", move || strays.partitions.set_strays_aside());
     set_aside.await.map_err(|error| StartError::Interrupted(error.to_string()))
 }
 
-async fn follow_metadata(node: Arc<Node>, mut subscription: Subscription) {
+/// A change that could not be carried out is never skipped: the next would be made to a broker that is not what the
+/// metadata says.
+async fn follow_metadata(node: Arc<Node>, mut subscription: Subscription, failure: Failing) {
     while let Some(delta) = subscription.next().await {
-        apply(&node, delta).await;
+        let offset = delta.image.offset();
+        if let Err(reason) = apply(&node, delta).await {
+            failure.fail(format!(
+                "the change of metadata at offset {offset} could not be carried out ({reason}); start the broker again, \
+                 and if it ends here again, keep __cluster_metadata-0 and report this line"
+            ));
+            return;
+        }
     }
 }
 
-async fn apply(node: &Arc<Node>, delta: millstream_broker_controller::Delta) {
+async fn apply(node: &Arc<Node>, delta: Delta) -> Result<(), String> {
     let node = node.clone();
-    let applied = task::spawn_blocking("apply metadata", move || {
+    whole("apply metadata", move || {
         leadership::metadata_changes(&node, &delta);
         for change in node.partitions.apply(&delta) {
             leadership::changed(&node, change);
         }
         leadership::metadata_changed(&node, &delta);
-    });
-    if let Err(error) = applied.await {
-        tracing::error!(%error, "a metadata change could not be applied");
-    }
+    })
+    .await
 }
 
-async fn watch_log_dirs(node: Arc<Node>, failed: watch::Sender<Option<Failure>>) {
+/// Runs `work` where it may block; the error says that it panicked.
+async fn whole(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    task::spawn_blocking(name, work).await.map_err(|error| error.to_string())
+}
+
+async fn watch_quorum(node: Arc<Node>, metadata_dir: Arc<LogDir>, failure: Failing) {
+    let reason = node.controller.failed().await;
+    failure.fail(metadata_failed(&metadata_dir, &reason));
+}
+
+fn metadata_failed(dir: &LogDir, reason: &str) -> String {
+    format!("the metadata log in {} failed ({reason}); check the disk and start again", dir.path().display())
+}
+
+async fn watch_log_dirs(node: Arc<Node>, metadata_dir: Arc<LogDir>, failure: Failing) {
     loop {
         task::sleep(OFFLINE_CHECK).await;
         let dirs = node.partitions.dirs();
@@ -350,8 +406,12 @@ async fn watch_log_dirs(node: Arc<Node>, failed: watch::Sender<Option<Failure>>)
                 .map(|dir| format!("{}: {}", dir.path().display(), dir.offline_reason().unwrap_or_default()))
                 .collect();
             let text = format!("every log directory is offline ({}); check the disk and start again", reasons.join("; "));
-            failed.send_replace(Some(Failure(text)));
-            return;
+            return failure.fail(text);
+        }
+        // Nothing can change any more, and what was acknowledged of metadata may be gone (Java:
+        // `ReplicaManager.handleLogDirFailure`).
+        if metadata_dir.is_offline() {
+            return failure.fail(metadata_failed(&metadata_dir, &metadata_dir.offline_reason().unwrap_or_default()));
         }
     }
 }

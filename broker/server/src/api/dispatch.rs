@@ -115,21 +115,21 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
     context.header = match take_request_header(&mut frame) {
         Ok(header) => header,
         Err(error) => {
-            tracing::debug!(peer = %context.connection.peer, %error, "unreadable request header");
+            turned_away(context, &error);
             return Reply::Close("unreadable request header");
         }
     };
     let (key, version) = (context.header.api_key, context.header.api_version);
     let found = SERVED.binary_search_by_key(&key, |(served, _)| *served);
     let Ok(index) = found.and_then(|at| if is_served_to(context.connection.role, key) { Ok(at) } else { Err(at) }) else {
-        tracing::debug!(peer = %context.connection.peer, ?key, version, "an API that is not served");
+        turned_away(context, &format_args!("the API {key:?} is not served"));
         return Reply::Close("an API that is not served");
     };
     if !SERVED[index].1.contains(version) {
         if key == ApiKey::ApiVersions {
             return k18_api_versions::refuse_version(context, out);
         }
-        tracing::debug!(peer = %context.connection.peer, ?key, version, "unsupported version");
+        turned_away(context, &format_args!("version {version} of the API {key:?} is not served"));
         return Reply::Close("unsupported version of an API");
     }
     let (started, frame_bytes, held) = (Moment::now(), frame.len(), out.bytes());
@@ -156,6 +156,15 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
             reply
         }
         (reply, None) => reply,
+    }
+}
+
+/// A person wonders why the connection of a client ends: it speaks a newer or an older protocol, or another altogether.
+fn turned_away(context: &Context, reason: &dyn std::fmt::Display) {
+    let node = &context.node;
+    if let Some(unsaid) = node.turned_away.tell(node.clock.steady_ms()) {
+        let (peer, client_id) = (context.connection.peer, context.client_id());
+        tracing::warn!(%peer, client_id, %reason, unsaid, "a request that cannot be read, connection closed");
     }
 }
 

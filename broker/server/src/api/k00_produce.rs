@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use millstream_base_env::task;
 use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard,
 };
@@ -47,8 +48,21 @@ struct Appended {
     flush: Option<(Arc<Partition>, i64)>,
 }
 
-/// Handles the request; everything that waits for nothing is appended and answered before this returns.
+/// From this size on a request is handled where it holds up no other connection: it is checked byte for byte.
+const LARGE_BYTES: usize = 1 << 20;
+/// The same of a batch that is compressed, and may be many times as large in plain form, or that will be.
+const LARGE_COMPRESSED_BYTES: usize = 32 << 10;
+
+/// Handles the request; everything that waits for nothing is appended and answered before this returns. A large one
+/// keeps its place in the order of the connection, but not its thread.
 pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
+    if body.len() >= LARGE_BYTES {
+        return task::in_place(|| handle_sized(context, body, out));
+    }
+    handle_sized(context, body, out)
+}
+
+fn handle_sized(context: &Context, body: Bytes, out: &mut Output) -> Reply {
     match handle_one(context, &body, out) {
         Some(reply) => reply,
         None => handle_any(context, body, out),
@@ -72,7 +86,7 @@ fn handle_one(context: &Context, body: &[u8], out: &mut Output) -> Option<Reply>
     if !may_append(context, &partition) {
         return None;
     }
-    let appended = partition.append(one.records, acks, AppendOrigin::Client, VerificationGuard::NONE);
+    let appended = append_to(&partition, one.records, acks, AppendOrigin::Client, VerificationGuard::NONE);
     if let Ok(info) = &appended
         && info.flush == FlushDue::No
     {
@@ -246,8 +260,21 @@ fn may_append(context: &Context, partition: &Partition) -> bool {
 }
 
 fn append(entry: &Entry, index: i32, verification: VerificationGuard) -> Appended {
-    let appended = entry.partition.append(&entry.records, entry.acks, entry.origin, verification);
+    let appended = append_to(&entry.partition, &entry.records, entry.acks, entry.origin, verification);
     outcome(&entry.partition, index, appended)
+}
+
+fn append_to(
+    partition: &Partition,
+    records: &[u8],
+    acks: Acks,
+    origin: AppendOrigin,
+    verification: VerificationGuard,
+) -> Result<AppendInfo, ReplicaError> {
+    if records.len() >= LARGE_COMPRESSED_BYTES && (produce_check::is_compressed(records) || partition.has_codec()) {
+        return task::in_place(|| partition.append(records, acks, origin, verification));
+    }
+    partition.append(records, acks, origin, verification)
 }
 
 fn outcome(partition: &Arc<Partition>, index: i32, appended: Result<AppendInfo, ReplicaError>) -> Appended {
@@ -357,46 +384,62 @@ fn handle_transactional(
     overruled: Vec<Overruled>,
     acks: Option<Acks>,
 ) -> Reply {
-    let is_known = acks.is_some();
-    let acks = acks.unwrap_or(Acks::All);
     let context = context.clone();
     let answer = Box::pin(async move {
-        let mut guards = verify_all(&context, &request, &transactional_id, acks).await;
-        let mut flushes = Vec::new();
-        let mut response = answer(&request, |topic, data| {
-            let appended = match entry(&context, topic, data, acks) {
-                Err(refused) => Appended { response: *refused, flush: None },
-                Ok(entry) if !is_known => {
-                    let denied = transactional_producer(&entry.records).and_then(|_| guards.take(&entry)?.err());
-                    let (code, message) = match denied {
-                        Some(denied) => (denied.code, denied.message),
-                        None => (ErrorCode::InvalidRequiredAcks, None),
-                    };
-                    Appended { response: refusal(data.index, code, message), flush: None }
-                }
-                Ok(entry) if transactional_producer(&entry.records).is_none() => {
-                    append(&entry, data.index, VerificationGuard::NONE)
-                }
-                Ok(entry) => match guards.take(&entry) {
-                    Some(Ok(guard)) => append(&entry, data.index, guard),
-                    Some(Err(denied)) => {
-                        Appended { response: refusal(data.index, denied.code, denied.message), flush: None }
-                    }
-                    None => Appended { response: refusal(data.index, ErrorCode::NotEnoughReplicas, None), flush: None },
-                },
-            };
-            flushes.extend(appended.flush);
-            appended.response
-        });
+        let mut guards = verify_all(&context, &request, &transactional_id, acks.unwrap_or(Acks::All)).await;
+        let mut append = || append_guarded(&context, &request, &mut guards, acks);
+        let (mut response, flushes) =
+            if records_bytes(&request) >= LARGE_BYTES { task::in_place(append) } else { append() };
         overrule(&mut response, &overruled);
         let response = flush_all(flushes, response).await;
         let mut out = Output::default();
-        match respond(&context, acks, response, &mut out) {
+        match respond(&context, acks.unwrap_or(Acks::All), response, &mut out) {
             Reply::Done | Reply::Silent => Some(out),
             Reply::Later { .. } | Reply::Close(_) => None,
         }
     });
     Reply::Later { answer, next: Next::Wait }
+}
+
+fn records_bytes(request: &ProduceRequest) -> usize {
+    let parts = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    parts.map(|data| data.records.as_ref().map_or(0, Bytes::len)).sum()
+}
+
+/// Appends what the coordinator agreed to; answers what must be synced first, too.
+fn append_guarded(
+    context: &Context,
+    request: &ProduceRequest,
+    guards: &mut Guards,
+    acks: Option<Acks>,
+) -> (ProduceResponse, Vec<(Arc<Partition>, i64)>) {
+    let mut flushes = Vec::new();
+    let response = answer(request, |topic, data| {
+        let appended = match entry(context, topic, data, acks.unwrap_or(Acks::All)) {
+            Err(refused) => Appended { response: *refused, flush: None },
+            Ok(entry) if acks.is_none() => {
+                let denied = transactional_producer(&entry.records).and_then(|_| guards.take(&entry)?.err());
+                let (code, message) = match denied {
+                    Some(denied) => (denied.code, denied.message),
+                    None => (ErrorCode::InvalidRequiredAcks, None),
+                };
+                Appended { response: refusal(data.index, code, message), flush: None }
+            }
+            Ok(entry) if transactional_producer(&entry.records).is_none() => {
+                append(&entry, data.index, VerificationGuard::NONE)
+            }
+            Ok(entry) => match guards.take(&entry) {
+                Some(Ok(guard)) => append(&entry, data.index, guard),
+                Some(Err(denied)) => {
+                    Appended { response: refusal(data.index, denied.code, denied.message), flush: None }
+                }
+                None => Appended { response: refusal(data.index, ErrorCode::NotEnoughReplicas, None), flush: None },
+            },
+        };
+        flushes.extend(appended.flush);
+        appended.response
+    });
+    (response, flushes)
 }
 
 /// What the coordinator said of each partition. By topic id, because a partition may go, or come anew under the same

@@ -160,15 +160,15 @@ fn find(context: &Context, asked: &Asked) -> Result<Wanted, ErrorCode> {
 
 /// Looks again at each change until there is enough or the time is up.
 async fn await_bytes(fetch: &Fetch, wait: Duration) -> Plan {
-    let registration = Registration::new(&fetch.wanted);
+    let mut registration = Registration::new(&fetch.wanted);
     let deadline = Moment::now().after(wait).instant().into();
     loop {
-        registration.register();
+        registration.mark();
         let plan = fetch_plan::plan_loaded(&fetch.wanted, fetch.limits).await;
         if plan.ready == Ready::Now {
             return plan;
         }
-        if tokio::time::timeout_at(deadline, registration.changed()).await.is_err() {
+        if tokio::time::timeout_at(deadline, registration.changed(plan.lacking)).await.is_err() {
             return fetch_plan::plan_loaded(&fetch.wanted, fetch.limits).await;
         }
     }

@@ -188,6 +188,11 @@ pub fn is_usual(version: i16, records: &[u8]) -> bool {
         && transactional_producer(records).is_none()
 }
 
+/// Whether the first batch is compressed.
+pub fn is_compressed(records: &[u8]) -> bool {
+    records.get(ATTRIBUTES_AT).is_some_and(|attributes| attributes & 7 != 0)
+}
+
 fn is_transactional(request: &ProduceRequest) -> bool {
     request
         .topic_data

@@ -56,7 +56,33 @@ enum State<M: Machine> {
     Unloaded,
     /// Replaying for this leader epoch.
     Loading(i32),
+    /// Its log could not be replayed for this leader epoch.
+    Failed(i32),
     Active(Active<M>),
+}
+
+/// What became of [`Shard::load`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// It takes requests.
+    Done,
+    /// The log could not be replayed; to be tried again.
+    Failed,
+    /// The shard was unloaded or reloaded meanwhile: nothing is left to do.
+    Gone,
+}
+
+/// Where a shard stands, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// This node does not lead it.
+    Away,
+    /// Its log is being replayed.
+    Loading,
+    /// Its log could not be replayed; that is tried again.
+    Failed,
+    /// It takes requests.
+    Active,
 }
 
 struct Active<M: Machine> {
@@ -102,7 +128,8 @@ impl<M: Machine> Shard<M> {
         let active = match &mut *guard {
             State::Active(active) => active,
             State::Loading(_) => return Asked::Unavailable(Unavailable::Loading, request),
-            State::Unloaded => return Asked::Unavailable(Unavailable::NotCoordinator, request),
+            // Of a failed replay Apache's coordinators say the same.
+            State::Unloaded | State::Failed(_) => return Asked::Unavailable(Unavailable::NotCoordinator, request),
         };
         let token = Token(active.token_next);
         active.token_next += 1;
@@ -125,19 +152,19 @@ impl<M: Machine> Shard<M> {
 
     /// Replays `storage` up to its high watermark into `machine` and takes requests from then on. Blocks on
     /// reads: call it where that is allowed. Does nothing when the shard was unloaded or reloaded meanwhile.
-    pub fn load(self: &Arc<Self>, mut machine: M, storage: Storage) {
+    pub fn load(self: &Arc<Self>, mut machine: M, storage: Storage) -> Loaded {
         let epoch = storage.leader_epoch();
         if !matches!(&*self.state.lock(), State::Loading(loading) if *loading == epoch) {
-            return;
+            return Loaded::Gone;
         }
         if let Err(error) = storage.replay(&mut machine) {
-            tracing::error!(topic = storage.topic(), partition = self.partition, %error, "replay of a coordinator partition failed");
-            *self.state.lock() = State::Unloaded;
-            return;
+            let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(topic = storage.topic(), partition = self.partition, %error, reason, "a coordinator partition could not be replayed, will be tried again");
+            return self.load_failed(epoch);
         }
         let mut guard = self.state.lock();
         if !matches!(&*guard, State::Loading(loading) if *loading == epoch) {
-            return;
+            return Loaded::Gone;
         }
         let mut active = Active {
             machine,
@@ -156,6 +183,27 @@ impl<M: Machine> Shard<M> {
         *guard = State::Active(active);
         drop(guard);
         self.release(released);
+        Loaded::Done
+    }
+
+    /// The replay of this epoch came to nothing.
+    pub fn load_failed(&self, leader_epoch: i32) -> Loaded {
+        let mut state = self.state.lock();
+        if !matches!(&*state, State::Loading(loading) if *loading == leader_epoch) {
+            return Loaded::Gone;
+        }
+        *state = State::Failed(leader_epoch);
+        Loaded::Failed
+    }
+
+    /// Begins the load that failed once more. False when the shard was unloaded or reloaded meanwhile.
+    pub fn begin_again(&self, leader_epoch: i32) -> bool {
+        let mut state = self.state.lock();
+        let is_failed = matches!(&*state, State::Failed(failed) if *failed == leader_epoch);
+        if is_failed {
+            *state = State::Loading(leader_epoch);
+        }
+        is_failed
     }
 
     /// Refuses requests with LOAD_IN_PROGRESS until [`Shard::load`] of the same epoch is done. Whatever was
@@ -208,7 +256,17 @@ impl<M: Machine> Shard<M> {
         match &*self.state.lock() {
             State::Active(_) => None,
             State::Loading(_) => Some(Unavailable::Loading),
-            State::Unloaded => Some(Unavailable::NotCoordinator),
+            State::Unloaded | State::Failed(_) => Some(Unavailable::NotCoordinator),
+        }
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        match &*self.state.lock() {
+            State::Unloaded => Phase::Away,
+            State::Loading(_) => Phase::Loading,
+            State::Failed(_) => Phase::Failed,
+            State::Active(_) => Phase::Active,
         }
     }
 

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::coord::answer::Answer;
 use crate::coord::groups::{GroupCoordinator, Marker};
 use crate::coord::internal_topics::OFFSETS;
+use crate::coord::shard::Phase;
 use crate::coord::storage::Storage;
 use crate::coord::timer::Timer;
 use crate::replica::partition::{Partition, Role};
@@ -350,7 +351,7 @@ fn setting_the_clock_wakes_no_shard() {
 }
 
 #[test]
-fn a_coordinator_does_not_go_on_with_a_part_of_its_log() {
+fn a_coordinator_does_not_go_on_with_a_part_of_its_log_and_tries_again() {
     let world = World::new();
     world.commit(5);
     world.partition.log().roll().expect("the disk works");
@@ -358,14 +359,39 @@ fn a_coordinator_does_not_go_on_with_a_part_of_its_log() {
     let path = Path::new("/data").join(format!("{OFFSETS}-0")).join("00000000000000000000.log");
     let disk = Disk::Faulty(world.disk.clone());
     let file = disk.open(&path, OpenMode::ReadWrite).expect("the segment is there");
+    let mut whole = [0; 61];
+    file.read_at(&mut whole, 0).expect("the disk works");
     file.write_at(0, &[std::io::IoSlice::new(&[0; 61])]).expect("the disk works");
     let next = coordinator(&world.clock, &world.timer);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let phases = || next.shards().count([Phase::Loading, Phase::Failed, Phase::Active]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     runtime.block_on(async {
         next.shards().lead(0, Storage::new(world.partition.clone(), 0));
-        while fetch(&next).2 == ErrorCode::CoordinatorLoadInProgress.code() {
-            tokio::task::yield_now().await;
+        next.shards().settled().await;
+        assert_eq!(phases(), [0, 1, 0], "a load that failed is a load that ended");
+        assert_eq!(fetch(&next).2, ErrorCode::NotCoordinator.code());
+        assert_eq!(next.list(&ListFilter::default()).error_code, 0);
+        file.write_at(0, &[std::io::IoSlice::new(&whole)]).expect("the disk works");
+        while fetch(&next).2 != 0 {
+            task::sleep(Duration::from_millis(10)).await;
         }
     });
-    assert_eq!(fetch(&next).2, ErrorCode::NotCoordinator.code());
+    assert_eq!((fetch(&next), phases()), ((6, 0, 0), [0, 0, 1]));
+}
+
+#[test]
+fn a_load_under_way_is_waited_for_and_one_that_moved_away_is_not_tried_again() {
+    let world = World::new();
+    world.commit(5);
+    let (runtime, hold) = with_blocked_disk();
+    let _enter = runtime.enter();
+    let next = coordinator(&world.clock, &world.timer);
+    runtime.block_on(next.shards().settled());
+    next.shards().lead(0, Storage::new(world.partition.clone(), 0));
+    let settled = || async { tokio::time::timeout(Duration::from_millis(20), next.shards().settled()).await.is_ok() };
+    assert!(!runtime.block_on(settled()), "the replay has not begun");
+    next.shards().resign(0);
+    drop(hold);
+    runtime.block_on(next.shards().settled());
+    assert_eq!(next.shards().count([Phase::Away]), [1]);
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Weak};
 
 use millstream_base_metrics::Samples;
 
+use crate::coord::internal_topics;
+use crate::coord::shard::Phase;
 use crate::node::Node;
 
 /// Measures `node` at each scrape, until it is gone.
@@ -20,6 +22,7 @@ pub fn observe(node: &Arc<Node>) {
         if let Some(node) = node.upgrade() {
             measure_logs(&node, samples);
             measure_groups(&node, samples);
+            measure_coordinators(&node, samples);
             measure_cluster(&node, samples);
         }
     });
@@ -80,6 +83,19 @@ fn measure_groups(node: &Node, samples: &mut Samples) {
     }
     for (state, count) in states {
         samples.gauge("broker_groups", &[state], count as f64);
+    }
+}
+
+fn measure_coordinators(node: &Node, samples: &mut Samples) {
+    const STATES: [(&str, Phase); 3] = [("loading", Phase::Loading), ("failed", Phase::Failed), ("active", Phase::Active)];
+    let phases = STATES.map(|(_, phase)| phase);
+    for (topic, counts) in [
+        (internal_topics::OFFSETS, node.coordinators.groups.shards().count(phases)),
+        (internal_topics::TRANSACTIONS, node.coordinators.txns.shards().count(phases)),
+    ] {
+        for ((state, _), count) in STATES.iter().zip(counts) {
+            samples.gauge("broker_coordinator_partitions", &[topic, state], count as f64);
+        }
     }
 }
 

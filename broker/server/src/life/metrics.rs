@@ -202,6 +202,13 @@ pub const METRICS: &[Metric] = &[
         mbean: "kafka.controller:type=KafkaController,name=ActiveBrokerCount",
     },
     Metric {
+        name: "broker_coordinator_partitions",
+        kind: Kind::Gauge,
+        labels: &["topic", "state"],
+        help: "Partitions of __consumer_offsets and __transaction_state led here: loading, failed to load, active",
+        mbean: "",
+    },
+    Metric {
         name: "broker_groups",
         kind: Kind::Gauge,
         labels: &["state"],

@@ -5,13 +5,14 @@
 //! Not done: rates for single addresses, which are client quotas; closing an idle connection for one of the
 //! listener between brokers.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use millstream_base_env::{descriptors, task};
+use millstream_base_env::{descriptors, net, task};
+use millstream_broker_controller::Image;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -27,7 +28,7 @@ const LIMITS_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Connected {
     counts: Mutex<Counts>,
-    overrides: Mutex<Overrides>,
+    overrides: Arc<Mutex<Overrides>>,
     freed: Notify,
 }
 
@@ -70,6 +71,8 @@ struct Limits {
     affordable: usize,
     total: usize,
     listener: usize,
+    /// Of one address, where nothing is set for it.
+    per_ip: usize,
     /// Connections a second.
     rate: i64,
     listener_rate: i64,
@@ -86,20 +89,23 @@ enum ListenerKind {
 
 impl Connected {
     /// Takes a place for a connection from `ip`, when there is one; `None` when the client has too many.
-    pub async fn take(self: &Arc<Self>, node: &Arc<Node>, listener: &Arc<str>, ip: IpAddr) -> Option<Place> {
+    pub async fn take(self: &Arc<Self>, listener: &mut ListenerLimits, ip: IpAddr) -> Option<Place> {
         // A listener on the IPv6 wildcard shows IPv4 clients in another form.
         let ip = ip.to_canonical();
-        let pause = self.counts.lock().record(listener, limits(node, listener), node.clock.now_ms());
+        let limits = listener.now(self);
+        let (node, name) = (listener.node.clone(), listener.name.clone());
+        let pause = self.counts.lock().record(&name, limits, node.clock.now_ms());
         if !pause.is_zero() {
             task::sleep(pause).await;
         }
-        let per_ip = self.per_ip(node, ip).await;
+        let mut limits = limits;
         loop {
             let freed = self.freed.notified();
             {
+                let own = self.overrides.lock().by_ip.get(&ip).copied();
                 let mut counts = self.counts.lock();
-                if counts.has_room(listener, limits(node, listener)) {
-                    if !counts.add(listener, ip, per_ip) {
+                if counts.has_room(&name, limits) {
+                    if !counts.add(&name, ip, own.unwrap_or(limits.per_ip)) {
                         return None;
                     }
                     break;
@@ -107,22 +113,28 @@ impl Connected {
             }
             tokio::select! {
                 () = freed => {}
-                () = task::sleep(LIMITS_CHECK) => {}
+                () = task::sleep(LIMITS_CHECK) => limits = listener.read(self),
             }
         }
         node.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Place { connected: self.clone(), listener: listener.clone(), ip, node: node.clone() })
+        Some(Place { connected: self.clone(), listener: name, ip, node })
     }
 
-    async fn per_ip(&self, node: &Node, ip: IpAddr) -> usize {
-        let text = node.text("max.connections.per.ip.overrides").unwrap_or_default();
-        if self.overrides.lock().text != text {
-            // Names are looked up, which may take long.
-            let resolved = task::spawn_blocking("connection limits", move || Overrides::new(text)).await;
-            *self.overrides.lock() = resolved.unwrap_or_default();
+    /// `max.connections.per.ip.overrides` are these from now on. Addresses count at once; names once they are looked
+    /// up, which may take long and holds nobody up.
+    fn set_overrides(&self, text: String) {
+        if self.overrides.lock().text == text {
+            return;
         }
-        let own = self.overrides.lock().by_ip.get(&ip).copied();
-        own.unwrap_or_else(|| usize::try_from(node.number("max.connections.per.ip")).unwrap_or(0))
+        *self.overrides.lock() = Overrides::new(text.clone(), Names::Left);
+        let overrides = self.overrides.clone();
+        task::spawn_blocking("connection limits", move || {
+            let resolved = Overrides::new(text, Names::LookedUp);
+            let mut overrides = overrides.lock();
+            if overrides.text == resolved.text {
+                *overrides = resolved;
+            }
+        });
     }
 }
 
@@ -169,15 +181,23 @@ impl Counts {
     }
 }
 
+/// What becomes of the names among the overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    Left,
+    LookedUp,
+}
+
 impl Overrides {
     /// Reads `host:count,host:count`; what does not stand for an address limits nobody.
-    fn new(text: String) -> Overrides {
+    fn new(text: String, names: Names) -> Overrides {
         let limit = |item: &str| {
             let (host, count) = item.trim().rsplit_once(':')?;
             let host = host.trim().trim_matches(['[', ']']);
-            let ip = match host.parse() {
-                Ok(ip) => ip,
-                Err(_) => (host, 0).to_socket_addrs().ok()?.next()?.ip(),
+            let ip = match (host.parse::<IpAddr>(), names) {
+                (Ok(ip), _) => ip,
+                (Err(_), Names::LookedUp) => net::resolve(host, 0).ok()?.ip(),
+                (Err(_), Names::Left) => return None,
             };
             Some((ip.to_canonical(), count.trim().parse().ok()?))
         };
@@ -186,23 +206,56 @@ impl Overrides {
     }
 }
 
-/// What is set for the listener counts before what is set for the broker.
-fn limits(node: &Node, listener: &str) -> Limits {
-    let own = |key: &str| {
-        let text = node.text(&format!("listener.name.{}.{key}", listener.to_ascii_lowercase()));
-        text.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| node.number(key))
-    };
-    let size = |number: i64| usize::try_from(number).unwrap_or(0);
-    let between_brokers = node.config.text("inter.broker.listener.name");
-    let between_brokers = between_brokers.or_else(|| node.config.text("security.inter.broker.protocol"));
-    let is_protected = node.config.listeners.len() > 1 && between_brokers.is_some_and(|name| *name == *listener);
-    Limits {
-        affordable: usize::try_from(descriptors::for_sockets(descriptors::limit())).unwrap_or(usize::MAX),
-        total: size(node.number(CONNECTIONS)),
-        listener: size(own(CONNECTIONS)),
-        rate: node.number(CREATION_RATE),
-        listener_rate: own(CREATION_RATE),
-        kind: if is_protected { ListenerKind::Protected } else { ListenerKind::Client },
+/// The limits of one listener, read anew when the cluster's metadata changes: an accept reads no configuration.
+pub struct ListenerLimits {
+    node: Arc<Node>,
+    name: Arc<str>,
+    /// `max.connections` and `max.connection.creation.rate` of this listener alone.
+    own_keys: [String; 2],
+    known: Option<(Arc<Image>, Limits)>,
+}
+
+impl ListenerLimits {
+    /// Of the listener `name`. Names among the overrides are looked up from now on.
+    pub fn new(node: Arc<Node>, name: Arc<str>, connected: &Connected) -> Self {
+        let own = |key: &str| format!("listener.name.{}.{key}", name.to_ascii_lowercase());
+        let own_keys = [own(CONNECTIONS), own(CREATION_RATE)];
+        let mut limits = ListenerLimits { node, name, own_keys, known: None };
+        limits.read(connected);
+        limits
+    }
+
+    fn now(&mut self, connected: &Connected) -> Limits {
+        let image = self.node.controller.image();
+        match &self.known {
+            Some((seen, limits)) if Arc::ptr_eq(seen, &image) => *limits,
+            _ => self.read(connected),
+        }
+    }
+
+    fn read(&mut self, connected: &Connected) -> Limits {
+        let node = &self.node;
+        let image = node.controller.image();
+        connected.set_overrides(node.text("max.connections.per.ip.overrides").unwrap_or_default());
+        // What is set for the listener counts before what is set for the broker.
+        let own = |own_key: &str, key: &str| {
+            node.text(own_key).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| node.number(key))
+        };
+        let size = |number: i64| usize::try_from(number).unwrap_or(0);
+        let between_brokers = node.config.text("inter.broker.listener.name");
+        let between_brokers = between_brokers.or_else(|| node.config.text("security.inter.broker.protocol"));
+        let is_protected = node.config.listeners.len() > 1 && between_brokers.is_some_and(|name| *name == *self.name);
+        let limits = Limits {
+            affordable: usize::try_from(descriptors::for_sockets(descriptors::limit())).unwrap_or(usize::MAX),
+            total: size(node.number(CONNECTIONS)),
+            listener: size(own(&self.own_keys[0], CONNECTIONS)),
+            per_ip: size(node.number("max.connections.per.ip")),
+            rate: node.number(CREATION_RATE),
+            listener_rate: own(&self.own_keys[1], CREATION_RATE),
+            kind: if is_protected { ListenerKind::Protected } else { ListenerKind::Client },
+        };
+        self.known = Some((image, limits));
+        limits
     }
 }
 
@@ -217,7 +270,7 @@ mod tests {
         let mut counts = Counts::default();
         let (one, other): (Arc<str>, Arc<str>) = ("ONE".into(), "OTHER".into());
         let ip = IpAddr::from([127, 0, 0, 1]);
-        let limits = Limits { affordable: 4, total: 3, listener: 2, rate: 9, listener_rate: 9, kind: CLIENTS };
+        let limits = Limits { affordable: 4, total: 3, listener: 2, per_ip: 9, rate: 9, listener_rate: 9, kind: CLIENTS };
         assert!(counts.add(&one, ip, 9) && counts.has_room(&one, limits));
         assert!(counts.add(&one, ip, 9) && !counts.has_room(&one, limits));
         assert!(counts.has_room(&other, limits) && counts.add(&other, ip, 9));
@@ -231,10 +284,12 @@ mod tests {
 
     #[test]
     fn overrides_are_read_by_address_and_by_name() {
-        let overrides = Overrides::new("127.0.0.2:5, localhost:7,::1:3,nobody.invalid:1".to_owned());
+        let overrides = Overrides::new("127.0.0.2:5, localhost:7,::1:3,nobody.invalid:1".to_owned(), Names::LookedUp);
         let of = |ip: &str| overrides.by_ip.get(&ip.parse::<IpAddr>().expect("an address")).copied();
         assert_eq!(of("127.0.0.2"), Some(5));
         assert!(of("127.0.0.1") == Some(7) || of("::1") == Some(7));
         assert_eq!(of("127.0.0.3"), None);
+        let unresolved = Overrides::new("127.0.0.2:5,localhost:7".to_owned(), Names::Left);
+        assert_eq!(unresolved.by_ip.len(), 1, "who is waited for holds up nobody else");
     }
 }

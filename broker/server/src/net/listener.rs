@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::api::context::{ConnectionFacts, Role};
-use crate::net::connected::{Connected, Place};
+use crate::net::connected::{Connected, ListenerLimits, Place};
 use crate::net::connection::{End, serve};
 use crate::node::Node;
 
@@ -33,12 +33,13 @@ pub struct Purpose {
 /// Accepts on `listener` until the task is dropped.
 pub async fn accept(listener: TcpListener, purpose: Purpose, node: Arc<Node>, connected: Arc<Connected>) {
     let name = &purpose.name;
+    let mut limits = ListenerLimits::new(node.clone(), name.clone(), &connected);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    if let Some(place) = connected.take(&node, name, peer.ip()).await {
+                    if let Some(place) = connected.take(&mut limits, peer.ip()).await {
                         connections.spawn(run(stream, peer, purpose.clone(), node.clone(), place));
                     } else {
                         tracing::info!(%peer, listener = %name, "too many connections, closed");

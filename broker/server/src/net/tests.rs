@@ -275,6 +275,54 @@ fn pipelined_answers_keep_the_order_of_the_requests_behind_a_fetch_that_waits() 
 }
 
 #[test]
+fn a_large_request_keeps_its_place_among_small_ones() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    client.create("t");
+    let large = batch(1_048_500);
+    let sizes = [10, 1_048_500, 20, 1_048_500, 30];
+    for size in sizes {
+        let records = if size == 1_048_500 { large.clone() } else { batch(size) };
+        let frame = client.frame(9, &produce("t", -1, records));
+        assert!(size < 1000 || frame.len() > 1 << 20, "{}", frame.len());
+        client.send(&frame);
+    }
+    sizes.iter().for_each(|_| drop(client.answer()));
+    for (offset, size) in sizes.iter().enumerate() {
+        let response = client.call(12, &fetch("t", offset as i64, 0).with_max_bytes(1));
+        let records = response.responses[0].partitions[0].records.as_ref().unwrap();
+        let first = 12 + i32::from_be_bytes(*records[8..].first_chunk().unwrap()) as usize;
+        assert_eq!(first, batch(*size).len(), "at offset {offset}");
+    }
+}
+
+#[test]
+fn a_fetch_that_waits_for_bytes_is_answered_when_they_have_come_together() {
+    let broker = Broker::start(&[]);
+    let (mut producer, mut reader) = (broker.connect(), broker.connect());
+    for topic in ["t", "u"] {
+        producer.create(topic);
+    }
+    let mut append = |topic: &str, offset: i64| {
+        let response = producer.call(9, &produce(topic, -1, batch(1000)));
+        assert_eq!(response.responses[0].partition_responses[0].base_offset, offset);
+    };
+    append("t", 0);
+    append("u", 0);
+    let mut request = fetch("t", 1, 30_000).with_min_bytes(3 * batch(1000).len() as i32);
+    request.topics.extend(fetch("u", 1, 0).topics);
+    let frame = reader.frame(11, &request);
+    reader.send(&frame);
+    append("t", 1);
+    append("u", 1);
+    reader.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(reader.stream.peek(&mut [0]).is_err(), "two of three batches are too few");
+    reader.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    append("t", 2);
+    assert!(reader.answer().len() > 3 * batch(1000).len());
+}
+
+#[test]
 fn fetched_bytes_are_those_produced_but_for_offset_and_epoch() {
     let broker = Broker::start(&[]);
     let mut client = broker.connect();
@@ -551,7 +599,7 @@ fn a_second_start_names_what_is_in_the_way() {
     let taken = attempt(elsewhere.path(), &format!("listeners=PLAINTEXT://{address}"));
     assert!(matches!(taken, StartError::Listen { .. }), "{taken}");
     let locked = attempt(broker.folder.path(), "listeners=PLAINTEXT://127.0.0.1:0");
-    assert!(matches!(locked, StartError::LogDir(_)), "{locked}");
+    assert!(matches!(locked, StartError::InUse(_)), "{locked}");
     assert!(!locked.to_string().contains('\n'));
 }
 

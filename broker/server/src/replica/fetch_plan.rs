@@ -78,12 +78,14 @@ pub struct Plan {
     pub parts: Vec<Part>,
     /// Whether the answer goes out now, whatever time is left.
     pub ready: Ready,
+    /// Bytes below what the fetch waits for.
+    pub lacking: usize,
 }
 
 impl Default for Plan {
     /// Of nothing.
     fn default() -> Self {
-        Plan { parts: Vec::new(), ready: Ready::Now }
+        Plan { parts: Vec::new(), ready: Ready::Now, lacking: 0 }
     }
 }
 
@@ -163,7 +165,8 @@ pub fn plan(wanted: &[Wanted], limits: Limits, reading: Reading) -> Plan {
     if bytes >= limits.bytes_min || wanted.is_empty() {
         ready = Ready::Now;
     }
-    Plan { parts, ready: if is_cold { Ready::Cold } else { ready } }
+    let lacking = limits.bytes_min.saturating_sub(bytes);
+    Plan { parts, ready: if is_cold { Ready::Cold } else { ready }, lacking }
 }
 
 fn read(

@@ -11,6 +11,7 @@ use millstream_broker_log::{
     AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
     ReadResult, Reading, StorageError, VerificationGuard,
 };
+use millstream_broker_log::config::TopicCompression;
 use parking_lot::RwLock;
 use thiserror::Error;
 use uuid::Uuid;
@@ -165,6 +166,11 @@ impl Partition {
         self.min_insync_replicas.store(min, Ordering::Relaxed);
     }
 
+    /// Whether the topic has a codec of its own (`compression.type`).
+    pub fn has_codec(&self) -> bool {
+        self.log.config().compression != TopicCompression::Producer
+    }
+
     /// Name of the topic.
     pub fn topic(&self) -> &Arc<str> {
         &self.topic
@@ -215,8 +221,18 @@ impl Partition {
         });
         self.record_append(records, &appended);
         let info = appended?;
-        self.waiters.wake();
+        self.wake_appended(&info);
         Ok(info)
+    }
+
+    /// Wakes the fetches that have enough now; all of them when a new segment was begun, because what stands in an older
+    /// one is answered at once (Java: `DelayedFetch`, case F).
+    fn wake_appended(&self, info: &AppendInfo) {
+        if info.first_offset == info.segment_base_offset {
+            self.waiters.wake();
+        } else {
+            self.waiters.wake_appended(info.bytes);
+        }
     }
 
     /// Appends for the coordinator that this partition is the log of; `append` names the epoch it was loaded in.
@@ -227,7 +243,7 @@ impl Partition {
             return Err(ReplicaError::NotLeader);
         }
         let info = self.log.append_as_leader(records, &LeaderAppend { commit, ..append })?;
-        self.waiters.wake();
+        self.wake_appended(&info);
         Ok(info)
     }
 

@@ -145,6 +145,11 @@ impl Partitions {
         &self.dirs
     }
 
+    /// Ends what works on logs by itself and may take long; the broker stops.
+    pub fn end_background(&self) {
+        self.dirs.iter().for_each(|dir| dir.end_cleaning());
+    }
+
     /// Ids of the log directories that can be used.
     pub fn online_directory_ids(&self) -> Vec<Uuid> {
         let dirs = self.dirs.iter().zip(&self.directory_ids);

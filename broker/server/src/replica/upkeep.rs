@@ -1,7 +1,8 @@
 //! What happens to logs without a request: retention, checkpoints, flush by time, compaction, removal of deleted
 //! files, expiry of producers, another attempt at what could not be opened.
 //!
-//! One task for each rhythm, started by start.rs; the work runs where blocking is allowed.
+//! One task for each rhythm, started by start.rs; the work runs where blocking is allowed, and ends between two
+//! partitions when the broker stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,12 @@ use tokio::task::JoinSet;
 
 use crate::coord::leadership;
 use crate::node::Node;
+use crate::replica::partition::Partition;
 
 /// How often deleted files are looked for; they wait `file.delete.delay.ms`.
 const PURGE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often logs with `flush.ms` are looked at.
+/// How often logs are looked at for sealed segments to flush, and at most for `flush.ms`, where
+/// `log.flush.scheduler.interval.ms` says nothing.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often partitions that could not be opened are tried again, and offline log directories reported.
@@ -28,10 +31,10 @@ pub fn start(node: &Arc<Node>) -> JoinSet<()> {
     tasks.spawn(repeat(node.clone(), every("log.flush.offset.checkpoint.interval.ms"), "checkpoint", checkpoint));
     tasks.spawn(repeat(node.clone(), PURGE_INTERVAL, "purge", purge));
     tasks.spawn(reopen(node.clone()));
-    tasks.spawn(repeat(node.clone(), FLUSH_INTERVAL, "flush", flush));
+    tasks.spawn(flush_in_time(node.clone()));
     tasks.spawn(repeat(node.clone(), every("producer.id.expiration.check.interval.ms"), "producers", expire));
     if node.config.flag("log.cleaner.enable") {
-        tasks.spawn(repeat(node.clone(), every("log.cleaner.backoff.ms"), "cleaner", clean));
+        tasks.spawn(keep_cleaning(node.clone(), every("log.cleaner.backoff.ms")));
     }
     tasks
 }
@@ -71,8 +74,44 @@ async fn reopen(node: Arc<Node>) {
     }
 }
 
+/// Flushes each log within its `flush.ms`; with `log.flush.scheduler.interval.ms` in that rhythm, as Apache does.
+async fn flush_in_time(node: Arc<Node>) {
+    let scheduled = node.config.number("log.flush.scheduler.interval.ms");
+    let scheduled = (scheduled != i64::MAX).then(|| Duration::from_millis(scheduled.max(1) as u64));
+    let mut wait = FLUSH_INTERVAL;
+    loop {
+        task::sleep(scheduled.unwrap_or(wait)).await;
+        let node = node.clone();
+        wait = match task::spawn_blocking("flush", move || flush(&node)).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::error!(name = "flush", %error, "background work panicked");
+                FLUSH_INTERVAL
+            }
+        };
+    }
+}
+
+/// Keeps as many cleaners at work as `log.cleaner.threads` says now; each ends when nothing is left to clean.
+async fn keep_cleaning(node: Arc<Node>, every: Duration) {
+    let mut cleaners = JoinSet::new();
+    loop {
+        task::sleep(every).await;
+        while let Some(ended) = cleaners.try_join_next() {
+            if let Ok(Err(error)) = ended {
+                tracing::error!(name = "cleaner", %error, "background work panicked");
+            }
+        }
+        let threads = usize::try_from(node.number("log.cleaner.threads")).unwrap_or(0);
+        while cleaners.len() < threads {
+            let node = node.clone();
+            cleaners.spawn(task::spawn_blocking("cleaner", move || clean(&node, threads)));
+        }
+    }
+}
+
 fn retain(node: &Node) {
-    for partition in node.partitions.all() {
+    for partition in partitions(node) {
         let before = partition.offsets().log_start;
         match partition.log().apply_retention() {
             Ok(_) if partition.offsets().log_start != before => partition.wake(),
@@ -98,26 +137,36 @@ fn purge(node: &Node) {
     }
 }
 
-fn flush(node: &Node) {
-    for partition in node.partitions.all() {
-        if !partition.log().is_flush_due() {
-            continue;
-        }
-        if let Err(error) = partition.log().flush() {
+/// Answers when to look again.
+fn flush(node: &Node) -> Duration {
+    let mut look_in_ms = FLUSH_INTERVAL.as_millis() as i64;
+    for partition in partitions(node) {
+        let log = partition.log();
+        if log.is_flush_due()
+            && let Err(error) = log.flush()
+        {
             tracing::warn!(topic = %partition.topic(), partition = partition.index(), %error, "flush failed");
         }
+        look_in_ms = look_in_ms.min(log.flush_look_in_ms());
     }
+    Duration::from_millis(look_in_ms as u64)
+}
+
+/// The partitions one after the other, until the broker stops.
+fn partitions(node: &Node) -> impl Iterator<Item = Arc<Partition>> {
+    node.partitions.all().into_iter().take_while(|_| node.is_ready())
 }
 
 fn expire(node: &Node) {
-    for partition in node.partitions.all() {
+    for partition in partitions(node) {
         partition.log().expire_producers();
     }
 }
 
-fn clean(node: &Node) {
-    let map_bytes = usize::try_from(node.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX);
-    let bytes_per_second = node.decimal("log.cleaner.io.max.bytes.per.second");
+/// One of `threads` cleaners, which share memory and speed.
+fn clean(node: &Node, threads: usize) {
+    let map_bytes = usize::try_from(node.number("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX) / threads;
+    let bytes_per_second = node.decimal("log.cleaner.io.max.bytes.per.second") / threads as f64;
     for dir in node.partitions.dirs() {
         loop {
             match dir.clean_one(map_bytes, bytes_per_second) {

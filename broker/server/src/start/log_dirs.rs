@@ -57,6 +57,10 @@ pub(super) fn open(config: &BrokerConfig, disk: &Disk, clock: &Clock) -> Result<
         None => dirs.first().cloned().ok_or(StartError::NoLogDir { paths: Vec::new(), reason: String::new() })?,
     };
     check_online(&dirs, &metadata)?;
+    for dir in dirs.iter().filter(|dir| dir.is_offline()) {
+        let reason = dir.offline_reason().unwrap_or_default();
+        tracing::error!(dir = %dir.path().display(), reason, "a log directory is offline, the others serve");
+    }
     let mut all = dirs.clone();
     if !dirs.iter().any(|dir| Arc::ptr_eq(dir, &metadata)) {
         all.push(metadata.clone());
@@ -95,6 +99,7 @@ fn open_one(disk: &Disk, clock: &Clock, path: &Path) -> Result<Arc<LogDir>, Star
     match opened.and_then(|dir| dir.meta_properties().map(|_| dir)) {
         Ok(dir) => Ok(dir),
         Err(OpenError::Storage(error)) => Ok(LogDir::offline(disk.clone(), clock.clone(), path, &error)),
+        Err(error @ OpenError::Locked(_)) => Err(StartError::InUse(error)),
         Err(error) => Err(StartError::LogDir(error)),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_base_config::BrokerConfig;
 use millstream_base_config::parse::Properties;
+use millstream_base_env::faulty::{FaultyDisk, Operation};
 use millstream_base_env::{Clock, Disk};
 use millstream_broker_controller::request::{Mode, NewTopic};
 use millstream_protocol::error_code::ErrorCode;
@@ -18,7 +19,7 @@ use millstream_protocol::{request, response};
 
 use crate::replica::partitions::Absent;
 
-use super::{RunningBroker, StartError, start, unbuilt};
+use super::{Failing, RunningBroker, StartError, start, unbuilt, whole};
 
 fn config(settings: &[&str]) -> BrokerConfig {
     let mut properties = Properties::default();
@@ -189,4 +190,69 @@ async fn the_controllers_listener_serves_what_apaches_does() {
     .await
     .unwrap();
     broker.stop().await.unwrap();
+}
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metadata_log_that_fails_ends_the_broker_though_other_directories_are_well() {
+    let disk = FaultyDisk::new(5);
+    let config = config(&["log.dirs=/a,/b", "metadata.log.dir=/b"]);
+    let broker = start(config, Disk::Faulty(disk.clone()), Clock::Real).await.unwrap();
+    disk.fail_next(Operation::Write, 5);
+    let topics = vec![NewTopic::new("t", 1, 1)];
+    let refused = broker.node().controller.create_topics(topics, Mode::Execute, LIMIT).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::KafkaStorageError);
+    let line = tokio::time::timeout(LIMIT, broker.failed()).await.unwrap().0;
+    assert!(line.starts_with("the metadata log in /b failed (") && line.contains("cannot append to"), "{line}");
+    assert!(line.contains("check the disk") && !line.contains('\n'), "{line}");
+    assert!(!broker.node().partitions.dirs()[0].is_offline());
+    tokio::time::timeout(LIMIT, broker.stop()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_panics_is_told_and_the_first_failure_counts() {
+    assert_eq!(whole("well", || {}).await, Ok(()));
+    let reason = whole("badly", || panic!("no such partition")).await.unwrap_err();
+    assert!(reason.contains("no such partition"), "{reason}");
+    let failing = Failing::default();
+    let failed = failing.clone();
+    let waiting = millstream_base_env::task::spawn("failed", async move { failed.failed().await.0 });
+    failing.fail("first".to_owned());
+    failing.fail("second".to_owned());
+    assert_eq!(waiting.await.unwrap(), "first");
+    assert_eq!(failing.failed().await.0, "first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_no_failed_stop() {
+    let disk = FaultyDisk::new(5);
+    let broker = start(config(&["log.dirs=/a"]), Disk::Faulty(disk.clone()), Clock::Real).await.unwrap();
+    let topics = vec![NewTopic::new("t", 3, 1)];
+    broker.node().controller.create_topics(topics, Mode::Execute, LIMIT).await.unwrap();
+    disk.set_capacity(disk.used());
+    tokio::time::timeout(LIMIT, broker.stop()).await.unwrap().unwrap();
+    assert!(!Disk::Faulty(disk.clone()).exists(Path::new("/a/.kafka_cleanshutdown")), "the next start looks through the logs");
+    disk.kill();
+    disk.set_capacity(u64::MAX);
+    let broker = start(config(&["log.dirs=/a"]), Disk::Faulty(disk.clone()), Clock::Real).await.unwrap();
+    assert!(broker.node().partitions.partition("t", 2).is_some());
+    disk.fail_next(Operation::Write, 5);
+    let line = broker.stop().await.unwrap_err();
+    assert!(line.contains("/a: ") && line.contains("os error 5"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_used_says_why_and_one_in_use_by_whom() {
+    let unusable = started(&[Path::new("/proc/nope")], &[]).await.map(drop).unwrap_err().to_string();
+    assert!(unusable.contains("cannot make /proc/nope: No such file or directory"), "{unusable}");
+    assert!(!unusable.contains("process that uses it"), "{unusable}");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = started(&[folder.path()], &[]).await.unwrap();
+    let locked = started(&[folder.path()], &[]).await.map(drop).unwrap_err().to_string();
+    assert!(locked.contains("in use by another process; stop the process that uses it"), "{locked}");
+    broker.stop().await.unwrap();
+    std::fs::create_dir(folder.path().join("no partition")).unwrap();
+    let foreign = started(&[folder.path()], &[]).await.map(drop).unwrap_err().to_string();
+    assert!(foreign.contains("move it away") && !foreign.contains("process"), "{foreign}");
 }
