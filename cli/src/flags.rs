@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use millstream_base_env::net;
 
 /// The services by name, in the order of the address table; the names are the keys of `--port`, `--only` and the
 /// ready file. Port 0 in a flag takes any free one.
@@ -21,6 +22,29 @@ pub const SERVICES: &[(&str, u16)] = &[
 /// Services that exist.
 pub const BUILT: &[&str] = &["broker", "metrics"];
 
+/// Where to listen: as it was written, and the address that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// A name or an address; an IPv6 one in brackets, as in a listener.
+    pub text: String,
+    /// The address.
+    pub address: IpAddr,
+}
+
+impl Host {
+    /// An address, or a name that this machine can resolve.
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            let text = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+            return Ok(Host { text, address });
+        }
+        let resolved = net::resolve(text, 0).map_err(|error| {
+            format!("--host {text}: no address is known for that name ({error}); give 127.0.0.1, 0.0.0.0, ::1 or a name of this machine")
+        })?;
+        Ok(Host { text: text.to_owned(), address: resolved.ip() })
+    }
+}
+
 /// What was given.
 #[derive(Clone, Debug)]
 pub struct Flags {
@@ -33,7 +57,7 @@ pub struct Flags {
     /// `--port`, by service.
     pub ports: BTreeMap<String, u16>,
     /// `--host`, where it was given.
-    pub host: Option<IpAddr>,
+    pub host: Option<Host>,
     /// `--only`
     pub only: Option<Vec<String>>,
     /// `--ready-file`
@@ -49,9 +73,10 @@ impl Flags {
         self.data.clone().unwrap_or_else(|| PathBuf::from(DATA))
     }
 
-    /// The address to listen on.
-    pub fn host(&self) -> IpAddr {
-        self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    /// Where to listen.
+    pub fn host(&self) -> Host {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        self.host.clone().unwrap_or_else(|| Host { text: loopback.to_string(), address: loopback })
     }
 
     /// The port of a service.
@@ -71,7 +96,7 @@ pub fn add(command: Command) -> Command {
         .arg(arg("config", "FILE", "A Java properties file with Kafka's own keys"))
         .arg(arg("set", "KEY=VALUE", "One key, over the file").action(ArgAction::Append))
         .arg(arg("port", "SERVICE=N", "Port of a service, 0 for any free one").action(ArgAction::Append))
-        .arg(arg("host", "ADDR", "Address to listen on [default: 127.0.0.1]"))
+        .arg(arg("host", "ADDR", "Address to listen on, or a name of this machine [default: 127.0.0.1]"))
         .arg(arg("only", "A,B", "Run these services only"))
         .arg(arg("ready-file", "PATH", "Write the addresses there as JSON once every service answers"))
 }
@@ -80,10 +105,7 @@ pub fn add(command: Command) -> Command {
 pub fn read(matches: &ArgMatches) -> Result<Flags, String> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
-    let host = |text: String| {
-        text.parse().map_err(|_| format!("--host {text} is not an IP address; give 127.0.0.1, 0.0.0.0 or ::1"))
-    };
-    let host = text("host").map(host).transpose()?;
+    let host = text("host").map(|text| Host::parse(&text)).transpose()?;
     let mut ports = BTreeMap::new();
     for pair in many("port") {
         let (service, port) = pair.split_once('=').ok_or_else(|| format!("--port {pair} is not SERVICE=N"))?;

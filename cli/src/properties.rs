@@ -2,12 +2,10 @@
 //!
 //! Called by `serve` alone. Never here: what a key means.
 
-use std::net::{IpAddr, SocketAddr};
-
 use millstream_base_config::parse::{Origin, Properties};
 use millstream_base_config::{BrokerConfig, ConfigError};
 
-use crate::flags::Flags;
+use crate::flags::{Flags, Host};
 
 /// Port of the controller's listener, where nothing says otherwise.
 const CONTROLLER_PORT: u16 = 9093;
@@ -34,12 +32,12 @@ pub fn from_flags(flags: &Flags) -> Result<Properties, ConfigError> {
         properties.set_default("log.dirs", &flags.data().join("broker").to_string_lossy());
     }
     if properties.value("listeners").is_none() {
-        let address = SocketAddr::new(flags.host(), flags.port("broker"));
-        let mut listeners = format!("PLAINTEXT://{address}");
+        let host = flags.host().text;
+        let mut listeners = format!("PLAINTEXT://{host}:{}", flags.port("broker"));
         // Whoever chooses a port may run several brokers here; they would meet on the controller's.
         if flags.config.is_none() && !flags.ports.contains_key("broker") {
             properties.set_default("controller.listener.names", CONTROLLER);
-            listeners += &format!(",{CONTROLLER}://{}", SocketAddr::new(flags.host(), CONTROLLER_PORT));
+            listeners += &format!(",{CONTROLLER}://{host}:{CONTROLLER_PORT}");
         }
         properties.set_default("listeners", &listeners);
     }
@@ -71,7 +69,7 @@ fn apply_flags(properties: &mut Properties, flags: &Flags) {
             continue;
         };
         let own_port = if controllers.contains(&old.name.to_ascii_uppercase()) { None } else { port.take() };
-        let new = old.moved(flags.host, own_port);
+        let new = old.moved(flags.host.as_ref(), own_port);
         advertised = advertised.map(|text| advertise(&text, &old, &new));
         moved.push(new.text());
     }
@@ -96,14 +94,10 @@ impl Address {
         Some(Address { name: name.to_owned(), host: host.to_owned(), port: port.to_owned() })
     }
 
-    fn moved(&self, host: Option<IpAddr>, port: Option<u16>) -> Self {
+    fn moved(&self, host: Option<&Host>, port: Option<u16>) -> Self {
         Address {
             name: self.name.clone(),
-            host: match host {
-                Some(IpAddr::V4(host)) => host.to_string(),
-                Some(IpAddr::V6(host)) => format!("[{host}]"),
-                None => self.host.clone(),
-            },
+            host: host.map_or_else(|| self.host.clone(), |host| host.text.clone()),
             port: port.map_or_else(|| self.port.clone(), |port| port.to_string()),
         }
     }
@@ -189,5 +183,16 @@ mod tests {
         let found = values(None, &["--port", "broker=0", "--data", "/d"]);
         assert_eq!(found.value("listeners"), Some("PLAINTEXT://127.0.0.1:0"));
         assert_eq!(found.value("log.dirs"), Some("/d/broker"));
+    }
+
+    #[test]
+    fn a_host_may_be_a_name() {
+        let found = values(None, &["--port", "broker=7", "--host", "localhost"]);
+        assert_eq!(found.value("listeners"), Some("PLAINTEXT://localhost:7"));
+        let found = values(None, &["--port", "broker=7", "--host", "::1"]);
+        assert_eq!(found.value("listeners"), Some("PLAINTEXT://[::1]:7"));
+        let matches = flags::add(Command::new("broker")).try_get_matches_from(["broker", "--host", "nobody.invalid"]).unwrap();
+        let line = flags::read(&matches).unwrap_err();
+        assert!(line.starts_with("--host nobody.invalid: ") && !line.contains('\n'), "{line}");
     }
 }

@@ -1,9 +1,11 @@
 //! The services: reads the configuration, starts what was asked for, says where it listens, waits for a signal.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use millstream_base_config::BrokerConfig;
+use millstream_base_config::parse::Origin;
+use millstream_base_config::{BrokerConfig, ConfigError};
 use millstream_base_env::{Clock, Disk, descriptors, net, task};
 use millstream_base_metrics::Registry;
 use millstream_broker_server::life::admin_http::{self, Readiness};
@@ -21,13 +23,9 @@ pub fn run(name: &str, flags: Flags) -> Ended {
         return Ended::Failed(format!("the service {missing} is not built yet; leave it out"));
     }
     log_to_stderr();
-    let properties = match properties::from_flags(&flags) {
-        Ok(properties) => properties,
-        Err(error) => return Ended::Failed(error.to_string()),
-    };
-    let config = match BrokerConfig::new(&properties) {
+    let config = match properties::from_flags(&flags).and_then(|properties| BrokerConfig::new(&properties)) {
         Ok(config) => config,
-        Err(error) => return Ended::Failed(error.to_string()),
+        Err(error) => return refused(&error, &flags),
     };
     for (key, nearest) in &config.unknown_keys {
         match nearest {
@@ -39,17 +37,24 @@ pub fn run(name: &str, flags: Flags) -> Ended {
         let keys = config.vain_keys.join(", ");
         tracing::warn!(keys, "these configuration keys have no effect in this broker");
     }
-    match descriptors::raise() {
-        Ok((before, limit)) => tracing::info!(before, limit, "open files and sockets"),
-        Err(error) => tracing::warn!(%error, limit = descriptors::limit(), "the limit of open files cannot be raised"),
-    }
+    let raised = descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("millstream").build() {
         Ok(runtime) => runtime,
         Err(error) => return Ended::Failed(format!("cannot start threads: {error}")),
     };
-    let ended = runtime.block_on(serve(config, &flags));
+    let ended = runtime.block_on(serve(config, &flags, raised));
     runtime.shutdown_background();
     ended
+}
+
+/// What was typed wrongly is wrong usage; what stands wrongly in a file is a failure.
+fn refused(error: &ConfigError, flags: &Flags) -> Ended {
+    let is_typed = match error {
+        ConfigError::Malformed { origin, .. } | ConfigError::Invalid { origin, .. } => *origin == Origin::Argument,
+        ConfigError::Inconsistent(_) => flags.config.is_none(),
+        ConfigError::Unreadable { .. } => false,
+    };
+    if is_typed { Ended::Misused(error.to_string()) } else { Ended::Failed(error.to_string()) }
 }
 
 /// The first service that was asked for and does not exist.
@@ -69,7 +74,7 @@ fn log_to_stderr() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
+async fn serve(config: BrokerConfig, flags: &Flags, raised: io::Result<(u64, u64)>) -> Ended {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return Ended::Failed(format!("cannot wait for signals: {error}")),
@@ -79,28 +84,12 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
     {
         return Ended::Failed(line);
     }
-    let wants = |service: &str| flags.only.as_ref().is_none_or(|only| only.iter().any(|name| name == service));
     let readiness = Readiness::default();
     let registry = Registry::default();
-    let metrics_address = SocketAddr::new(flags.host(), flags.port("metrics"));
-    let (stop_metrics, stopped) = oneshot::channel::<()>();
-    let mut metrics = None;
-    if wants("metrics") {
-        let listener = match net::listen(metrics_address) {
-            Ok(listener) => listener,
-            Err(error) => {
-                return Ended::Failed(format!(
-                    "cannot listen on {metrics_address} (metrics): {error}; choose another port with --port metrics=N"
-                ));
-            }
-        };
-        metrics = listener.local_addr().ok();
-        let serving = admin_http::serve(listener, readiness.clone(), registry.clone(), async move {
-            // An error means that the sender is gone: time to stop as well.
-            let _ = stopped.await;
-        });
-        task::spawn("metrics", serving);
-    }
+    let metrics = match Metrics::start(flags, &readiness, &registry) {
+        Ok(metrics) => metrics,
+        Err(line) => return Ended::Failed(line),
+    };
     let started = tokio::select! {
         started = start_measured(config, Disk::Real, Clock::Real, registry) => started,
         _ = terminate.recv() => return abandoned(),
@@ -108,26 +97,88 @@ async fn serve(config: BrokerConfig, flags: &Flags) -> Ended {
     };
     let broker = match started {
         Ok(broker) => broker,
-        Err(error) => return Ended::Failed(error.to_string()),
+        Err(error) => return Ended::Failed(with_causes(&error)),
     };
-    readiness.set_ready();
-    let failure = match announce(&broker, metrics, flags.ready_file.as_deref()) {
-        Err(line) => Some(line),
-        Ok(()) => tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
-            failure = broker.failed() => Some(failure.0),
-        },
+    // Said now: where there is no start, the one line says why.
+    match raised {
+        Ok((before, limit)) => tracing::info!(before, limit, "open files and sockets"),
+        Err(error) => tracing::warn!(%error, limit = descriptors::limit(), "the limit of open files cannot be raised"),
+    }
+    let metrics_address = metrics.as_ref().and_then(|metrics| metrics.address);
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        line = until_failure(&broker, &readiness, metrics_address, flags.ready_file.as_deref()) => Some(line),
     };
     readiness.set_unready();
     let withdrawn = flags.ready_file.as_deref().map_or(Ok(()), withdraw);
     let stopped = broker.stop().await.and(withdrawn);
-    drop(stop_metrics);
+    drop(metrics);
     match (failure, stopped) {
         (Some(line), _) => Ended::Failed(line),
         (None, Err(line)) => Ended::Failed(format!("not everything could be closed cleanly: {line}")),
         (None, Ok(())) => Ended::Well,
     }
+}
+
+/// Says that the broker is ready once all of it answers, groups and transactions too; then waits for what ends it.
+async fn until_failure(
+    broker: &RunningBroker,
+    readiness: &Readiness,
+    metrics: Option<SocketAddr>,
+    ready_file: Option<&Path>,
+) -> String {
+    tokio::select! {
+        () = broker.coordinators_loaded() => {}
+        failure = broker.failed() => return failure.0,
+    }
+    readiness.set_ready();
+    match announce(broker, metrics, ready_file) {
+        Ok(()) => broker.failed().await.0,
+        Err(line) => line,
+    }
+}
+
+/// Port 9404, from before the broker starts until after it stopped.
+struct Metrics {
+    address: Option<SocketAddr>,
+    /// Ends it when dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Metrics {
+    /// `None` where it is not wanted.
+    fn start(flags: &Flags, readiness: &Readiness, registry: &Registry) -> Result<Option<Metrics>, String> {
+        if flags.only.as_ref().is_some_and(|only| only.iter().all(|name| name != "metrics")) {
+            return Ok(None);
+        }
+        let wanted = SocketAddr::new(flags.host().address, flags.port("metrics"));
+        let listener = net::listen(wanted).map_err(|error| {
+            format!("cannot listen on {wanted} (metrics): {error}; choose another port with --port metrics=N")
+        })?;
+        let address = listener.local_addr().ok();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = admin_http::serve(listener, readiness.clone(), registry.clone(), async move {
+            // An error means that the sender is gone: time to stop as well.
+            let _ = stopped.await;
+        });
+        task::spawn("metrics", serving);
+        Ok(Some(Metrics { address, _stop: stop }))
+    }
+}
+
+/// An error in one line, with those causes that its text leaves out.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line += &format!(": {text}");
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
 }
 
 /// A signal came before the broker served. Nothing was acknowledged yet, and no folder gets the marker of a clean
