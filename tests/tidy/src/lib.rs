@@ -7,6 +7,8 @@ pub mod files;
 pub mod sizes;
 /// Hop references of ARCHITECTURE.md.
 pub mod hops;
+/// Links between pages.
+pub mod links;
 /// Who may depend on whom.
 pub mod deps;
 /// Headers of handlers.
@@ -58,6 +60,11 @@ mod tests {
     fn types_of_the_client_have_examples() {
         none(&examples::types_without());
         none(&examples::readme());
+    }
+
+    #[test]
+    fn every_link_leads_somewhere() {
+        none(&links::broken());
     }
 
     #[test]
