@@ -30,6 +30,8 @@ pub mod console_consumer;
 pub mod topics;
 /// kafka-consumer-groups
 pub mod consumer_groups;
+/// `--print-metrics`.
+pub mod client_metrics;
 /// Sending and reading no faster than asked.
 pub mod throttle;
 /// kafka-producer-perf-test
@@ -50,6 +52,8 @@ pub mod broker_api_versions;
 pub mod subcommands;
 /// `--output json`.
 pub mod output;
+/// How far a long run is.
+pub mod progress;
 /// Tables with a tab behind each column.
 pub mod table;
 /// Features and their levels.
@@ -83,10 +87,17 @@ pub mod log_dirs;
 /// kafka-cluster
 pub mod cluster_tool;
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use clap::Command;
 use client::admin::Admin;
-use client::config::ConsumerConfig;
+use client::config::{ConnectionConfig, ConsumerConfig, Endpoints};
+use client::error::ClientError;
 use client::metadata::Cluster;
+use millstream_base_config::parse::Properties;
+use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
 
 use crate::Ended;
 use options::Given;
@@ -99,6 +110,13 @@ pub struct Tool {
     /// Its flags, from which completion, man page and docs/tools are made.
     pub flags: fn() -> Command,
 }
+
+/// How long a tool asks again for what is only not possible now; Apache's give up after a minute.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between two attempts to reach a broker, and how long one look for it takes.
+const RETRY: Duration = Duration::from_millis(200);
+const ONE_LOOK: Duration = Duration::from_secs(1);
 
 /// Every tool that exists.
 pub const TOOLS: &[Tool] = &[
@@ -153,18 +171,39 @@ pub fn block_on_threads<T>(work: impl Future<Output = Result<T, Ended>>) -> Resu
     runtime.block_on(work)
 }
 
-/// The cluster that `--bootstrap-server` names, set up as the file of `--command-config` says.
+/// The cluster that `--bootstrap-server` or `--bootstrap-controller` names, set up as the file of `--command-config` says.
 ///
 /// # Errors
 /// When the file cannot be read or asks for what the client does not speak.
 pub fn cluster(given: &Given, config_flag: &str) -> Result<Cluster, Ended> {
-    let mut properties = given.properties(config_flag)?;
-    if let Some(servers) = given.one("bootstrap-server")? {
-        properties.insert("bootstrap.servers".to_owned(), servers.to_owned());
+    let (servers, controllers) = (given.one("bootstrap-server")?, given.one("bootstrap-controller")?);
+    connect(given.properties(config_flag)?, servers, controllers)
+}
+
+/// The cluster behind `servers`, or behind `controllers` where those are given; without either, behind
+/// `bootstrap.servers` of the properties.
+///
+/// # Errors
+/// When the properties ask for what the client does not speak.
+pub fn connect(mut properties: HashMap<String, String>, servers: Option<&str>, controllers: Option<&str>) -> Result<Cluster, Ended> {
+    if let Some(addresses) = controllers.or(servers) {
+        properties.insert("bootstrap.servers".to_owned(), addresses.to_owned());
     }
     // What an admin client shares with a consumer is all that is read of it.
     let (config, _) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
-    Ok(Cluster::with_config(config.connection))
+    let endpoints = if controllers.is_some() { Endpoints::Controllers } else { Endpoints::Brokers };
+    Ok(Cluster::with_config(ConnectionConfig { endpoints, ..config.connection }))
+}
+
+/// The pairs of a properties file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_properties(path: &str) -> Result<HashMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut read = Properties::default();
+    read.read(&text, path).map_err(|error| error.to_string())?;
+    Ok(read.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 /// [`cluster`], to administer it.
@@ -180,7 +219,44 @@ pub fn admin(given: &Given) -> Result<Admin, Ended> {
 /// # Errors
 /// As [`cluster`].
 pub fn admin_with(given: &Given, config_flag: &str) -> Result<Admin, Ended> {
-    Ok(Admin::new(cluster(given, config_flag)?))
+    Ok(Admin::new(cluster(given, config_flag)?).with_timeout(TIMEOUT))
+}
+
+/// Waits until a broker answers: a consumer that finds none would wait for records without a word. The first failure is
+/// told at once.
+///
+/// # Errors
+/// The last failure after `limit`, or one that waiting does not change.
+pub async fn reach(tool: &str, cluster: &Cluster, limit: Duration) -> Result<(), ClientError> {
+    let (started, mut told) = (Moment::now(), false);
+    loop {
+        let late = || ClientError::Timeout { doing: format!("connecting to {}", cluster.config().bootstrap.join(",")), limit };
+        let left = limit.saturating_sub(started.elapsed());
+        let Err(error) = tokio::time::timeout(left, cluster.any()).await.unwrap_or_else(|_| Err(late())) else { return Ok(()) };
+        if !error.is_retriable() || started.elapsed() >= limit {
+            return Err(error);
+        }
+        if !told {
+            eprintln!("{tool}: {error}; trying again");
+            told = true;
+        }
+        task::sleep(RETRY.min(limit.saturating_sub(started.elapsed()))).await;
+    }
+}
+
+/// As [`reach`], for a tool whose own flag bounds how long it waits: it only tells, unless it cannot go on.
+///
+/// # Errors
+/// What waiting does not change.
+pub async fn reach_or_tell(tool: &str, cluster: &Cluster) -> Result<(), Ended> {
+    match reach(tool, cluster, ONE_LOOK).await {
+        Err(error) if !error.is_retriable() => Err(Ended::Failed(error.to_string())),
+        Err(error) => {
+            eprintln!("{tool}: {error}");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Every address of `--bootstrap-server` has to be a host and a port (Java: `ToolsUtils.validateBootstrapServer`).

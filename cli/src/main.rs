@@ -19,6 +19,8 @@ mod pages;
 use std::process::ExitCode;
 
 use clap::Command;
+use clap::error::ErrorKind;
+use kafka::options::one_line;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -63,12 +65,7 @@ fn main() -> ExitCode {
     }
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => {
-            let wrong = error.use_stderr();
-            // Printing can only fail when the terminal is gone; there is nobody to tell then.
-            let _ = error.print();
-            return if wrong { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return misused(&error, words.first().map_or("", String::as_str)),
     };
     let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
     let ended = match name {
@@ -81,6 +78,19 @@ fn main() -> ExitCode {
         },
     };
     report(name, ended)
+}
+
+/// Help where it was asked for or nothing was, else one line.
+fn misused(error: &clap::Error, name: &str) -> ExitCode {
+    let nothing_said = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if nothing_said || !error.use_stderr() {
+        // Printing can only fail when the terminal is gone; there is nobody to tell then.
+        let _ = error.print();
+        return if nothing_said { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let tool = if error.kind() == ErrorKind::InvalidSubcommand { "millstream".to_owned() } else { format!("millstream {name}") };
+    eprintln!("{tool}: {}", one_line(error, &tool));
+    ExitCode::from(2)
 }
 
 fn report(name: &str, ended: Ended) -> ExitCode {

@@ -100,7 +100,8 @@ mod tests {
     fn docs_tools_are_current() {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/tools");
         let update = std::env::var_os("UPDATE").is_some();
-        let mut index = "# The command-line tools\n\nMade from the tools' own flags; do not edit. `UPDATE=1 cargo test -p millstream-cli` writes it anew.\n\n".to_owned();
+        let mut index = "# The command-line tools\n\nMade from the tools' own flags; do not edit. `UPDATE=1 cargo test -p millstream-cli` writes it anew.\n\n\
+                         Every tool that prints data takes `--output json` besides: a list of objects on a line for each table.\n\n".to_owned();
         let mut pages: Vec<(String, String)> = Vec::new();
         for tool in TOOLS {
             let command = (tool.flags)();

@@ -25,8 +25,10 @@ use crate::error::ClientError;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
-    /// `bootstrap.servers`
+    /// `bootstrap.servers`, or of controllers `bootstrap.controllers`.
     pub bootstrap: Vec<String>,
+    /// Whose addresses those are.
+    pub endpoints: Endpoints,
     /// `client.id`
     pub client_id: String,
     /// `request.timeout.ms`
@@ -55,6 +57,7 @@ impl Default for ConnectionConfig {
     fn default() -> Self {
         ConnectionConfig {
             bootstrap: Vec::new(),
+            endpoints: Endpoints::Brokers,
             client_id: "millstream".to_owned(),
             request_timeout: Duration::from_secs(30),
             reconnect_backoff: Duration::from_millis(50),
@@ -68,6 +71,15 @@ impl Default for ConnectionConfig {
             security: Security::default(),
         }
     }
+}
+
+/// Who is asked (KIP-919): an administrator can speak to the controllers without a broker between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoints {
+    /// Brokers.
+    Brokers,
+    /// Controllers, for administration only.
+    Controllers,
 }
 
 /// What happens when no broker that is known can be reached (`metadata.recovery.strategy`, KIP-899).
@@ -552,6 +564,7 @@ impl Settings {
         let recovery = self.text("metadata.recovery.strategy").unwrap_or_default();
         Ok(ConnectionConfig {
             bootstrap,
+            endpoints: Endpoints::Brokers,
             client_id: id.unwrap_or_else(|| ConnectionConfig::default().client_id),
             request_timeout: self.ms("request.timeout.ms"),
             reconnect_backoff: self.ms("reconnect.backoff.ms"),

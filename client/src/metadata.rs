@@ -3,6 +3,7 @@
 //! Used by admin, producer and consumer. What was learnt of topics is kept and given to all that share the cluster;
 //! who finds it stale asks for it again. A broker that does not answer is tried again after a growing wait
 //! (`reconnect.backoff.ms`); when none of the known ones answers, the bootstrap addresses are asked anew (KIP-899).
+//! Behind bootstrap addresses of controllers (KIP-919) every request goes to the one that is active.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,14 +14,17 @@ use millstream_base_env::task;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 use millstream_protocol::messages::metadata_response::MetadataResponseTopic;
-use millstream_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, TopicName};
+use millstream_protocol::messages::{DescribeClusterRequest, MetadataRequest, MetadataResponse, StrBytes, TopicName};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::config::{ConnectionConfig, Recovery};
+use crate::config::{ConnectionConfig, Endpoints, Recovery};
 pub use crate::config::Missing;
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check};
+
+/// `EndpointType.CONTROLLER` of DescribeCluster.
+pub(crate) const CONTROLLERS: i8 = 2;
 
 /// The name of a topic as messages carry it.
 pub fn topic_name(name: &str) -> TopicName {
@@ -95,6 +99,8 @@ impl Slot {
 #[derive(Default)]
 struct Known {
     addresses: HashMap<i32, String>,
+    /// Address of the active controller, once controllers were asked for it.
+    controller: Option<String>,
     topics: HashMap<String, Arc<TopicView>>,
     features: Option<Features>,
 }
@@ -206,11 +212,55 @@ impl Cluster {
     }
 
     /// A connection to whichever broker answers first: of those that are open the one with the fewest calls without an
-    /// answer (Java: `leastLoadedNode`), else those known, else the bootstrap brokers in the order given.
+    /// answer (Java: `leastLoadedNode`), else those known, else the bootstrap brokers in the order given. Of controllers,
+    /// to the active one.
     ///
     /// # Errors
     /// The last broker's, when none answers.
     pub async fn any(&self) -> Result<Connection, ClientError> {
+        match self.config.endpoints {
+            Endpoints::Brokers => self.first().await,
+            Endpoints::Controllers => self.active_controller().await,
+        }
+    }
+
+    /// As [`Cluster::any`], for what no controller serves.
+    pub(crate) async fn any_broker(&self) -> Result<Connection, ClientError> {
+        match self.config.endpoints {
+            Endpoints::Brokers => self.first().await,
+            Endpoints::Controllers => Err(not_of_controllers()),
+        }
+    }
+
+    async fn active_controller(&self) -> Result<Connection, ClientError> {
+        let known = self.known.lock().controller.clone();
+        if let Some(address) = known
+            && let Ok(connection) = self.at(&address).await
+        {
+            return Ok(connection);
+        }
+        self.find_controllers().await?;
+        let found = self.known.lock().controller.clone();
+        let address = found.ok_or_else(|| check(ErrorCode::NotController.code(), None).err().unwrap_or(ClientError::NoBroker { id: -1 }))?;
+        self.at(&address).await
+    }
+
+    /// Asks again who the active controller is.
+    pub(crate) fn forget_controller(&self) {
+        self.known.lock().controller = None;
+    }
+
+    async fn find_controllers(&self) -> Result<(), ClientError> {
+        let request = DescribeClusterRequest::default().with_endpoint_type(CONTROLLERS);
+        let response = self.first().await?.call(&request).await?;
+        check(response.error_code, response.error_message.as_deref())?;
+        let mut known = self.known.lock();
+        known.addresses = response.brokers.iter().map(|node| (node.broker_id.0, address(&node.host, node.port))).collect();
+        known.controller = known.addresses.get(&response.controller_id.0).cloned();
+        Ok(())
+    }
+
+    async fn first(&self) -> Result<Connection, ClientError> {
         let mut candidates: Vec<String> = {
             let (known, slots) = (self.known.lock(), self.slots.lock());
             let open = known.addresses.values().filter_map(|address| slots.get(address)?.ready());
@@ -282,6 +332,12 @@ impl Cluster {
     /// # Errors
     /// When no broker answers. Errors of single topics stand in the response.
     pub async fn metadata(&self, topics: Option<&[String]>, missing: Missing) -> Result<MetadataResponse, ClientError> {
+        if self.config.endpoints == Endpoints::Controllers {
+            return match topics {
+                Some([]) => self.find_controllers().await.map(|()| MetadataResponse::default()),
+                _ => Err(not_of_controllers()),
+            };
+        }
         let wanted = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
         let request = MetadataRequest::default()
             .with_topics(topics.map(|names| names.iter().map(wanted).collect()))
@@ -372,7 +428,8 @@ impl Cluster {
             return Ok(view);
         }
         let names = [name.to_owned()];
-        crate::connection::retrying(&format!("finding topic {name}"), limit, &self.config, || async {
+        let doing = format!("finding topic {name} through {}", self.config.bootstrap.join(","));
+        crate::connection::retrying(&doing, limit, &self.config, || async {
             let response = self.metadata(Some(&names), missing).await?;
             for topic in &response.topics {
                 check(topic.error_code, None)?;
@@ -381,6 +438,12 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// What Java's `KafkaAdminClient` says of a call that controllers do not serve.
+fn not_of_controllers() -> ClientError {
+    let message = "This Admin API is not yet supported when communicating directly with the controller quorum.";
+    ClientError::Broker { code: ErrorCode::UnsupportedEndpointType.code(), message: message.to_owned() }
 }
 
 /// What a new description makes of the old one: a leader of an older epoch, told by a broker that lags behind, does

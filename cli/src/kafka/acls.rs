@@ -5,10 +5,11 @@ use std::io::BufRead;
 
 use client::admin::{AclBinding, AclFilter, AclOperation, AclPermission, Admin, PatternType, ResourceType};
 use client::error::ClientError;
+use serde_json::{Value, json};
 
 use crate::Ended;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on};
+use crate::kafka::{admin, block_on, output};
 
 const ABOUT: &str = "This tool helps to manage acls on kafka.";
 /// The name of the cluster as a resource.
@@ -17,9 +18,8 @@ const CLUSTER: &str = "kafka-cluster";
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-acls", ABOUT)
-        .value("bootstrap-server", "server to connect to", "The brokers to connect to; this or --bootstrap-controller.")
-        .value("bootstrap-controller", "controller to connect to", "The controllers to connect to.")
-        .value("command-config", "command-config", "Property file with configs of the admin client.")
+        .servers_or_controllers("server to connect to", "controller to connect to")
+        .admin_config("command-config")
         .value("topic", "topic", "A topic as the resource; '*' for all.")
         .flag("cluster", "The cluster as the resource.")
         .value("group", "group", "A group as the resource; '*' for all.")
@@ -49,23 +49,16 @@ pub fn run(words: &[String]) -> Ended {
         let rows = Rows { given: &given, pattern: pattern(&given)? };
         if given.has("add") {
             let added = rows.to_add()?;
-            return block_on(add(&admin_of(&given)?, added));
+            return block_on(add(&admin(&given)?, added));
         }
         if given.has("remove") {
             let removed = rows.by_resource()?;
-            return block_on(remove(&admin_of(&given)?, &given, removed));
+            return block_on(remove(&admin(&given)?, &given, removed));
         }
         let (filters, principals) = (rows.resources(), rows.principals("principal")?);
-        block_on(list(&admin_of(&given)?, filters, principals))
+        block_on(list(&admin(&given)?, filters, principals))
     });
     done.map_or_else(|ended| ended, |()| Ended::Well)
-}
-
-fn admin_of(given: &Given) -> Result<Admin, Ended> {
-    if given.has("bootstrap-controller") {
-        return Err(Ended::Failed("--bootstrap-controller is not built yet; use --bootstrap-server".to_owned()));
-    }
-    admin(given)
 }
 
 fn checked(given: &Given) -> Result<(), Ended> {
@@ -346,6 +339,9 @@ async fn list(admin: &Admin, filters: BTreeSet<Resource>, principals: BTreeSet<S
             found.entry(resource).or_default().insert(entry);
         }
     }
+    if output::as_objects(|| objects(&found, &principals)) {
+        return Ok(());
+    }
     if principals.is_empty() {
         print_acls(&found, |_| true);
     }
@@ -354,6 +350,23 @@ async fn list(admin: &Admin, filters: BTreeSet<Resource>, principals: BTreeSet<S
         print_acls(&found, |entry| entry.0 == principal);
     }
     Ok(())
+}
+
+fn objects(found: &BTreeMap<Resource, BTreeSet<Entry>>, principals: &BTreeSet<String>) -> Vec<Value> {
+    let rows = found.iter().flat_map(|(resource, entries)| entries.iter().map(move |entry| (resource, entry)));
+    let shown = rows.filter(|(_, entry)| principals.is_empty() || principals.contains(&entry.0));
+    let object = |((kind, name, pattern), (principal, host, operation, permission)): (&Resource, &Entry)| {
+        json!({
+            "resource_type": kind.name(),
+            "resource_name": name,
+            "pattern_type": pattern.name(),
+            "principal": principal,
+            "host": host,
+            "operation": operation.name(),
+            "permission": permission.name(),
+        })
+    };
+    shown.map(object).collect()
 }
 
 fn print_acls(found: &BTreeMap<Resource, BTreeSet<Entry>>, shown: impl Fn(&Entry) -> bool) {

@@ -4,18 +4,19 @@
 use client::admin::{Admin, Fenced};
 use client::error::ClientError;
 use millstream_protocol::api_key::{APIS, Api, Listener};
+use serde_json::{Value, json};
 
 use crate::Ended;
 use crate::kafka::options::Options;
-use crate::kafka::{admin, block_on};
+use crate::kafka::{admin, block_on, output};
 
 const ABOUT: &str = "This tool helps to retrieve broker version information.";
 
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-broker-api-versions", ABOUT)
-        .value("command-config", "command config property file", "Property file with configs of the admin client.")
-        .value("bootstrap-server", "server(s) to use for bootstrapping", "REQUIRED: The server to connect to.")
+        .admin_config("command config property file")
+        .servers("server(s) to use for bootstrapping")
 }
 
 /// Runs the tool.
@@ -29,14 +30,27 @@ pub fn run(words: &[String]) -> Ended {
 
 async fn print_versions(admin: &Admin) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(error.to_string());
+    let mut objects = Vec::new();
     for node in admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes {
+        if output::is_json() {
+            let versions = admin.api_versions(node.id).await.map_err(failed)?;
+            objects.extend(versions.into_iter().map(|version| object(node.id, version)));
+            continue;
+        }
         let name = format!("{}:{} (id: {} rack: {} isFenced: {})", node.host, node.port, node.id, node.rack.as_deref().unwrap_or("null"), node.fenced);
         match admin.api_versions(node.id).await {
             Ok(versions) => println!("{name} -> {}", listed(&versions)),
             Err(error) => println!("{name} -> ERROR: {error}"),
         }
     }
+    output::as_objects(|| objects);
     Ok(())
+}
+
+fn object(node: i32, (key, low, high): (i16, i16, i16)) -> Value {
+    let api = APIS.iter().find(|api| api.key.number() == key);
+    let usable = api.filter(|api| api.max_version >= low && high >= api.min_version).map(|api| api.max_version.min(high));
+    json!({"node": node, "key": key, "api": api.map(|api| api.name), "min_version": low, "max_version": high, "usable": usable})
 }
 
 /// Java: `NodeApiVersions.toString(true)`.

@@ -1,25 +1,22 @@
-//! kafka-cluster: the id and the brokers of a cluster (Java: `ClusterTool`).
-//!
-//! Not done: --bootstrap-controller.
+//! kafka-cluster: the id, the brokers and the controllers of a cluster (Java: `ClusterTool`).
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use client::admin::{Admin, Fenced};
-use client::config::ConsumerConfig;
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
+use client::admin::{Admin, ClusterNode, Fenced};
 use client::error::ClientError;
-use client::metadata::Cluster;
-use millstream_base_config::parse::Properties;
 
 use crate::Ended;
-use crate::kafka::options::one_line;
-use crate::kafka::{block_on, java_exception, output};
+use crate::kafka::subcommands::{self, text};
+use crate::kafka::{TIMEOUT, block_on, connect, java_exception, output, read_properties};
 
 /// The flags.
 pub fn command() -> Command {
-    let server = Arg::new("bootstrap-server").long("bootstrap-server").short('b').required(true).help("The brokers to connect to.");
+    let server = Arg::new("bootstrap-server").long("bootstrap-server").short('b').help("The brokers to connect to.");
+    let controller = Arg::new("bootstrap-controller").long("bootstrap-controller").short('C').help("The controllers to connect to.");
     let config = Arg::new("command-config").long("command-config").short('c').help("Property file with configs of the admin client.");
     let old = Arg::new("config").long("config").conflicts_with("command-config").help("Deprecated; use --command-config.");
     let sub = |name: &'static str, about: &'static str| {
-        Command::new(name).about(about).arg(server.clone()).arg(config.clone()).arg(old.clone())
+        let either = ArgGroup::new("connection").args(["bootstrap-server", "bootstrap-controller"]).required(true);
+        Command::new(name).about(about).args([server.clone(), controller.clone(), config.clone(), old.clone()]).group(either)
     };
     let id = Arg::new("id").long("id").short('i').required(true).value_parser(clap::value_parser!(i32)).help("The broker's id.");
     let fenced = Arg::new("include-fenced-brokers").long("include-fenced-brokers").action(ArgAction::SetTrue);
@@ -35,17 +32,10 @@ pub fn command() -> Command {
 
 /// Runs the tool.
 pub fn run(words: &[String]) -> Ended {
-    let named = std::iter::once("kafka-cluster".to_owned()).chain(words.iter().cloned());
-    let matches = match command().try_get_matches_from(named) {
-        Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => {
-            print!("{error}");
-            return Ended::Well;
-        }
-        Err(error) => return Ended::Failed(one_line(&error, "kafka-cluster")),
-    };
-    let Some((name, given)) = matches.subcommand() else { return Ended::FailedAloud };
-    let done = admin(given).and_then(|admin| block_on(act(&admin, name, given)));
+    let done = subcommands::read(command(), words).and_then(|given| match given.subcommand() {
+        Some((name, own)) => block_on(act(&admin(own)?, name, own)),
+        None => Err(Ended::FailedAloud),
+    });
     done.map_or_else(|ended| ended, |()| Ended::Well)
 }
 
@@ -53,24 +43,20 @@ fn admin(given: &ArgMatches) -> Result<Admin, Ended> {
     if given.contains_id("config") {
         println!("Option --config has been deprecated and will be removed in a future version. Use --command-config instead.");
     }
-    let mut pairs = Properties::default();
-    if let Some(path) = given.get_one::<String>("command-config").or(given.get_one::<String>("config")) {
-        let failed = |reason: String| Ended::Failed(format!("{path}: {reason}"));
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        pairs.read(&text, path).map_err(|error| failed(error.to_string()))?;
-    }
-    let servers = given.get_one::<String>("bootstrap-server").cloned().unwrap_or_default();
-    let pairs = pairs.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let pairs = pairs.chain(std::iter::once(("bootstrap.servers".to_owned(), servers)));
-    let (config, _) = ConsumerConfig::from_properties(pairs).map_err(|error| Ended::Failed(error.to_string()))?;
-    Ok(Admin::new(Cluster::with_config(config.connection)))
+    let path = text(given, "command-config").or(text(given, "config"));
+    let properties = path.map(read_properties).transpose().map_err(Ended::Failed)?;
+    let cluster = connect(properties.unwrap_or_default(), text(given, "bootstrap-server"), text(given, "bootstrap-controller"))?;
+    Ok(Admin::new(cluster).with_timeout(TIMEOUT))
 }
 
 async fn act(admin: &Admin, name: &str, given: &ArgMatches) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(java_exception::to_string(&error));
     match name {
         "cluster-id" => {
-            println!("Cluster ID: {}", admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.cluster_id);
+            let id = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.cluster_id;
+            if !output::as_json(&["cluster id"], &[vec![id.clone()]]) {
+                println!("Cluster ID: {id}");
+            }
         }
         "unregister" => {
             let id = given.get_one::<i32>("id").copied().unwrap_or_default();
@@ -81,33 +67,43 @@ async fn act(admin: &Admin, name: &str, given: &ArgMatches) -> Result<(), Ended>
             }
         }
         _list_endpoints => {
+            let of_controllers = given.contains_id("bootstrap-controller");
             let fenced = if given.get_flag("include-fenced-brokers") { Fenced::Included } else { Fenced::LeftOut };
+            if of_controllers && fenced == Fenced::Included {
+                let line = "The option --include-fenced-brokers is only supported with --bootstrap-server option";
+                return Err(Ended::Failed(line.to_owned()));
+            }
             let nodes = admin.describe_cluster(fenced).await.map_err(failed)?.nodes;
-            let rows: Vec<Vec<String>> = nodes
-                .iter()
-                .map(|node| {
-                    let rack = node.rack.clone().unwrap_or_default();
-                    let state = if node.fenced { "fenced" } else { "unfenced" };
-                    vec![node.id.to_string(), node.host.clone(), node.port.to_string(), rack, state.to_owned()]
-                })
-                .collect();
-            if output::as_json(&["id", "host", "port", "rack", "state"], &rows) {
-                return Ok(());
-            }
-            let host_width = nodes.iter().map(|node| node.host.len()).max().unwrap_or(100);
-            let rack_width = nodes.iter().filter_map(|node| Some(node.rack.as_ref()?.len())).max().unwrap_or(10);
-            let line = |cells: [&str; 5]| {
-                let [id, host, port, rack, state] = cells;
-                let kind = if id == "ID" { "ENDPOINT_TYPE" } else { "broker" };
-                println!("{id:<10} {host:<host_width$} {port:<10} {rack:<rack_width$} {state:<10} {kind:<15}");
-            };
-            line(["ID", "HOST", "PORT", "RACK", "STATE"]);
-            for node in &nodes {
-                let (id, port) = (node.id.to_string(), node.port.to_string());
-                let state = if node.fenced { "fenced" } else { "unfenced" };
-                line([&id, &node.host, &port, node.rack.as_deref().unwrap_or("null"), state]);
-            }
+            print_endpoints(&nodes, if of_controllers { "controller" } else { "broker" });
         }
     }
     Ok(())
+}
+
+/// Controllers have no state that is shown.
+fn print_endpoints(nodes: &[ClusterNode], kind: &str) {
+    let state = |node: &ClusterNode| if node.fenced { "fenced" } else { "unfenced" };
+    let rows: Vec<Vec<String>> = nodes
+        .iter()
+        .map(|node| {
+            let rack = node.rack.clone().unwrap_or_default();
+            vec![node.id.to_string(), node.host.clone(), node.port.to_string(), rack, state(node).to_owned(), kind.to_owned()]
+        })
+        .collect();
+    if output::as_json(&["id", "host", "port", "rack", "state", "endpoint type"], &rows) {
+        return;
+    }
+    let host_width = nodes.iter().map(|node| node.host.len()).max().unwrap_or(100);
+    let rack_width = nodes.iter().filter_map(|node| Some(node.rack.as_ref()?.len())).max().unwrap_or(10);
+    let line = |[id, host, port, rack, state, kind]: [&str; 6]| {
+        let state = if state.is_empty() { String::new() } else { format!("{state:<10} ") };
+        println!("{id:<10} {host:<host_width$} {port:<10} {rack:<rack_width$} {state}{kind:<15}");
+    };
+    let stateless = kind == "controller";
+    line(["ID", "HOST", "PORT", "RACK", if stateless { "" } else { "STATE" }, "ENDPOINT_TYPE"]);
+    for node in nodes {
+        let (id, port) = (node.id.to_string(), node.port.to_string());
+        let state = if stateless { "" } else { state(node) };
+        line([&id, &node.host, &port, node.rack.as_deref().unwrap_or("null"), state, kind]);
+    }
 }

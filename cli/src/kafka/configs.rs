@@ -1,18 +1,18 @@
 //! kafka-configs: describe and alter the configs of topics, brokers, groups and client metrics (Java:
 //! `ConfigCommand`).
 //!
-//! Not done: quotas and SCRAM credentials of users, clients and addresses, which come with quotas and SASL;
-//! --bootstrap-controller.
+//! Not done: quotas and SCRAM credentials of users, clients and addresses, which come with quotas and SASL.
 
 use std::collections::BTreeMap;
 
-use client::admin::{Admin, ConfigSource, ResourceKind};
+use client::admin::{Admin, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 use client::error::ClientError;
+use serde_json::{Value, json};
 
 use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on, java_exception};
+use crate::kafka::{admin, block_on, java_exception, output};
 
 const ABOUT: &str = "This tool helps to manipulate and describe entity config for a topic, client, user, broker, ip, client-metrics or group";
 const TYPES: [&str; 8] = ["broker-loggers", "topics", "clients", "users", "brokers", "ips", "client-metrics", "groups"];
@@ -36,9 +36,8 @@ const BY_QUOTA: [&str; 3] = ["users", "clients", "ips"];
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-configs", ABOUT)
-        .value("bootstrap-server", "server to connect to", "The Kafka servers to connect to.")
-        .value("bootstrap-controller", "controller to connect to", "The Kafka controllers to connect to.")
-        .value("command-config", "command config property file", "Property file with configs of the admin client.")
+        .servers_or_controllers("server to connect to", "controller to connect to")
+        .admin_config("command config property file")
         .flag("alter", "Alter the configs of the entity.")
         .flag("describe", "List the configs of the entity.")
         .flag("all", "With --describe: every config, also those from the file and the defaults.")
@@ -101,11 +100,10 @@ fn entity(given: &Given) -> Result<Entity, Ended> {
         return given.misuse("Command must include exactly one action: --describe, --alter".to_owned());
     }
     given.excludes("describe", &["add-config", "delete-config"])?;
-    if given.has("bootstrap-controller") {
-        return fail("--bootstrap-controller is not spoken yet; use --bootstrap-server".to_owned());
-    }
-    if !given.has("bootstrap-server") {
-        return fail("Either --bootstrap-server or --bootstrap-controller must be specified.".to_owned());
+    match (given.has("bootstrap-server"), given.has("bootstrap-controller")) {
+        (false, false) => return fail("Either --bootstrap-server or --bootstrap-controller must be specified.".to_owned()),
+        (true, true) => return fail("Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned()),
+        _ => {}
     }
     let of_flags = || NAMED.iter().chain(&DEFAULTS).filter(|(flag, _)| given.has(flag));
     let mut types: Vec<String> = given.all("entity-type").into_iter().map(str::to_owned).collect();
@@ -271,13 +269,14 @@ async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Result<(), Ended
     if let Some(name) = entity.name.as_ref().filter(|_| !all)
         && !existing(admin, entity).await?.contains(name)
     {
-        println!("The {} '{name}' doesn't exist and doesn't have dynamic config.", entity.singular());
+        output::say(&format!("The {} '{name}' doesn't exist and doesn't have dynamic config.", entity.singular()));
         return Ok(());
     }
     let names = match &entity.name {
         Some(name) => vec![name.clone()],
         None => existing(admin, entity).await?,
     };
+    let mut objects = Vec::new();
     for name in names {
         let own = match entity.kind {
             ResourceKind::Topic => ConfigSource::DynamicTopicConfig,
@@ -290,6 +289,10 @@ async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Result<(), Ended
         let mut entries = admin.describe_configs(entity.kind, &name).await.map_err(refused)?;
         entries.retain(|entry| all || entry.source == own);
         entries.sort_by(|left, right| left.name.cmp(&right.name));
+        if output::is_json() {
+            objects.extend(entries.iter().map(|entry| object(entity, &name, entry)));
+            continue;
+        }
         if name.is_empty() {
             println!("Default configs for {} in the cluster are:", entity.type_name);
         } else {
@@ -305,7 +308,21 @@ async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Result<(), Ended
             println!("  {}={} sensitive={} synonyms={{{}}}", entry.name, shown(&entry.value), entry.sensitive, synonyms.join(", "));
         }
     }
+    output::as_objects(|| objects);
     Ok(())
+}
+
+fn object(entity: &Entity, name: &str, entry: &ConfigEntry) -> Value {
+    let synonym = |synonym: &ConfigSynonym| json!({"source": synonym.source.name(), "name": synonym.name, "value": synonym.value});
+    json!({
+        "entity_type": entity.type_name,
+        "entity_name": name,
+        "name": entry.name,
+        "value": entry.value,
+        "source": entry.source.name(),
+        "sensitive": entry.sensitive,
+        "synonyms": entry.synonyms.iter().map(synonym).collect::<Vec<_>>(),
+    })
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use millstream_base_env::clock::Moment;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
-use crate::kafka::block_on;
 use crate::kafka::formatter::{Formatter, Shown, TimestampKind};
 use crate::kafka::options::{Given, Options};
 use crate::kafka::topic_filter::IncludeList;
+use crate::kafka::{block_on, reach, reach_or_tell};
 
 const ABOUT: &str = "This tool helps to read data from Kafka topics and outputs it to standard output.";
 const FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-console-consumer", ABOUT)
-        .value("bootstrap-server", "server to connect to", "REQUIRED: The server(s) to connect to.")
+        .servers("server to connect to")
         .value("topic", "topic", "The topic to read.")
         .value("include", "Java regex (String)", "A regular expression that names the topics to read.")
         .value("partition", "partition", "The partition to read; from its end unless --offset says otherwise.")
@@ -59,7 +59,7 @@ pub fn options() -> Options {
         .value("consumer-property", "consumer_prop", "(Deprecated) As --command-property.")
         .value("command-property", "consumer_prop", "A config of the consumer, key=value.")
         .value("consumer.config", "config file", "(Deprecated) As --command-config.")
-        .value("command-config", "config file", "A properties file with configs of the consumer.")
+        .consumer_config("config file")
 }
 
 /// Runs the tool.
@@ -189,6 +189,11 @@ fn start(given: &Given) -> Result<Start, Ended> {
 async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter: &Formatter) -> Result<Ended, Ended> {
     let failed = |error: ClientError| Ended::Failed(error.to_string());
     let cluster = Cluster::with_config(config.connection.clone());
+    let timeout = given.parsed::<i64>("timeout-ms")?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    match timeout {
+        Some(_) => reach_or_tell("kafka-console-consumer", &cluster).await?,
+        None => reach("kafka-console-consumer", &cluster, config.api_timeout).await.map_err(failed)?,
+    }
     let topics = topics(given, &cluster).await?;
     let mut consumer = Consumer::new(cluster, config);
     match start {
@@ -212,7 +217,6 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
         left: given.parsed::<i64>("max-messages")?.filter(|max| *max >= 0),
         count: 0,
     };
-    let timeout = given.parsed::<i64>("timeout-ms")?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
     let ended = print_until_done(&mut consumer, &mut printer, timeout).await;
     if let Err(error) = consumer.close().await {
         eprintln!("kafka-console-consumer: {error}");
@@ -322,6 +326,7 @@ fn shown<'a>(record: &Record<'a>) -> Shown<'a> {
         TimestampType::LogAppendTime => TimestampKind::LogAppend,
     };
     Shown {
+        topic: &record.place.topic,
         partition: record.partition(),
         offset: record.offset,
         timestamp: (kind, record.timestamp),

@@ -39,7 +39,7 @@ const SETTINGS: [(&str, &str, &str); 9] = [
 pub fn options() -> Options {
     Options::new("kafka-console-producer", ABOUT)
         .value("topic", "topic", "REQUIRED: The topic to write to.")
-        .value("bootstrap-server", "server to connect to", "REQUIRED: The server(s) to connect to, HOST1:PORT1,HOST2:PORT2.")
+        .servers("server to connect to")
         .flag("sync", "Send a record only when the one before is written.")
         .optional_value("compression-codec", "compression-codec", "none, gzip, snappy, lz4 or zstd; gzip without a value.")
         .value("batch-size", "size", "Bytes of a batch (batch.size).")
@@ -65,7 +65,7 @@ pub fn options() -> Options {
         .value("producer-property", "producer_prop", "(Deprecated) As --command-property.")
         .value("command-property", "producer_prop", "A config of the producer, key=value.")
         .value("producer.config", "config file", "(Deprecated) As --command-config.")
-        .value("command-config", "config file", "A properties file with configs of the producer.")
+        .producer_config("config file")
 }
 
 /// Runs the tool.

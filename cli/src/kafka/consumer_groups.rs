@@ -35,8 +35,8 @@ const TYPES: [&str; 2] = ["Classic", "Consumer"];
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-consumer-groups", ABOUT)
-        .value("bootstrap-server", "server to connect to", "REQUIRED: the server(s) to connect to.")
-        .value("command-config", "command config property file", "Property file with configs of the admin client.")
+        .servers("server to connect to")
+        .admin_config("command config property file")
         .value("timeout", "timeout (ms)", "How long to wait for a group to stabilise.")
         .value("group", "consumer group", "The group to act on; may be repeated.")
         .value("topic", "topic", "The topic whose offsets are reset or deleted, or some of its partitions: topic:0,1; may be repeated.")
@@ -418,6 +418,15 @@ fn print_members(group: &GroupDescription, verbose: bool) {
     let shown = announced(group, group.members.len());
     let members = &group.members;
     let assigned: Vec<String> = members.iter().map(|member| assignment_text(&member.assignment)).collect();
+    let row = |(member, assigned): (&MemberDescription, &String)| {
+        let instance = member.instance_id.clone().unwrap_or_default();
+        let count = member.assignment.len().to_string();
+        vec![group.group_id.clone(), member.member_id.clone(), instance, member.host.clone(), member.client_id.clone(), count, assigned.clone()]
+    };
+    let rows: Vec<Vec<String>> = members.iter().zip(&assigned).map(row).collect();
+    if output::as_json(&["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS", "CURRENT-ASSIGNMENT"], &rows) {
+        return;
+    }
     // Without members Apache still prints the titles, in their least widths.
     let widest = |least: usize, field: &dyn Fn(&MemberDescription) -> usize| {
         members.iter().filter(|_| shown).map(field).max().unwrap_or(0).max(least)
@@ -470,6 +479,19 @@ fn print_state(group: &GroupDescription, verbose: bool) {
     let coordinator = format!("{}:{}  ({})", node.host, node.port, node.id);
     let (group_width, coordinator_width) = (group.group_id.len().max(WIDTH), coordinator.len().max(25));
     let assignor = if group.assignor.is_empty() { NOTHING } else { &group.assignor };
+    let row = vec![
+        group.group_id.clone(),
+        node.host.clone(),
+        node.port.to_string(),
+        node.id.to_string(),
+        assignor.to_owned(),
+        group.state.clone(),
+        group.members.len().to_string(),
+    ];
+    let titles = ["GROUP", "HOST", "PORT", "ID", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"];
+    if output::as_json(&titles, &[row]) {
+        return;
+    }
     let line = |cells: [&str; 4], epochs: [&str; 2], members: &str| {
         let [id, coordinator, assignor, state] = cells;
         let epochs = if verbose { format!("{:<15} {:<25} ", epochs[0], epochs[1]) } else { String::new() };

@@ -1,6 +1,6 @@
 //! kafka-consumer-perf-test: how fast records are read (Java: `ConsumerPerformance`).
 //!
-//! Not done: --print-metrics, --socket-buffer-size; times are written in UTC.
+//! Not done: an effect of --socket-buffer-size, the system sizes the buffer; times are written in UTC.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,21 +17,25 @@ use millstream_base_env::clock::Moment;
 use std::sync::Mutex;
 
 use crate::Ended;
-use crate::kafka::block_on_threads;
+use crate::kafka::client_metrics::print_consumer;
 use crate::kafka::java_number::fixed;
 use crate::kafka::java_time::format_datetime;
 use crate::kafka::options::{Given, Options};
+use crate::kafka::progress::Progress;
 use crate::kafka::topic_filter::IncludeList;
+use crate::kafka::{block_on_threads, output, reach_or_tell};
 
 const ABOUT: &str = "This tool is used to verify the consumer performance.";
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
 const MEBIBYTE: f64 = 1_048_576.0;
+/// What stands behind the times in each line.
+const COLUMNS: &str = "data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec";
 
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-consumer-perf-test", ABOUT)
-        .value("bootstrap-server", "server to connect to", "REQUIRED: The server(s) to connect to.")
+        .servers("server to connect to")
         .value("topic", "topic", "The topic to read.")
         .value("include", "Java regex (String)", "A regular expression that names the topics to read.")
         .value("group", "gid", "The group to read as. [default: perf-consumer- and a number]")
@@ -40,7 +44,7 @@ pub fn options() -> Options {
         .flag("from-latest", "Start at the end where the group has committed nothing.")
         .value("socket-buffer-size", "size", "Size of the socket's buffer. [default: 2097152]")
         .value("consumer.config", "config file", "(Deprecated) As --command-config.")
-        .value("command-config", "config file", "A properties file with configs of the consumer.")
+        .consumer_config("config file")
         .flag("print-metrics", "Print the consumer's metrics at the end.")
         .flag("show-detailed-stats", "Print a line in every interval.")
         .optional_value("timeout", "milliseconds", "Longest time without a record. [default: 10000]")
@@ -60,7 +64,7 @@ pub fn run(words: &[String]) -> Ended {
         given.excludes("consumer.config", &["command-config"])?;
         for (old, new) in [("messages", "num-records"), ("consumer.config", "command-config")] {
             if given.has(old) {
-                println!("Warning: --{old} is deprecated. Use --{new} instead.");
+                output::say(&format!("Warning: --{old} is deprecated. Use --{new} instead."));
             }
         }
         block_on_threads(measure(&given))
@@ -85,6 +89,7 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
     set("group.id", group.unwrap_or_else(|| format!("perf-consumer-{}", uuid::Uuid::new_v4().as_u128() % 100_000)));
     set("max.partition.fetch.bytes", given.parsed::<i32>("fetch-size")?.unwrap_or(1 << 20).to_string());
     set("auto.offset.reset", if given.has("from-latest") { "latest" } else { "earliest" }.to_owned());
+    set("receive.buffer.bytes", given.parsed::<i32>("socket-buffer-size")?.unwrap_or(2 << 20).to_string());
     set("check.crcs", "false".to_owned());
     properties.entry("client.id".to_owned()).or_insert_with(|| "perf-consumer-client".to_owned());
     let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
@@ -145,17 +150,17 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         Some(_) => given.parsed::<i64>("timeout")?.unwrap_or_default(),
     };
     let interval = given.parsed::<u64>("reporting-interval")?.unwrap_or(5000);
-    if !given.has("hide-header") {
-        println!(
-            "{}, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec",
-            if detailed { "time, threadId" } else { "start.time, end.time" }
-        );
+    let titles = format!("{}, {COLUMNS}", if detailed { "time, threadId" } else { "start.time, end.time" });
+    if !given.has("hide-header") && !output::is_json() {
+        println!("{titles}");
     }
     if interval == 0 {
         return Err(Ended::Failed("Reporting interval must be greater than 0.".to_owned()));
     }
     let config = config(given)?;
+    let client_id = config.connection.client_id.clone();
     let cluster = Cluster::with_config(config.connection.clone());
+    reach_or_tell("kafka-consumer-perf-test", &cluster).await?;
     let topics = topics(given, &cluster).await?;
     let mut consumer = Consumer::new(cluster, config);
     let started = Clock::Real.now_ms();
@@ -165,11 +170,13 @@ async fn measure(given: &Given) -> Result<(), Ended> {
     consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(failed)?;
     let interval = Duration::from_millis(interval);
     let (mut read, mut reported) = (Read::default(), (Read::default(), Duration::ZERO));
+    let mut shown = Progress::new("records", wanted);
     let mut last = Duration::ZERO;
     let mut now = Duration::ZERO;
     while read.records < wanted && (now - last).as_millis() as i64 <= timeout {
         let records = consumer.poll(POLL).await.map_err(failed)?;
         now = clock.elapsed();
+        shown.at(read.records);
         if !records.is_empty() {
             last = now;
         }
@@ -180,18 +187,23 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         if now - reported.1 >= interval && !records.is_empty() {
             let round = joining.lock().map_or(Duration::ZERO, |mut joining| std::mem::take(&mut joining.round));
             if detailed {
-                println!("{}, 0, {}", date(started + now.as_millis() as i64)?, progress(read, reported.0, now - reported.1, round));
+                print_row(&titles, &format!("{}, 0, {}", date(started + now.as_millis() as i64)?, progress(read, reported.0, now - reported.1, round)));
             }
             reported = (read, now);
         }
     }
+    drop(shown);
     if read.records < wanted {
-        println!("WARNING: Exiting before consuming the expected number of records: timeout ({timeout} ms) exceeded. You can use the --timeout option to increase the timeout.");
+        output::say(&format!("WARNING: Exiting before consuming the expected number of records: timeout ({timeout} ms) exceeded. You can use the --timeout option to increase the timeout."));
     }
     let elapsed = clock.elapsed();
     let joined = joining.lock().map_or(Duration::ZERO, |joining| joining.total);
     if !detailed {
-        println!("{}, {}, {}", date(started)?, date(started + elapsed.as_millis() as i64)?, summary(read, elapsed, joined));
+        let row = format!("{}, {}, {}", date(started)?, date(started + elapsed.as_millis() as i64)?, summary(read, elapsed, joined));
+        print_row(&titles, &row);
+    }
+    if given.has("print-metrics") {
+        print_consumer(&consumer, &client_id);
     }
     consumer.close().await.map_err(failed)
 }
@@ -203,6 +215,14 @@ async fn topics(given: &Given, cluster: &Cluster) -> Result<Vec<String>, Ended> 
     let list = IncludeList::new(given.one("include")?.unwrap_or_default())?;
     let listed = Admin::new(cluster.clone()).list_topics().await.map_err(|error| Ended::Failed(error.to_string()))?;
     Ok(listed.into_iter().map(|topic| topic.name).filter(|name| list.allows(name, false)).collect())
+}
+
+/// A line of the report.
+fn print_row(titles: &str, row: &str) {
+    let cells = row.split(", ").map(str::to_owned).collect();
+    if !output::as_json(&titles.split(", ").collect::<Vec<_>>(), &[cells]) {
+        println!("{row}");
+    }
 }
 
 /// Of one interval.

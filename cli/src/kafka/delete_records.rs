@@ -4,25 +4,27 @@ use std::collections::BTreeMap;
 
 use client::TopicPartition;
 use client::admin::Admin;
+use client::error::ClientError;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::Ended;
 use crate::kafka::java_order::sort_partitions_as_hash_map;
 use crate::kafka::options::Options;
-use crate::kafka::{admin, block_on, java_exception};
+use crate::kafka::{admin, block_on, java_exception, output};
 
 const ABOUT: &str = "This tool helps to delete records of the given partitions down to the specified offset.";
 
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-delete-records", ABOUT)
-        .value("bootstrap-server", "server(s) to use for bootstrapping", "REQUIRED: the server(s) to connect to.")
+        .servers("server(s) to use for bootstrapping")
         .value(
             "offset-json-file",
             "Offset json file path",
             "REQUIRED: what to delete: {\"partitions\": [{\"topic\": \"foo\", \"partition\": 1, \"offset\": 1}], \"version\": 1}",
         )
-        .value("command-config", "command config property file path", "Property file with configs of the admin client.")
+        .admin_config("command config property file path")
 }
 
 /// The file; its version is 1 when it names none.
@@ -68,11 +70,22 @@ fn read(text: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
 }
 
 async fn delete(admin: &Admin, before: &BTreeMap<TopicPartition, i64>) -> Result<(), Ended> {
-    println!("Executing records delete operation");
-    let results = admin.delete_records(before).await.map_err(|error| Ended::Failed(error.to_string()))?;
-    println!("Records delete operation completed:");
+    output::say("Executing records delete operation");
+    let results = match admin.delete_records(before).await {
+        Ok(results) => results,
+        // Apache's tool tells it of each partition, and ends well.
+        Err(error) => before.keys().map(|at| (at.clone(), Err(error.clone()))).collect(),
+    };
+    output::say("Records delete operation completed:");
     let mut rows: Vec<_> = results.into_iter().collect();
     sort_partitions_as_hash_map(&mut rows, None, |(at, _)| at);
+    let object = |(at, result): &(TopicPartition, Result<i64, ClientError>)| {
+        let (low, error) = (result.as_ref().ok(), result.as_ref().err().map(java_exception::to_string));
+        json!({"topic": at.topic, "partition": at.partition, "low_watermark": low, "error": error})
+    };
+    if output::as_objects(|| rows.iter().map(object).collect()) {
+        return Ok(());
+    }
     for (at, result) in rows {
         match result {
             Ok(low) => println!("partition: {at}\tlow_watermark: {low}"),

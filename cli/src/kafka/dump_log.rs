@@ -20,8 +20,11 @@ use crate::kafka::options::{Given, Options};
 mod batches;
 /// Keys and values as text.
 mod decode;
+/// A line of named values.
+mod line;
 
 use batches::LogFile;
+use line::{Line, say};
 
 const ABOUT: &str = "This tool helps to parse a log file and dump its contents to the console, useful for debugging a seemingly corrupt log segment.";
 
@@ -146,7 +149,7 @@ fn dump_all(given: &Given, faults: &mut Faults, out: &mut impl Write) -> Result<
     let list = given.one("files")?.unwrap_or_default().trim_end_matches(',');
     for name in list.split(',') {
         let path = java_path(name);
-        writeln!(out, "Dumping {}", path.display())?;
+        say(&format!("Dumping {}", path.display()), out)?;
         let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let suffix = file_name.rfind('.').map_or("", |dot| &file_name[dot..]);
         match suffix {
@@ -205,7 +208,7 @@ fn dump_index(path: &Path, view: IndexView, bytes_max: i32, faults: &mut Faults,
     let bytes = read(path)?;
     let entries = dump::offset_entries(&bytes, base);
     let Some(last) = entries.last() else {
-        writeln!(out, "{} is empty.", path.display())?;
+        say(&format!("{} is empty.", path.display()), out)?;
         return Ok(());
     };
     if view == IndexView::Sanity {
@@ -213,7 +216,7 @@ fn dump_index(path: &Path, view: IndexView, bytes_max: i32, faults: &mut Faults,
             return said(format!("Corrupt index found, index file ({}) has non-zero size but the last offset is {} which is less than the base offset {base}", path.display(), last.offset));
         }
         whole_entries(path, bytes.len(), dump::OFFSET_ENTRY_BYTES)?;
-        writeln!(out, "{} passed sanity check.", path.display())?;
+        say(&format!("{} passed sanity check.", path.display()), out)?;
         return Ok(());
     }
     let mut wrong = Vec::new();
@@ -229,7 +232,10 @@ fn dump_index(path: &Path, view: IndexView, bytes_max: i32, faults: &mut Faults,
             wrong.push((entry.offset, batch.header.last_offset()));
         }
         if view == IndexView::Entries {
-            writeln!(out, "offset: {} position: {}", entry.offset, entry.position)?;
+            let mut line = Line::default();
+            line.number("offset:", entry.offset);
+            line.number("position:", entry.position);
+            line.write("", out)?;
         }
     }
     wrong.into_iter().rev().for_each(|pair| note(&mut faults.index, path, pair));
@@ -262,7 +268,7 @@ fn dump_time_index(path: &Path, view: IndexView, faults: &mut Faults, out: &mut 
             }
         }
         whole_entries(path, bytes.len(), dump::TIME_ENTRY_BYTES)?;
-        writeln!(out, "{} passed sanity check.", path.display())?;
+        say(&format!("{} passed sanity check.", path.display()), out)?;
         return Ok(());
     }
     let mut before = -1;
@@ -291,7 +297,10 @@ fn dump_time_index(path: &Path, view: IndexView, faults: &mut Faults, out: &mut 
             other => note(&mut faults.absent, path, (entry.offset, other.map_or(-1, |batch| batch.header.last_offset()))),
         }
         if view == IndexView::Entries {
-            writeln!(out, "timestamp: {} offset: {}", entry.timestamp, entry.offset)?;
+            let mut line = Line::default();
+            line.number("timestamp:", entry.timestamp);
+            line.number("offset:", entry.offset);
+            line.write("", out)?;
         }
         before = entry.timestamp;
     }
@@ -313,30 +322,22 @@ fn dump_producers(path: &Path, out: &mut impl Write) -> Result<(), Problem> {
         }
     };
     for producer in producers {
-        write!(
-            out,
-            "producerId: {} producerEpoch: {} coordinatorEpoch: {} currentTxnFirstOffset: {} lastTimestamp: {}",
-            producer.producer_id,
-            producer.epoch,
-            producer.coordinator_epoch,
-            optional(producer.txn_first_offset),
-            producer.last_timestamp
-        )?;
+        let mut line = Line::default();
+        line.number("producerId:", producer.producer_id);
+        line.number("producerEpoch:", producer.epoch);
+        line.number("coordinatorEpoch:", producer.coordinator_epoch);
+        line.optional("currentTxnFirstOffset:", producer.txn_first_offset);
+        line.number("lastTimestamp:", producer.last_timestamp);
         if let Some(batch) = producer.last_batch {
-            write!(
-                out,
-                " firstSequence: {} lastSequence: {} lastOffset: {} offsetDelta: {} timestamp: {}",
-                batch.first_sequence, batch.last_sequence, batch.last_offset, batch.offset_delta, batch.timestamp
-            )?;
+            line.number("firstSequence:", batch.first_sequence);
+            line.number("lastSequence:", batch.last_sequence);
+            line.number("lastOffset:", batch.last_offset);
+            line.number("offsetDelta:", batch.offset_delta);
+            line.number("timestamp:", batch.timestamp);
         }
-        writeln!(out)?;
+        line.write("", out)?;
     }
     Ok(())
-}
-
-/// As `OptionalLong.toString`.
-fn optional(value: Option<i64>) -> String {
-    value.map_or_else(|| "OptionalLong.empty".to_owned(), |value| format!("OptionalLong[{value}]"))
 }
 
 fn dump_aborted(path: &Path, out: &mut impl Write) -> Result<(), Problem> {
@@ -345,11 +346,13 @@ fn dump_aborted(path: &Path, out: &mut impl Write) -> Result<(), Problem> {
     let bytes = if path.exists() { read(path)? } else { Vec::new() };
     let (entries, end) = dump::aborted_entries(&bytes);
     for entry in entries {
-        writeln!(
-            out,
-            "version: 0 producerId: {} firstOffset: {} lastOffset: {} lastStableOffset: {}",
-            entry.producer_id, entry.first_offset, entry.last_offset, entry.last_stable_offset
-        )?;
+        let mut line = Line::default();
+        line.number("version:", 0);
+        line.number("producerId:", entry.producer_id);
+        line.number("firstOffset:", entry.first_offset);
+        line.number("lastOffset:", entry.last_offset);
+        line.number("lastStableOffset:", entry.last_stable_offset);
+        line.write("", out)?;
     }
     end.or_else(|line| said(format!("{}: {line}", path.display())))
 }

@@ -12,11 +12,13 @@ use client::metadata::Cluster;
 use client::producer::{Header, NewRecord, Producer};
 use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
+use serde_json::json;
 
 use crate::Ended;
-use crate::kafka::block_on_threads;
+use crate::kafka::{block_on_threads, output};
 use crate::kafka::java_number::{double, fixed};
 use crate::kafka::options::{Given, Options};
+use crate::kafka::progress::Progress;
 
 const ABOUT: &str = "This tool measures end-to-end latency in Kafka by sending messages and timing their reception.";
 /// How long a record may take.
@@ -26,7 +28,7 @@ const POSITIONAL: &str = "WARNING: Positional argument usage is deprecated and w
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-e2e-latency", ABOUT)
-        .value("bootstrap-server", "bootstrap-server", "REQUIRED: The server(s) to connect to.")
+        .servers("bootstrap-server")
         .value("topic", "topic-name", "REQUIRED: The topic to write to and to read; made if it is not there.")
         .value("num-records", "count", "REQUIRED: How many records to send.")
         .value("producer-acks", "producer-acks", "REQUIRED: '1' or 'all'.")
@@ -60,7 +62,7 @@ fn named(words: &[String]) -> Result<Vec<String>, Ended> {
             words.len()
         )));
     }
-    println!("{POSITIONAL}");
+    output::say(POSITIONAL);
     Ok(NAMES.iter().zip(words).flat_map(|(name, word)| [(*name).to_owned(), word.clone()]).collect())
 }
 
@@ -131,7 +133,7 @@ impl Plan {
         let cluster = Cluster::with_config(self.consumer.connection.clone());
         let admin = Admin::new(cluster.clone());
         if !admin.list_topics().await.map_err(failed)?.iter().any(|topic| topic.name == self.topic) {
-            println!("Topic \"{}\" does not exist. Will create topic with 1 partition(s) and replication factor = 1", self.topic);
+            output::say(&format!("Topic \"{}\" does not exist. Will create topic with 1 partition(s) and replication factor = 1", self.topic));
             let topic = NewTopic { name: self.topic.clone(), partitions: Some(1), replication_factor: Some(1), assignment: Vec::new(), configs: Vec::new() };
             if let Err(error) = admin.create_topic(&topic).await {
                 println!("Creation of topic {} failed", self.topic);
@@ -150,17 +152,26 @@ impl Plan {
         let mut letters = 0u8;
         let mut latencies = Vec::with_capacity(self.records);
         let mut total = Duration::ZERO;
+        let mut progress = Progress::new("records", self.records as u64);
         for number in 0..self.records {
             let elapsed = self.once(&producer, &mut consumer, &mut letters).await?;
             if number.is_multiple_of(1000) {
-                println!("{number}\t{}", double(elapsed.as_nanos() as f64 / 1000.0 / 1000.0));
+                output::say(&format!("{number}\t{}", double(elapsed.as_nanos() as f64 / 1000.0 / 1000.0)));
             }
+            progress.at(number as u64);
             total += elapsed;
             latencies.push(elapsed.as_millis());
         }
-        println!("Avg latency: {} ms", fixed(total.as_nanos() as f64 / self.records as f64 / 1000.0 / 1000.0, 4));
+        drop(progress);
+        let average = total.as_nanos() as f64 / self.records as f64 / 1_000_000.0;
         latencies.sort_unstable();
         let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize];
+        let object = || vec![json!({"avg_ms": average, "p50_ms": at(0.5) as u64, "p99_ms": at(0.99) as u64, "p999_ms": at(0.999) as u64})];
+        if output::as_objects(object) {
+            consumer.commit().await.map_err(failed)?;
+            return consumer.close().await.map_err(failed);
+        }
+        println!("Avg latency: {} ms", fixed(average, 4));
         println!("Percentiles: 50th = {}, 99th = {}, 99.9th = {}", at(0.5), at(0.99), at(0.999));
         consumer.commit().await.map_err(failed)?;
         consumer.close().await.map_err(failed)

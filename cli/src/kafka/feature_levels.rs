@@ -1,6 +1,10 @@
 //! The features of Apache Kafka 4.3 and their levels, for kafka-features and kafka-storage (Java: `MetadataVersion`,
 //! `Feature`).
 
+use serde_json::{Value, json};
+
+use crate::kafka::output;
+
 /// Levels of metadata.version with their names.
 const METADATA: [(i16, &str); 25] = [
     (7, "3.3-IV3"),
@@ -77,9 +81,38 @@ pub fn defaults(metadata: i16) -> impl Iterator<Item = (&'static str, i16)> {
 pub fn print_mapping(release: Option<&str>) -> Result<(), String> {
     let release = release.or(metadata_name(METADATA_LEVEL)).unwrap_or_default();
     let metadata = metadata_level(release)?;
-    println!("{METADATA_VERSION}={metadata} ({release})");
-    defaults(metadata).for_each(|(name, level)| println!("{name}={level}"));
+    print_levels(release, metadata, defaults(metadata));
     Ok(())
+}
+
+/// The level of another feature that a level needs.
+pub fn need_of(name: &str, level: i16) -> Option<(&'static str, i16, &'static str)> {
+    ((name, level) == ("eligible.leader.replicas.version", 1)).then_some((METADATA_VERSION, 23, "4.0-IV1"))
+}
+
+/// Prints the level of the metadata and those that belong to it.
+pub fn print_levels<'a>(release: &str, metadata: i16, others: impl Iterator<Item = (&'a str, i16)>) {
+    let rows: Vec<(&str, i16)> = std::iter::once((METADATA_VERSION, metadata)).chain(others).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(|(name, level)| vec![(*name).to_owned(), level.to_string()]).collect();
+    if output::as_json(&["feature", "level"], &cells) {
+        return;
+    }
+    for (name, level) in rows {
+        println!("{name}={level}{}", if name == METADATA_VERSION { format!(" ({release})") } else { String::new() });
+    }
+}
+
+/// Prints what one level of a feature needs of another.
+pub fn print_need(name: &str, level: i16, known_as: Option<&str>, needed: Option<(&str, i16, &str)>) {
+    let needs: Vec<Value> = needed.iter().map(|(other, level, _)| json!({"feature": other, "level": level})).collect();
+    if output::as_objects(|| vec![json!({"feature": name, "level": level, "requires": needs})]) {
+        return;
+    }
+    let known_as = known_as.map(|known| format!(" ({known})")).unwrap_or_default();
+    match needed {
+        Some((other, least, release)) => println!("{name}={level}{known_as} requires:\n    {other}={least} ({release})"),
+        None => println!("{name}={level}{known_as} has no dependencies."),
+    }
 }
 
 /// Prints what a level needs (`feature-dependencies`).
@@ -89,18 +122,14 @@ pub fn print_mapping(release: Option<&str>) -> Result<(), String> {
 pub fn print_dependencies(name: &str, level: i16) -> Result<(), String> {
     if name == METADATA_VERSION {
         let known = metadata_name(level).ok_or_else(|| format!("Unknown metadata.version {level}"))?;
-        println!("{name}={level} ({known}) has no dependencies.");
+        print_need(name, level, Some(known), None);
         return Ok(());
     }
     let (_, levels) = FEATURES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("Unknown feature: {name}"))?;
     if !(0..=levels.len() as i16).contains(&level) {
         return Err(format!("No feature:{name} with feature level {level}"));
     }
-    if (name, level) == ("eligible.leader.replicas.version", 1) {
-        println!("{name}={level} requires:\n    {METADATA_VERSION}=23 (4.0-IV1)");
-    } else {
-        println!("{name}={level} has no dependencies.");
-    }
+    print_need(name, level, None, need_of(name, level));
     Ok(())
 }
 

@@ -7,13 +7,16 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::kafka::internal_records::{self, Internal};
-use crate::kafka::java_number;
+use crate::kafka::{java_number, output};
 
 /// A record to print.
 pub struct Shown<'a> {
+    /// Its topic.
+    pub topic: &'a str,
     /// Its partition.
     pub partition: i32,
     /// Its offset.
@@ -46,6 +49,8 @@ enum Class {
     Offsets,
     Groups,
     Transactions,
+    /// `--output json`, of whatever the default formatter would print.
+    Json,
 }
 
 /// What bytes stand for (Java: the deserializers of `org.apache.kafka.common.serialization`).
@@ -99,6 +104,7 @@ impl Formatter {
             "TransactionLogMessageFormatter" => Class::Transactions,
             _ => return Err(format!("there is no formatter {class}; take org.apache.kafka.tools.consumer.DefaultMessageFormatter")),
         };
+        let class = if class == Class::Default && output::is_json() { Class::Json } else { class };
         let flag = |name: &str, default| properties.get(name).map_or(default, |text| text.trim().eq_ignore_ascii_case("true"));
         let bytes = |name: &str, default: &str| properties.get(name).map_or(default, String::as_str).as_bytes().to_vec();
         let deserializer = |name: &str| properties.get(name).map_or(Ok(Deserializer::Raw), |class| Deserializer::of(class));
@@ -129,6 +135,7 @@ impl Formatter {
     pub fn write(&self, record: &Shown<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         match self.class {
             Class::NoOp => return Ok(()),
+            Class::Json => return self.write_json(record, out),
             Class::Offsets | Class::Groups | Class::Transactions => return self.write_internal(record, out),
             Class::Default | Class::Logging => {}
         }
@@ -175,6 +182,34 @@ impl Formatter {
             self.value_deserializer.write(record.value.unwrap_or(&self.null_literal), out)?;
             out.extend_from_slice(&self.line_separator);
         }
+        Ok(())
+    }
+
+    /// The whole record as an object on a line.
+    fn write_json(&self, record: &Shown<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        let text = |deserializer: Deserializer, bytes: Option<&[u8]>| -> Result<Option<String>, String> {
+            let Some(bytes) = bytes else { return Ok(None) };
+            let mut text = Vec::new();
+            deserializer.write(bytes, &mut text)?;
+            Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+        };
+        let (kind, timestamp) = record.timestamp;
+        let mut headers = Vec::with_capacity(record.headers.len());
+        for (name, value) in &record.headers {
+            headers.push(json!({"key": String::from_utf8_lossy(name), "value": text(self.headers_deserializer, *value)?}));
+        }
+        let object = json!({
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp": timestamp,
+            "timestamp_type": if kind == TimestampKind::Create { "CreateTime" } else { "LogAppendTime" },
+            "key": text(self.key_deserializer, record.key)?,
+            "value": text(self.value_deserializer, record.value)?,
+            "headers": headers,
+        });
+        out.extend_from_slice(object.to_string().as_bytes());
+        out.push(b'\n');
         Ok(())
     }
 
@@ -292,6 +327,7 @@ mod tests {
 
     fn record() -> Shown<'static> {
         Shown {
+            topic: "t",
             partition: 2,
             offset: 7,
             timestamp: (TimestampKind::Create, 1700),

@@ -19,7 +19,7 @@ const RULE: &str = "^([^:,]*)(?::(?:([0-9]*)|(?:([0-9]*)-([0-9]*))))?$";
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-get-offsets", ABOUT)
-        .value("bootstrap-server", "HOST1:PORT1,...,HOST3:PORT3", "REQUIRED: the server(s) to connect to.")
+        .servers("HOST1:PORT1,...,HOST3:PORT3")
         .value(
             "topic-partitions",
             "topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3",
@@ -32,7 +32,7 @@ pub fn options() -> Options {
             "<timestamp> / -1 or latest / -2 or earliest / -3 or max-timestamp / -4 or earliest-local / -5 or latest-tiered",
             "Which offset: of the first record from a time on, or one of these; latest by default.",
         )
-        .value("command-config", "config file", "Property file with configs of the admin client.")
+        .admin_config("config file")
         .flag("exclude-internal-topics", "Leave internal topics out.")
 }
 

@@ -15,8 +15,8 @@ const WIDTH: usize = 20;
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-groups", ABOUT)
-        .value("bootstrap-server", "server to connect to", "REQUIRED: The Kafka server to connect to.")
-        .value("command-config", "command config property file", "Property file with configs of the admin client.")
+        .servers("server to connect to")
+        .admin_config("command config property file")
         .flag("list", "List the groups.")
         .value("group-type", "type", "Only groups of this type: classic, consumer, share or streams.")
         .value("protocol", "protocol", "Only groups of this protocol type.")

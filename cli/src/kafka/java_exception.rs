@@ -34,16 +34,23 @@ const CLASSES: &[(i16, &str)] = &[
     (69, "GroupIdNotFoundException"),
     (86, "GroupSubscribedToTopicException"),
     (100, "UnknownTopicIdException"),
+    (115, "UnsupportedEndpointTypeException"),
 ];
 
 /// `Throwable.toString()`: class and message.
 pub fn to_string(error: &ClientError) -> String {
-    let class = match error {
-        ClientError::Broker { code, .. } => CLASSES.iter().find(|(known, _)| known == code).map(|(_, class)| *class),
-        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => Some("TimeoutException"),
+    let found = match error {
+        // Java's message does not repeat the partition.
+        ClientError::Partition { code, message, .. } => class_of(*code).map(|class| (class, message.clone())),
+        ClientError::Broker { code, .. } => class_of(*code).map(|class| (class, error.to_string())),
+        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => Some(("TimeoutException", error.to_string())),
         _ => None,
     };
-    class.map_or_else(|| error.to_string(), |class| format!("org.apache.kafka.common.errors.{class}: {error}"))
+    found.map_or_else(|| error.to_string(), |(class, message)| format!("org.apache.kafka.common.errors.{class}: {message}"))
+}
+
+fn class_of(code: i16) -> Option<&'static str> {
+    CLASSES.iter().find(|(known, _)| *known == code).map(|(_, class)| *class)
 }
 
 /// The error code by its name in Java's `Errors`, `UNKNOWN_SERVER_ERROR` for what no broker said.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use client::TopicPartition;
 use client::admin::{Admin, ElectionType};
 use client::error::ClientError;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::kafka::java_exception;
+use crate::kafka::{java_exception, output};
 use crate::kafka::java_order::sort_partitions_as_hash_map;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::{admin, admin_with, block_on};
@@ -20,9 +20,9 @@ const ELECTION_NOT_NEEDED: i16 = 84;
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-leader-election", ABOUT)
-        .value("bootstrap-server", "host:port", "REQUIRED: The server(s) to connect to.")
+        .servers("host:port")
         .value("admin.config", "config file", "(Deprecated) As --command-config.")
-        .value("command-config", "Config file", "Property file with configs of the admin client.")
+        .admin_config("Config file")
         .value("path-to-json-file", "Path to JSON file", "The partitions: {\"partitions\":[{\"topic\":\"foo\",\"partition\":1}]}.")
         .value("topic", "topic name", "The topic of the partition.")
         .value("partition", "partition id", "The partition; REQUIRED with --topic.")
@@ -106,21 +106,38 @@ async fn elect(admin: &Admin, kind: ElectionType, partitions: Option<BTreeSet<To
     };
     let results = match admin.elect_leaders(kind, partitions.as_ref()).await {
         Ok(results) => results,
-        Err(ClientError::Timeout { .. }) => {
+        Err(error @ ClientError::Timeout { .. }) => {
             println!("Timeout waiting for election results");
-            return Err(Ended::Failed("Timeout waiting for election results".to_owned()));
+            return Err(Ended::Failed(error.to_string()));
         }
         Err(error) => return Err(Ended::Failed(java_exception::to_string(&error))),
     };
     report(name, results)
 }
 
+fn is_needless(error: &ClientError) -> bool {
+    error.code().is_some_and(|code| code.code() == ELECTION_NOT_NEEDED)
+}
+
+fn report_objects(results: &BTreeMap<TopicPartition, Result<(), ClientError>>) -> Result<(), Ended> {
+    let object = |(at, result): (&TopicPartition, &Result<(), ClientError>)| {
+        let error = result.as_ref().err().filter(|error| !is_needless(error)).map(java_exception::to_string);
+        json!({"topic": at.topic, "partition": at.partition, "elected": result.is_ok(), "error": error})
+    };
+    output::as_objects(|| results.iter().map(object).collect());
+    let all = results.values().all(|result| result.as_ref().err().is_none_or(is_needless));
+    if all { Ok(()) } else { Err(Ended::FailedAloud) }
+}
+
 fn report(name: &str, results: BTreeMap<TopicPartition, Result<(), ClientError>>) -> Result<(), Ended> {
+    if output::is_json() {
+        return report_objects(&results);
+    }
     let (mut elected, mut led_already, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for (place, result) in results {
         match result {
             Ok(()) => elected.push(place),
-            Err(error) if error.code().is_some_and(|code| code.code() == ELECTION_NOT_NEEDED) => led_already.push(place),
+            Err(error) if is_needless(&error) => led_already.push(place),
             Err(error) => failed.push((place, error)),
         }
     }

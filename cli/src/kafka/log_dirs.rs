@@ -8,15 +8,15 @@ use client::error::ClientError;
 use crate::Ended;
 use crate::kafka::java_order::{sort_as_hash_map, sort_partitions_as_hash_map};
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on, java_exception};
+use crate::kafka::{admin, block_on, java_exception, output};
 
 const ABOUT: &str = "This tool helps to query log directory usage on the specified brokers.";
 
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-log-dirs", ABOUT)
-        .value("bootstrap-server", "The server(s) to use for bootstrapping", "REQUIRED: the server(s) to connect to.")
-        .value("command-config", "Admin client property file", "Property file with configs of the admin client.")
+        .servers("The server(s) to use for bootstrapping")
+        .admin_config("Admin client property file")
         .flag("describe", "Describe log folders.")
         .value("topic-list", "Topic list", "Only these topics, with commas between; all without it.")
         .value("broker-list", "Broker list", "Only these brokers, with commas between; all without it.")
@@ -52,7 +52,7 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
         )));
     }
     let brokers = if asked.is_empty() { there } else { asked };
-    println!("Querying brokers for log directories information");
+    output::say("Querying brokers for log directories information");
     let mut described = Vec::with_capacity(brokers.len());
     for broker in &brokers {
         let mut folders = admin.describe_log_dirs(*broker).await.map_err(failed)?;
@@ -60,7 +60,7 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
         let folders: Vec<String> = folders.iter().map(|folder| folder_json(folder, &topics)).collect();
         described.push(object(vec![("broker", broker.to_string()), ("logDirs", format!("[{}]", folders.join(",")))]));
     }
-    println!("Received log directory information from brokers {}", joined(&brokers));
+    output::say(&format!("Received log directory information from brokers {}", joined(&brokers)));
     println!("{}", object(vec![("version", "1".to_owned()), ("brokers", format!("[{}]", described.join(",")))]));
     Ok(())
 }

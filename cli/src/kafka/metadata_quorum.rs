@@ -10,7 +10,7 @@ use millstream_base_config::parse::Properties;
 use crate::Ended;
 use crate::kafka::subcommands::{self, switch, text};
 use crate::kafka::table::print_table;
-use crate::kafka::block_on;
+use crate::kafka::{block_on, output};
 
 /// The flags.
 pub fn command() -> Command {
@@ -87,14 +87,23 @@ fn print_status(cluster: &str, quorum: &QuorumInfo) -> Result<(), Ended> {
         (Some(leader), Some(last)) => leader - last,
         _ => -1,
     };
-    println!("ClusterId:              {cluster}");
-    println!("LeaderId:               {}", quorum.leader_id);
-    println!("LeaderEpoch:            {}", quorum.leader_epoch);
-    println!("HighWatermark:          {}", quorum.high_watermark);
-    println!("MaxFollowerLag:         {}", leader.log_end_offset - last.log_end_offset);
-    println!("MaxFollowerLagTimeMs:   {lag_ms}");
-    println!("CurrentVoters:          {}", replicas(quorum, &quorum.voters));
-    println!("CurrentObservers:       {}", replicas(quorum, &quorum.observers));
+    let rows = [
+        ("ClusterId", cluster.to_owned()),
+        ("LeaderId", quorum.leader_id.to_string()),
+        ("LeaderEpoch", quorum.leader_epoch.to_string()),
+        ("HighWatermark", quorum.high_watermark.to_string()),
+        ("MaxFollowerLag", (leader.log_end_offset - last.log_end_offset).to_string()),
+        ("MaxFollowerLagTimeMs", lag_ms.to_string()),
+        ("CurrentVoters", replicas(quorum, &quorum.voters)),
+        ("CurrentObservers", replicas(quorum, &quorum.observers)),
+    ];
+    let (titles, cells): (Vec<&str>, Vec<String>) = rows.into_iter().unzip();
+    if output::as_json(&titles, std::slice::from_ref(&cells)) {
+        return Ok(());
+    }
+    for (title, cell) in titles.into_iter().zip(cells) {
+        println!("{:<23} {cell}", format!("{title}:"));
+    }
     Ok(())
 }
 
@@ -228,6 +237,7 @@ async fn remove(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
     if !dry {
         admin.remove_raft_voter(None, id, directory).await.map_err(failed)?;
     }
-    println!("{}KRaft controller {id} with directory id {}", if dry { "DRY RUN of removing " } else { "Removed " }, render_uuid(directory));
+    // Apache's tool has the two blanks, too.
+    println!("{} KRaft controller {id} with directory id {}", if dry { "DRY RUN of removing " } else { "Removed " }, render_uuid(directory));
     Ok(())
 }

@@ -55,6 +55,32 @@ impl Options {
         self
     }
 
+    /// `--bootstrap-server`, without which the tool has nobody to ask; `shown` is what Apache's help calls its value.
+    pub fn servers(self, shown: &'static str) -> Self {
+        self.value("bootstrap-server", shown, "REQUIRED: The server(s) to connect to.")
+    }
+
+    /// `--bootstrap-server` or `--bootstrap-controller`.
+    pub fn servers_or_controllers(self, servers: &'static str, controllers: &'static str) -> Self {
+        let one = self.value("bootstrap-server", servers, "The brokers to connect to; this or --bootstrap-controller.");
+        one.value("bootstrap-controller", controllers, "The controllers to connect to; this or --bootstrap-server.")
+    }
+
+    /// `--command-config` of a tool that administers.
+    pub fn admin_config(self, shown: &'static str) -> Self {
+        self.value("command-config", shown, "Property file with configs of the admin client.")
+    }
+
+    /// `--command-config` of a tool that consumes.
+    pub fn consumer_config(self, shown: &'static str) -> Self {
+        self.value("command-config", shown, "A properties file with configs of the consumer.")
+    }
+
+    /// `--command-config` of a tool that produces.
+    pub fn producer_config(self, shown: &'static str) -> Self {
+        self.value("command-config", shown, "A properties file with configs of the producer.")
+    }
+
     /// A flag whose value may be left out (joptsimple: `withOptionalArg`).
     pub fn optional_value(mut self, name: &'static str, shown: &'static str, help: &'static str) -> Self {
         let arg = Arg::new(name).long(name).value_name(shown).help(help).action(ArgAction::Append);
@@ -116,21 +142,29 @@ pub fn one_line(error: &clap::Error, tool: &str) -> String {
     };
     let wrong = context(ContextKind::InvalidArg).unwrap_or_default();
     let flag = wrong.split_whitespace().next().unwrap_or_default();
-    let near = context(ContextKind::SuggestedArg).map(|near| format!("; did you mean {near}?"));
-    let near = near.unwrap_or_else(|| format!("; see {tool} --help"));
+    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue].into_iter().find_map(context);
+    let near = near.map_or_else(|| format!("; see {tool} --help"), |near| format!("; did you mean {near}?"));
+    let without_value = context(ContextKind::InvalidValue).unwrap_or_default().is_empty();
     match error.kind() {
         ErrorKind::UnknownArgument => format!("{flag} is not a recognized option{near}"),
-        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
-            format!("option {flag} requires an argument")
+        ErrorKind::InvalidSubcommand => format!("{} is not a recognized command{near}", context(ContextKind::InvalidSubcommand).unwrap_or_default()),
+        ErrorKind::InvalidValue if without_value => format!("option {flag} requires an argument"),
+        ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => format!("option {flag} requires an argument"),
+        _ => {
+            // What clap says before its advice; names that it lists stand on lines of their own.
+            let text = error.to_string();
+            let said: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            let values = said.len().saturating_sub(1);
+            let said: Vec<&str> = said.into_iter().take(if error.kind() == ErrorKind::InvalidValue { values } else { usize::MAX }).collect();
+            format!("{}{near}", said.join(" ").trim_start_matches("error: "))
         }
-        _ => error.to_string().lines().next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned(),
     }
 }
 
 impl Given {
     /// Whether the flag was given, with or without a value.
     pub fn has(&self, name: &str) -> bool {
-        if self.values.contains(&name) { self.matches.contains_id(name) } else { self.matches.get_flag(name) }
+        if self.values.contains(&name) { self.matches.contains_id(name) } else { self.matches.try_get_one(name).ok().flatten().copied().unwrap_or(false) }
     }
 
     /// The value of a flag that may be given once.
@@ -159,7 +193,9 @@ impl Given {
 
     /// Every value of a flag, in order.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.matches.get_many::<String>(name).into_iter().flatten().map(String::as_str).collect()
+        // A tool may lack a flag that others have.
+        let found = self.matches.try_get_many::<String>(name).ok().flatten();
+        found.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// `--name` flags that must be there (Java: `CommandLineUtils.checkRequiredArgs`).
@@ -210,10 +246,6 @@ impl Given {
     /// When the file cannot be read.
     pub fn properties(&self, name: &str) -> Result<HashMap<String, String>, Ended> {
         let Some(path) = self.one(name)? else { return Ok(HashMap::new()) };
-        let failed = |reason: String| Ended::Failed(format!("--{name} {path}: {reason}"));
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let mut read = millstream_base_config::parse::Properties::default();
-        read.read(&text, path).map_err(|error| failed(error.to_string()))?;
-        Ok(read.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        crate::kafka::read_properties(path).map_err(|reason| Ended::Failed(format!("--{name} {reason}")))
     }
 }

@@ -1,24 +1,33 @@
 //! `--output json` beside Apache's text: rows as a list of objects, for programs.
 //!
-//! Taken off the words before a tool reads its own flags, since none of Apache's tools has a flag of that name. A tool
-//! that prints through [`as_json`] is named in [`TOOLS`]; the others refuse it.
-//!
-//! Not done: --output json of the tools that are not in the list below.
+//! Taken off the words before a tool reads its own flags, since none of Apache's tools has a flag of that name. What a
+//! tool prints as data goes through [`as_json`] or [`as_objects`]; what it says beside the data through [`say`], so that
+//! standard output holds JSON alone, a list on a line for each table. Tools in [`WITHOUT`] print no data.
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-/// Tools that can.
-pub const TOOLS: &[&str] = &[
-    "kafka-cluster",
-    "kafka-consumer-groups",
-    "kafka-features",
-    "kafka-get-offsets",
-    "kafka-groups",
-    "kafka-metadata-quorum",
-    "kafka-topics",
-    "kafka-transactions",
+/// Tools whose output is nothing that a program would read.
+pub const WITHOUT: &[&str] = &["kafka-console-producer", "kafka-server-start", "kafka-server-stop"];
+/// Columns whose cells are names, whatever they look like.
+const NAMES: &[&str] = &[
+    "broker",
+    "client_id",
+    "cluster_id",
+    "clusterid",
+    "consumer_id",
+    "directoryid",
+    "feature",
+    "group",
+    "group_instance_id",
+    "host",
+    "key",
+    "metric",
+    "name",
+    "topic",
+    "transactionalid",
+    "uuid",
 ];
 
 /// Set once, before the tool runs.
@@ -40,30 +49,52 @@ pub fn take(tool: &str, words: &[String]) -> Result<Vec<String>, String> {
     }
     match format.as_deref() {
         None | Some("text") => {}
-        Some("json") if TOOLS.contains(&tool) => {
+        Some("json") if WITHOUT.contains(&tool) => return Err(format!("{tool} prints no data; leave --output json out")),
+        Some("json") => {
             JSON.get_or_init(|| true);
         }
-        Some("json") => return Err(format!("{tool} has no --output json yet; leave it out")),
         Some(other) => return Err(format!("--output {other} is not text or json")),
     }
     Ok(rest)
 }
 
-/// Prints the rows as JSON if that was asked for; false when the tool shall print its text.
-pub fn as_json(titles: &[&str], rows: &[Vec<String>]) -> bool {
-    let asked = JSON.get().is_some_and(|json| *json);
-    if asked {
-        println!("{}", json(titles, rows));
-    }
-    asked
+/// Whether JSON was asked for.
+pub fn is_json() -> bool {
+    JSON.get().is_some_and(|json| *json)
 }
 
-/// Objects with the titles in lower case as keys; whole numbers are numbers.
+/// Prints a line that is no data; beside JSON on standard error.
+pub fn say(line: &str) {
+    if is_json() { eprintln!("{line}") } else { println!("{line}") }
+}
+
+/// Prints the rows as JSON if that was asked for; false when the tool shall print its text.
+pub fn as_json(titles: &[&str], rows: &[Vec<String>]) -> bool {
+    if is_json() {
+        println!("{}", json(titles, rows));
+    }
+    is_json()
+}
+
+/// As [`as_json`], with objects whose cells are no plain text or number; they are made only when they are printed.
+pub fn as_objects(objects: impl FnOnce() -> Vec<Value>) -> bool {
+    if is_json() {
+        println!("{}", Value::Array(objects()));
+    }
+    is_json()
+}
+
+/// Objects with the titles in lower case as keys; numbers are numbers (null for NaN), but where names stand.
 fn json(titles: &[&str], rows: &[Vec<String>]) -> Value {
-    let key = |title: &str| title.to_ascii_lowercase().trim_start_matches('#').replace([' ', '-'], "_");
-    let value = |cell: &String| cell.parse::<i64>().map_or_else(|_| Value::from(cell.as_str()), Value::from);
-    let object = |row: &Vec<String>| Value::Object(titles.iter().map(|title| key(title)).zip(row.iter().map(value)).collect::<Map<_, _>>());
-    Value::Array(rows.iter().map(object).collect())
+    let keys: Vec<String> =
+        titles.iter().map(|title| title.to_ascii_lowercase().trim_start_matches('#').replace([' ', '-'], "_")).collect();
+    let number = |cell: &str| cell.parse::<i64>().map(Value::from).or_else(|_| cell.parse::<f64>().map(Value::from)).ok();
+    let value = |key: &str, cell: &String| match number(cell) {
+        Some(number) if !NAMES.contains(&key) => number,
+        _ => Value::from(cell.as_str()),
+    };
+    let object = |row: &Vec<String>| keys.iter().zip(row).map(|(key, cell)| (key.clone(), value(key, cell))).collect::<Map<_, _>>();
+    Value::Array(rows.iter().map(|row| Value::Object(object(row))).collect())
 }
 
 #[cfg(test)]
@@ -72,8 +103,9 @@ mod tests {
 
     #[test]
     fn rows_become_objects() {
-        let rows = vec![vec!["g".to_owned(), "7".to_owned()]];
-        assert_eq!(json(&["GROUP", "LOG-END-OFFSET"], &rows).to_string(), r#"[{"group":"g","log_end_offset":7}]"#);
+        let rows = vec![["7", "7", "0.5", "NaN", "-"].map(str::to_owned).to_vec()];
+        let expected = r#"[{"avg":null,"group":"7","lag":"-","log_end_offset":7,"rate":0.5}]"#;
+        assert_eq!(json(&["GROUP", "LOG-END-OFFSET", "rate", "avg", "LAG"], &rows).to_string(), expected);
     }
 
     #[test]
@@ -81,6 +113,6 @@ mod tests {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(take("kafka-groups", &words("--list --output text --x")), Ok(words("--list --x")));
         assert!(take("kafka-groups", &words("--output=xml")).is_err());
-        assert!(take("kafka-storage", &words("--output json")).unwrap_err().contains("kafka-storage"));
+        assert!(take("kafka-server-stop", &words("--output json")).unwrap_err().contains("kafka-server-stop"));
     }
 }

@@ -1,6 +1,4 @@
 //! kafka-producer-perf-test: how fast records are written (Java: `ProducerPerformance`).
-//!
-//! Not done: transactions, --print-metrics.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -10,16 +8,24 @@ use client::error::ClientError;
 use client::metadata::Cluster;
 use client::producer::{Delivery, NewRecord, Producer};
 use millstream_base_env::clock::Moment;
+use millstream_broker_log::render_uuid;
+use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::kafka::block_on_threads;
+use crate::kafka::client_metrics::print_producer;
 use crate::kafka::java_number::fixed;
 use crate::kafka::options::{Given, Options};
+use crate::kafka::progress::Progress;
 use crate::kafka::throttle::Throttle;
+use crate::kafka::{block_on_threads, output};
 
 const ABOUT: &str = "This tool is used to verify the producer performance.";
 /// Latencies that are kept for the percentiles.
 const SAMPLES: u64 = 500_000;
+/// How long a transaction stays open unless something else is said.
+const TRANSACTION_MS: i64 = 3000;
+/// What a transactional id begins with that nobody chose.
+const TRANSACTION_PREFIX: &str = "performance-producer-";
 /// Between two looks at what was acknowledged, in records.
 const LOOK_EVERY: u64 = 64;
 
@@ -37,10 +43,10 @@ pub fn options() -> Options {
         .many_values("producer-props", "PROP-NAME=PROP-VALUE", "(Deprecated) As --command-property.")
         .many_values("command-property", "PROP-NAME=PROP-VALUE", "Configs of the producer.")
         .value("producer.config", "CONFIG-FILE", "(Deprecated) As --command-config.")
-        .value("command-config", "CONFIG-FILE", "A properties file with configs of the producer.")
+        .producer_config("CONFIG-FILE")
         .flag("print-metrics", "Print the producer's metrics at the end.")
-        .value("transactional-id", "TRANSACTIONAL-ID", "Write in transactions of this id.")
-        .value("transaction-duration-ms", "TRANSACTION-DURATION", "Commit after so many milliseconds.")
+        .value("transactional-id", "TRANSACTIONAL-ID", "Write in transactions of this id. [default: a new one, with --transaction-duration-ms]")
+        .value("transaction-duration-ms", "TRANSACTION-DURATION", "Commit after so many milliseconds. [default: 3000]")
         .value("warmup-records", "WARMUP-RECORDS", "Records at the beginning that the second summary leaves out. [default: 0]")
         .value("reporting-interval", "INTERVAL-MS", "Milliseconds between two reports. [default: 5000]")
 }
@@ -68,6 +74,9 @@ struct Plan {
     payload: Payload,
     throughput: f64,
     interval: Duration,
+    /// How long a transaction stays open; None without transactions.
+    transaction: Option<Duration>,
+    metrics: bool,
     config: ProducerConfig,
 }
 
@@ -107,11 +116,17 @@ impl Plan {
                 return given.misuse(format!("--{new} and --{old} cannot be specified together."));
             }
         }
+        let duration = given.parsed::<i64>("transaction-duration-ms")?;
+        if duration.is_some_and(|ms| ms <= 0) {
+            return given.misuse("--transaction-duration-ms should be greater than zero.".to_owned());
+        }
         let interval = given.parsed::<i64>("reporting-interval")?.unwrap_or(5000);
         if interval <= 0 {
             return given.misuse("--reporting-interval should be greater than zero.".to_owned());
         }
         let payload = payload(given, size)?;
+        let config = config(given)?;
+        let duration = Duration::from_millis(duration.unwrap_or(TRANSACTION_MS) as u64);
         Ok(Plan {
             topic,
             records: records as u64,
@@ -119,24 +134,35 @@ impl Plan {
             payload,
             throughput,
             interval: Duration::from_millis(interval as u64),
-            config: config(given)?,
+            transaction: config.transactional_id.as_ref().map(|_| duration),
+            metrics: given.has("print-metrics"),
+            config,
         })
     }
 
     async fn send_all(self) -> Result<(), Ended> {
         let failed = |error: ClientError| Ended::Failed(error.to_string());
         let producer = Producer::new(Cluster::with_config(self.config.connection.clone()), self.config.clone());
+        if self.transaction.is_some() {
+            producer.init_transactions().await.map_err(failed)?;
+        }
         if self.warmup > 0 {
-            println!("Warmup first {} records. Steady state results will print after the complete test summary.", self.warmup);
+            output::say(&format!("Warmup first {} records. Steady state results will print after the complete test summary.", self.warmup));
         }
         let mut counts = Counts { all: Stats::new(self.records, self.interval, false), steady: None };
         let mut throttle = Throttle::new(self.throughput);
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut buffer = Vec::new();
+        let mut open: Option<Moment> = None;
+        let mut progress = Progress::new("records", self.records);
         for number in 0..self.records {
             let value = self.value(number, &mut random, &mut buffer);
             let sent = Moment::now();
+            if self.transaction.is_some() && open.is_none() {
+                producer.begin_transaction().map_err(failed)?;
+                open = Some(sent);
+            }
             if self.warmup > 0 && number == self.warmup {
                 counts.steady = Some(Stats::new(self.records - self.warmup, self.interval, true));
                 counts.all.silent = true;
@@ -146,11 +172,21 @@ impl Plan {
             let delivery = producer.send(record).await.map_err(failed)?;
             waiting.push_back(Waiting { delivery, sent, bytes, steady: counts.steady.is_some() });
             if number.is_multiple_of(LOOK_EVERY) {
+                progress.at(number);
                 while waiting.front().is_some_and(|next| next.delivery.is_settled()) {
                     counts.take(waiting.pop_front()).await;
                 }
             }
+            if let (Some(duration), Some(begun)) = (self.transaction, open)
+                && begun.elapsed() >= duration
+            {
+                producer.commit_transaction().await.map_err(failed)?;
+                open = None;
+            }
             throttle.wait(number).await;
+        }
+        if open.is_some() {
+            producer.commit_transaction().await.map_err(failed)?;
         }
         while !waiting.is_empty() {
             counts.take(waiting.pop_front()).await;
@@ -161,6 +197,9 @@ impl Plan {
         counts.all.print_total();
         if let Some(steady) = &mut counts.steady {
             steady.print_total();
+        }
+        if self.metrics {
+            print_producer(&producer);
         }
         Ok(())
     }
@@ -208,21 +247,21 @@ fn payload(given: &Given, size: Option<i32>) -> Result<Payload, Ended> {
     }
     let Some(path) = given.one("payload-file")? else { return Ok(Payload::Monotonic) };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    println!("Reading payloads from: {}", absolute.display());
+    output::say(&format!("Reading payloads from: {}", absolute.display()));
     let text = std::fs::read_to_string(path).unwrap_or_default();
     if text.is_empty() {
         return Err(Ended::Failed("File does not exist or empty file provided.".to_owned()));
     }
     let delimiter = given.one("payload-delimiter")?.filter(|text| *text != "\\n").unwrap_or("\n");
     let lines: Vec<Vec<u8>> = text.strip_suffix(delimiter).unwrap_or(&text).split(delimiter).map(|line| line.as_bytes().to_vec()).collect();
-    println!("Number of records read: {}", lines.len());
+    output::say(&format!("Number of records read: {}", lines.len()));
     Ok(Payload::Lines(lines))
 }
 
 fn config(given: &Given) -> Result<ProducerConfig, Ended> {
     for (old, new) in [("producer-props", "command-property"), ("producer.config", "command-config")] {
         if given.has(old) {
-            println!("Option --{old} has been deprecated and will be removed in a future version. Use --{new} instead.");
+            output::say(&format!("Option --{old} has been deprecated and will be removed in a future version. Use --{new} instead."));
         }
     }
     let mut properties: HashMap<String, String> = given.properties("producer.config")?;
@@ -233,8 +272,11 @@ fn config(given: &Given) -> Result<ProducerConfig, Ended> {
             _ => return Err(Ended::Failed(format!("Invalid property: {pair}"))),
         }
     }
-    if ["transactional-id", "transaction-duration-ms"].iter().any(|flag| given.has(flag)) || properties.contains_key("transactional.id") {
-        return Err(Ended::Failed("transactions are not built yet; leave transactional.id out".to_owned()));
+    if let Some(id) = given.one("transactional-id")? {
+        properties.insert("transactional.id".to_owned(), id.to_owned());
+    } else if given.has("transaction-duration-ms") {
+        let own = || format!("{TRANSACTION_PREFIX}{}", render_uuid(uuid::Uuid::new_v4()));
+        properties.entry("transactional.id".to_owned()).or_insert_with(own);
     }
     properties.entry("client.id".to_owned()).or_insert_with(|| "perf-producer-client".to_owned());
     if let Some(servers) = given.one("bootstrap-server")? {
@@ -305,6 +347,13 @@ impl Window {
     }
 }
 
+impl Window {
+    fn object(&self) -> Value {
+        let (records, megabytes, latency) = self.rates();
+        json!({"records": self.count, "records_per_sec": records, "mb_per_sec": megabytes, "latency_avg_ms": latency, "latency_max_ms": self.latency_max_ms})
+    }
+}
+
 /// Java: `ProducerPerformance.Stats`.
 struct Stats {
     total: Window,
@@ -330,9 +379,9 @@ impl Stats {
         self.window.record(latency_ms, bytes);
         if self.window.since.elapsed() >= self.interval {
             if self.steady && self.total.count == self.window.count {
-                println!("In steady state.");
+                output::say("In steady state.");
             }
-            if !self.silent {
+            if !self.silent && !output::as_objects(|| vec![self.window.object()]) {
                 let (records, megabytes, latency) = self.window.rates();
                 println!(
                     "{} records sent, {} records/sec ({} MB/sec), {} ms avg latency, {} ms max latency.",
@@ -351,6 +400,17 @@ impl Stats {
         self.samples.sort_unstable();
         let at = |share: f64| self.samples.get((share * self.samples.len() as f64) as usize).copied().unwrap_or(0);
         let (records, megabytes, latency) = self.total.rates();
+        let object = || {
+            let mut whole = self.total.object();
+            for (name, share) in [("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99), ("p999_ms", 0.999)] {
+                whole[name] = at(share).into();
+            }
+            whole["steady_state"] = self.steady.into();
+            vec![whole]
+        };
+        if output::as_objects(object) {
+            return;
+        }
         println!(
             "{}{} records sent, {} records/sec ({} MB/sec), {} ms avg latency, {} ms max latency, {} ms 50th, {} ms 95th, {} ms 99th, {} ms 99.9th.",
             self.total.count,

@@ -1,7 +1,7 @@
 //! kafka-reassign-partitions: moves replicas of partitions between brokers and log folders (Java:
 //! `ReassignPartitionsCommand`).
 //!
-//! Not done: --bootstrap-controller. `--generate` proposes the brokers in turn, where Apache's tool begins at random.
+//! Not done: `--generate` proposes the brokers in turn, where Apache's tool begins at random.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,10 +11,11 @@ use client::admin::{Admin, Fenced, ReplicationFactor, Reassignment, ResourceKind
 use client::error::ClientError;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
+use serde_json::json;
 
 use crate::Ended;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on, java_exception};
+use crate::kafka::{admin, block_on, java_exception, output};
 
 /// The JSON that says what goes where.
 mod plan;
@@ -39,12 +40,11 @@ pub fn options() -> Options {
         .flag("execute", "Start a reassignment.")
         .flag("cancel", "Cancel a reassignment that is under way.")
         .flag("list", "List reassignments that are under way.")
-        .value("bootstrap-server", "Server(s) to use for bootstrapping", "The brokers to connect to.")
-        .value("command-config", "Admin client property file", "Property file with configs of the admin client.")
+        .servers_or_controllers("Server(s) to use for bootstrapping", "bootstrap controller to connect to")
+        .admin_config("Admin client property file")
         .value("reassignment-json-file", "manual assignment json file path", "The reassignment: {\"version\":1,\"partitions\":[{\"topic\":\"foo\",\"partition\":1,\"replicas\":[1,2],\"log_dirs\":[\"any\",\"any\"]}]}.")
         .value("topics-to-move-json-file", "topics to reassign json file path", "With --generate, the topics: {\"version\":1,\"topics\":[{\"topic\":\"foo\"}]}.")
         .value("broker-list", "brokerlist", "With --generate, the brokers, with commas between.")
-        .value("bootstrap-controller", "bootstrap controller to connect to", "The controllers to connect to.")
         .flag("disable-rack-aware", "Propose without looking at racks.")
         .value("throttle", "throttle", "Bytes a second between brokers at most. [default: -1]")
         .value("replica-alter-log-dirs-throttle", "replicaAlterLogDirsThrottle", "Bytes a second between log folders at most. [default: -1]")
@@ -58,9 +58,6 @@ pub fn options() -> Options {
 pub fn run(words: &[String]) -> Ended {
     let done = options().read(words).and_then(|given| {
         let action = checked(&given)?;
-        if given.has("bootstrap-controller") {
-            return Err(Ended::Failed("--bootstrap-controller is not built yet; use --bootstrap-server".to_owned()));
-        }
         block_on(act(&admin(&given)?, action, &given))
     });
     done.map_or_else(|ended| ended, |()| Ended::Well)
@@ -85,7 +82,8 @@ const ACTIONS: [Action; 5] = [
     Action { name: "cancel", needs: &["reassignment-json-file"], takes: &["bootstrap-controller", "preserve-throttles", "timeout"] },
     Action { name: "list", needs: &[], takes: &["bootstrap-controller"] },
 ];
-const REST: [&str; 10] = [
+const REST: [&str; 11] = [
+    "bootstrap-controller",
     "reassignment-json-file",
     "topics-to-move-json-file",
     "broker-list",
@@ -148,6 +146,12 @@ async fn act(admin: &Admin, action: &str, given: &Given) -> Result<(), Ended> {
 
 async fn list(admin: &Admin) -> Result<(), Ended> {
     let current = admin.list_partition_reassignments(None).await.map_err(failed)?;
+    let object = |(at, own): (&TopicPartition, &Reassignment)| {
+        json!({"topic": at.topic, "partition": at.partition, "replicas": own.replicas, "adding": own.adding, "removing": own.removing})
+    };
+    if output::as_objects(|| current.iter().map(object).collect()) {
+        return Ok(());
+    }
     if current.is_empty() {
         println!("No partition reassignments found.");
         return Ok(());
@@ -213,6 +217,9 @@ async fn generate(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let json = current_json(admin, &current).await?;
     let nodes = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes;
     let usable: Vec<i32> = nodes.iter().map(|node| node.id).filter(|id| brokers.contains(id)).collect();
+    if usable.is_empty() {
+        return said("Error: All brokers are currently fenced, or have all their log directories cordoned.");
+    }
     let mut proposed = BTreeMap::new();
     for (at, own) in &current {
         if own.len() > usable.len() {
@@ -225,8 +232,13 @@ async fn generate(admin: &Admin, given: &Given) -> Result<(), Ended> {
         let turn = |step: usize| usable[(at.partition as usize + step) % usable.len()];
         proposed.insert(at.clone(), (0..own.len()).map(turn).collect());
     }
+    let proposed = as_json(&proposed, |_| None);
+    if output::is_json() {
+        println!("{{\"current\":{json},\"proposed\":{proposed}}}");
+        return Ok(());
+    }
     println!("Current partition replica assignment\n{json}\n");
-    println!("Proposed partition reassignment configuration\n{}", as_json(&proposed, |_| None));
+    println!("Proposed partition reassignment configuration\n{proposed}");
     Ok(())
 }
 
@@ -252,9 +264,14 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
     if !missing.is_empty() {
         return said(format!("Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Unable to find partition: {}", missing.join(", ")));
     }
-    println!("Current partition replica assignment\n\n{}\n\nSave this to use as the --reassignment-json-file option during rollback", current_json(admin, &current).await?);
+    let json = current_json(admin, &current).await?;
+    if output::is_json() {
+        println!("{json}");
+    } else {
+        println!("Current partition replica assignment\n\n{json}\n\nSave this to use as the --reassignment-json-file option during rollback");
+    }
     if throttle >= 0 || folder_throttle >= 0 {
-        println!("Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.");
+        output::say("Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.");
     }
     if throttle >= 0 {
         throttle_brokers(admin, &moving, &targets, &current, throttle).await?;
@@ -264,7 +281,7 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
         for broker in brokers {
             set(admin, ResourceKind::Broker, &broker.to_string(), &[(BROKER_THROTTLES[2], Some(folder_throttle.to_string()))]).await?;
         }
-        println!("The replica-alter-dir throttle limit was set to {folder_throttle} B/s");
+        output::say(&format!("The replica-alter-dir throttle limit was set to {folder_throttle} B/s"));
     }
     let factor = if given.has("disallow-replication-factor-change") { ReplicationFactor::Kept } else { ReplicationFactor::MayChange };
     let wanted = targets.iter().map(|(at, brokers)| (at.clone(), Some(brokers.clone()))).collect();
@@ -274,7 +291,7 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
         return said(format!("Error reassigning partition(s):\n{}", errors.join("\n")));
     }
     let names: Vec<String> = targets.keys().map(ToString::to_string).collect();
-    println!("Successfully started partition reassignment{} for {}", if names.len() == 1 { "" } else { "s" }, names.join(","));
+    output::say(&format!("Successfully started partition reassignment{} for {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
     if plan.folders.is_empty() { Ok(()) } else { move_folders(admin, plan.folders.clone(), given).await }
 }
 
@@ -320,7 +337,7 @@ async fn throttle_brokers(
         let rate = Some(rate.to_string());
         set(admin, ResourceKind::Broker, &broker.to_string(), &[(BROKER_THROTTLES[0], rate.clone()), (BROKER_THROTTLES[1], rate)]).await?;
     }
-    println!("The inter-broker throttle limit was set to {rate} B/s");
+    output::say(&format!("The inter-broker throttle limit was set to {rate} B/s"));
     Ok(())
 }
 
@@ -359,11 +376,18 @@ fn replica_name((at, broker): &Replica) -> String {
 
 async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> {
     let moving = admin.list_partition_reassignments(None).await.map_err(failed)?;
-    println!("Status of partition reassignment:");
+    output::say("Status of partition reassignment:");
+    let mut objects = Vec::new();
+    let mut tell = |at: &TopicPartition, done: bool, line: String| {
+        if !output::is_json() {
+            println!("{line}");
+        }
+        objects.push(json!({"topic": at.topic, "partition": at.partition, "done": done, "status": line}));
+    };
     let targets: BTreeMap<&TopicPartition, &Vec<i32>> = plan.partitions.iter().map(|(at, brokers)| (at, brokers)).collect();
     for (at, target) in targets {
         if moving.contains_key(at) {
-            println!("Reassignment of partition {at} is still in progress.");
+            tell(at, false, format!("Reassignment of partition {at} is still in progress."));
             continue;
         }
         let described = match admin.describe_topics(std::slice::from_ref(&at.topic), PAGE).await {
@@ -374,11 +398,13 @@ async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> 
         let own = described.into_iter().flat_map(|topic| topic.partitions).find(|own| own.partition == at.partition);
         let found = own.map(|own| own.replicas).unwrap_or_default();
         if found == *target {
-            println!("Reassignment of partition {at} is completed.");
+            tell(at, true, format!("Reassignment of partition {at} is completed."));
         } else {
-            println!("There is no active reassignment of partition {at}, but replica set is {} rather than {}.", ids(&found), ids(target));
+            let (found, target) = (ids(&found), ids(target));
+            tell(at, false, format!("There is no active reassignment of partition {at}, but replica set is {found} rather than {target}."));
         }
     }
+    output::as_objects(|| objects);
     let moves_done = verify_folders(admin, plan).await?;
     if moving.is_empty() && moves_done && !given.has("preserve-throttles") {
         clear_throttles(admin, plan).await?;
@@ -410,7 +436,7 @@ async fn verify_folders(admin: &Admin, plan: &Plan) -> Result<bool, Ended> {
         };
         lines.push(line);
     }
-    println!("{}", lines.join("\n"));
+    output::say(&lines.join("\n"));
     Ok(done)
 }
 
@@ -418,13 +444,13 @@ async fn clear_throttles(admin: &Admin, plan: &Plan) -> Result<(), Ended> {
     let mut brokers: BTreeSet<i32> = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes.iter().map(|node| node.id).collect();
     brokers.extend(plan.partitions.iter().flat_map(|(_, brokers)| brokers));
     let names: Vec<String> = brokers.iter().map(ToString::to_string).collect();
-    println!("Clearing broker-level throttles on broker{} {}", if names.len() == 1 { "" } else { "s" }, names.join(","));
+    output::say(&format!("Clearing broker-level throttles on broker{} {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
     for broker in &names {
         set(admin, ResourceKind::Broker, broker, &BROKER_THROTTLES.map(|key| (key, None))).await?;
     }
     let topics: BTreeSet<&str> = plan.partitions.iter().map(|(at, _)| at.topic.as_str()).collect();
     let names: Vec<&str> = topics.into_iter().collect();
-    println!("Clearing topic-level throttles on topic{} {}", if names.len() == 1 { "" } else { "s" }, names.join(","));
+    output::say(&format!("Clearing topic-level throttles on topic{} {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
     for topic in names {
         set(admin, ResourceKind::Topic, topic, &TOPIC_THROTTLES.map(|key| (key, None))).await?;
     }

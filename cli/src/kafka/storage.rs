@@ -14,8 +14,10 @@ use millstream_base_env::{Clock, Disk};
 use millstream_broker_controller::format::{self, ClusterId, Existing, RELEASE};
 use millstream_broker_controller::uuid_text;
 use millstream_broker_log::LogDir;
+use serde_json::json;
 
 use crate::Ended;
+use crate::kafka::{feature_levels, output, subcommands};
 
 /// The features of this release with their levels (Java: `Feature.PRODUCTION_FEATURES`), and of these what this node
 /// finalises when it is formatted.
@@ -62,17 +64,9 @@ pub fn command() -> Command {
 
 /// Runs the tool.
 pub fn run(words: &[String]) -> Ended {
-    let named = std::iter::once("kafka-storage".to_owned()).chain(words.iter().cloned());
-    let matches = match command().try_get_matches_from(named) {
+    let matches = match subcommands::read(command(), words) {
         Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => {
-            print!("{error}");
-            return Ended::Well;
-        }
-        Err(error) => {
-            let text = error.to_string();
-            return Ended::Failed(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned());
-        }
+        Err(ended) => return ended,
     };
     let ended = match matches.subcommand() {
         Some(("info", given)) => info(given),
@@ -80,7 +74,10 @@ pub fn run(words: &[String]) -> Ended {
         Some(("version-mapping", given)) => version_mapping(given),
         Some(("feature-dependencies", given)) => feature_dependencies(given),
         _random_uuid => {
-            println!("{}", uuid_text::format(uuid_text::random()));
+            let id = uuid_text::format(uuid_text::random());
+            if !output::as_json(&["uuid"], &[vec![id.clone()]]) {
+                println!("{id}");
+            }
             Ok(())
         }
     };
@@ -103,7 +100,9 @@ fn log_dirs(config: &BrokerConfig) -> Vec<PathBuf> {
 
 fn info(given: &ArgMatches) -> Result<(), Ended> {
     let (lines, problems) = format::info(&Disk::Real, &log_dirs(&config(given)?));
-    lines.iter().for_each(|line| println!("{line}"));
+    if !output::as_objects(|| vec![json!({"lines": lines, "problems": problems})]) {
+        lines.iter().for_each(|line| println!("{line}"));
+    }
     if problems { Err(Ended::FailedAloud) } else { Ok(()) }
 }
 
@@ -210,8 +209,7 @@ fn level_of(feature: &str) -> Result<(String, i16), Ended> {
 
 fn version_mapping(given: &ArgMatches) -> Result<(), Ended> {
     check_release(given)?;
-    println!("metadata.version={METADATA_LEVEL} ({RELEASE})");
-    FEATURES.iter().for_each(|(name, level)| println!("{name}={level}"));
+    feature_levels::print_levels(RELEASE, METADATA_LEVEL, FEATURES.iter().copied());
     Ok(())
 }
 
@@ -222,7 +220,7 @@ fn feature_dependencies(given: &ArgMatches) -> Result<(), Ended> {
             if level != METADATA_LEVEL {
                 return Err(Ended::Failed(format!("Unknown metadata.version {level}")));
             }
-            println!("metadata.version={level} ({RELEASE}) has no dependencies.");
+            feature_levels::print_need(&name, level, Some(RELEASE), None);
             continue;
         }
         let Some((_, newest)) = FEATURES.iter().find(|(known, _)| *known == name) else {
@@ -231,11 +229,7 @@ fn feature_dependencies(given: &ArgMatches) -> Result<(), Ended> {
         if !(0..=*newest).contains(&level) {
             return Err(Ended::Failed(format!("Feature level {level} is not supported for feature {name}")));
         }
-        if (name.as_str(), level) == ("eligible.leader.replicas.version", 1) {
-            println!("{name}={level} requires:\n    metadata.version=23 (4.0-IV1)");
-        } else {
-            println!("{name}={level} has no dependencies.");
-        }
+        feature_levels::print_need(&name, level, None, feature_levels::need_of(&name, level));
     }
     Ok(())
 }

@@ -2,12 +2,10 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use client::admin::Admin;
-use client::config::ConsumerConfig;
-use client::metadata::Cluster;
-use millstream_base_config::parse::Properties;
 
 use crate::Ended;
 use crate::kafka::options::one_line;
+use crate::kafka::{TIMEOUT, connect, read_properties};
 
 /// A tool of this name that takes subcommands.
 pub fn tool(name: &'static str, about: &'static str) -> Command {
@@ -57,7 +55,8 @@ pub fn read(command: Command, words: &[String]) -> Result<ArgMatches, Ended> {
 
 /// The text of a flag.
 pub fn text<'a>(given: &'a ArgMatches, name: &str) -> Option<&'a str> {
-    given.get_one::<String>(name).map(String::as_str)
+    // A tool may lack a flag that others have.
+    given.try_get_one::<String>(name).ok().flatten().map(String::as_str)
 }
 
 /// The values of a flag.
@@ -70,18 +69,10 @@ pub fn list(given: &ArgMatches, name: &str) -> Vec<String> {
 /// # Errors
 /// When they name none, or the file cannot be read.
 pub fn admin(given: &ArgMatches) -> Result<Admin, Ended> {
-    let servers = text(given, "bootstrap-server").or(text(given, "bootstrap-controller"));
-    let Some(servers) = servers else {
+    let (servers, controllers) = (text(given, "bootstrap-server"), text(given, "bootstrap-controller"));
+    if servers.or(controllers).is_none() {
         return Err(Ended::Failed("You must specify either --bootstrap-controller or --bootstrap-server.".to_owned()));
-    };
-    let mut pairs = Properties::default();
-    if let Some(path) = text(given, "command-config") {
-        let failed = |reason: String| Ended::Failed(format!("{path}: {reason}"));
-        let file = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        pairs.read(&file, path).map_err(|error| failed(error.to_string()))?;
     }
-    let pairs = pairs.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let pairs = pairs.chain(std::iter::once(("bootstrap.servers".to_owned(), servers.to_owned())));
-    let (config, _) = ConsumerConfig::from_properties(pairs).map_err(|error| Ended::Failed(error.to_string()))?;
-    Ok(Admin::new(Cluster::with_config(config.connection)))
+    let properties = text(given, "command-config").map(read_properties).transpose().map_err(Ended::Failed)?;
+    Ok(Admin::new(connect(properties.unwrap_or_default(), servers, controllers)?).with_timeout(TIMEOUT))
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use client::admin::{Admin, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription};
 use client::error::ClientError;
 use millstream_broker_controller::uuid_text;
+use serde_json::{Map, Value, json};
 
 use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
@@ -28,8 +29,8 @@ const PAGE: i32 = 2000;
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-topics", ABOUT)
-        .value("bootstrap-server", "server to connect to", "REQUIRED: the Kafka server to connect to.")
-        .value("command-config", "command config property file", "Property file with configs of the admin client.")
+        .servers("server to connect to")
+        .admin_config("command config property file")
         .flag("list", "List all available topics.")
         .flag("create", "Create a new topic.")
         .flag("delete", "Delete a topic.")
@@ -281,23 +282,50 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     for configs in cluster.configs.values_mut() {
         sort_as_hash_map(configs, None, |config| &config.name);
     }
+    if output::as_objects(|| described.iter().flat_map(|topic| topic_objects(given, topic, &cluster)).collect()) {
+        return Ok(());
+    }
     for topic in &described {
         print_topic(given, topic, &cluster);
     }
     Ok(())
 }
 
+/// What was set for the topic itself.
+fn own_configs<'a>(topic: &TopicDescription, cluster: &'a Cluster) -> Vec<(&'a str, &'a str)> {
+    let configs = cluster.configs.get(&topic.name).into_iter().flatten();
+    configs.filter(|config| !config.default).map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or("null"))).collect()
+}
+
+/// The partitions that the flags ask for, an object each.
+fn topic_objects(given: &Given, topic: &TopicDescription, cluster: &Cluster) -> Vec<Value> {
+    let own = own_configs(topic, cluster);
+    if given.has("topics-with-overrides") && own.is_empty() {
+        return Vec::new();
+    }
+    let configs: Map<String, Value> = own.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    let object = |(partition, moved): (&PartitionDescription, Option<&Reassignment>)| {
+        json!({
+            "topic": topic.name,
+            "topic_id": uuid_text::format(topic.id),
+            "partition": partition.partition,
+            "leader": partition.leader,
+            "replicas": partition.replicas,
+            "isr": partition.isr,
+            "adding_replicas": moved.map(|moved| &moved.adding),
+            "removing_replicas": moved.map(|moved| &moved.removing),
+            "elr": partition.elr,
+            "last_known_elr": partition.last_known_elr,
+            "configs": configs,
+        })
+    };
+    reported(given, topic, cluster).into_iter().map(object).collect()
+}
+
 fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
-    let nothing = Vec::new();
-    let configs = cluster.configs.get(&topic.name).unwrap_or(&nothing);
-    let reports: Vec<&str> = REPORTS.into_iter().filter(|report| given.has(report)).collect();
-    let own: Vec<String> = configs
-        .iter()
-        .filter(|config| !config.default)
-        .map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap_or("null")))
-        .collect();
+    let own: Vec<String> = own_configs(topic, cluster).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let overrides_only = given.has("topics-with-overrides");
-    if reports.is_empty() && (!overrides_only || !own.is_empty()) {
+    if !REPORTS.into_iter().any(|report| given.has(report)) && (!overrides_only || !own.is_empty()) {
         let factor = topic.partitions.first().map_or(0, |first| factor(first, cluster.reassignments.get(&(topic.name.clone(), first.partition))));
         let id = if topic.id.is_nil() { String::new() } else { format!("\tTopicId: {}", uuid_text::format(topic.id)) };
         println!(
@@ -307,11 +335,18 @@ fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
             own.join(",")
         );
     }
-    if overrides_only {
-        return;
+    if !overrides_only {
+        reported(given, topic, cluster).into_iter().for_each(|(partition, moved)| print_partition(&topic.name, partition, moved));
     }
-    let min_isr = configs.iter().find(|config| config.name == "min.insync.replicas");
+}
+
+/// The partitions that the flags ask for, and how each is moved.
+fn reported<'a>(given: &Given, topic: &'a TopicDescription, cluster: &'a Cluster) -> Vec<(&'a PartitionDescription, Option<&'a Reassignment>)> {
+    let reports: Vec<&str> = REPORTS.into_iter().filter(|report| given.has(report)).collect();
+    let mut configs = cluster.configs.get(&topic.name).into_iter().flatten();
+    let min_isr = configs.find(|config| config.name == "min.insync.replicas");
     let min_isr = min_isr.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1usize);
+    let mut found = Vec::with_capacity(topic.partitions.len());
     for partition in &topic.partitions {
         let moved = cluster.reassignments.get(&(topic.name.clone(), partition.partition));
         let shown = |report: &&str| match *report {
@@ -321,9 +356,10 @@ fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
             _at_min_isr => partition.isr.len() == min_isr,
         };
         if reports.is_empty() || reports.iter().any(shown) {
-            print_partition(&topic.name, partition, moved);
+            found.push((partition, moved));
         }
     }
+    found
 }
 
 /// Replicas that stay (Java: `TopicCommand.getReplicationFactor`).

@@ -14,9 +14,9 @@ use client::metadata::Cluster;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
-use crate::kafka::block_on;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::verifiable_producer::{json_text, print_event};
+use crate::kafka::{block_on, reach};
 
 const ABOUT: &str = "This tool consumes messages from a specific topic and emits consumer events (e.g. group rebalances, received messages, and offsets committed) as JSON objects to STDOUT.";
 /// How long one poll waits; Apache's waits until something comes.
@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_secs(3600);
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-verifiable-consumer", ABOUT)
-        .value("bootstrap-server", "HOST1:PORT1[,HOST2:PORT2[...]]", "REQUIRED: The server(s) to connect to.")
+        .servers("HOST1:PORT1[,HOST2:PORT2[...]]")
         .value("topic", "TOPIC", "REQUIRED: The topic to read.")
         .value("group-protocol", "GROUP-PROTOCOL", "classic or consumer. [default: classic]")
         .value("group-remote-assignor", "GROUP-REMOTE-ASSIGNOR", "The broker's assignor, with --group-protocol consumer.")
@@ -39,7 +39,7 @@ pub fn options() -> Options {
         .value("reset-policy", "RESET-POLICY", "earliest, latest or none. [default: earliest]")
         .value("assignment-strategy", "ASSIGNMENT-STRATEGY", "The class of the assignor.")
         .value("consumer.config", "CONFIG-FILE", "(Deprecated) As --command-config.")
-        .value("command-config", "CONFIG-FILE", "A properties file with configs of the consumer.")
+        .consumer_config("CONFIG-FILE")
 }
 
 /// Runs the tool.
@@ -117,9 +117,11 @@ async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
         return Err(Ended::Failed("cannot wait for signals".to_owned()));
     };
     let by_hand = config.auto_commit.is_none();
-    let mut consumer = Consumer::new(Cluster::with_config(config.connection.clone()), config);
+    let (cluster, limit) = (Cluster::with_config(config.connection.clone()), config.api_timeout);
+    let mut consumer = Consumer::new(cluster.clone(), config);
     consumer.set_listener(Box::new(Listener));
     print_event("startup_complete", &[]);
+    reach("kafka-verifiable-consumer", &cluster, limit).await.map_err(failed)?;
     consumer.subscribe(&[given.one("topic")?.unwrap_or_default()]).map_err(failed)?;
     let mut reading = Reading { left: u64::try_from(given.parsed::<i32>("max-messages")?.unwrap_or(-1)).ok(), verbose: given.has("verbose") };
     let mut caught = None;

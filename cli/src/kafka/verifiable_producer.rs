@@ -26,7 +26,7 @@ const ABOUT: &str = "This tool produces increasing integers to the specified top
 pub fn options() -> Options {
     Options::new("kafka-verifiable-producer", ABOUT)
         .value("topic", "TOPIC", "REQUIRED: The topic to write to.")
-        .value("bootstrap-server", "HOST1:PORT1[,HOST2:PORT2[...]]", "REQUIRED: The server(s) to connect to.")
+        .servers("HOST1:PORT1[,HOST2:PORT2[...]]")
         .value("max-messages", "MAX-MESSAGES", "Records to write; -1 for no end. [default: -1]")
         .value("throughput", "THROUGHPUT", "Records in a second, about; -1 for as many as there are. [default: -1]")
         .value("acks", "ACKS", "0, 1 or -1. [default: -1]")
@@ -34,7 +34,7 @@ pub fn options() -> Options {
         .value("message-create-time", "CREATE-TIME", "The first record's time in milliseconds since 1970. [default: now]")
         .value("value-prefix", "VALUE-PREFIX", "A number in front of each value, with a dot between.")
         .value("repeating-keys", "REPEATING-KEYS", "Keys are the numbers from 0 up to this one, again and again.")
-        .value("command-config", "CONFIG-FILE", "A properties file with configs of the producer.")
+        .producer_config("CONFIG-FILE")
 }
 
 /// Runs the tool.

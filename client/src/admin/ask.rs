@@ -24,7 +24,7 @@ const FIND_ONE: i16 = 3;
 /// Who answers a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum To<'a> {
-    /// Any broker; it passes on what the controller decides.
+    /// Any broker, which passes on what the controller decides; of controllers the active one.
     Any,
     /// This broker.
     Broker(i32),
@@ -73,7 +73,7 @@ impl Admin {
         let mut failures = 0;
         loop {
             let connection = match (self.route(to).await, to) {
-                (Err(error), To::Any) => return Err(error),
+                (Err(error), To::Any) if error.code().is_none() => return Err(error),
                 (other, _) => other,
             };
             let answer = match connection {
@@ -84,6 +84,9 @@ impl Admin {
                 Err(error) if error.is_retriable() && started.elapsed() < self.timeout => error,
                 other => return other,
             };
+            if error.code() == Some(ErrorCode::NotController) {
+                self.cluster.forget_controller();
+            }
             failures += 1;
             tracing::debug!(%error, failures, "asking again");
             let wait = backoff(failures, config.retry_backoff, config.retry_backoff_max);
@@ -123,7 +126,7 @@ impl Admin {
     /// The coordinator of a key; `key_type` is the protocol's (0 a group, 1 a transactional id).
     pub(super) async fn find_coordinator(&self, key: &str, key_type: i8) -> Result<(Node, Connection), ClientError> {
         let request = FindCoordinatorRequest::default().with_key(text(key)).with_key_type(key_type);
-        let found = self.cluster.any().await?.call_at_most(FIND_ONE, &request).await?;
+        let found = self.cluster.any_broker().await?.call_at_most(FIND_ONE, &request).await?;
         check(found.error_code, found.error_message.as_deref())?;
         let node = Node { id: found.node_id.0, host: found.host.to_string(), port: found.port };
         let connection = self.cluster.at(&crate::metadata::address(&node.host, node.port)).await?;

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use millstream_protocol::messages::{DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest};
 
 use super::{Admin, TopicPartition};
+use crate::config::Endpoints;
 use crate::error::{ClientError, check};
-use crate::metadata::Missing;
+use crate::metadata::{CONTROLLERS, Missing};
 
 /// A broker as the cluster knows it.
 ///
@@ -50,7 +51,7 @@ pub struct ClusterNode {
 pub struct ClusterDescription {
     /// Its id.
     pub cluster_id: String,
-    /// Its brokers.
+    /// Its brokers, or of controllers those.
     pub nodes: Vec<ClusterNode>,
 }
 
@@ -125,8 +126,9 @@ impl Admin {
     /// The broker's.
     pub async fn describe_cluster(&self, fenced: Fenced) -> Result<ClusterDescription, ClientError> {
         // Endpoint type 1: brokers.
+        let endpoints = if self.cluster.config().endpoints == Endpoints::Controllers { CONTROLLERS } else { 1 };
         let request = DescribeClusterRequest::default()
-            .with_endpoint_type(1)
+            .with_endpoint_type(endpoints)
             .with_include_fenced_brokers(fenced == Fenced::Included);
         let response = self.cluster.any().await?.call(&request).await?;
         check(response.error_code, response.error_message.as_deref())?;

@@ -8,6 +8,7 @@ use millstream_protocol::messages::incremental_alter_configs_request::{AlterConf
 use millstream_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, StrBytes};
 
 use super::Admin;
+use crate::config::Endpoints;
 use crate::connection::Connection;
 use crate::error::{ClientError, check};
 use crate::metadata::Missing;
@@ -208,7 +209,10 @@ impl Admin {
             .with_resource_name(text(name))
             .with_configs(changes.iter().map(change).collect());
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-        let response = self.broker_of(kind, name).await?.call(&request).await?;
+        // The active controller changes what brokers are told; their loggers are their own.
+        let by_controller = self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
+        let connection = if by_controller { self.cluster.any().await? } else { self.broker_of(kind, name).await? };
+        let response = connection.call(&request).await?;
         response.responses.iter().try_for_each(|result| check(result.error_code, result.error_message.as_deref()))
     }
 }

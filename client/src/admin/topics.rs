@@ -194,7 +194,7 @@ impl Admin {
             .with_assignments(assigned.collect())
             .with_configs(topic.configs.iter().map(config).collect());
         let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any().await?.call(&request).await?;
+        let response = self.cluster.any_broker().await?.call(&request).await?;
         response.topics.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
     }
 
@@ -207,7 +207,7 @@ impl Admin {
             .with_topics(names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect())
             .with_topic_names(names.iter().map(|name| topic_name(name)).collect())
             .with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any().await?.call(&request).await?;
+        let response = self.cluster.any_broker().await?.call(&request).await?;
         response.responses.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
     }
 
@@ -224,7 +224,7 @@ impl Admin {
                 .with_assignments(assigned.as_ref().map(|brokers| brokers.iter().map(assignment).collect()))
         };
         let request = CreatePartitionsRequest::default().with_topics(topics.iter().map(wanted).collect());
-        let response = self.cluster.any().await?.call(&request.with_timeout_ms(TIMEOUT_MS)).await?;
+        let response = self.cluster.any_broker().await?.call(&request.with_timeout_ms(TIMEOUT_MS)).await?;
         response.results.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
     }
 
@@ -269,7 +269,7 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a topic that is not there.
     pub async fn describe_topics(&self, names: &[String], page: i32) -> Result<Vec<TopicDescription>, ClientError> {
-        let broker = self.cluster.any().await?;
+        let broker = self.cluster.any_broker().await?;
         if !broker.serves(ApiKey::DescribeTopicPartitions) {
             let metadata = self.cluster.metadata(Some(names), Missing::Report).await?;
             return from_metadata(metadata);
@@ -316,7 +316,7 @@ impl Admin {
     pub async fn describe_topic_id(&self, id: Uuid) -> Result<Vec<TopicDescription>, ClientError> {
         let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        from_metadata(self.cluster.any().await?.call(&request).await?)
+        from_metadata(self.cluster.any_broker().await?.call(&request).await?)
     }
 
     /// The moves of replicas that are under way, by topic and partition.
@@ -329,7 +329,7 @@ impl Admin {
             ListPartitionReassignmentsTopics::default().with_name(topic_name(&topic.name)).with_partition_indexes(partitions)
         });
         let request = ListPartitionReassignmentsRequest::default().with_topics(Some(wanted.collect())).with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any().await?.call(&request).await?;
+        let response = self.cluster.any_broker().await?.call(&request).await?;
         check(response.error_code, response.error_message.as_deref())?;
         let mut found = BTreeMap::new();
         for topic in response.topics {
@@ -356,7 +356,7 @@ impl Admin {
             resource.with_configuration_keys(None)
         };
         let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
-        let response = self.cluster.any().await?.call(&request).await?;
+        let response = self.cluster.any_broker().await?.call(&request).await?;
         let mut found = BTreeMap::new();
         for result in response.results {
             check(result.error_code, result.error_message.as_deref())?;

@@ -8,8 +8,8 @@ use client::error::ClientError;
 
 use super::reset::partitions_of;
 use super::{Failure, GROUP_ID_NOT_FOUND, NOTHING, PAGE, WIDTH};
-use crate::kafka::java_exception;
 use crate::kafka::options::Given;
+use crate::kafka::{java_exception, output};
 
 /// INVALID_GROUP_ID, GROUP_ID_NOT_FOUND, GROUP_AUTHORIZATION_FAILED, NON_EMPTY_GROUP
 const OF_GROUP: [i16; 4] = [24, GROUP_ID_NOT_FOUND, 30, 68];
@@ -47,6 +47,10 @@ pub async fn delete_offsets(admin: &Admin, given: &Given) -> Result<(), Failure>
             Some(error)
         }
     };
+    if output::is_json() {
+        print_rows(&rows);
+        return Ok(());
+    }
     match failed.as_ref().map(|error| (error.code().map_or(-1, |code| code.code()), error)) {
         None => println!("Request succeeded for deleting offsets from group {group}."),
         Some((code, error)) if OF_GROUP.contains(&code) => println!("\nError: {error}"),
@@ -60,14 +64,20 @@ pub async fn delete_offsets(admin: &Admin, given: &Given) -> Result<(), Failure>
 }
 
 fn print_rows(rows: &BTreeMap<TopicPartition, Option<ClientError>>) {
+    let status = |error: &Option<ClientError>| {
+        error.as_ref().map_or_else(|| "Successful".to_owned(), |error| format!("Error: {}", java_exception::to_string(error)))
+    };
+    let row = |(at, error): (&TopicPartition, &Option<ClientError>)| vec![at.topic.clone(), at.partition.to_string(), status(error)];
+    if output::as_json(&["TOPIC", "PARTITION", "STATUS"], &rows.iter().map(row).collect::<Vec<_>>()) {
+        return;
+    }
     let width = rows.keys().map(|at| at.topic.len()).max().unwrap_or(0).max(WIDTH);
     print!("\n{:<width$} {:<10} {:<15}", "TOPIC", "PARTITION", "STATUS");
     let mut rows: Vec<_> = rows.iter().collect();
     rows.sort_by_key(|(at, _)| format!("{}{}", at.topic, at.partition));
     for (at, error) in rows {
         let partition = if at.partition >= 0 { at.partition.to_string() } else { NOTHING.to_owned() };
-        let status = error.as_ref().map_or_else(|| "Successful".to_owned(), |error| format!("Error: {}", java_exception::to_string(error)));
-        print!("\n{:<width$} {partition:<10} {status:<15}", at.topic);
+        print!("\n{:<width$} {partition:<10} {:<15}", at.topic, status(error));
     }
     println!();
 }

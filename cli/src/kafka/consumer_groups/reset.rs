@@ -12,7 +12,7 @@ use millstream_base_env::Clock;
 use super::{Failure, GROUP_ID_NOT_FOUND, PAGE, WIDTH, chosen};
 use crate::kafka::java_order::{sort_as_hash_map, sort_partitions_as_hash_map};
 use crate::kafka::options::Given;
-use crate::kafka::{java_exception, java_time};
+use crate::kafka::{java_exception, java_time, output};
 
 /// The flags that say where to, of which one is needed.
 pub const SCENARIOS: [&str; 8] =
@@ -295,17 +295,21 @@ fn print_table(plans: &[(String, Plan)]) {
     let group_width = plans.iter().map(|(group, _)| group.len()).max().unwrap_or(0).max(WIDTH);
     let topics = plans.iter().flat_map(|(_, plan)| plan.keys().map(|at| at.topic.len()));
     let topic_width = topics.max().unwrap_or(0).max(WIDTH);
+    let rows: Vec<Vec<String>> = plans
+        .iter()
+        .flat_map(|(group, plan)| in_order(plan).into_iter().map(move |row| (group, row)))
+        .map(|(group, (at, offset))| vec![group.clone(), at.topic.clone(), at.partition.to_string(), offset.to_string()])
+        .collect();
+    if output::as_json(&["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"], &rows) {
+        return;
+    }
     let line = |group: &str, topic: &str, partition: &str, offset: &str| {
         print!("\n{group:<group_width$} {topic:<topic_width$} {partition:<10} {offset}");
     };
     if !plans.is_empty() {
         line("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
     }
-    for (group, plan) in plans {
-        for (at, offset) in in_order(plan) {
-            line(group, &at.topic, &at.partition.to_string(), &offset.to_string());
-        }
-    }
+    rows.iter().for_each(|row| line(&row[0], &row[1], &row[2], &row[3]));
     println!();
 }
 

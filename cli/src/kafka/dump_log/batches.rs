@@ -11,10 +11,13 @@ use millstream_protocol::record::{Record, Records};
 use millstream_protocol::record_json;
 use millstream_protocol::record_schema::table;
 use millstream_protocol::schema::Message;
+use serde_json::Value;
 
 use super::decode::Decoder;
-use super::{Faults, Problem, note, optional, said};
+use super::line::{Line, say};
+use super::{Faults, Problem, note, said};
 use crate::kafka::options::Given;
+use crate::kafka::progress::Progress;
 
 /// Bytes that a reader wants before it looks at a batch (Java: `Records.HEADER_SIZE_UP_TO_MAGIC`).
 const FRONT_BYTES: u64 = 17;
@@ -151,21 +154,23 @@ impl Dump {
     /// Prints a file.
     pub fn write(&self, path: &Path, name: &str, faults: &mut Faults, out: &mut impl Write) -> Result<(), Problem> {
         if name.ends_with(".log") {
-            writeln!(out, "Log starting offset: {}", super::base_offset(path)?)?;
+            say(&format!("Log starting offset: {}", super::base_offset(path)?), out)?;
         } else if name == "bootstrap.checkpoint" {
-            writeln!(out, "KRaft bootstrap snapshot")?;
+            say("KRaft bootstrap snapshot", out)?;
         } else {
             // Twenty digits of the offset, ten of the epoch.
             let number = |from: usize, to: usize| name.get(from..to).and_then(|digits| digits.parse::<i64>().ok());
             let (Some(offset), Some(epoch)) = (number(0, 20), number(21, 31)) else {
                 return said(format!("{name} is not named as a snapshot"));
             };
-            writeln!(out, "Snapshot end offset: {offset}, epoch: {epoch}")?;
+            say(&format!("Snapshot end offset: {offset}, epoch: {epoch}"), out)?;
         }
         let log = LogFile::open(path)?;
         let mut slice = log.slice(0, self.max_bytes)?;
         let mut last = -1;
+        let mut progress = Progress::new("bytes", slice.end);
         while let Some(batch) = slice.next()? {
+            progress.at(slice.position);
             write_batch(&batch, out)?;
             if self.deep {
                 self.write_records(&batch, &mut last, path, faults, out)?;
@@ -173,7 +178,7 @@ impl Dump {
         }
         let trailing = slice.end - slice.position;
         if trailing > 0 && self.max_bytes == i32::MAX {
-            writeln!(out, "Found {trailing} invalid bytes at the end of {name}")?;
+            say(&format!("Found {trailing} invalid bytes at the end of {name}"), out)?;
         }
         Ok(())
     }
@@ -187,89 +192,78 @@ impl Dump {
                 note(&mut faults.gaps, path, (*last, offset));
             }
             *last = offset;
+            let mut line = Line::default();
             if self.metadata {
-                write_metadata(header, &record, offset, out)?;
+                add_metadata(header, &record, offset, &mut line)?;
             }
             if self.contents && !header.is_control() {
-                self.write_contents(&record, offset, out)?;
+                self.add_contents(&record, offset, &mut line)?;
             }
-            writeln!(out)?;
+            line.write("| ", out)?;
         }
         Ok(())
     }
 
-    fn write_contents(&self, record: &Record<'_>, offset: i64, out: &mut impl Write) -> Result<(), Problem> {
+    fn add_contents(&self, record: &Record<'_>, offset: i64, line: &mut Line) -> Result<(), Problem> {
         let (key, value) = self.decoder.decode(record, offset)?;
-        let mut prefix = if self.metadata { " " } else { "| " };
         if let Some(key) = key {
-            write!(out, "{prefix}key: {key}")?;
-            prefix = " ";
+            line.add("key:", &key, key.to_string());
         }
         if let Some(value) = value {
-            write!(out, "{prefix}payload: {value}")?;
+            line.add("payload:", &value, value.to_string());
         }
         Ok(())
     }
 }
 
 fn timestamp_type(header: &BatchHeader) -> &'static str {
-    if header.is_log_append_time() { "LogAppendTime" } else { "CreateTime" }
+    if header.is_log_append_time() { "LogAppendTime:" } else { "CreateTime:" }
 }
 
 fn write_batch(batch: &Batch, out: &mut impl Write) -> io::Result<()> {
     let header = &batch.header;
-    write!(
-        out,
-        "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} producerId: {} producerEpoch: {} \
-         partitionLeaderEpoch: {} isTransactional: {} isControl: {} deleteHorizonMs: {}",
-        header.base_offset,
-        header.last_offset(),
-        header.record_count,
-        header.base_sequence,
-        header.last_sequence(),
-        header.producer_id,
-        header.producer_epoch,
-        header.leader_epoch,
-        header.is_transactional(),
-        header.is_control(),
-        optional(header.delete_horizon_ms()),
-    )?;
-    writeln!(
-        out,
-        " position: {} {}: {} size: {} magic: {} compresscodec: {} crc: {} isvalid: {}",
-        batch.position,
-        timestamp_type(header),
-        header.max_timestamp,
-        header.size(),
-        header.magic,
-        Codec::from_id(header.codec()).map_or("unknown", Codec::name),
-        header.crc,
-        is_intact(header, &batch.bytes),
-    )
+    let mut line = Line::default();
+    line.number("baseOffset:", header.base_offset);
+    line.number("lastOffset:", header.last_offset());
+    line.number("count:", header.record_count);
+    line.number("baseSequence:", header.base_sequence);
+    line.number("lastSequence:", header.last_sequence());
+    line.number("producerId:", header.producer_id);
+    line.number("producerEpoch:", header.producer_epoch);
+    line.number("partitionLeaderEpoch:", header.leader_epoch);
+    line.number("isTransactional:", header.is_transactional());
+    line.number("isControl:", header.is_control());
+    line.optional("deleteHorizonMs:", header.delete_horizon_ms());
+    line.number("position:", batch.position);
+    line.number(timestamp_type(header), header.max_timestamp);
+    line.number("size:", header.size() as u64);
+    line.number("magic:", header.magic);
+    let codec = Codec::from_id(header.codec()).map_or("unknown", Codec::name);
+    line.add("compresscodec:", codec, codec);
+    line.number("crc:", header.crc);
+    line.number("isvalid:", is_intact(header, &batch.bytes));
+    line.write("", out)
 }
 
-fn write_metadata(header: &BatchHeader, record: &Record<'_>, offset: i64, out: &mut impl Write) -> Result<(), Problem> {
+fn add_metadata(header: &BatchHeader, record: &Record<'_>, offset: i64, line: &mut Line) -> Result<(), Problem> {
     let size = |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| bytes.len() as i64);
     let sequence = if header.base_sequence < 0 {
         -1
     } else {
         BatchHeader { last_offset_delta: record.offset_delta, ..*header }.last_sequence()
     };
-    let names: Vec<_> = record.headers().map(|(name, _)| String::from_utf8_lossy(name)).collect();
-    write!(
-        out,
-        "| offset: {offset} {}: {} keySize: {} valueSize: {} sequence: {sequence} headerKeys: [{}]",
-        timestamp_type(header),
-        timestamp(header, record),
-        size(record.key),
-        size(record.value),
-        names.join(",")
-    )?;
-    if header.is_control() { write_control(record, out) } else { Ok(()) }
+    let names: Vec<String> = record.headers().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    line.number("offset:", offset);
+    line.number(timestamp_type(header), timestamp(header, record));
+    line.number("keySize:", size(record.key));
+    line.number("valueSize:", size(record.value));
+    line.number("sequence:", sequence);
+    line.add("headerKeys:", format!("[{}]", names.join(",")), names);
+    if header.is_control() { add_control(record, line) } else { Ok(()) }
 }
 
 /// Java: `ControlRecordType`, `ControlRecordUtils`.
-fn write_control(record: &Record<'_>, out: &mut impl Write) -> Result<(), Problem> {
+fn add_control(record: &Record<'_>, line: &mut Line) -> Result<(), Problem> {
     let key = record.key.unwrap_or_default();
     let Some((front, _)) = key.split_first_chunk::<4>() else {
         return said(format!("Invalid value size found for end control record key. Must have at least 4 bytes, but found only {}", key.len()));
@@ -283,7 +277,11 @@ fn write_control(record: &Record<'_>, out: &mut impl Write) -> Result<(), Proble
         // The value's own first field is its version; it is written in that version.
         let version = value.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes));
         match record_json::read(message, version, value) {
-            Ok(json) => Ok(write!(out, " {title} {json}")?),
+            Ok(json) => {
+                let object = serde_json::from_str::<Value>(&json.to_string()).unwrap_or_default();
+                line.add(title, json, object);
+                Ok(())
+            }
             Err(error) => said(error.to_string()),
         }
     };
@@ -293,7 +291,9 @@ fn write_control(record: &Record<'_>, out: &mut impl Write) -> Result<(), Proble
                 return said(format!("Invalid value size found for end transaction marker. Must have at least 6 bytes, but found only {}", value.len()));
             };
             let epoch = i32::from_be_bytes([fields[2], fields[3], fields[4], fields[5]]);
-            write!(out, " endTxnMarker: {} coordinatorEpoch: {epoch}", if kind == 0 { "ABORT" } else { "COMMIT" })?;
+            let marker = if kind == 0 { "ABORT" } else { "COMMIT" };
+            line.add("endTxnMarker:", marker, marker);
+            line.number("coordinatorEpoch:", epoch);
             Ok(())
         }
         2 => message("LeaderChange:", &table::LEADER_CHANGE_MESSAGE),
@@ -301,6 +301,9 @@ fn write_control(record: &Record<'_>, out: &mut impl Write) -> Result<(), Proble
         4 => message("SnapshotFooter", &table::SNAPSHOT_FOOTER_RECORD),
         5 => message("KRaftVersion", &table::K_RAFT_VERSION_RECORD),
         6 => message("KRaftVoters", &table::VOTERS_RECORD),
-        other => Ok(write!(out, " controlType: UNKNOWN({other})")?),
+        other => {
+            line.add("controlType:", format!("UNKNOWN({other})"), other);
+            Ok(())
+        }
     }
 }
