@@ -223,6 +223,8 @@ pub struct ProducerConfig {
     pub transactional_id: Option<String>,
     /// `transaction.timeout.ms`
     pub transaction_timeout: Duration,
+    /// `metadata.max.idle.ms`
+    pub metadata_idle_max: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -246,6 +248,7 @@ impl Default for ProducerConfig {
             availability_timeout: Duration::ZERO,
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
+            metadata_idle_max: Duration::from_secs(300),
         }
     }
 }
@@ -621,9 +624,34 @@ impl ProducerConfig {
             availability_timeout: set.ms("partitioner.availability.timeout.ms"),
             transactional_id: set.text("transactional.id"),
             transaction_timeout: set.ms("transaction.timeout.ms"),
+            metadata_idle_max: set.ms("metadata.max.idle.ms"),
         };
         config.settle(&set.set)?;
         Ok((config, set.unknown))
+    }
+
+    /// Whether the settings go together, however they were made.
+    ///
+    /// # Errors
+    /// What contradicts what (Java: `ProducerConfig.postProcessAndValidateIdempotenceConfigs`).
+    pub fn check(&self) -> Result<(), ClientError> {
+        let refuse = |what: &str| Err(ClientError::Config(what.to_owned()));
+        match self.idempotence {
+            Idempotence::Off if self.transactional_id.is_some() => {
+                refuse("Cannot set a transactional.id without also enabling idempotence.")
+            }
+            Idempotence::On if self.acks != Acks::All => {
+                refuse("Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.")
+            }
+            Idempotence::On if self.retries == 0 => refuse("Must set retries to non-zero when using the idempotent producer."),
+            Idempotence::On if self.in_flight_max > 5 => {
+                refuse("Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.")
+            }
+            _ if self.in_flight_max == 0 => {
+                refuse("Invalid value 0 for configuration max.in.flight.requests.per.connection: Value must be at least 1")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What follows from what was set (Java: `ProducerConfig.postProcessAndValidateIdempotenceConfigs` and
@@ -631,24 +659,12 @@ impl ProducerConfig {
     fn settle(&mut self, set: &BTreeMap<String, String>) -> Result<(), ClientError> {
         let asked = set.contains_key("enable.idempotence");
         let refuse = |what: &str| Err(ClientError::Config(what.to_owned()));
-        if self.idempotence == Idempotence::On {
-            let fits = self.acks == Acks::All && self.retries > 0;
-            if asked && self.acks != Acks::All {
-                return refuse("Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.");
-            }
-            if asked && self.retries == 0 {
-                return refuse("Must set retries to non-zero when using the idempotent producer.");
-            }
-            if self.in_flight_max > 5 {
-                return refuse("Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.");
-            }
-            if !fits {
-                self.idempotence = Idempotence::Off;
-            }
+        if self.idempotence == Idempotence::On && !asked && (self.acks != Acks::All || self.retries == 0) {
+            // Nobody asked for what is the default: it gives way, once the rest was looked at.
+            ProducerConfig { acks: Acks::All, retries: 1, ..self.clone() }.check()?;
+            self.idempotence = Idempotence::Off;
         }
-        if self.transactional_id.is_some() && self.idempotence == Idempotence::Off {
-            return refuse("Cannot set a transactional.id without also enabling idempotence.");
-        }
+        self.check()?;
         let least = self.linger.saturating_add(self.connection.request_timeout);
         if self.delivery_timeout < least {
             if set.contains_key("delivery.timeout.ms") {
@@ -770,6 +786,20 @@ mod tests {
         assert_eq!((config.linger, unknown), (Duration::from_millis(7), vec!["lingr.ms".to_owned()]));
         let error = ProducerConfig::from_properties([("acks", "2")]).unwrap_err();
         assert!(error.to_string().starts_with("Invalid value 2 for configuration acks"), "{error}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_also_from_code() {
+        let check = |config: ProducerConfig| config.check().map_err(|error| error.to_string());
+        let default = ProducerConfig::default;
+        assert_eq!(check(default()), Ok(()));
+        assert!(check(ProducerConfig { acks: Acks::Leader, ..default() }).unwrap_err().contains("acks"));
+        assert!(check(ProducerConfig { in_flight_max: 10, ..default() }).unwrap_err().contains("at most 5"));
+        let off = ProducerConfig { idempotence: Idempotence::Off, ..default() };
+        assert_eq!(check(ProducerConfig { acks: Acks::None, in_flight_max: 10, ..off.clone() }), Ok(()));
+        let transactional = ProducerConfig { transactional_id: Some("t".to_owned()), ..off };
+        assert!(check(transactional).unwrap_err().contains("transactional.id"));
+        assert!(ProducerConfig::from_properties([("transactional.id", "t"), ("acks", "1")]).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Called by the console consumer, the examples and every product that reads. `poll` lends records from the buffers
 //! that came over the wire; while its caller works on them the next ones are already fetched. Membership of a group
-//! is kept alive by a task of its own, but joining, leaving and committing before a rebalance happen in `poll`.
+//! is kept alive and joined by tasks of its own; what becomes of that, and commits before a rebalance, happen in `poll`. A
+//! member that does not poll for `max.poll.interval.ms` is taken out of its group by the task that keeps it alive.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), client::error::ClientError> {
@@ -24,7 +25,7 @@
 //!
 //! Not done: groups of KIP-848; a change of `group.instance.id` while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,10 +160,76 @@ pub struct OffsetAndTimestamp {
 pub trait RebalanceListener: Send {
     /// These are this member's from now on.
     fn assigned(&mut self, partitions: &[TopicPartition]);
+    /// As `assigned`, and the place to say where they are read from (offsets that are kept elsewhere) before any record
+    /// of them is. Called in its place; calls it unless it is overridden.
+    fn assigned_at(&mut self, partitions: &[TopicPartition], _assignment: &mut Assignment<'_>) {
+        self.assigned(partitions);
+    }
     /// These are given back; what is put into `commit` is committed before another member gets them.
     fn revoked(&mut self, partitions: &[TopicPartition], commit: &mut Offsets);
     /// These were taken away (the member was thrown out); they may have another owner already.
     fn lost(&mut self, partitions: &[TopicPartition]);
+}
+
+/// What a member reads, while its listener is told of it.
+///
+/// ```
+/// use client::consumer::{Assignment, Offsets, RebalanceListener, TopicPartition};
+///
+/// /// Offsets are kept beside the results.
+/// struct Stored(fn(&TopicPartition) -> i64);
+///
+/// impl RebalanceListener for Stored {
+///     fn assigned(&mut self, _: &[TopicPartition]) {}
+///     fn assigned_at(&mut self, partitions: &[TopicPartition], assignment: &mut Assignment<'_>) {
+///         for place in partitions {
+///             assignment.seek(place, (self.0)(place)).expect("it was just assigned");
+///         }
+///     }
+///     fn revoked(&mut self, _: &[TopicPartition], _: &mut Offsets) {}
+///     fn lost(&mut self, _: &[TopicPartition]) {}
+/// }
+/// ```
+pub struct Assignment<'a> {
+    partitions: &'a mut Partitions,
+}
+
+impl Assignment<'_> {
+    fn at(&mut self, place: &TopicPartition) -> Result<&mut position::Partition, ClientError> {
+        self.partitions.get_mut(place).ok_or(ClientError::State("the partition is not assigned"))
+    }
+
+    /// Reads from `offset` on.
+    ///
+    /// # Errors
+    /// When the partition is not assigned; also those below.
+    pub fn seek(&mut self, place: &TopicPartition, offset: i64) -> Result<(), ClientError> {
+        self.at(place).map(|partition| partition.seek(offset.max(0), -1))
+    }
+
+    /// Reads from where `reset` says.
+    ///
+    /// # Errors
+    /// As [`Assignment::seek`].
+    pub fn seek_by(&mut self, place: &TopicPartition, reset: Reset) -> Result<(), ClientError> {
+        self.at(place).map(|partition| partition.reset_by(reset))
+    }
+
+    /// Reads nothing until it is resumed.
+    ///
+    /// # Errors
+    /// As [`Assignment::seek`].
+    pub fn pause(&mut self, place: &TopicPartition) -> Result<(), ClientError> {
+        self.at(place).map(|partition| partition.paused = true)
+    }
+
+    /// Reads again.
+    ///
+    /// # Errors
+    /// As [`Assignment::seek`].
+    pub fn resume(&mut self, place: &TopicPartition) -> Result<(), ClientError> {
+        self.at(place).map(|partition| partition.paused = false)
+    }
 }
 
 /// Sees what a consumer hands out and what it commits.
@@ -201,7 +268,8 @@ enum Event {
     Refreshed(Result<Vec<Described>, ClientError>),
     /// Committed offsets of partitions without a position.
     Placed(Vec<TopicPartition>, Result<Offsets, ClientError>),
-    Reset(BTreeMap<TopicPartition, Reset>, Result<Found, ClientError>),
+    /// Of what one leader was asked about.
+    Reset { leader: i32, wanted: BTreeMap<TopicPartition, Reset>, found: Found, result: Result<(), ClientError> },
     /// What leaders say of positions.
     Checked(Vec<(Ask, Verdict)>),
     /// The commit before a rebalance is over.
@@ -210,6 +278,9 @@ enum Event {
     Joined(u64, Result<Joined, ClientError>),
     AutoCommitted(Option<(Offsets, Result<(), ClientError>)>),
 }
+
+/// How long a close may take (Java: `ConsumerUtils.DEFAULT_CLOSE_TIMEOUT_MS`).
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads partitions; not shared between tasks. A poll may be cancelled at any point: nothing is lost.
 ///
@@ -243,8 +314,11 @@ pub struct Consumer {
     owed: Offsets,
     refreshing: bool,
     refreshed: Option<Moment>,
+    /// Refreshes of metadata in a row, each soon after the one before.
+    hurried: u32,
     placing: bool,
-    resetting: bool,
+    /// Leaders that are being asked where to begin.
+    resetting: BTreeSet<i32>,
     checking: bool,
     place_not_before: Option<Moment>,
     auto_committing: bool,
@@ -260,8 +334,15 @@ impl Drop for Consumer {
 }
 
 impl Consumer {
-    /// A consumer of `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
+    /// A consumer of the cluster that `config` names. Must be called inside a tokio runtime; connects to nothing yet.
+    pub fn connect(config: ConsumerConfig) -> Self {
+        Self::new(Cluster::with_config(config.connection.clone()), config)
+    }
+
+    /// A consumer of `cluster`, whose settings count for everything that has to do with connections: those in `config`
+    /// are not read. Must be called inside a tokio runtime; connects to nothing yet.
     pub fn new(cluster: Cluster, config: ConsumerConfig) -> Self {
+        let config = ConsumerConfig { connection: cluster.config().clone(), ..config };
         let tally = Arc::new(Tally::default());
         let group = config.group.as_deref();
         let group = group.map(|group| Coordinator::new(&cluster, config.clone(), group, tally.clone()));
@@ -282,8 +363,9 @@ impl Consumer {
             owed: Offsets::new(),
             refreshing: false,
             refreshed: None,
+            hurried: 0,
             placing: false,
-            resetting: false,
+            resetting: BTreeSet::new(),
             checking: false,
             place_not_before: None,
             auto_committing: false,
@@ -351,6 +433,7 @@ impl Consumer {
             if let Some(group) = &self.group {
                 group.polled();
                 if let Some(fatal) = group.take_fatal() {
+                    self.lose();
                     return Err(fatal);
                 }
             }
@@ -422,7 +505,7 @@ impl Consumer {
                 Ok(())
             }
             Event::Placed(places, result) => self.placed(&places, result),
-            Event::Reset(wanted, result) => self.was_reset(&wanted, result),
+            Event::Reset { leader, wanted, found, result } => self.was_reset(leader, &wanted, &found, result),
             Event::Checked(verdicts) => self.checked(verdicts),
             Event::Settled => {
                 self.join();
@@ -446,14 +529,25 @@ impl Consumer {
         async move { Ok(cluster.topic(&topic, missing, limit).await?.leaders.len()) }
     }
 
-    /// Commits if commits are automatic, gives partitions back and leaves the group.
+    /// Commits if commits are automatic, gives partitions back and leaves the group, within the half minute that Java
+    /// takes for it.
     ///
     /// # Errors
     /// When offsets that the listener gave were not committed; of those that are committed by themselves it is logged.
     pub async fn close(&mut self) -> Result<(), ClientError> {
+        self.close_within(CLOSE_LIMIT).await
+    }
+
+    /// As [`Consumer::close`], within `limit`.
+    ///
+    /// # Errors
+    /// As [`Consumer::close`].
+    pub async fn close_within(&mut self, limit: Duration) -> Result<(), ClientError> {
+        let started = Moment::now();
         let may_commit = self.may_read();
         self.stop_joining();
-        self.drain_commits().await;
+        // Those that are not over by then are told of nowhere.
+        let _ = tokio::time::timeout(limit, self.drain_commits()).await;
         self.interceptors.iter_mut().for_each(|interceptor| interceptor.close());
         let Some(group) = self.group.clone() else { return Ok(()) };
         let automatic = self.config.auto_commit.is_some() && may_commit;
@@ -464,17 +558,21 @@ impl Consumer {
         if subscribed {
             self.give_back(&self.partitions.places(), &mut offsets);
         }
-        let mut committed = group.commit(&offsets).await;
+        let mut committed = group.commit(&offsets, limit.saturating_sub(started.elapsed())).await;
         if let Some(error) = committed.as_ref().err().filter(|_| offsets == automatic) {
             // Java: ConsumerCoordinator.maybeAutoCommitOffsetsSync. The group may have gone on without this member just now.
             tracing::warn!(%error, "offsets were not committed at the end");
             committed = Ok(());
         }
         if subscribed {
-            group.leave("the consumer is being closed").await;
+            let leave = group.leave("the consumer is being closed");
+            let _ = tokio::time::timeout(limit.saturating_sub(started.elapsed()), leave).await;
         }
         self.subscription = None;
         self.partitions.assign([]);
         committed
     }
 }
+
+#[cfg(test)]
+mod tests;

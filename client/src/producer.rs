@@ -145,6 +145,8 @@ struct Shared {
     started: Moment,
     /// Closed without waiting any longer.
     aborted: AtomicBool,
+    /// The sender has ended.
+    over: AtomicBool,
     /// What last went wrong, for whoever waits in vain.
     troubles: Mutex<BTreeMap<Source, Trouble>>,
 }
@@ -218,17 +220,26 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// A producer for `cluster`. Must be called inside a tokio runtime; connects to nothing yet.
+    /// A producer for the cluster that `config` names. Must be called inside a tokio runtime; connects to nothing yet.
+    pub fn connect(config: ProducerConfig) -> Self {
+        Self::new(Cluster::with_config(config.connection.clone()), config)
+    }
+
+    /// A producer for `cluster`, whose settings count for everything that has to do with connections: those in `config`
+    /// are not read. Must be called inside a tokio runtime; connects to nothing yet. Settings that contradict one another
+    /// are told by the first call.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
         Self::with_plugins(cluster, config, Plugins::default())
     }
 
     /// As [`Producer::new`], with a partitioner or interceptors of the application's.
     pub fn with_plugins(cluster: Cluster, config: ProducerConfig, plugins: Plugins) -> Self {
+        let config = ProducerConfig { connection: cluster.config().clone(), ..config };
         let coordinators = config.transactional_id.as_ref();
         let coordinators = coordinators.map(|id| Coordinators::new(cluster.clone(), id, config.transaction_timeout));
         let mut accumulator = Accumulator::new(config.clone());
         accumulator.partitioner.clone_from(&plugins.partitioner);
+        accumulator.fatal = config.check().err();
         let shared = Arc::new(Shared {
             cluster,
             coordinators,
@@ -243,6 +254,7 @@ impl Producer {
             started: Moment::now(),
             aborted: AtomicBool::new(false),
             troubles: Mutex::default(),
+            over: AtomicBool::new(false),
         });
         task::spawn("producer sender", sender::run(shared.clone()));
         Producer { handle: Arc::new(Handle { shared }) }
@@ -483,6 +495,9 @@ impl Producer {
         if accumulator.closed {
             return Err(ClientError::State("the producer is closed"));
         }
+        if let Some(fatal) = &accumulator.fatal {
+            return Err(fatal.clone());
+        }
         let transactions = accumulator.transactions.as_mut();
         let done = work(transactions.ok_or(ClientError::State("the producer has no transactional.id"))?, features);
         drop(accumulator);
@@ -539,7 +554,8 @@ impl Producer {
         }
     }
 
-    /// Takes no more records, waits up to `timeout` until all are settled, and gives up on the rest.
+    /// Takes no more records, waits up to `timeout` until all are settled and an open transaction is aborted, and gives
+    /// up on the rest.
     ///
     /// # Errors
     /// As [`Producer::flush`]; [`ClientError::Timeout`] when records were given up.
@@ -547,13 +563,35 @@ impl Producer {
         let shared = &self.handle.shared;
         shared.accumulator.lock().closed = true;
         shared.wake.notify_one();
-        match tokio::time::timeout(timeout, self.flush()).await {
+        let settled = async {
+            let result = self.flush().await;
+            self.ended().await;
+            result
+        };
+        match tokio::time::timeout(timeout, settled).await {
             Ok(result) => result,
             Err(_) => {
                 shared.aborted.store(true, Ordering::Release);
                 shared.wake.notify_one();
-                Err(shared.late("closing the producer".to_owned(), timeout, None))
+                let late = shared.late("closing the producer".to_owned(), timeout, None);
+                // It has nothing to wait for any more.
+                self.ended().await;
+                Err(late)
             }
+        }
+    }
+
+    /// Waits until the sender has ended (Java joins its thread).
+    async fn ended(&self) {
+        let shared = &self.handle.shared;
+        loop {
+            let settled = shared.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if shared.over.load(Ordering::Acquire) {
+                return;
+            }
+            settled.await;
         }
     }
 }

@@ -9,8 +9,11 @@ use bytes::Bytes;
 use millstream_base_env::{net, task};
 use millstream_protocol::api_key::{APIS, ApiKey};
 use millstream_protocol::messages::api_versions_response::ApiVersion;
+use millstream_protocol::messages::find_coordinator_response::Coordinator;
 use millstream_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
-use millstream_protocol::messages::{ApiVersionsResponse, MetadataResponse, Request, StrBytes};
+use millstream_protocol::messages::{
+    ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, MetadataResponse, Request, StrBytes,
+};
 use millstream_protocol::request::{RequestHeader, take_request_header};
 use millstream_protocol::{request, response};
 use parking_lot::Mutex;
@@ -33,6 +36,8 @@ pub(crate) enum Act {
 /// A request that came.
 pub(crate) struct Asked {
     pub header: RequestHeader,
+    /// Of the broker that was asked.
+    pub port: i32,
     body: Bytes,
 }
 
@@ -66,7 +71,7 @@ impl Asked {
 #[derive(Clone)]
 pub(crate) struct Scripted {
     pub address: String,
-    pub port: i32,
+    port: i32,
     asked: Arc<Mutex<VecDeque<ApiKey>>>,
 }
 
@@ -96,7 +101,7 @@ impl Scripted {
             stream.read_exact(&mut frame).await.ok()?;
             let mut body = Bytes::from(frame);
             let header = take_request_header(&mut body).expect("a header");
-            let asked = Asked { header, body };
+            let asked = Asked { header, port: self.port, body };
             if asked.key() == ApiKey::ApiVersions {
                 stream.write_all(&asked.greet()).await.ok()?;
                 continue;
@@ -115,6 +120,18 @@ impl Scripted {
     pub fn count(&self, key: ApiKey) -> usize {
         self.asked.lock().iter().filter(|asked| **asked == key).count()
     }
+}
+
+/// This broker is the coordinator of whatever is asked for.
+pub(crate) fn coordinates(asked: &Asked) -> Act {
+    if asked.header.api_version <= 3 {
+        let found = FindCoordinatorResponse::default().with_node_id(1.into()).with_port(asked.port);
+        return asked.answer::<FindCoordinatorRequest>(&found.with_host(StrBytes::from_static_str("127.0.0.1")));
+    }
+    let found = Coordinator::default().with_host(StrBytes::from_static_str("127.0.0.1")).with_port(asked.port);
+    let keys = asked.read::<FindCoordinatorRequest>().coordinator_keys;
+    let found = keys.into_iter().map(|key| found.clone().with_key(key).with_node_id(1.into()));
+    asked.answer::<FindCoordinatorRequest>(&FindCoordinatorResponse::default().with_coordinators(found.collect()))
 }
 
 /// A cluster of `brokers` (id and port) where each topic has partitions led as given, -1 for by none.

@@ -351,7 +351,8 @@ async fn crash(node: &mut Node) {
 async fn growing(node: &mut Node) {
     let mut config = group("growing");
     config.connection.metadata_max_age = Duration::from_millis(300);
-    let mut consumer = Consumer::new(node.cluster(), config);
+    config.connection.bootstrap = vec![node.address()];
+    let mut consumer = Consumer::connect(config);
     consumer.subscribe(&["growing"]).expect("a group");
     consumer.poll(POLL).await.expect("a poll of a topic that is not there");
     let producer = Producer::new(node.cluster(), ProducerConfig::default());

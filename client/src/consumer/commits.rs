@@ -27,6 +27,9 @@ use crate::producer::GroupMetadata;
 /// ```
 pub type CommitCallback = Box<dyn FnOnce(&Offsets, Result<(), ClientError>) + Send>;
 
+/// Commits that wait at most; each takes a round trip, so that more mean a coordinator that does not answer.
+const COMMITS_MAX: usize = 1024;
+
 struct Pending {
     offsets: Offsets,
     callback: Option<CommitCallback>,
@@ -64,13 +67,13 @@ impl Consumer {
             return;
         }
         self.auto_committed = Moment::now();
-        let (group, offsets) = (group.clone(), self.partitions.consumed());
+        let (group, offsets, limit) = (group.clone(), self.partitions.consumed(), self.config.api_timeout);
         if offsets.is_empty() {
             return;
         }
         self.auto_committing = true;
         let commit = task::spawn("offset commit", async move {
-            let result = group.commit(&offsets).await;
+            let result = group.commit(&offsets, limit).await;
             (offsets, result)
         });
         // A commit that panicked has been reported by its task.
@@ -104,9 +107,10 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::commit`].
     pub async fn commit_offsets(&mut self, offsets: &Offsets) -> Result<(), ClientError> {
-        let group = self.coordinator()?;
-        self.drain_commits().await;
-        group.commit(offsets).await?;
+        let (group, limit, started) = (self.coordinator()?, self.config.api_timeout, Moment::now());
+        let late = || ClientError::Timeout { doing: "commits that were made before".to_owned(), limit };
+        tokio::time::timeout(limit, self.drain_commits()).await.map_err(|_| late())?;
+        group.commit(offsets, limit.saturating_sub(started.elapsed())).await?;
         self.on_commit(offsets);
         Ok(())
     }
@@ -114,7 +118,7 @@ impl Consumer {
     /// Commits the positions without waiting and without another try; a failure is only logged.
     ///
     /// # Errors
-    /// Without a group.
+    /// Without a group, or when too many commits wait for an answer already.
     pub fn commit_async(&mut self) -> Result<(), ClientError> {
         let offsets = self.partitions.consumed();
         self.queue(offsets, None)
@@ -124,7 +128,7 @@ impl Consumer {
     /// by a later `poll`, `commit` or `close`.
     ///
     /// # Errors
-    /// Without a group; the callback is not called then.
+    /// Without a group, or when too many commits wait for an answer already; the callback is not called then.
     pub fn commit_offsets_async(&mut self, offsets: Offsets, callback: CommitCallback) -> Result<(), ClientError> {
         self.queue(offsets, Some(callback))
     }
@@ -132,6 +136,9 @@ impl Consumer {
     fn queue(&mut self, offsets: Offsets, callback: Option<CommitCallback>) -> Result<(), ClientError> {
         let group = self.coordinator()?;
         let queue = self.commits.get_or_insert_with(|| Queue::new(group));
+        if queue.waiting >= COMMITS_MAX {
+            return Err(ClientError::State("too many commits wait for their answers"));
+        }
         queue.waiting += 1;
         // The task ends when this queue does, not before.
         let _ = queue.sender.send(Pending { offsets, callback });

@@ -1,10 +1,12 @@
 //! A member's dealings with its group's coordinator: find it, join, keep alive, commit, leave.
 //!
 //! Called by `consumer.rs`. Joining runs in a task of its own, so that a poll may end before it does; heartbeats are
-//! another task that ends with the consumer. Each has the coordinator's connection to itself, apart from fetches. The
-//! meaning of answers is `group.rs`'s.
+//! another task that ends with the consumer. What the coordinator holds back (joining) has a connection of its own, so
+//! that heartbeats, commits and what was committed do not wait behind it; both are apart from fetches. The meaning of
+//! answers is `group.rs`'s.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use tokio::sync::Notify;
 
 use super::assign::{self, Assignor, Member, Topics};
 use super::embedded::{read_assignment, read_subscription, write_assignment, write_subscription};
-use super::group::{Generation, Membership, Next, Phase};
+use super::group::{Generation, Membership, Next};
 use super::metrics::Tally;
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
@@ -70,6 +72,10 @@ impl Default for Memory {
 /// A group as one member sees it.
 pub(super) struct Coordinator {
     cluster: Cluster,
+    /// For requests that the coordinator holds back; another when a join is given up, whose answer would come first.
+    joining: Mutex<Cluster>,
+    /// Whether topics are subscribed to; who assigned partitions by hand is no member.
+    pub subscribed: AtomicBool,
     config: ConsumerConfig,
     group: String,
     pub membership: Mutex<Membership>,
@@ -104,6 +110,8 @@ impl Coordinator {
     pub fn new(cluster: &Cluster, config: ConsumerConfig, group: &str, tally: Arc<Tally>) -> Arc<Self> {
         Arc::new(Coordinator {
             cluster: cluster.apart(),
+            joining: Mutex::new(cluster.apart()),
+            subscribed: AtomicBool::new(false),
             config,
             group: group.to_owned(),
             membership: Mutex::new(Membership::new()),
@@ -121,9 +129,23 @@ impl Coordinator {
         *self.last_poll.lock() = Moment::now();
     }
 
-    /// What ended the membership for good, once.
+    /// What ended the membership: once, or again and again when another member has taken this one's place.
     pub fn take_fatal(&self) -> Option<ClientError> {
-        self.fatal.lock().take()
+        let mut fatal = self.fatal.lock();
+        match &*fatal {
+            Some(error) if error.code() == Some(ErrorCode::FencedInstanceId) => fatal.clone(),
+            _ => fatal.take(),
+        }
+    }
+
+    /// The next poll fails with `error`.
+    pub fn end(&self, error: ClientError) {
+        *self.fatal.lock() = Some(error);
+    }
+
+    /// No answer to a join is waited for any more.
+    pub fn abandon_join(&self) {
+        *self.joining.lock() = self.cluster.apart();
     }
 
     /// The group and this member's place in it.
@@ -169,8 +191,20 @@ impl Coordinator {
         *self.address.lock() = None;
     }
 
-    async fn ask<T: Request>(&self, at_most: i16, request: &T, hold: Duration) -> Result<T::Response, ClientError> {
-        let response = self.connection().await?.call_held(at_most, request, hold).await;
+    async fn ask<T: Request>(&self, at_most: i16, request: &T) -> Result<T::Response, ClientError> {
+        self.heard(self.connection().await?.call_at_most(at_most, request).await)
+    }
+
+    /// Sends what the coordinator holds back until other members have come.
+    async fn ask_held<T: Request>(&self, request: &T) -> Result<T::Response, ClientError> {
+        let found = self.connection().await?;
+        let cluster = self.joining.lock().clone();
+        let connection = cluster.at(found.address()).await.inspect_err(|_| self.forget())?;
+        let hold = self.config.poll_interval_max + JOIN_SLACK;
+        self.heard(connection.call_held(i16::MAX, request, hold).await)
+    }
+
+    fn heard<R>(&self, response: Result<R, ClientError>) -> Result<R, ClientError> {
         if matches!(response, Err(ClientError::Lost { .. } | ClientError::Timeout { .. })) {
             self.forget();
         }
@@ -218,7 +252,7 @@ impl Coordinator {
             .with_protocol_type(text(PROTOCOL_TYPE))
             .with_protocols(protocols);
         self.tally.joins.add(1);
-        let reply = self.ask(i16::MAX, &request, rebalance + JOIN_SLACK).await?;
+        let reply = self.ask_held(&request).await?;
         let code = code_of(reply.error_code);
         let next = self.membership.lock().joined(code, &sent, &reply.member_id, reply.generation_id);
         if !self.follow(next, code)? {
@@ -282,7 +316,7 @@ impl Coordinator {
             .with_protocol_name(protocol_name)
             .with_assignments(assignments);
         self.tally.syncs.add(1);
-        let reply = self.ask(i16::MAX, &request, self.config.poll_interval_max + JOIN_SLACK).await?;
+        let reply = self.ask_held(&request).await?;
         let code = code_of(reply.error_code);
         let next = self.membership.lock().synced(code, generation);
         if !self.follow(next, code)? {
@@ -377,7 +411,7 @@ impl Coordinator {
             .with_member_id(text(&sent.member))
             .with_group_instance_id(self.instance());
         let started = Moment::now();
-        match self.ask(i16::MAX, &request, Duration::ZERO).await {
+        match self.ask(i16::MAX, &request).await {
             Ok(reply) => {
                 self.tally.heartbeats.took(started.elapsed());
                 *answered = Moment::now();
@@ -386,7 +420,7 @@ impl Coordinator {
                 if let Err(error) = self.follow(next, code)
                     && !error.is_retriable()
                 {
-                    *self.fatal.lock() = Some(error);
+                    self.end(error);
                 }
                 if self.membership.lock().rejoin {
                     self.changed.notify_one();
@@ -399,20 +433,19 @@ impl Coordinator {
     /// Commits `offsets` in the current generation.
     ///
     /// # Errors
-    /// The first partition's, when trying again does not change it; else [`ClientError::Timeout`].
-    pub async fn commit(&self, offsets: &Offsets) -> Result<(), ClientError> {
+    /// The first partition's, when trying again does not change it; else [`ClientError::Timeout`] after `limit`.
+    pub async fn commit(&self, offsets: &Offsets, limit: Duration) -> Result<(), ClientError> {
         if offsets.is_empty() {
             return Ok(());
         }
         let doing = format!("committing offsets of group {}", self.group);
-        retrying(&doing, self.config.api_timeout, &self.config.connection, || self.commit_once(offsets)).await
+        retrying(&doing, limit, &self.config.connection, || self.commit_once(offsets)).await
     }
 
     pub(super) async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
-        let sent = {
-            let membership = self.membership.lock();
-            // Who assigned partitions by hand is no member and commits without a generation.
-            if membership.phase == Phase::Unjoined { Generation::none() } else { membership.generation.clone() }
+        let sent = match self.subscribed.load(Ordering::Acquire) {
+            true => self.membership.lock().to_commit().map_err(refused)?,
+            false => Generation::none(),
         };
         let request = OffsetCommitRequest::default()
             .with_group_id(self.group_id())
@@ -421,7 +454,7 @@ impl Coordinator {
             .with_group_instance_id(if sent.number < 0 { None } else { self.instance() })
             .with_topics(commit_topics(offsets));
         let started = Moment::now();
-        let reply = self.ask(OFFSETS_BY_NAME, &request, Duration::ZERO).await?;
+        let reply = self.ask(OFFSETS_BY_NAME, &request).await?;
         self.tally.commits.took(started.elapsed());
         for topic in &reply.topics {
             for partition in &topic.partitions {
@@ -462,7 +495,7 @@ impl Coordinator {
         let group = OffsetFetchRequestGroup::default().with_group_id(self.group_id()).with_topics(Some(topics.collect()));
         // KIP-447: offsets of a transaction that is open are waited for.
         let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
-        let reply = self.ask(OFFSETS_BY_NAME, &request, Duration::ZERO).await?;
+        let reply = self.ask(OFFSETS_BY_NAME, &request).await?;
         let mut offsets = Offsets::new();
         for group in reply.groups {
             let code = code_of(group.error_code);
@@ -504,7 +537,7 @@ impl Coordinator {
         let member = MemberIdentity::default().with_member_id(text(&generation.member)).with_reason(Some(text(reason)));
         // Versions before 3 name one member; LeaveGroup 5 carries the reason.
         let request = LeaveGroupRequest::default().with_group_id(self.group_id()).with_members(vec![member]);
-        if let Err(error) = self.ask(i16::MAX, &request, Duration::ZERO).await {
+        if let Err(error) = self.ask(i16::MAX, &request).await {
             tracing::debug!(group = self.group, %error, "leaving the group failed");
         }
     }

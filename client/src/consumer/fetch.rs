@@ -236,7 +236,7 @@ impl Fetcher {
         let code = ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError);
         match code {
             ErrorCode::None => {
-                partition.high_watermark = Some(data.high_watermark);
+                partition.saw_end(self.config.isolation, data.high_watermark, data.last_stable_offset);
                 partition.checked = partition.checked.max(want.leader_epoch);
                 if data.preferred_read_replica.0 >= 0 {
                     let until = Moment::now().after(self.config.connection.metadata_max_age);

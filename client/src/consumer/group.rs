@@ -87,6 +87,20 @@ impl Membership {
         }
     }
 
+    /// The generation that a commit of a member carries; what is in between is not committed (Java:
+    /// `generationIfStable`).
+    ///
+    /// # Errors
+    /// The code that says why there is none.
+    pub fn to_commit(&self) -> Result<Generation, ErrorCode> {
+        match self.phase {
+            Phase::Stable => Ok(self.generation.clone()),
+            Phase::Preparing | Phase::Completing => Err(ErrorCode::RebalanceInProgress),
+            // Its partitions may have another owner, who has committed and gone.
+            Phase::Unjoined => Err(ErrorCode::UnknownMemberId),
+        }
+    }
+
     /// Leaves of its own accord (`max.poll.interval.ms` has passed, or the consumer closes).
     pub fn left(&mut self) {
         self.reset(Keep::Nothing);
@@ -124,6 +138,8 @@ impl Membership {
             ErrorCode::None if self.phase == Phase::Completing && self.generation == *sent => {
                 self.phase = Phase::Stable;
                 self.rejoin = false;
+                // What was taken away is back, or was told as revoked.
+                self.thrown_out = false;
                 Next::Proceed
             }
             // A heartbeat found the generation gone while the answer was on its way.
@@ -189,9 +205,9 @@ impl Membership {
             return Next::Later;
         }
         self.phase = Phase::Unjoined;
-        if code == ErrorCode::FencedInstanceId {
-            self.thrown_out = true;
-        }
+        self.thrown_out = true;
+        // Who replaced this member by its instance id would be thrown out in its turn.
+        self.rejoin |= code != ErrorCode::FencedInstanceId;
         Next::Fail(code)
     }
 }
@@ -249,6 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn only_a_member_with_an_assignment_commits() {
+        let mut member = stable();
+        assert_eq!(member.to_commit().map(|generation| generation.number), Ok(3));
+        member.rejoin = true;
+        assert!(member.to_commit().is_ok(), "before the rebalance");
+        let sent = member.start_join();
+        assert_eq!(member.to_commit(), Err(ErrorCode::RebalanceInProgress));
+        member.joined(ErrorCode::None, &sent, "m-1", 4);
+        assert_eq!(member.to_commit(), Err(ErrorCode::RebalanceInProgress));
+        member.left();
+        assert_eq!(member.to_commit(), Err(ErrorCode::UnknownMemberId));
+    }
+
+    #[test]
+    fn what_was_taken_away_during_a_join_is_not_taken_away_after_it() {
+        let mut member = stable();
+        let old = member.generation.clone();
+        let sent = member.start_join();
+        member.committed(ErrorCode::IllegalGeneration, &old);
+        member.joined(ErrorCode::None, &sent, "m-1", 4);
+        let sent = member.generation.clone();
+        assert_eq!(member.synced(ErrorCode::None, &sent), Next::Proceed);
+        assert!(!member.thrown_out && !member.rejoin);
+    }
+
+    #[test]
     fn an_answer_to_an_older_generation_changes_nothing() {
         let mut member = stable();
         let old = Generation { number: 2, member: "m-1".to_owned() };
@@ -278,7 +320,13 @@ mod tests {
         assert_eq!(member.joined(ErrorCode::CoordinatorLoadInProgress, &sent, "", -1), Next::Later);
         let fatal = ErrorCode::InconsistentGroupProtocol;
         assert_eq!(member.joined(fatal, &sent, "", -1), Next::Fail(fatal));
+        let mut member = stable();
+        let sent = member.generation.clone();
         assert_eq!(member.beaten(ErrorCode::FencedInstanceId, &sent), Next::Fail(ErrorCode::FencedInstanceId));
-        assert!(member.thrown_out);
+        assert!(member.thrown_out && !member.rejoin, "it does not fight with who replaced it");
+        let mut member = stable();
+        let sent = member.generation.clone();
+        member.beaten(ErrorCode::GroupAuthorizationFailed, &sent);
+        assert!(member.thrown_out && member.rejoin, "it may be let in again");
     }
 }

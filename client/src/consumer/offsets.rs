@@ -14,7 +14,7 @@ use crate::TopicPartition;
 use crate::config::{Isolation, Missing};
 use crate::connection::retrying;
 use crate::error::{ClientError, of_partition_at};
-use crate::metadata::{Cluster, topic_name};
+use crate::metadata::{Cluster, Leader, topic_name};
 
 /// `ListOffsetsRequest.EARLIEST_TIMESTAMP`.
 pub(super) const EARLIEST: i64 = -2;
@@ -60,6 +60,22 @@ impl Asker {
         Ok(found.into_inner())
     }
 
+    /// The offset of each partition at its time, asked once of their leader; with what kept some from being found.
+    pub async fn list_of(&self, leader: i32, times: &BTreeMap<TopicPartition, i64>) -> (Found, Result<(), ClientError>) {
+        let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
+        for (place, time) in times {
+            let epoch = self.leader(place).map_or(-1, |leader| leader.epoch);
+            topics.entry(&place.topic).or_default().push(wanted(place, *time, epoch));
+        }
+        let found = Mutex::new(Found::new());
+        let result = if topics.is_empty() { Ok(()) } else { self.ask(leader, topics, &found).await };
+        (found.into_inner(), result)
+    }
+
+    fn leader(&self, place: &TopicPartition) -> Option<Leader> {
+        self.cluster.known_topic(&place.topic)?.leader(place.partition)
+    }
+
     async fn list_once(&self, left: &BTreeMap<&TopicPartition, i64>, refresh: bool, found: &Mutex<Found>) -> Result<(), ClientError> {
         let mut names: Vec<String> = left.keys().map(|place| place.topic.clone()).collect();
         names.dedup();
@@ -67,19 +83,24 @@ impl Asker {
             self.cluster.metadata(Some(&names), self.missing).await?;
         }
         let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<ListOffsetsPartition>>> = BTreeMap::new();
+        let mut result = Ok(());
         for (place, time) in left {
-            let leader = self.cluster.known_topic(&place.topic).and_then(|view| view.leader(place.partition));
-            let Some(leader) = leader else {
-                return Err(ClientError::NoLeader { topic: place.topic.clone(), partition: place.partition });
-            };
-            let partition = ListOffsetsPartition::default()
-                .with_partition_index(place.partition)
-                .with_timestamp(*time)
-                .with_current_leader_epoch(leader.epoch);
-            asked.entry(leader.broker).or_default().entry(&place.topic).or_default().push(partition);
+            match self.leader(place) {
+                Some(leader) => {
+                    let topics = asked.entry(leader.broker).or_default();
+                    topics.entry(&place.topic).or_default().push(wanted(place, *time, leader.epoch));
+                }
+                // Those that have a leader are asked about all the same.
+                None => result = Err(ClientError::NoLeader { topic: place.topic.clone(), partition: place.partition }),
+            }
         }
         let answers = join_all(asked.into_iter().map(|(leader, topics)| self.ask(leader, topics, found))).await;
-        answers.into_iter().collect()
+        // What no waiting changes is told first.
+        let fatal = |answer: &Result<(), ClientError>| answer.as_ref().is_err_and(|error| !error.is_retriable());
+        match answers.iter().position(fatal) {
+            Some(at) => answers.into_iter().nth(at).unwrap_or(Ok(())),
+            None => answers.into_iter().fold(result, Result::and),
+        }
     }
 
     async fn ask(
@@ -93,7 +114,14 @@ impl Asker {
             .with_replica_id((-1).into())
             .with_isolation_level(i8::from(self.isolation == Isolation::ReadCommitted))
             .with_topics(topics.into_iter().map(topic).collect());
-        let connection = self.cluster.broker(leader).await?;
+        let connection = self.cluster.known_broker(leader).await.map_err(|error| match (error, request.topics.first()) {
+            // It is gone, and its partitions have another leader soon.
+            (ClientError::NoBroker { .. }, Some(topic)) => {
+                let partition = topic.partitions.first().map_or(-1, |partition| partition.partition_index);
+                ClientError::NoLeader { topic: topic.name.0.to_string(), partition }
+            }
+            (error, _) => error,
+        })?;
         let reply = connection.call(&request).await?;
         let mut result = Ok(());
         for topic in &reply.topics {
@@ -114,4 +142,11 @@ impl Asker {
         }
         result
     }
+}
+
+fn wanted(place: &TopicPartition, time: i64, leader_epoch: i32) -> ListOffsetsPartition {
+    ListOffsetsPartition::default()
+        .with_partition_index(place.partition)
+        .with_timestamp(time)
+        .with_current_leader_epoch(leader_epoch)
 }

@@ -9,7 +9,7 @@ use millstream_base_env::clock::Moment;
 use super::decode::Fetched;
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
-use crate::config::Reset;
+use crate::config::{Isolation, Reset};
 
 /// A partition that is read.
 #[derive(Default)]
@@ -29,8 +29,8 @@ pub(super) struct Partition {
     pub fetched: Option<Fetched>,
     /// Not fetched before; after an error.
     pub not_before: Option<Moment>,
-    /// The end, as the last answer told.
-    pub high_watermark: Option<i64>,
+    /// The end of what the isolation lets see, as the last answer told (Java: `SubscriptionState.partitionLag`).
+    pub end: Option<i64>,
 }
 
 impl Partition {
@@ -42,6 +42,14 @@ impl Partition {
     /// Whether a leader of this epoch is to be asked first whether all before the position is there.
     pub fn is_unchecked(&self, leader_epoch: i32) -> bool {
         self.epoch >= 0 && leader_epoch >= 0 && self.checked < leader_epoch && self.fetchable().is_some()
+    }
+
+    /// Notes the end as a broker's answer told it; -1 for an end of transactions that it does not say.
+    pub fn saw_end(&mut self, isolation: Isolation, high_watermark: i64, last_stable: i64) {
+        self.end = Some(match isolation {
+            Isolation::ReadCommitted if last_stable >= 0 => last_stable,
+            _ => high_watermark,
+        });
     }
 
     /// Begins at `offset`.

@@ -14,6 +14,9 @@ use super::offsets::{Asker, EARLIEST, Found, LATEST};
 use super::{Consumer, Event, OffsetAndTimestamp, Offsets, Reset, TopicPartition, check, position};
 use crate::error::ClientError;
 
+/// Stands for a leader where none is needed.
+const NOBODY: i32 = -1;
+
 impl Consumer {
     /// Looks up where to begin; whether that has to wait for a while.
     pub(super) fn place(&mut self) -> bool {
@@ -39,17 +42,32 @@ impl Consumer {
                 }
             }
         }
-        let to_reset = self.partitions.to_reset();
-        if !to_reset.is_empty() && !self.resetting {
-            self.resetting = true;
+        self.reset()
+    }
+
+    /// Asks the leaders of partitions that begin anew, each for its own: one that is away holds back no other's.
+    /// Whether some have no leader to ask.
+    fn reset(&mut self) -> bool {
+        let (mut of_leader, mut blocked): (BTreeMap<i32, BTreeMap<_, _>>, bool) = (BTreeMap::new(), false);
+        for (place, reset) in self.partitions.to_reset() {
+            let leader = self.cluster.known_topic(&place.topic).and_then(|view| view.leader(place.partition));
+            match leader.map(|leader| leader.broker) {
+                // Nowhere to begin, which no broker needs to be asked about.
+                _ if reset == Reset::None => _ = of_leader.entry(NOBODY).or_default().insert(place, reset),
+                Some(broker) => _ = of_leader.entry(broker).or_default().insert(place, reset),
+                None => (self.fetcher.stale, blocked) = (true, true),
+            }
+        }
+        of_leader.retain(|leader, _| self.resetting.insert(*leader));
+        for (leader, wanted) in of_leader {
             let asker = self.asker();
             self.work.push(Box::pin(async move {
-                let times = to_reset.iter().filter_map(|(place, reset)| Some((place.clone(), time_of(*reset)?)));
-                let result = asker.list(times.collect()).await;
-                Event::Reset(to_reset, result)
+                let times = wanted.iter().filter_map(|(place, reset)| Some((place.clone(), time_of(*reset)?)));
+                let (found, result) = asker.list_of(leader, &times.collect()).await;
+                Event::Reset { leader, wanted, found, result }
             }));
         }
-        false
+        blocked
     }
 
     fn asker(&self) -> Asker {
@@ -85,23 +103,26 @@ impl Consumer {
 
     pub(super) fn was_reset(
         &mut self,
+        leader: i32,
         wanted: &BTreeMap<TopicPartition, Reset>,
-        result: Result<Found, ClientError>,
+        found: &Found,
+        result: Result<(), ClientError>,
     ) -> Result<(), ClientError> {
-        self.resetting = false;
-        let found = match result {
-            Ok(found) => found,
-            Err(error) => {
-                self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff));
-                return Err(error);
-            }
-        };
+        self.resetting.remove(&leader);
+        if let Err(error) = &result {
+            tracing::debug!(leader, %error, "offsets were not found");
+            self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff));
+            self.fetcher.stale = true;
+        }
+        let result = result.or_else(|error| if error.is_retriable() { Ok(()) } else { Err(error) });
         for (place, reset) in wanted {
             let Some(partition) = self.partitions.get_mut(place).filter(|known| known.reset == Some(*reset)) else {
                 continue;
             };
             match found.get(place).filter(|listed| listed.offset >= 0) {
                 Some(listed) => partition.seek(listed.offset, listed.leader_epoch),
+                // Asked again, of whoever leads it then.
+                None if *reset != Reset::None && !found.contains_key(place) => {}
                 // Nothing is as late yet: the next record will be (Java asks again as well).
                 None if matches!(reset, Reset::ByDuration(_)) => {
                     self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff));
@@ -113,7 +134,7 @@ impl Consumer {
                 }
             }
         }
-        Ok(())
+        result
     }
 
     /// Asks leaders that are new how far the log goes that the position was read from (KIP-320).
@@ -227,15 +248,15 @@ impl Consumer {
             if left.is_zero() {
                 return Err(ClientError::Timeout { doing: format!("finding the position of {place}"), limit });
             }
-            let blocked = self.place();
+            let blocked = self.refresh() | self.place();
             self.wait(left, blocked).await?;
         }
     }
 
-    /// Records between the position and the end, as the last answer told it.
+    /// Records between the position and the end of what the isolation lets see, as the last answer told it.
     pub fn lag(&self, place: &TopicPartition) -> Option<i64> {
         let partition = self.partitions.get(place)?;
-        Some((partition.high_watermark? - partition.position?).max(0))
+        Some((partition.end? - partition.position?).max(0))
     }
 
     /// Reads no more from them until resumed.

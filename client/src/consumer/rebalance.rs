@@ -7,6 +7,7 @@
 //! Not done: racks of replicas that change call for no rebalance.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
@@ -15,8 +16,9 @@ use regex::Regex;
 use tokio::task::AbortHandle;
 
 use super::coordinator::Joined;
-use super::{Assignor, Consumer, Event, Offsets, TopicPartition};
+use super::{Assignment, Assignor, Consumer, Event, Offsets, TopicPartition};
 use crate::config::{InternalTopics, Missing};
+use crate::connection::backoff;
 use crate::error::ClientError;
 
 /// How far a rebalance is.
@@ -108,6 +110,7 @@ impl Consumer {
             return Err(ClientError::State("subscription to topics and partitions assigned by hand exclude each other"));
         }
         self.stop_joining();
+        group.subscribed.store(true, Ordering::Release);
         group.membership.lock().rejoin = true;
         let (attempt, began) = (self.subscription.as_ref().map_or(0, |known| known.attempt + 1), Moment::now());
         let rebalance = Rebalance::None;
@@ -130,7 +133,9 @@ impl Consumer {
         self.stop_joining();
         if self.subscription.take().is_some() {
             self.give_back(&self.partitions.places(), &mut Offsets::new());
-            self.coordinator()?.leave("the consumer unsubscribed from all topics").await;
+            let group = self.coordinator()?;
+            group.leave("the consumer unsubscribed from all topics").await;
+            group.subscribed.store(false, Ordering::Release);
         }
         self.partitions.assign([]);
         Ok(())
@@ -178,12 +183,7 @@ impl Consumer {
         subscription.rebalance = Rebalance::Settling;
         subscription.began = Moment::now();
         if thrown_out {
-            self.owed.clear();
-            let places = self.partitions.places();
-            self.partitions.assign([]);
-            if let Some(listener) = self.listener.as_mut().filter(|_| !places.is_empty()) {
-                listener.lost(&places);
-            }
+            self.lose();
             return self.join();
         }
         let gone: Vec<TopicPartition> = match protocol {
@@ -199,12 +199,23 @@ impl Consumer {
         if offsets.is_empty() {
             return self.join();
         }
+        let limit = self.config.api_timeout;
         self.work.push(Box::pin(async move {
-            if let Err(error) = group.commit(&offsets).await {
+            if let Err(error) = group.commit(&offsets, limit).await {
                 tracing::warn!(%error, "offsets were not committed before the rebalance");
             }
             Event::Settled
         }));
+    }
+
+    /// Reads no more from what the group took away from this member.
+    pub(super) fn lose(&mut self) {
+        self.owed.clear();
+        let places = self.partitions.places();
+        self.partitions.assign([]);
+        if let Some(listener) = self.listener.as_mut().filter(|_| !places.is_empty()) {
+            listener.lost(&places);
+        }
     }
 
     /// Reads no more from `gone`; the listener may add what is to be committed of them.
@@ -266,7 +277,7 @@ impl Consumer {
         self.auto_committed = Moment::now();
         self.fetcher.stale = true;
         if let Some(listener) = &mut self.listener {
-            listener.assigned(&added);
+            listener.assigned_at(&added, &mut Assignment { partitions: &mut self.partitions });
         }
         Ok(())
     }
@@ -274,6 +285,9 @@ impl Consumer {
     pub(super) fn stop_joining(&mut self) {
         if let Some(joining) = self.subscription.as_mut().and_then(|known| known.joining.take()) {
             joining.abort();
+            if let Some(group) = &self.group {
+                group.abandon_join();
+            }
         }
     }
 
@@ -317,9 +331,13 @@ impl Consumer {
         if self.refreshing || !(self.fetcher.stale || unknown || old) {
             return false;
         }
-        if age.is_some_and(|age| age < self.config.connection.retry_backoff) {
+        // What stays unknown is asked about less and less often.
+        let config = &self.config.connection;
+        if age.is_some_and(|age| age < backoff(self.hurried.max(1), config.retry_backoff, config.retry_backoff_max)) {
             return true;
         }
+        let recent = age.is_some_and(|age| age < config.retry_backoff_max * 2);
+        self.hurried = if recent { self.hurried.saturating_add(1) } else { 0 };
         self.refreshing = true;
         self.fetcher.stale = false;
         let missing = if topics.is_some() { self.config.missing } else { Missing::Report };

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use millstream_protocol::compress::Codec;
 use millstream_protocol::murmur2::partition_for_key;
 use millstream_protocol::record::record_size;
+use uuid::Uuid;
 
 use super::batch::{Batch, Place};
 use super::delivery::{Delivery, Outcome};
@@ -18,7 +19,7 @@ use super::partition::{Full, Sticky};
 use super::plugin::Partitioner;
 use super::txn::{Answer, Effect, Transactions};
 use super::{NewRecord, header_bytes};
-use crate::config::{Idempotence, Keys, ProducerConfig, Spread};
+use crate::config::{Idempotence, Keys, Missing, ProducerConfig, Spread};
 use crate::error::ClientError;
 use crate::metadata::TopicView;
 
@@ -39,6 +40,8 @@ struct Topic {
     queues: Vec<Queue>,
     /// Compressed size over plain size, as it was lately (Java: `CompressionRatioEstimator`).
     ratio: f32,
+    /// When a batch was last begun; None before the first.
+    used_ms: Option<i64>,
 }
 
 impl Topic {
@@ -184,7 +187,7 @@ impl Accumulator {
         let index = *self.names.entry(name.to_owned()).or_insert(self.topics.len());
         if index == self.topics.len() {
             let (name, sticky) = (name.into(), Sticky::default());
-            self.topics.push(Topic { name, view: view.clone(), sticky, queues: Vec::new(), ratio: 1.0 });
+            self.topics.push(Topic { name, view: view.clone(), sticky, queues: Vec::new(), ratio: 1.0, used_ms: None });
         }
         let topic = &mut self.topics[index];
         let partitions = view.leaders.len().max(topic.queues.len());
@@ -195,6 +198,29 @@ impl Accumulator {
     /// Names of every topic that was sent to.
     pub fn topic_names(&self) -> Vec<String> {
         self.topics.iter().map(|topic| topic.name.to_string()).collect()
+    }
+
+    /// The topics to ask about: those that are gone while records wait for them, which may be made again (Java asks that
+    /// way at each refresh); else all that were sent to within `metadata.max.idle.ms`, which are not.
+    pub fn topics_to_refresh(&self, now_ms: i64) -> (Vec<String>, Missing) {
+        let since_ms = now_ms - self.config.metadata_idle_max.as_millis() as i64;
+        let waits = |topic: &Topic| topic.queues.iter().any(|queue| !queue.batches.is_empty());
+        let names = |topics: &dyn Fn(&Topic) -> bool| -> Vec<String> {
+            self.topics.iter().filter(|topic| topics(topic)).map(|topic| topic.name.to_string()).collect()
+        };
+        let gone = names(&|topic| topic.view.leaders.is_empty() && waits(topic));
+        if !gone.is_empty() {
+            return (gone, Missing::Create);
+        }
+        (names(&|topic| topic.used_ms.is_none_or(|at| at >= since_ms) || waits(topic)), Missing::Report)
+    }
+
+    /// The cluster has no such topic any more: who sends to it next looks for it, and makes it if it may.
+    pub fn forget(&mut self, name: &str) {
+        if let Some(topic) = self.names.get(name).and_then(|index| self.topics.get_mut(*index)) {
+            topic.view = Arc::new(TopicView { id: Uuid::nil(), leaders: Vec::new() });
+            topic.sticky = Sticky::default();
+        }
     }
 
     /// Name and view of a batch's topic.
@@ -256,7 +282,9 @@ impl Accumulator {
             if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
                 return Ok(Appended::NoMemory);
             }
-            let mut batch = Batch::new(self.next_id, (index, partition), limit, reserved, now_ms());
+            let now_ms = now_ms();
+            topic.used_ms = Some(now_ms);
+            let mut batch = Batch::new(self.next_id, (index, partition), limit, reserved, now_ms);
             pushed = batch.push(record, timestamp);
             self.next_id += 1;
             self.used += reserved;
@@ -439,8 +467,11 @@ impl Accumulator {
         self.topics[place.0].queues[place.1 as usize].batches.insert(at, batch);
     }
 
-    /// Cuts a batch that a broker found too large, and puts the parts back; gives it back when it cannot be cut.
-    pub fn split(&mut self, batch: Batch) -> Result<(), Place> {
+    /// Cuts a batch that a broker found too large, and puts the parts back.
+    ///
+    /// # Errors
+    /// The batch itself, when it cannot be cut.
+    pub fn split(&mut self, batch: Batch) -> Result<(), Box<Batch>> {
         let (place, id) = (batch.place, batch.id);
         let limit = self.config.batch_bytes;
         let topic = &mut self.topics[place.0];
@@ -449,8 +480,7 @@ impl Accumulator {
         let parts = batch.split(self.config.codec, limit, || {
             *next_id += 1;
             *next_id - 1
-        });
-        let Some(parts) = parts else { return Err(place) };
+        })?;
         self.incomplete.remove(&id);
         if let Some(sequences) = &mut self.sequences {
             let counts: Vec<_> = parts.iter().map(|part| (part.id, part.count)).collect();

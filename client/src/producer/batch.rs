@@ -149,14 +149,40 @@ impl Batch {
         Ok((bytes, ratio))
     }
 
-    /// Cuts a batch that the broker found too large into smaller ones of at most `limit` plain bytes (Java:
-    /// `ProducerBatch.split`). The parts keep its age; None when it cannot be read back.
-    pub fn split(self, codec: Codec, limit: usize, mut next_id: impl FnMut() -> u64) -> Option<Vec<Batch>> {
+    /// Cuts a batch that the broker found too large into at least two of at most `limit` plain bytes, or of one record
+    /// (Java: `ProducerBatch.split`). The parts keep its age.
+    ///
+    /// # Errors
+    /// The batch itself, when it cannot be read back.
+    pub fn split(self, codec: Codec, limit: usize, next_id: impl FnMut() -> u64) -> Result<Vec<Batch>, Box<Batch>> {
+        let Some((mut parts, firsts)) = self.parts(codec, limit, next_id) else { return Err(Box::new(self)) };
+        let share = self.reserved / parts.len().max(1);
+        for part in &mut parts {
+            part.closed = true;
+            part.reserved = share;
+        }
+        if let Some(first) = parts.first_mut() {
+            first.reserved += self.reserved - share * firsts.len();
+        }
+        if let Some(outcome) = &self.outcome {
+            let moved = firsts.into_iter().zip(&mut parts).map(|(first, part)| {
+                (first, part.outcome.get_or_insert_with(|| Outcome::new(part.place.1)).clone())
+            });
+            outcome.moved(moved.collect());
+        }
+        Ok(parts)
+    }
+
+    /// The parts, each with the index of its first record.
+    fn parts(&self, codec: Codec, limit: usize, mut next_id: impl FnMut() -> u64) -> Option<(Vec<Batch>, Vec<i32>)> {
         let mut plain = Vec::new();
         match &self.form {
             Form::Plain(buffer) => plain.extend_from_slice(&buffer[HEADER_BYTES..]),
             Form::Sealed(bytes) => compress::decompress(codec, bytes.get(HEADER_BYTES..)?, 1 << 30, &mut plain).ok()?,
         }
+        // A topic may allow less than batch.size: a part of the size of the whole would come back as often as it is sent.
+        let size = plain.len() + HEADER_BYTES;
+        let limit = if size > limit { limit } else { size / 2 };
         let mut parts: Vec<Batch> = Vec::new();
         let mut firsts = Vec::new();
         for (index, record) in Records::new(&plain, self.count).enumerate() {
@@ -172,20 +198,6 @@ impl Batch {
                 parts.push(part);
             }
         }
-        let share = self.reserved / parts.len().max(1);
-        for part in &mut parts {
-            part.closed = true;
-            part.reserved = share;
-        }
-        if let Some(first) = parts.first_mut() {
-            first.reserved += self.reserved - share * firsts.len();
-        }
-        if let Some(outcome) = &self.outcome {
-            let moved = firsts.into_iter().zip(&mut parts).map(|(first, part)| {
-                (first, part.outcome.get_or_insert_with(|| Outcome::new(part.place.1)).clone())
-            });
-            outcome.moved(moved.collect());
-        }
-        Some(parts)
+        Some((parts, firsts))
     }
 }

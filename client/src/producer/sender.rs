@@ -25,7 +25,7 @@ use super::delivery::{RecordMetadata, Written};
 use super::idempotent::{Fate, Identity};
 use super::metrics::Left;
 use super::txn::{Answer, Ask, Asking, Next, Protocol, Transactions};
-use crate::config::{Acks, Missing, ProducerConfig};
+use crate::config::{Acks, ProducerConfig};
 use crate::connection::Connection;
 use crate::error::{ClientError, check, of_partition};
 use crate::metadata::{Cluster, Leader, topic_name};
@@ -76,6 +76,7 @@ struct Sender {
 
 /// Runs until the producer is closed and every batch is settled.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let _over = Over(shared.clone());
     let mut sender = Sender {
         shared: shared.clone(),
         work: FuturesUnordered::new(),
@@ -102,6 +103,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Tells that the sender has ended, however it did.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Release);
+        self.0.settled.notify_waiters();
+    }
+}
+
 impl Sender {
     fn is_over(&self) -> bool {
         let mut accumulator = self.shared.accumulator.lock();
@@ -110,8 +121,17 @@ impl Sender {
         }
         let over = |transactions: &Transactions| self.shared.aborted.load(Ordering::Acquire) || !transactions.is_ongoing();
         accumulator.transactions.as_mut().is_none_or(|transactions| {
+            if over(transactions) {
+                return true;
+            }
             // Whoever opened it is gone (Java: Sender.run). The coordinator would abort it by its timeout only.
-            over(transactions) || (!transactions.is_completing() && transactions.abort(self.shared.cluster.features()).is_err())
+            if !transactions.is_completing() {
+                if transactions.abort(self.shared.cluster.features()).is_err() {
+                    return true;
+                }
+                self.shared.wake.notify_one();
+            }
+            false
         })
     }
 
@@ -223,10 +243,9 @@ impl Sender {
         let (refresh, identify) = (starts(&mut self.metadata), starts(&mut self.identity));
         let cluster = &self.shared.cluster;
         if refresh {
-            let (cluster, names) = (cluster.clone(), self.shared.accumulator.lock().topic_names());
-            self.work.push(Box::pin(async move {
-                Event::Refreshed(cluster.metadata(Some(&names), Missing::Create).await.map(drop))
-            }));
+            let (names, missing) = self.shared.accumulator.lock().topics_to_refresh(now_ms);
+            let cluster = cluster.clone();
+            self.work.push(Box::pin(async move { Event::Refreshed(cluster.metadata(Some(&names), missing).await.map(drop)) }));
         }
         if identify {
             let cluster = cluster.clone();
@@ -382,8 +401,9 @@ impl Sender {
     fn relearn(&self) {
         let mut accumulator = self.shared.accumulator.lock();
         for name in accumulator.topic_names() {
-            if let Some(view) = self.shared.cluster.known_topic(&name) {
-                accumulator.learn(&name, view);
+            match self.shared.cluster.known_topic(&name) {
+                Some(view) => accumulator.learn(&name, view),
+                None => accumulator.forget(&name),
             }
         }
     }
@@ -452,8 +472,10 @@ impl Sender {
             self.shared.accumulator.lock().unmute(place);
             self.shared.metrics.lock().split(self.shared.now_ms());
             // Retries are not spent by it: each part is smaller.
-            if self.shared.accumulator.lock().split(batch).is_err() {
+            let split = self.shared.accumulator.lock().split(batch);
+            if let Err(batch) = split {
                 tracing::error!(topic = name, partition = own.index, "a batch cannot be split");
+                self.fail(*batch, &error, Some(code), Fate::Refused);
             }
             return;
         }

@@ -1,12 +1,16 @@
-use std::sync::atomic::AtomicU32;
-
 use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
+};
 use millstream_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use millstream_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, ProduceRequest, ProduceResponse};
+use millstream_protocol::messages::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
+    InitProducerIdResponse, MetadataRequest, ProduceRequest, ProduceResponse,
+};
 
 use super::*;
 use crate::config::Idempotence;
-use crate::scripted::{Act, Asked, Scripted, described};
+use crate::scripted::{Act, Asked, Scripted, coordinates, described};
 
 fn record() -> NewRecord<'static> {
     NewRecord { topic: "t", value: Some(b"v"), ..NewRecord::default() }
@@ -16,13 +20,21 @@ fn config() -> ProducerConfig {
     ProducerConfig { idempotence: Idempotence::Off, linger: Duration::ZERO, ..ProducerConfig::default() }
 }
 
-/// Answers what is not Produce: one broker, which leads one partition of `t` once `led` says so.
-fn other(asked: &Asked, port: i32, leader: i32) -> Act {
+/// Answers what is not Produce: one broker, and one partition of `t` led by `leader`.
+fn other(asked: &Asked, leader: i32) -> Act {
     match asked.key() {
-        ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, port)], &[("t", &[leader])])),
+        ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port)], &[("t", &[leader])])),
         ApiKey::InitProducerId => {
             asked.answer::<InitProducerIdRequest>(&InitProducerIdResponse::default().with_producer_id(7.into()))
         }
+        ApiKey::FindCoordinator => coordinates(asked),
+        ApiKey::AddPartitionsToTxn => {
+            let topic = AddPartitionsToTxnTopicResult::default().with_name(crate::metadata::topic_name("t"));
+            let topic = topic.with_results_by_partition(vec![AddPartitionsToTxnPartitionResult::default()]);
+            let reply = AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(vec![topic]);
+            asked.answer::<AddPartitionsToTxnRequest>(&reply)
+        }
+        ApiKey::EndTxn => asked.answer::<EndTxnRequest>(&EndTxnResponse::default()),
         _ => Act::Silence,
     }
 }
@@ -42,19 +54,52 @@ fn produced(asked: &Asked, code: i16) -> Act {
 
 #[tokio::test]
 async fn a_leader_that_metadata_does_not_name_is_asked_about_again_without_haste() {
-    let port = Arc::new(AtomicU32::new(0));
-    let (own, mut before) = (port.clone(), 0);
+    let mut before = 0;
     let broker = Scripted::start(move |asked| match asked.key() {
         ApiKey::Produce => produced(asked, 0),
         key => {
             // The partition's leader is gone; after a while the cluster has another one.
             before += i32::from(key == ApiKey::Metadata);
-            other(asked, own.load(Ordering::Relaxed) as i32, if before < 4 { 3 } else { 1 })
+            other(asked, if before < 4 { 3 } else { 1 })
         }
     });
-    port.store(broker.port as u32, Ordering::Relaxed);
     let producer = Producer::new(Cluster::new(&broker.address), config());
     let delivery = producer.send(record()).await.unwrap();
     tokio::time::timeout(Duration::from_secs(20), delivery).await.expect("the new leader is found").unwrap();
     assert!((4..10).contains(&broker.count(ApiKey::Metadata)), "{}", broker.count(ApiKey::Metadata));
+}
+
+#[tokio::test]
+async fn close_waits_until_an_open_transaction_is_aborted() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::Produce => produced(asked, 0),
+        _ => other(asked, 1),
+    });
+    let transactional = ProducerConfig { transactional_id: Some("x".to_owned()), ..ProducerConfig::default() };
+    let producer = Producer::new(Cluster::new(&broker.address), transactional);
+    producer.init_transactions().await.unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send(record()).await.unwrap().await.unwrap();
+    producer.close(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(broker.count(ApiKey::EndTxn), 1);
+}
+
+#[tokio::test]
+async fn close_gives_up_in_time_when_nobody_answers() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::Produce => Act::Silence,
+        _ => other(asked, 1),
+    });
+    let producer = Producer::new(Cluster::new(&broker.address), config());
+    let delivery = producer.send(record()).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(10), producer.close(Duration::from_millis(100)));
+    assert!(matches!(closed.await.unwrap(), Err(ClientError::Timeout { .. })));
+    assert!(delivery.await.is_err());
+}
+
+#[tokio::test]
+async fn settings_that_contradict_one_another_are_told_by_the_first_call() {
+    let config = ProducerConfig { acks: Acks::Leader, ..ProducerConfig::default() };
+    let producer = Producer::new(Cluster::new("127.0.0.1:1"), config);
+    assert!(matches!(producer.send(record()).await, Err(ClientError::Config(_))));
 }

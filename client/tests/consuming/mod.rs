@@ -30,7 +30,8 @@ async fn patterns(node: &mut Node) {
     create(node, "other-pattern-a", 1).await;
     let mut config = group("patterns");
     config.connection.metadata_max_age = Duration::from_millis(200);
-    let mut consumer = Consumer::new(node.cluster(), config);
+    config.connection.bootstrap = vec![node.address()];
+    let mut consumer = Consumer::connect(config);
     consumer.subscribe_pattern("pattern-[ab]").expect("a pattern");
     let producer = Producer::new(node.cluster(), ProducerConfig::default());
     for topic in ["pattern-a", "other-pattern-a"] {

@@ -162,7 +162,7 @@ fn a_batch_too_large_for_the_broker_is_split_in_order_with_its_deliveries() {
     batch.seal(Codec::None, None, stamp).unwrap();
     assert!(all.sequences.as_mut().unwrap().should_retry(batch.place, batch.id, ErrorCode::RequestTimedOut, -1));
     all.config.batch_bytes = 250;
-    all.split(batch).unwrap();
+    assert!(all.split(batch).is_ok());
     let mut parts = Vec::new();
     for now_ms in 11.. {
         let Some((part, stamp)) = all.drain(now_ms, |_| Node::Ready).requests.pop().map(|mut request| request.1.remove(0)) else {
@@ -179,4 +179,63 @@ fn a_batch_too_large_for_the_broker_is_split_in_order_with_its_deliveries() {
     for (index, delivery) in deliveries.into_iter().enumerate() {
         assert_eq!(futures_util::FutureExt::now_or_never(delivery).unwrap().unwrap().offset, 100 + index as i64);
     }
+}
+
+#[test]
+fn parts_are_smaller_each_time_down_to_single_records() {
+    let mut all = accumulator(ProducerConfig { batch_bytes: 4000, ..config() });
+    all.flushing += 1;
+    for _ in 0..3 {
+        append(&mut all, 0, 0);
+    }
+    let mut sizes = Vec::new();
+    // The topic takes nothing at all; the broker says so each time.
+    loop {
+        let mut due = all.drain(0, |_| Node::Ready);
+        if due.requests.is_empty() {
+            break;
+        }
+        let mut batch = first(&mut due);
+        batch.seal(Codec::None, None, None).unwrap();
+        sizes.push(batch.count);
+        if batch.count > 1 {
+            assert!(all.split(batch).is_ok());
+        } else {
+            all.release(&batch);
+        }
+        all.unmute((0, 0));
+    }
+    assert_eq!(sizes, [3, 1, 1, 1]);
+    assert_eq!((all.used(), all.is_settled_below(u64::MAX)), (0, true));
+}
+
+#[test]
+fn a_batch_that_cannot_be_read_back_comes_back_to_be_failed() {
+    let mut all = accumulator(config());
+    all.flushing += 1;
+    append(&mut all, 0, 0);
+    append(&mut all, 0, 0);
+    let mut batch = first(&mut all.drain(0, |_| Node::Ready));
+    batch.seal(Codec::Zstd, None, None).unwrap();
+    let Err(batch) = all.split(batch) else { panic!("it is not packed as the configuration says") };
+    assert!(!all.is_settled_below(u64::MAX));
+    all.release(&batch);
+    assert!(all.is_settled_below(u64::MAX));
+}
+
+#[test]
+fn topics_that_nobody_sends_to_are_forgotten_and_those_that_are_gone_come_back_only_for_records() {
+    let mut all = accumulator(config());
+    let minute = 60_000;
+    assert_eq!(all.topics_to_refresh(0), (vec!["t".to_owned()], Missing::Report), "just looked up");
+    append(&mut all, 0, 0);
+    let batch = first(&mut all.drain(10, |_| Node::Ready));
+    all.release(&batch);
+    assert_eq!(all.topics_to_refresh(4 * minute).0, ["t"]);
+    assert!(all.topics_to_refresh(6 * minute).0.is_empty());
+    append(&mut all, 0, 6 * minute);
+    all.forget("t");
+    assert_eq!(all.topics_to_refresh(6 * minute), (vec!["t".to_owned()], Missing::Create));
+    let record = NewRecord { topic: "t", value: Some(b"v"), ..NewRecord::default() };
+    assert!(matches!(all.append(&record, Observed::No, 1, || 0), Ok(Appended::UnknownTopic)));
 }
