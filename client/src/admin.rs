@@ -39,16 +39,17 @@ pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, Re
 pub use configs::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use elections::{ElectionType, ReplicationFactor};
 pub use features::{Change, FeatureLevels, FeatureRange, FeatureUpdate, UpgradeType};
-pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node};
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node, RemovedMember};
 pub use offsets::OffsetSpec;
 pub use quorum::{QuorumEndpoint, QuorumInfo, QuorumNode, QuorumReplica};
 pub use quotas::{QuotaChange, QuotaEntity, QuotaFilter, QuotaMatch};
 pub use scram::{ScramChange, ScramCredentials};
-pub use topics::{NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
+pub use topics::{Creation, NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
 pub use transactions::{
     AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionState,
 };
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::ClientError;
@@ -118,7 +119,20 @@ impl Admin {
     }
 }
 
+/// What became of each of several resources.
+///
+/// ```
+/// use client::admin::Each;
+///
+/// let deleted: Each<String> = Each::from([("orders".to_owned(), Ok(()))]);
+/// assert!(deleted["orders"].is_ok());
+/// ```
+pub type Each<R, T = ()> = BTreeMap<R, Result<T, ClientError>>;
+
 /// Lets through what asking again does not change, so that it stands beside its resource.
 fn only_retriable(error: ClientError) -> Result<(), ClientError> {
     if error.is_retriable() { Err(error) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,15 @@
 //!
 //! Called by every file of `admin/`. What a broker says is only not possible now (a coordinator that loads, a leader that
 //! moved, a connection that was lost) is asked again after a growing wait until `default.api.timeout.ms` has passed; then
-//! the last error is returned. A cluster of which no broker answers at all is an error at once, so that a tool ends.
+//! the last error is returned. Nothing takes longer than that, an answer that does not come included. A cluster of which
+//! no broker answers at all is an error at once, so that a tool ends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
+use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::{FindCoordinatorRequest, Request, StrBytes};
+use millstream_protocol::messages::{FindCoordinatorRequest, MetadataResponse, Request, StrBytes};
 
 use super::groups::Node;
 use super::{Admin, TopicPartition};
@@ -26,8 +26,12 @@ const FIND_ONE: i16 = 3;
 pub(super) enum To<'a> {
     /// Any broker, which passes on what the controller decides; of controllers the active one.
     Any,
+    /// Any broker, for what no controller serves.
+    AnyBroker,
     /// This broker.
     Broker(i32),
+    /// This broker, of which metadata was just asked.
+    Known(i32),
     /// The coordinator of a group.
     Group(&'a str),
     /// The coordinator of a transactional id.
@@ -39,6 +43,18 @@ pub(super) enum To<'a> {
 /// Text as messages carry it.
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+fn api_name<T: Request>() -> &'static str {
+    ApiKey::try_from(T::KEY).map_or("request", |key| key.api().name)
+}
+
+/// The controller is another one by now.
+pub(super) const MOVED: [ErrorCode; 1] = [ErrorCode::NotController];
+
+/// A resource's own answer that asking again may change; every other stands beside the resource.
+pub(super) fn not_now(code: i16, message: Option<&str>, again: &[ErrorCode]) -> Result<(), ClientError> {
+    if ErrorCode::from_code(code).is_some_and(|code| again.contains(&code)) { check(code, message) } else { Ok(()) }
 }
 
 /// Partitions by topic.
@@ -69,39 +85,58 @@ impl Admin {
         request: &T,
         judge: impl Fn(&T::Response) -> Result<(), ClientError>,
     ) -> Result<T::Response, ClientError> {
-        let (started, config) = (Moment::now(), self.cluster.config());
-        let mut failures = 0;
-        loop {
-            let connection = match (self.route(to).await, to) {
-                (Err(error), To::Any) if error.code().is_none() => return Err(error),
-                (other, _) => other,
-            };
-            let answer = match connection {
-                Ok(connection) => connection.call_at_most(at_most, request).await,
-                Err(error) => Err(error),
-            };
-            let error = match answer.and_then(|answer| judge(&answer).map(|()| answer)) {
-                Err(error) if error.is_retriable() && started.elapsed() < self.timeout => error,
-                other => return other,
-            };
-            if error.code() == Some(ErrorCode::NotController) {
-                self.cluster.forget_controller();
+        let config = self.cluster.config();
+        let (mut failures, mut last) = (0, None);
+        let attempts = async {
+            loop {
+                let connection = match (self.route(to).await, to) {
+                    (Err(error), To::Any | To::AnyBroker) if error.code().is_none() => return Err(error),
+                    (other, _) => other,
+                };
+                let answer = match connection {
+                    Ok(connection) => {
+                        let answer = connection.call_at_most(at_most, request).await;
+                        answer.and_then(|answer| judge(&answer).map(|()| answer))
+                    }
+                    Err(error) => Err(error),
+                };
+                let error = match answer {
+                    Err(error) if error.is_retriable() => error,
+                    other => return other,
+                };
+                if error.code() == Some(ErrorCode::NotController) {
+                    self.cluster.forget_controller();
+                }
+                failures += 1;
+                tracing::debug!(%error, failures, "asking again");
+                last = Some(error);
+                task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
             }
-            failures += 1;
-            tracing::debug!(%error, failures, "asking again");
-            let wait = backoff(failures, config.retry_backoff, config.retry_backoff_max);
-            task::sleep(wait.min(self.timeout.saturating_sub(started.elapsed()))).await;
-        }
+        };
+        let outcome = tokio::time::timeout(self.timeout, attempts).await;
+        outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late(api_name::<T>()))))
+    }
+
+    fn late(&self, doing: &str) -> ClientError {
+        ClientError::Timeout { doing: doing.to_owned(), limit: self.timeout }
+    }
+
+    /// What is known of the cluster and of `topics`, asked for within the time that a call may take.
+    pub(super) async fn metadata(&self, topics: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
+        let asked = self.cluster.metadata(topics, Missing::Report);
+        tokio::time::timeout(self.timeout, asked).await.unwrap_or_else(|_| Err(self.late("Metadata")))
     }
 
     async fn route(&self, to: To<'_>) -> Result<Connection, ClientError> {
         match to {
             To::Any => self.cluster.any().await,
+            To::AnyBroker => self.cluster.any_broker().await,
             To::Broker(id) => {
                 let none: &[String] = &[];
                 self.cluster.metadata(Some(none), Missing::Report).await?;
                 self.cluster.known_broker(id).await
             }
+            To::Known(id) => self.cluster.known_broker(id).await,
             To::Group(id) => Ok(self.find_coordinator(id, 0).await?.1),
             To::Transaction(id) => Ok(self.find_coordinator(id, 1).await?.1),
             To::Leader(at) => {
@@ -136,16 +171,18 @@ impl Admin {
     /// As [`Admin::find_coordinator`], asked again while there is none yet.
     pub(super) async fn await_coordinator(&self, key: &str, key_type: i8) -> Result<(Node, Connection), ClientError> {
         let config = self.cluster.config();
-        let started = Moment::now();
-        let mut failures = 0;
-        loop {
-            match self.find_coordinator(key, key_type).await {
-                Err(error) if error.code().is_some() && error.is_retriable() && started.elapsed() < self.timeout => {}
-                other => return other,
+        let (mut failures, mut last) = (0, None);
+        let attempts = async {
+            loop {
+                match self.find_coordinator(key, key_type).await {
+                    Err(error) if error.code().is_some() && error.is_retriable() => last = Some(error),
+                    other => return other,
+                }
+                failures += 1;
+                task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
             }
-            failures += 1;
-            let wait = backoff(failures, config.retry_backoff, config.retry_backoff_max);
-            task::sleep(wait.min(self.timeout.saturating_sub(started.elapsed())).max(Duration::from_millis(1))).await;
-        }
+        };
+        let outcome = tokio::time::timeout(self.timeout, attempts).await;
+        outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late("FindCoordinator"))))
     }
 }

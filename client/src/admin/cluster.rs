@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use millstream_protocol::messages::{DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest};
+use millstream_protocol::messages::{
+    DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest, UnregisterBrokerResponse,
+};
 
+use super::ask::To;
 use super::{Admin, TopicPartition};
 use crate::config::Endpoints;
 use crate::error::{ClientError, check};
-use crate::metadata::{CONTROLLERS, Missing};
+use crate::metadata::CONTROLLERS;
 
 /// A broker as the cluster knows it.
 ///
@@ -130,8 +133,7 @@ impl Admin {
         let request = DescribeClusterRequest::default()
             .with_endpoint_type(endpoints)
             .with_include_fenced_brokers(fenced == Fenced::Included);
-        let response = self.cluster.any().await?.call(&request).await?;
-        check(response.error_code, response.error_message.as_deref())?;
+        let response = self.ask(To::Any, &request, |response| check(response.error_code, response.error_message.as_deref())).await?;
         let nodes = response.brokers.into_iter().map(|broker| ClusterNode {
             id: broker.broker_id.0,
             host: broker.host.to_string(),
@@ -148,8 +150,8 @@ impl Admin {
     /// The broker's.
     pub async fn unregister_broker(&self, id: i32) -> Result<(), ClientError> {
         let request = UnregisterBrokerRequest::default().with_broker_id(id.into());
-        let response = self.cluster.any().await?.call(&request).await?;
-        check(response.error_code, response.error_message.as_deref())
+        let judge = |response: &UnregisterBrokerResponse| check(response.error_code, response.error_message.as_deref());
+        self.ask(To::Any, &request, judge).await.map(drop)
     }
 
     /// The requests that a broker serves: key, first and last version, by key.
@@ -157,8 +159,7 @@ impl Admin {
     /// # Errors
     /// When the broker cannot be reached.
     pub async fn api_versions(&self, broker: i32) -> Result<Vec<(i16, i16, i16)>, ClientError> {
-        let none: &[String] = &[];
-        self.cluster.metadata(Some(none), Missing::Report).await?;
+        self.metadata(Some(&[])).await?;
         Ok(self.cluster.broker(broker).await?.versions())
     }
 
@@ -167,11 +168,8 @@ impl Admin {
     /// # Errors
     /// The broker's. What is wrong with one folder stands beside it.
     pub async fn describe_log_dirs(&self, broker: i32) -> Result<Vec<LogDirDescription>, ClientError> {
-        let none: &[String] = &[];
-        self.cluster.metadata(Some(none), Missing::Report).await?;
         let request = DescribeLogDirsRequest::default().with_topics(None);
-        let response = self.cluster.broker(broker).await?.call(&request).await?;
-        check(response.error_code, None)?;
+        let response = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
         let folders = response.results.into_iter().map(|folder| {
             let topics = folder.topics.iter();
             let replicas = topics.flat_map(|topic| {

@@ -5,13 +5,15 @@
 
 use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use millstream_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, StrBytes};
+use millstream_protocol::messages::{
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    ListConfigResourcesRequest, StrBytes,
+};
 
 use super::Admin;
+use super::ask::{MOVED, To, not_now};
 use crate::config::Endpoints;
-use crate::connection::Connection;
 use crate::error::{ClientError, check};
-use crate::metadata::Missing;
 
 /// What has configs (Java: `ConfigResource.Type`); the number is the protocol's.
 ///
@@ -37,6 +39,13 @@ pub enum ResourceKind {
     ClientMetrics = 16,
     /// A group.
     Group = 32,
+}
+
+impl ResourceKind {
+    fn of(id: i8) -> Option<Self> {
+        let all = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
+        all.into_iter().find(|kind| *kind as i8 == id)
+    }
 }
 
 /// Where a value comes from (Java: `ConfigEntry.ConfigSource`).
@@ -149,16 +158,21 @@ pub struct ConfigEntry {
 }
 
 impl Admin {
-    async fn broker_of(&self, kind: ResourceKind, name: &str) -> Result<Connection, ClientError> {
+    /// A broker answers for its own configs (Java: `KafkaAdminClient.nodeFor`).
+    fn broker_of(kind: ResourceKind, name: &str) -> To<'static> {
         let own = matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger).then(|| name.parse::<i32>().ok()).flatten();
-        match own {
-            Some(id) => {
-                let none: &[String] = &[];
-                self.cluster.metadata(Some(none), Missing::Report).await?;
-                self.cluster.broker(id).await
-            }
-            None => self.cluster.any().await,
-        }
+        own.map_or(To::Any, To::Broker)
+    }
+
+    /// The resources of `kinds` that have configs, of every kind for none (KIP-1142).
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn list_config_resources(&self, kinds: &[ResourceKind]) -> Result<Vec<(ResourceKind, String)>, ClientError> {
+        let request = ListConfigResourcesRequest::default().with_resource_types(kinds.iter().map(|kind| *kind as i8).collect());
+        let response = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
+        let listed = response.config_resources.into_iter();
+        Ok(listed.filter_map(|own| Some((ResourceKind::of(own.resource_type)?, own.resource_name.to_string()))).collect())
     }
 
     /// Every config of a resource with its synonyms, in the broker's order.
@@ -171,7 +185,7 @@ impl Admin {
             .with_resource_name(text(name))
             .with_configuration_keys(None);
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
-        let response = self.broker_of(kind, name).await?.call(&request).await?;
+        let response = self.ask(Self::broker_of(kind, name), &request, |_| Ok(())).await?;
         let mut entries = Vec::new();
         for result in response.results {
             check(result.error_code, result.error_message.as_deref())?;
@@ -211,9 +225,12 @@ impl Admin {
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         // The active controller changes what brokers are told; their loggers are their own.
         let by_controller = self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
-        let connection = if by_controller { self.cluster.any().await? } else { self.broker_of(kind, name).await? };
-        let response = connection.call(&request).await?;
-        response.responses.iter().try_for_each(|result| check(result.error_code, result.error_message.as_deref()))
+        let to = if by_controller { To::Any } else { Self::broker_of(kind, name) };
+        let judge = |response: &IncrementalAlterConfigsResponse| {
+            response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
+        };
+        let response = self.ask(to, &request, judge).await?;
+        response.responses.iter().try_for_each(|own| check(own.error_code, own.error_message.as_deref()))
     }
 }
 

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, Bytes};
+use millstream_protocol::messages::leave_group_request::MemberIdentity;
 use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use millstream_protocol::messages::{
     ConsumerProtocolAssignment, Decodable, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
-    DescribeGroupsResponse, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    DescribeGroupsResponse, GroupId, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
     OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes,
 };
 
@@ -26,6 +27,8 @@ use crate::metadata::topic_name;
 const FETCH_ONE: i16 = 7;
 /// OffsetCommit 9 names topics; from 10 on by id.
 const COMMIT_BY_NAME: i16 = 9;
+/// Why members leave when nobody says (Java: `KafkaAdminClient.DEFAULT_LEAVE_GROUP_REASON`).
+const REMOVED: &str = "member was removed by an admin";
 /// `ConsumerProtocol.PROTOCOL_TYPE`
 const CONSUMER: &str = "consumer";
 
@@ -124,6 +127,25 @@ pub struct MemberDescription {
     pub assignment: BTreeSet<TopicPartition>,
 }
 
+/// A member that was to be taken out of its group.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::RemovedMember;
+///
+/// for (RemovedMember { instance_id, .. }, result) in admin.remove_members("billing", None, "").await? {
+///     println!("{instance_id:?}: {result:?}");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedMember {
+    /// The id that the coordinator gave it; empty when it was named by its instance.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+}
+
 /// An offset that a group committed.
 ///
 /// ```no_run
@@ -192,8 +214,7 @@ impl Admin {
             let request = ListGroupsRequest::default()
                 .with_states_filter(states.iter().map(|state| text(state)).collect())
                 .with_types_filter(types.iter().map(|kind| text(kind)).collect());
-            let response = self.cluster.broker(broker).await?.call(&request).await?;
-            check(response.error_code, None)?;
+            let response = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
             let groups = response.groups.into_iter().map(|group| GroupListing {
                 group_id: group.group_id.0.to_string(),
                 protocol_type: group.protocol_type.to_string(),
@@ -285,6 +306,40 @@ impl Admin {
             partitions.try_for_each(|partition| check(partition.error_code, None))
         };
         self.ask_at_most(COMMIT_BY_NAME, To::Group(group_id), &request, judge).await.map(drop)
+    }
+
+    /// Takes members out of a group, whoever they are (Java: `removeMembersFromConsumerGroup`): static members by their
+    /// `group.instance.id`, all of them for None. The answer of each stands beside it.
+    ///
+    /// # Errors
+    /// The coordinator's about the group.
+    pub async fn remove_members(
+        &self,
+        group_id: &str,
+        instances: Option<&[String]>,
+        reason: &str,
+    ) -> Result<Vec<(RemovedMember, Result<(), ClientError>)>, ClientError> {
+        let reason = Some(text(if reason.is_empty() { REMOVED } else { reason }));
+        let identity = |member: MemberIdentity| member.with_reason(reason.clone());
+        let by_instance = |id: &str| MemberIdentity::default().with_group_instance_id(Some(text(id)));
+        let members: Vec<MemberIdentity> = match instances {
+            Some(instances) => instances.iter().map(|id| identity(by_instance(id))).collect(),
+            None => {
+                let members = self.describe_group(group_id).await?.members.into_iter();
+                let identities = members.map(|member| match &member.instance_id {
+                    Some(id) => by_instance(id),
+                    None => MemberIdentity::default().with_member_id(text(&member.member_id)),
+                });
+                identities.map(identity).collect()
+            }
+        };
+        let request = LeaveGroupRequest::default().with_group_id(group(group_id)).with_members(members);
+        let response = self.ask(To::Group(group_id), &request, |response| check(response.error_code, None)).await?;
+        let removed = response.members.into_iter().map(|member| {
+            let instance_id = member.group_instance_id.map(|id| id.to_string());
+            (RemovedMember { member_id: member.member_id.to_string(), instance_id }, check(member.error_code, None))
+        });
+        Ok(removed.collect())
     }
 
     /// Deletes groups, each at its coordinator; the answer of each stands beside its id.

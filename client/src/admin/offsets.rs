@@ -4,12 +4,18 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
 use millstream_protocol::messages::ListOffsetsRequest;
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 
-use super::{Admin, TopicPartition};
-use crate::error::{ClientError, check};
-use crate::metadata::{Missing, topic_name};
+use super::ask::To;
+use super::{Admin, Each, TopicPartition};
+use crate::config::Isolation;
+use crate::connection::backoff;
+use crate::error::{ClientError, check, of_partition};
+use crate::metadata::topic_name;
 
 /// Which offset of a partition (Java: `OffsetSpec`).
 ///
@@ -66,11 +72,56 @@ impl Admin {
         partitions: impl IntoIterator<Item = &TopicPartition>,
         spec: OffsetSpec,
     ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-        let wanted: Vec<&TopicPartition> = partitions.into_iter().collect();
-        let mut names: Vec<String> = wanted.iter().map(|at| at.topic.clone()).collect();
-        names.sort();
+        let wanted = partitions.into_iter().map(|at| (at.clone(), spec)).collect();
+        let mut offsets = BTreeMap::new();
+        for (at, offset) in self.list_each_offset(&wanted, Isolation::ReadUncommitted).await? {
+            match offset {
+                Ok(offset) => _ = offsets.insert(at, offset),
+                Err(ClientError::NoLeader { .. }) => {}
+                Err(ClientError::Partition { code, message, .. }) => return Err(ClientError::Broker { code, message }),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// An offset of each partition, at what each is asked for; what became of each stands beside it. A leader that moves
+    /// is asked again until `default.api.timeout.ms` is over.
+    ///
+    /// # Errors
+    /// When no broker answers, or for a topic that is not there.
+    pub async fn list_each_offset(
+        &self,
+        wanted: &BTreeMap<TopicPartition, OffsetSpec>,
+        isolation: Isolation,
+    ) -> Result<Each<TopicPartition, i64>, ClientError> {
+        let (started, config) = (Moment::now(), self.cluster.config());
+        let mut found = Each::new();
+        for failures in 1.. {
+            let left: BTreeMap<_, _> = wanted.iter().filter(|(at, _)| !found.contains_key(*at)).collect();
+            let answers = self.offsets_once(&left, isolation).await?;
+            let late = started.elapsed() >= self.timeout;
+            let (passing, settled): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, answer): &(_, Result<i64, _>)| {
+                !late && answer.as_ref().is_err_and(|error: &ClientError| error.is_retriable() && !is_leaderless(error))
+            });
+            found.extend(settled);
+            if passing.is_empty() {
+                break;
+            }
+            task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
+        }
+        Ok(found)
+    }
+
+    /// Asks each leader once, all at the same time.
+    async fn offsets_once(
+        &self,
+        wanted: &BTreeMap<&TopicPartition, &OffsetSpec>,
+        isolation: Isolation,
+    ) -> Result<Vec<(TopicPartition, Result<i64, ClientError>)>, ClientError> {
+        let mut names: Vec<String> = wanted.keys().map(|at| at.topic.clone()).collect();
         names.dedup();
-        let metadata = self.cluster.metadata(Some(&names), Missing::Report).await?;
+        let metadata = self.metadata(Some(&names)).await?;
         let mut leaders: BTreeMap<TopicPartition, i32> = BTreeMap::new();
         for topic in &metadata.topics {
             check(topic.error_code, None)?;
@@ -78,25 +129,41 @@ impl Admin {
             let led = topic.partitions.iter().filter(|partition| partition.leader_id.0 >= 0);
             leaders.extend(led.map(|partition| (TopicPartition::new(&name, partition.partition_index), partition.leader_id.0)));
         }
+        let mut answers = Vec::with_capacity(wanted.len());
         let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<ListOffsetsPartition>>> = BTreeMap::new();
-        for at in wanted {
-            let Some(leader) = leaders.get(at) else { continue };
+        for (at, spec) in wanted {
+            let Some(leader) = leaders.get(*at) else {
+                answers.push(((*at).clone(), Err(ClientError::NoLeader { topic: at.topic.clone(), partition: at.partition })));
+                continue;
+            };
             let partition = ListOffsetsPartition::default().with_partition_index(at.partition).with_timestamp(spec.timestamp());
             asked.entry(*leader).or_default().entry(&at.topic).or_default().push(partition);
         }
-        let mut offsets = BTreeMap::new();
-        for (leader, topics) in asked {
+        let asked = asked.into_iter().map(|(leader, topics)| async move {
             let topics = topics.into_iter();
             let topics = topics.map(|(name, p)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(p));
-            let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(topics.collect());
-            let response = self.cluster.broker(leader).await?.call(&request).await?;
-            for topic in response.topics {
-                for partition in topic.partitions {
-                    check(partition.error_code, None)?;
-                    offsets.insert(TopicPartition::new(&topic.name.0, partition.partition_index), partition.offset);
+            let request = ListOffsetsRequest::default()
+                .with_replica_id((-1).into())
+                .with_isolation_level(i8::from(isolation == Isolation::ReadCommitted))
+                .with_topics(topics.collect());
+            self.ask(To::Known(leader), &request, |_| Ok(())).await
+        });
+        for response in join_all(asked).await {
+            for topic in response?.topics {
+                for own in topic.partitions {
+                    let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                    let answer = match own.error_code {
+                        0 => Ok(own.offset),
+                        code => Err(of_partition(&at.topic, at.partition, code, None)),
+                    };
+                    answers.push((at, answer));
                 }
             }
         }
-        Ok(offsets)
+        Ok(answers)
     }
+}
+
+fn is_leaderless(error: &ClientError) -> bool {
+    matches!(error, ClientError::NoLeader { .. })
 }

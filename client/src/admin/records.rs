@@ -8,9 +8,10 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::DeleteRecordsRequest;
 use millstream_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 
+use super::ask::To;
 use super::{Admin, TIMEOUT_MS, TopicPartition};
 use crate::error::{ClientError, check};
-use crate::metadata::{Missing, topic_name};
+use crate::metadata::topic_name;
 
 impl Admin {
     /// Deletes the records before each offset, all of them for -1; the answer of each partition is its new first
@@ -24,7 +25,7 @@ impl Admin {
     ) -> Result<BTreeMap<TopicPartition, Result<i64, ClientError>>, ClientError> {
         let mut names: Vec<String> = before.keys().map(|at| at.topic.clone()).collect();
         names.dedup();
-        self.cluster.metadata(Some(&names), Missing::Report).await?;
+        self.metadata(Some(&names)).await?;
         let mut results = BTreeMap::new();
         let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<DeleteRecordsPartition>>> = BTreeMap::new();
         for (at, offset) in before {
@@ -39,7 +40,7 @@ impl Admin {
             let topics = topics.into_iter();
             let topics = topics.map(|(name, p)| DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(p));
             let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(TIMEOUT_MS);
-            let response = self.cluster.broker(leader).await?.call(&request).await?;
+            let response = self.ask(To::Known(leader), &request, |_| Ok(())).await?;
             for topic in response.topics {
                 for partition in topic.partitions {
                     let at = TopicPartition::new(&topic.name.0, partition.partition_index);

@@ -7,20 +7,24 @@ use std::collections::BTreeMap;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use millstream_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use millstream_protocol::messages::create_topics_response::CreatableTopicResult;
 use millstream_protocol::messages::delete_topics_request::DeleteTopicState;
+use millstream_protocol::messages::delete_topics_response::DeletableTopicResult;
 use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use millstream_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 use millstream_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    DescribeTopicPartitionsRequest, ListPartitionReassignmentsRequest, MetadataRequest, MetadataResponse, StrBytes,
+    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeTopicPartitionsRequest,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, MetadataRequest, MetadataResponse, StrBytes,
 };
 use uuid::Uuid;
 
-use super::{Admin, TIMEOUT_MS};
+use super::ask::{MOVED, To, not_now};
+use super::{Admin, Each, TIMEOUT_MS};
 use crate::error::{ClientError, check};
-use crate::metadata::{Missing, topic_name};
+use crate::metadata::topic_name;
 
 /// `ConfigResource.Type.TOPIC`.
 const TOPIC: i8 = 2;
@@ -166,6 +170,45 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
+/// Whether something is made or only looked at (`validateOnly`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{Creation, NewTopic};
+///
+/// let topic = NewTopic { name: "orders".to_owned(), ..NewTopic::default() };
+/// let results = admin.create_topics(&[topic], Creation::Tried).await?;
+/// println!("{:?}", results["orders"]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is made.
+    Done,
+    /// It is only told whether it could be.
+    Tried,
+}
+
+fn said(code: i16, message: Option<StrBytes>) -> Result<(), ClientError> {
+    check(code, message.as_deref())
+}
+
+fn creatable(topic: &NewTopic) -> CreatableTopic {
+    let config = |(name, value): &(String, String)| {
+        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    };
+    let assigned = topic.assignment.iter().enumerate().map(|(partition, brokers)| {
+        let assignment = CreatableReplicaAssignment::default().with_partition_index(partition as i32);
+        assignment.with_broker_ids(broker_ids(brokers))
+    });
+    CreatableTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_num_partitions(topic.partitions.unwrap_or(-1))
+        .with_replication_factor(topic.replication_factor.unwrap_or(-1))
+        .with_assignments(assigned.collect())
+        .with_configs(topic.configs.iter().map(config).collect())
+}
+
 fn ids(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|broker| broker.0).collect()
 }
@@ -180,22 +223,24 @@ impl Admin {
     /// # Errors
     /// The broker's, such as a topic that exists.
     pub async fn create_topic(&self, topic: &NewTopic) -> Result<(), ClientError> {
-        let config = |(name, value): &(String, String)| {
-            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        self.create_topics(std::slice::from_ref(topic), Creation::Done).await?.into_values().collect()
+    }
+
+    /// Creates topics in one request, or only looks whether they could be; what became of each stands beside its name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn create_topics(&self, topics: &[NewTopic], creation: Creation) -> Result<Each<String>, ClientError> {
+        let request = CreateTopicsRequest::default()
+            .with_topics(topics.iter().map(creatable).collect())
+            .with_validate_only(creation == Creation::Tried)
+            .with_timeout_ms(TIMEOUT_MS);
+        let judge = |response: &CreateTopicsResponse| {
+            response.topics.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
-        let assigned = topic.assignment.iter().enumerate().map(|(partition, brokers)| {
-            let assignment = CreatableReplicaAssignment::default().with_partition_index(partition as i32);
-            assignment.with_broker_ids(broker_ids(brokers))
-        });
-        let creatable = CreatableTopic::default()
-            .with_name(topic_name(&topic.name))
-            .with_num_partitions(topic.partitions.unwrap_or(-1))
-            .with_replication_factor(topic.replication_factor.unwrap_or(-1))
-            .with_assignments(assigned.collect())
-            .with_configs(topic.configs.iter().map(config).collect());
-        let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any_broker().await?.call(&request).await?;
-        response.topics.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+        let response = self.ask(To::AnyBroker, &request, judge).await?;
+        let result = |own: CreatableTopicResult| (own.name.0.to_string(), said(own.error_code, own.error_message));
+        Ok(response.topics.into_iter().map(result).collect())
     }
 
     /// Deletes topics in one request.
@@ -203,12 +248,46 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a topic that is not there; the others are deleted all the same.
     pub async fn delete_topics(&self, names: &[String]) -> Result<(), ClientError> {
+        self.deleted(names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect(), names)
+            .await?
+            .iter()
+            .try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+    }
+
+    /// As [`Admin::delete_topics`]; what became of each stands beside its name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn delete_each_topic(&self, names: &[String]) -> Result<Each<String>, ClientError> {
+        let wanted = names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect();
+        let results = self.deleted(wanted, names).await?.into_iter();
+        Ok(results.map(|own| (own.name.map(|name| name.0.to_string()).unwrap_or_default(), said(own.error_code, own.error_message))).collect())
+    }
+
+    /// Deletes topics by their ids; what became of each stands beside it.
+    ///
+    /// # Errors
+    /// When no broker answers, or it knows topics by name only.
+    pub async fn delete_topic_ids(&self, ids: &[Uuid]) -> Result<Each<Uuid>, ClientError> {
+        let wanted = ids.iter().map(|id| DeleteTopicState::default().with_name(None).with_topic_id(*id)).collect();
+        let results = self.deleted(wanted, &[]).await?.into_iter();
+        Ok(results.map(|own| (own.topic_id, said(own.error_code, own.error_message))).collect())
+    }
+
+    async fn deleted(
+        &self,
+        wanted: Vec<DeleteTopicState>,
+        names: &[String],
+    ) -> Result<Vec<DeletableTopicResult>, ClientError> {
+        // Up to version 5 topics go by name alone.
         let request = DeleteTopicsRequest::default()
-            .with_topics(names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect())
+            .with_topics(wanted)
             .with_topic_names(names.iter().map(|name| topic_name(name)).collect())
             .with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any_broker().await?.call(&request).await?;
-        response.responses.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+        let judge = |response: &DeleteTopicsResponse| {
+            response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
+        };
+        Ok(self.ask(To::AnyBroker, &request, judge).await?.responses)
     }
 
     /// Raises the number of partitions of topics, each to its count; `assignments` are the brokers of the new ones.
@@ -216,6 +295,19 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a count that is not higher.
     pub async fn create_partitions(&self, topics: &BTreeMap<String, NewPartitions>) -> Result<(), ClientError> {
+        self.create_each_partitions(topics, Creation::Done).await?.into_values().collect()
+    }
+
+    /// As [`Admin::create_partitions`], or only a look whether it could be done; what became of each topic stands beside
+    /// its name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn create_each_partitions(
+        &self,
+        topics: &BTreeMap<String, NewPartitions>,
+        creation: Creation,
+    ) -> Result<Each<String>, ClientError> {
         let assignment = |brokers: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(broker_ids(brokers));
         let wanted = |(name, (count, assigned)): (&String, &NewPartitions)| {
             CreatePartitionsTopic::default()
@@ -223,9 +315,15 @@ impl Admin {
                 .with_count(*count)
                 .with_assignments(assigned.as_ref().map(|brokers| brokers.iter().map(assignment).collect()))
         };
-        let request = CreatePartitionsRequest::default().with_topics(topics.iter().map(wanted).collect());
-        let response = self.cluster.any_broker().await?.call(&request.with_timeout_ms(TIMEOUT_MS)).await?;
-        response.results.iter().try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+        let request = CreatePartitionsRequest::default()
+            .with_topics(topics.iter().map(wanted).collect())
+            .with_validate_only(creation == Creation::Tried)
+            .with_timeout_ms(TIMEOUT_MS);
+        let judge = |response: &CreatePartitionsResponse| {
+            response.results.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
+        };
+        let results = self.ask(To::AnyBroker, &request, judge).await?.results.into_iter();
+        Ok(results.map(|own| (own.name.0.to_string(), said(own.error_code, own.error_message))).collect())
     }
 
     /// Every topic with its partitions.
@@ -233,7 +331,7 @@ impl Admin {
     /// # Errors
     /// When no broker answers.
     pub async fn topics(&self) -> Result<MetadataResponse, ClientError> {
-        self.cluster.metadata(None, Missing::Report).await
+        self.metadata(None).await
     }
 
     /// Every topic, by name.
@@ -258,8 +356,7 @@ impl Admin {
     /// # Errors
     /// When no broker answers.
     pub async fn brokers(&self) -> Result<Vec<i32>, ClientError> {
-        let none: &[String] = &[];
-        let metadata = self.cluster.metadata(Some(none), Missing::Report).await?;
+        let metadata = self.metadata(Some(&[])).await?;
         Ok(metadata.brokers.iter().map(|broker| broker.node_id.0).collect())
     }
 
@@ -271,8 +368,7 @@ impl Admin {
     pub async fn describe_topics(&self, names: &[String], page: i32) -> Result<Vec<TopicDescription>, ClientError> {
         let broker = self.cluster.any_broker().await?;
         if !broker.serves(ApiKey::DescribeTopicPartitions) {
-            let metadata = self.cluster.metadata(Some(names), Missing::Report).await?;
-            return from_metadata(metadata);
+            return from_metadata(self.metadata(Some(names)).await?);
         }
         let mut sorted = names.to_vec();
         sorted.sort();
@@ -285,11 +381,11 @@ impl Admin {
             let request = DescribeTopicPartitionsRequest::default()
                 .with_topics(left.map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
                 .with_response_partition_limit(page)
-                .with_cursor(cursor);
-            let response = broker.call(&request).await?;
+                .with_cursor(cursor.clone());
+            let response = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
             for topic in response.topics {
-                check(topic.error_code, None)?;
                 let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
+                check(topic.error_code, None)?;
                 let partitions = topic.partitions.iter().map(|partition| PartitionDescription {
                     partition: partition.partition_index,
                     leader: Some(partition.leader_id.0).filter(|leader| *leader >= 0),
@@ -304,6 +400,11 @@ impl Admin {
                 }
             }
             let Some(next) = response.next_cursor else { break };
+            let at = |name: &str, partition| (name.to_owned(), partition);
+            let before = cursor.as_ref().map(|cursor| at(&cursor.topic_name.0, cursor.partition_index));
+            if before >= Some(at(&next.topic_name.0, next.partition_index)) {
+                return Err(ClientError::State("the broker's answers do not come nearer to their end"));
+            }
             cursor = Some(Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index));
         }
         Ok(described)
@@ -316,7 +417,7 @@ impl Admin {
     pub async fn describe_topic_id(&self, id: Uuid) -> Result<Vec<TopicDescription>, ClientError> {
         let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        from_metadata(self.cluster.any_broker().await?.call(&request).await?)
+        from_metadata(self.ask(To::AnyBroker, &request, |_| Ok(())).await?)
     }
 
     /// The moves of replicas that are under way, by topic and partition.
@@ -329,8 +430,8 @@ impl Admin {
             ListPartitionReassignmentsTopics::default().with_name(topic_name(&topic.name)).with_partition_indexes(partitions)
         });
         let request = ListPartitionReassignmentsRequest::default().with_topics(Some(wanted.collect())).with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.any_broker().await?.call(&request).await?;
-        check(response.error_code, response.error_message.as_deref())?;
+        let judge = |response: &ListPartitionReassignmentsResponse| check(response.error_code, response.error_message.as_deref());
+        let response = self.ask(To::AnyBroker, &request, judge).await?;
         let mut found = BTreeMap::new();
         for topic in response.topics {
             for partition in topic.partitions {
@@ -356,7 +457,7 @@ impl Admin {
             resource.with_configuration_keys(None)
         };
         let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
-        let response = self.cluster.any_broker().await?.call(&request).await?;
+        let response = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
         let mut found = BTreeMap::new();
         for result in response.results {
             check(result.error_code, result.error_message.as_deref())?;

@@ -1,0 +1,134 @@
+use millstream_protocol::api_key::ApiKey;
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::create_topics_response::CreatableTopicResult;
+use millstream_protocol::messages::describe_topic_partitions_response::{Cursor, DescribeTopicPartitionsResponseTopic};
+use millstream_protocol::messages::leave_group_response::MemberResponse;
+use millstream_protocol::messages::list_config_resources_response::ConfigResource;
+use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use millstream_protocol::messages::{
+    CreateTopicsRequest, CreateTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataRequest, StrBytes,
+};
+
+use super::*;
+use crate::config::Isolation;
+use crate::metadata::topic_name;
+use crate::scripted::{Act, Asked, Scripted, coordinates, described};
+
+fn admin(broker: &Scripted) -> Admin {
+    Admin::new(Cluster::new(&broker.address)).with_timeout(Duration::from_secs(20))
+}
+
+fn topic(name: &str) -> NewTopic {
+    NewTopic { name: name.to_owned(), ..NewTopic::default() }
+}
+
+#[tokio::test]
+async fn no_call_takes_longer_than_it_may() {
+    let broker = Scripted::start(|_| Act::Silence);
+    let admin = admin(&broker).with_timeout(Duration::from_millis(100));
+    let places = [TopicPartition::new("t", 0)];
+    let calls = async {
+        assert!(admin.create_topic(&topic("t")).await.is_err());
+        assert!(admin.list_topics().await.is_err());
+        assert!(admin.list_offsets(&places, OffsetSpec::Latest).await.is_err());
+        assert!(admin.describe_configs(ResourceKind::Broker, "1").await.is_err());
+        assert!(admin.describe_group("g").await.is_err());
+    };
+    tokio::time::timeout(Duration::from_secs(10), calls).await.expect("each within its time");
+}
+
+#[tokio::test]
+async fn what_became_of_each_topic_stands_beside_it_and_a_controller_that_moved_is_asked_again() {
+    let mut asked_before = false;
+    let broker = Scripted::start(move |asked| {
+        let request: CreateTopicsRequest = asked.read();
+        assert!(request.validate_only);
+        let moved = !std::mem::replace(&mut asked_before, true);
+        let code = |name: &str| match name {
+            _ if moved => ErrorCode::NotController,
+            "old" => ErrorCode::TopicAlreadyExists,
+            _ => ErrorCode::None,
+        };
+        let result = |name: &str| CreatableTopicResult::default().with_name(topic_name(name)).with_error_code(code(name).code());
+        let results = request.topics.iter().map(|topic| result(&topic.name.0)).collect();
+        asked.answer::<CreateTopicsRequest>(&CreateTopicsResponse::default().with_topics(results))
+    });
+    let results = admin(&broker).create_topics(&[topic("new"), topic("old")], Creation::Tried).await.unwrap();
+    assert!(results["new"].is_ok());
+    assert_eq!(results["old"].as_ref().unwrap_err().code(), Some(ErrorCode::TopicAlreadyExists));
+    assert_eq!(broker.count(ApiKey::CreateTopics), 2);
+}
+
+#[tokio::test]
+async fn a_broker_that_never_comes_to_the_end_of_a_description_is_given_up() {
+    let broker = Scripted::start(|asked| {
+        let topic = DescribeTopicPartitionsResponseTopic::default().with_name(Some(topic_name("t")));
+        let same = Cursor::default().with_topic_name(topic_name("t")).with_partition_index(1);
+        let reply = DescribeTopicPartitionsResponse::default().with_topics(vec![topic]).with_next_cursor(Some(same));
+        asked.answer::<DescribeTopicPartitionsRequest>(&reply)
+    });
+    assert!(matches!(admin(&broker).describe_topics(&["t".to_owned()], 1).await, Err(ClientError::State(_))));
+    assert_eq!(broker.count(ApiKey::DescribeTopicPartitions), 2);
+}
+
+/// Partition 0 says at first that its leader moved; 2 is not allowed; 1 has no leader.
+fn offsets(asked: &Asked, first: bool) -> Act {
+    let partition = |index: i32| {
+        let code = match index {
+            0 if first => ErrorCode::NotLeaderOrFollower,
+            2 => ErrorCode::TopicAuthorizationFailed,
+            _ => ErrorCode::None,
+        };
+        ListOffsetsPartitionResponse::default().with_partition_index(index).with_error_code(code.code()).with_offset(7)
+    };
+    let topic = |topic: &millstream_protocol::messages::list_offsets_request::ListOffsetsTopic| {
+        let partitions = topic.partitions.iter().map(|asked| partition(asked.partition_index)).collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+    };
+    let topics = asked.read::<ListOffsetsRequest>().topics.iter().map(topic).collect();
+    asked.answer::<ListOffsetsRequest>(&ListOffsetsResponse::default().with_topics(topics))
+}
+
+#[tokio::test]
+async fn offsets_of_each_partition_are_told_and_a_leader_that_moved_is_asked_again() {
+    let mut first = true;
+    let broker = Scripted::start(move |asked| match asked.key() {
+        ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port)], &[("t", &[1, -1, 1])])),
+        _ => offsets(asked, std::mem::take(&mut first)),
+    });
+    let at = |index| TopicPartition::new("t", index);
+    let wanted = (0..3).map(|index| (at(index), OffsetSpec::Latest)).collect();
+    let found = admin(&broker).list_each_offset(&wanted, Isolation::ReadCommitted).await.unwrap();
+    assert_eq!(found[&at(0)].as_ref().ok(), Some(&7));
+    assert!(matches!(found[&at(1)], Err(ClientError::NoLeader { .. })));
+    assert_eq!(found[&at(2)].as_ref().unwrap_err().code(), Some(ErrorCode::TopicAuthorizationFailed));
+}
+
+#[tokio::test]
+async fn members_are_removed_and_resources_listed() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::FindCoordinator => coordinates(asked),
+        ApiKey::LeaveGroup => {
+            let members = asked.read::<LeaveGroupRequest>().members.into_iter().map(|member| {
+                assert_eq!(member.reason.as_deref(), Some("member was removed by an admin"));
+                let known = member.group_instance_id.as_deref() == Some("a");
+                let code = if known { ErrorCode::None } else { ErrorCode::UnknownMemberId };
+                MemberResponse::default().with_group_instance_id(member.group_instance_id).with_error_code(code.code())
+            });
+            asked.answer::<LeaveGroupRequest>(&LeaveGroupResponse::default().with_members(members.collect()))
+        }
+        _ => {
+            assert_eq!(asked.read::<ListConfigResourcesRequest>().resource_types, [32]);
+            let group = ConfigResource::default().with_resource_type(32).with_resource_name(StrBytes::from_static_str("g"));
+            let reply = ListConfigResourcesResponse::default().with_config_resources(vec![group]);
+            asked.answer::<ListConfigResourcesRequest>(&reply)
+        }
+    });
+    let admin = admin(&broker);
+    let removed = admin.remove_members("g", Some(&["a".to_owned(), "b".to_owned()]), "").await.unwrap();
+    assert_eq!(removed.iter().map(|(_, result)| result.is_ok()).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(removed[0].0.instance_id.as_deref(), Some("a"));
+    assert_eq!(admin.list_config_resources(&[ResourceKind::Group]).await.unwrap(), [(ResourceKind::Group, "g".to_owned())]);
+}
