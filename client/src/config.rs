@@ -74,6 +74,14 @@ impl Default for ConnectionConfig {
 }
 
 /// Who is asked (KIP-919): an administrator can speak to the controllers without a broker between.
+///
+/// ```
+/// use client::config::{ConnectionConfig, Endpoints};
+///
+/// let bootstrap = vec!["localhost:9093".to_owned()];
+/// let controllers = ConnectionConfig { bootstrap, endpoints: Endpoints::Controllers, ..ConnectionConfig::default() };
+/// assert_ne!(controllers.endpoints, ConnectionConfig::default().endpoints);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoints {
     /// Brokers.
