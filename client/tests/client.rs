@@ -498,7 +498,11 @@ async fn chaos_with_our_broker() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_with_apaches_broker() {
     match std::env::var_os("MILLSTREAM_SOAK") {
-        Some(_) => chaos::all(Node::apaches_behind).await,
+        Some(_) => {
+            for transaction_version in [1, 2] {
+                chaos::all(|port| Node::apaches_behind(port, transaction_version)).await;
+            }
+        }
         None => println!("only with MILLSTREAM_SOAK"),
     }
 }

@@ -15,7 +15,9 @@ use client::config::{Assignor, ConnectionConfig, ConsumerConfig, Idempotence, Is
 use client::consumer::Consumer;
 use client::metadata::Cluster;
 use client::producer::{Delivery, NewRecord, Producer};
+use millstream_protocol::compress::Codec;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::support::Node;
@@ -225,7 +227,9 @@ async fn member(world: World, number: usize, assignor: Assignor, progress: Progr
 /// Writers and readers of all kinds until the world ends, and what holds of what they saw; `ended` is told when the last
 /// writer stops.
 pub async fn workload(world: World, ended: impl FnOnce()) {
-    let idempotent = tokio::spawn(write(world.clone(), "chaos", ProducerConfig::default()));
+    let codec = *[Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].choose(&mut StdRng::seed_from_u64(world.seed)).expect("codecs");
+    let idempotent = ProducerConfig { codec, ..ProducerConfig::default() };
+    let idempotent = tokio::spawn(write(world.clone(), "chaos", idempotent));
     let plain = ProducerConfig { idempotence: Idempotence::Off, in_flight_max: 1, ..ProducerConfig::default() };
     let plain = tokio::spawn(write(world.clone(), "chaos-plain", plain));
     let transactional = tokio::spawn(transactions::write(world.clone()));

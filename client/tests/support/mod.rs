@@ -40,6 +40,8 @@ pub struct Node {
     settings: Settings,
     /// A controller as well, the only one of its cluster.
     controls: bool,
+    /// For Apache's `kafka-storage format`.
+    format: String,
 }
 
 /// A port that nobody has. Not one of those that the system gives away (from 32768 on): by the time that a broker takes
@@ -101,13 +103,16 @@ impl Node {
         Node::started(ours(), Box::new(move |_| vec![format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}")]))
     }
 
-    /// Apache's, which clients reach by `port` only.
-    pub fn apaches_behind(port: u16) -> Option<Node> {
+    /// Apache's, which clients reach by `port` only, with transactions of this version.
+    pub fn apaches_behind(port: u16, transaction_version: i16) -> Option<Node> {
         let settings = move |ports: Ports| {
             let controller = ports.controller;
             vec![format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")]
         };
-        Some(Node::started(apaches()?, Box::new(settings)))
+        let mut node = Node::new(apaches()?, Box::new(settings));
+        node.format = format!("--feature transaction.version={transaction_version}");
+        node.run();
+        Some(node)
     }
 
     /// Apache's with settings of its own, made from its two ports and a folder; None without Java.
@@ -140,7 +145,8 @@ impl Node {
 
     fn new(kind: Kind, settings: Settings) -> Node {
         let ports = Ports { broker: free_port(), controller: free_port() };
-        Node { kind, folder: tempfile::tempdir().expect("a folder"), ports, child: None, settings, controls: true }
+        let (folder, format) = (tempfile::tempdir().expect("a folder"), String::new());
+        Node { kind, folder, ports, child: None, settings, controls: true, format }
     }
 
     fn started(kind: Kind, settings: Settings) -> Node {
@@ -170,6 +176,7 @@ impl Node {
             Kind::Apaches(script) => {
                 let mut command = Command::new(script);
                 command.env("BROKER_JAVA_OPTS", "-Xmx512m -Xms128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+                command.env("FORMAT_FLAGS", &self.format);
                 if !self.controls {
                     command.env("FORMAT_QUORUM", "");
                 }
