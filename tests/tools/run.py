@@ -42,7 +42,7 @@ EVENTS = [(r'"timestamp":\d+', '"timestamp":T'), (r'"avg_throughput":[\d.E]+', '
 TRACES = [(r"(?m)^[\w.]+(Exception|Error): .*\n(\tat .*\n)*(Caused by: .*\n(\t.*\n)*)*\n", "")]
 MASKS = {
     "kafka-producer-perf-test": [(r"\S+ records/sec .*", "RATES")],
-    "kafka-acls": TRACES,
+    "kafka-acls": TRACES + [(r"(?m)^[ \t]+\(principal", "(principal")],
     "kafka-reassign-partitions": TRACES,
     "kafka-consumer-perf-test": [(r"(?m)^20\d\d[^,]*, [^,]*, ([\d.]+), [\d.]+, (\d+), .*", r"TIMES, \1, \2, RATES")],
     "kafka-e2e-latency": [(r"\d+\.\d+(E-?\d+)?", "N"), (r"= \d+", "= N")],
@@ -51,7 +51,7 @@ MASKS = {
     "kafka-transactions": [
         (r"\t\d{13} *\t", "\tTIME\t"), (r"\tTIME\t\d+ *\t", "\tTIME\tDURATION\t"), (r"(?m)^\d+ *\t(\d+ *\t-?\d+)", r"PRODUCER\t\1"),
         (r"\t\d+ *\t((?:Ongoing|Complete|Prepare|Empty)\w*)", r"\tPRODUCER\t\1"), (r" *\t", "\t"),
-        ("PrepareCommit", "CompleteCommit"),
+        ("PrepareCommit", "CompleteCommit"), (r"(?m)^(\d+\t\w+\t)\d+\tPRODUCER", r"\1PRODUCER\tEPOCH"),
     ],
     "kafka-metadata-quorum": [
         (r"(HighWatermark: +|LeaderEpoch: +)\d+", r"\1N"), (r'(directoryId": "|\t)[\w-]{22}', r"\1DIRECTORY"),
@@ -64,7 +64,7 @@ MASKS = {
     "kafka-verifiable-consumer": EVENTS,
 }
 # Tools that print rows as the broker's hash maps have them.
-SORTED = ["kafka-groups", "kafka-transactions"]
+SORTED = ["kafka-acls", "kafka-groups", "kafka-transactions"]
 # Tools that print their summary when their virtual machine ends.
 ALONE = ["kafka-verifiable-producer", "kafka-verifiable-consumer"]
 

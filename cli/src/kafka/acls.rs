@@ -146,7 +146,8 @@ impl Rows<'_> {
         let mut found = BTreeSet::new();
         for text in self.given.all(flag).into_iter().map(str::trim) {
             if text.split_once(':').is_none_or(|(kind, _)| kind.is_empty()) {
-                return Err(Ended::Failed(format!("expected a string in format principalType:principalName but got {text}")));
+                println!("Error while executing ACL command: expected a string in format principalType:principalName but got {text}");
+                return Err(Ended::FailedAloud);
             }
             found.insert(text.to_owned());
         }
