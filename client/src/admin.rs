@@ -36,7 +36,7 @@ pub mod scram;
 
 pub use acls::{AclBinding, AclFilter, AclOperation, AclPermission, PatternType, ResourceType};
 pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, ReplicaInfo};
-pub use configs::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
+pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use elections::{ElectionType, ReplicationFactor};
 pub use features::{Change, FeatureLevels, FeatureRange, FeatureUpdate, UpgradeType};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node, RemovedMember};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use millstream_base_config::effect_client::why_client_without;
 use millstream_base_config::key::{Key, find};
 use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::valid::{self, Value};
@@ -484,6 +485,9 @@ impl Settings {
             match find(keys, &name) {
                 Some(key) => {
                     valid::check(key, &text).map_err(ClientError::Config)?;
+                    if let Some(why) = why_client_without(&name) {
+                        tracing::warn!(key = name, why, "a setting has no effect");
+                    }
                     set.insert(name, text);
                 }
                 None => unknown.push(name),

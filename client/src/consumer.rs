@@ -27,6 +27,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -568,6 +569,7 @@ impl Consumer {
             let leave = group.leave("the consumer is being closed");
             let _ = tokio::time::timeout(limit.saturating_sub(started.elapsed()), leave).await;
         }
+        group.subscribed.store(false, Ordering::Release);
         self.subscription = None;
         self.partitions.assign([]);
         committed

@@ -6,8 +6,17 @@ use std::fmt::Write;
 
 use crate::key::{Fallback, Key, Update, Valid};
 
-/// One page: title and rows.
+/// One page of keys of the broker: title and rows.
 pub fn page(title: &str, keys: &[Key]) -> String {
+    page_with(title, keys, Key::documentation)
+}
+
+/// One page of keys of a client.
+pub fn client_page(title: &str, keys: &[Key]) -> String {
+    page_with(title, keys, Key::client_documentation)
+}
+
+fn page_with(title: &str, keys: &[Key], documentation: impl Fn(&Key) -> String) -> String {
     let mut text = format!("# {title}\n\nMade from the tables of base/config; do not edit.\n");
     for key in keys.iter().filter(|key| !key.internal) {
         let fallback = match key.fallback {
@@ -33,7 +42,7 @@ pub fn page(title: &str, keys: &[Key]) -> String {
         if let Some(synonym) = key.synonyms.first() {
             let _ = write!(facts, "; broker key `{}`", synonym.name);
         }
-        let _ = write!(text, "\n## {}\n{}\n\n{facts}\n", key.name, key.documentation());
+        let _ = write!(text, "\n## {}\n{}\n\n{facts}\n", key.name, documentation(key));
     }
     text
 }

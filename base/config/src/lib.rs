@@ -23,6 +23,8 @@ pub mod resolve;
 pub mod dynamic;
 /// Which keys change nothing in this broker, and why.
 pub mod effect;
+/// Which keys change nothing in the client library, and why.
+pub mod effect_client;
 /// Pages of documentation made of the tables.
 pub mod docs;
 /// Addresses to listen on and to advertise.

@@ -171,7 +171,9 @@ fn pages_are_current() {
         ("admin", "Admin client configuration", ADMIN_KEYS),
     ] {
         let path = docs.join(format!("{name}-configs.md"));
-        let page = millstream_base_config::docs::page(title, keys);
+        let of_client = !["broker", "topic"].contains(&name);
+        let write = if of_client { millstream_base_config::docs::client_page } else { millstream_base_config::docs::page };
+        let page = write(title, keys);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::create_dir_all(&docs).expect("docs can be made");
             std::fs::write(&path, &page).expect("a page can be written");

@@ -117,7 +117,7 @@ impl Admin {
         outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late(api_name::<T>()))))
     }
 
-    fn late(&self, doing: &str) -> ClientError {
+    pub(super) fn late(&self, doing: &str) -> ClientError {
         ClientError::Timeout { doing: doing.to_owned(), limit: self.timeout }
     }
 

@@ -12,6 +12,7 @@ use millstream_protocol::messages::{
 
 use super::Admin;
 use super::ask::{MOVED, To, not_now};
+use super::topics::Creation;
 use crate::config::Endpoints;
 use crate::error::{ClientError, check};
 
@@ -106,6 +107,28 @@ impl ConfigSource {
             ConfigSource::Unknown => "UNKNOWN",
         }
     }
+}
+
+/// What becomes of a config (Java: `AlterConfigOp`).
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::{ConfigChange, Creation, ResourceKind};
+///
+/// let compact = [("cleanup.policy".to_owned(), ConfigChange::Append("compact".to_owned()))];
+/// admin.change_configs(ResourceKind::Topic, "orders", &compact, Creation::Done).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// It gets this value.
+    Set(String),
+    /// It goes back to what holds without it.
+    Delete,
+    /// These items are added to its list.
+    Append(String),
+    /// These items are taken out of its list.
+    Subtract(String),
 }
 
 /// One of the places that a value may come from, the one that counts first.
@@ -213,16 +236,40 @@ impl Admin {
     /// # Errors
     /// The broker's; then nothing has changed.
     pub async fn alter_configs(&self, kind: ResourceKind, name: &str, changes: &[(String, Option<String>)]) -> Result<(), ClientError> {
-        // AlterConfigOp.OpType: SET and DELETE.
         let change = |(key, value): &(String, Option<String>)| {
-            let config = AlterableConfig::default().with_name(text(key));
-            config.with_config_operation(i8::from(value.is_none())).with_value(Some(text(value.as_deref().unwrap_or_default())))
+            (key.clone(), value.clone().map_or(ConfigChange::Delete, ConfigChange::Set))
+        };
+        self.change_configs(kind, name, &changes.iter().map(change).collect::<Vec<_>>(), Creation::Done).await
+    }
+
+    /// Changes configs of a resource, or only looks whether they could be.
+    ///
+    /// # Errors
+    /// The broker's; then nothing has changed.
+    pub async fn change_configs(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        changes: &[(String, ConfigChange)],
+        creation: Creation,
+    ) -> Result<(), ClientError> {
+        // AlterConfigOp.OpType
+        let change = |(key, change): &(String, ConfigChange)| {
+            let (operation, value) = match change {
+                ConfigChange::Set(value) => (0, value.as_str()),
+                ConfigChange::Delete => (1, ""),
+                ConfigChange::Append(items) => (2, items.as_str()),
+                ConfigChange::Subtract(items) => (3, items.as_str()),
+            };
+            AlterableConfig::default().with_name(text(key)).with_config_operation(operation).with_value(Some(text(value)))
         };
         let resource = AlterConfigsResource::default()
             .with_resource_type(kind as i8)
             .with_resource_name(text(name))
             .with_configs(changes.iter().map(change).collect());
-        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let request = IncrementalAlterConfigsRequest::default()
+            .with_resources(vec![resource])
+            .with_validate_only(creation == Creation::Tried);
         // The active controller changes what brokers are told; their loggers are their own.
         let by_controller = self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
         let to = if by_controller { To::Any } else { Self::broker_of(kind, name) };

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, Bytes};
+use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
 use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
@@ -17,8 +18,8 @@ use millstream_protocol::messages::{
     OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes,
 };
 
-use super::ask::To;
-use super::{Admin, TopicPartition, only_retriable};
+use super::ask::{To, not_now};
+use super::{Admin, Each, TopicPartition, only_retriable};
 use crate::connection::Connection;
 use crate::error::{ClientError, check};
 use crate::metadata::topic_name;
@@ -27,6 +28,12 @@ use crate::metadata::topic_name;
 const FETCH_ONE: i16 = 7;
 /// OffsetCommit 9 names topics; from 10 on by id.
 const COMMIT_BY_NAME: i16 = 9;
+/// The coordinator is another one by now, or not ready (Java: `AlterConsumerGroupOffsetsHandler`).
+const ELSEWHERE: [ErrorCode; 3] = [
+    ErrorCode::NotCoordinator,
+    ErrorCode::CoordinatorNotAvailable,
+    ErrorCode::CoordinatorLoadInProgress,
+];
 /// Why members leave when nobody says (Java: `KafkaAdminClient.DEFAULT_LEAVE_GROUP_REASON`).
 const REMOVED: &str = "member was removed by an admin";
 /// `ConsumerProtocol.PROTOCOL_TYPE`
@@ -260,15 +267,28 @@ impl Admin {
     /// What a group committed.
     ///
     /// # Errors
-    /// The coordinator's.
+    /// The coordinator's, of a partition as well.
     pub async fn committed_offsets(&self, group_id: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
+        let each = self.each_committed_offset(group_id).await?.into_iter();
+        each.map(|(at, committed)| committed.map(|committed| (at, committed))).collect()
+    }
+
+    /// As [`Admin::committed_offsets`]; what is known of each partition stands beside it.
+    ///
+    /// # Errors
+    /// The coordinator's about the group.
+    pub async fn each_committed_offset(&self, group_id: &str) -> Result<Each<TopicPartition, CommittedOffset>, ClientError> {
         let request = OffsetFetchRequest::default().with_group_id(group(group_id)).with_topics(None);
         let judge = |response: &OffsetFetchResponse| check(response.error_code, None);
         let response = self.ask_at_most(FETCH_ONE, To::Group(group_id), &request, judge).await?;
-        let mut offsets = BTreeMap::new();
+        let mut offsets = Each::new();
         for topic in response.topics {
             for partition in topic.partitions {
-                check(partition.error_code, None)?;
+                let at = TopicPartition::new(&topic.name.0, partition.partition_index);
+                if let Err(error) = check(partition.error_code, None) {
+                    offsets.insert(at, Err(error));
+                    continue;
+                }
                 if partition.committed_offset < 0 {
                     continue;
                 }
@@ -277,7 +297,7 @@ impl Admin {
                     leader_epoch: Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0),
                     metadata: partition.metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
                 };
-                offsets.insert(TopicPartition::new(&topic.name.0, partition.partition_index), committed);
+                offsets.insert(at, Ok(committed));
             }
         }
         Ok(offsets)
@@ -288,6 +308,18 @@ impl Admin {
     /// # Errors
     /// The first of the coordinator's.
     pub async fn alter_committed_offsets(&self, group_id: &str, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), ClientError> {
+        self.alter_each_committed_offset(group_id, offsets).await?.into_values().collect()
+    }
+
+    /// As [`Admin::alter_committed_offsets`]; what became of each partition stands beside it.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached.
+    pub async fn alter_each_committed_offset(
+        &self,
+        group_id: &str,
+        offsets: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<Each<TopicPartition>, ClientError> {
         let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for (at, offset) in offsets {
             let partition = OffsetCommitRequestPartition::default().with_partition_index(at.partition);
@@ -303,9 +335,17 @@ impl Admin {
             .with_topics(topics.collect());
         let judge = |response: &OffsetCommitResponse| {
             let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-            partitions.try_for_each(|partition| check(partition.error_code, None))
+            partitions.try_for_each(|partition| not_now(partition.error_code, None, &ELSEWHERE))
         };
-        self.ask_at_most(COMMIT_BY_NAME, To::Group(group_id), &request, judge).await.map(drop)
+        let response = self.ask_at_most(COMMIT_BY_NAME, To::Group(group_id), &request, judge).await?;
+        let mut results = Each::new();
+        for topic in response.topics {
+            for own in topic.partitions {
+                let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                results.insert(at, check(own.error_code, None));
+            }
+        }
+        Ok(results)
     }
 
     /// Takes members out of a group, whoever they are (Java: `removeMembersFromConsumerGroup`): static members by their

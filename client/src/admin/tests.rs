@@ -7,6 +7,7 @@ use millstream_protocol::messages::list_config_resources_response::ConfigResourc
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use millstream_protocol::messages::{
     CreateTopicsRequest, CreateTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     LeaveGroupRequest, LeaveGroupResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, ListOffsetsRequest,
     ListOffsetsResponse, MetadataRequest, StrBytes,
 };
@@ -131,4 +132,36 @@ async fn members_are_removed_and_resources_listed() {
     assert_eq!(removed.iter().map(|(_, result)| result.is_ok()).collect::<Vec<_>>(), [true, false]);
     assert_eq!(removed[0].0.instance_id.as_deref(), Some("a"));
     assert_eq!(admin.list_config_resources(&[ResourceKind::Group]).await.unwrap(), [(ResourceKind::Group, "g".to_owned())]);
+}
+
+#[tokio::test]
+async fn items_are_added_to_a_list_and_taken_out_and_nothing_is_done_for_a_trial() {
+    let broker = Scripted::start(|asked| {
+        let request: IncrementalAlterConfigsRequest = asked.read();
+        assert!(request.validate_only);
+        let configs = &request.resources[0].configs;
+        let changes: Vec<_> = configs.iter().map(|own| (own.config_operation, own.value.as_deref())).collect();
+        assert_eq!(changes, [(2, Some("a")), (3, Some("b")), (1, Some("")), (0, Some("c"))]);
+        asked.answer::<IncrementalAlterConfigsRequest>(&IncrementalAlterConfigsResponse::default())
+    });
+    let change = |change| ("cleanup.policy".to_owned(), change);
+    let (append, subtract) = (ConfigChange::Append("a".to_owned()), ConfigChange::Subtract("b".to_owned()));
+    let changes = [append, subtract, ConfigChange::Delete, ConfigChange::Set("c".to_owned())].map(change);
+    admin(&broker).change_configs(ResourceKind::Topic, "t", &changes, Creation::Tried).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_there_hides_no_other() {
+    let broker = Scripted::start(|asked| {
+        let topic = |name: &str, code: ErrorCode| {
+            let topic = DescribeTopicPartitionsResponseTopic::default().with_name(Some(topic_name(name)));
+            topic.with_error_code(code.code())
+        };
+        let topics = vec![topic("a", ErrorCode::UnknownTopicOrPartition), topic("b", ErrorCode::None)];
+        asked.answer::<DescribeTopicPartitionsRequest>(&DescribeTopicPartitionsResponse::default().with_topics(topics))
+    });
+    let names = ["a".to_owned(), "b".to_owned()];
+    let described = admin(&broker).describe_each_topic(&names, 1).await.unwrap();
+    assert!(described["a"].is_err() && described["b"].is_ok());
+    assert!(admin(&broker).describe_topics(&names, 1).await.is_err());
 }

@@ -366,13 +366,26 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a topic that is not there.
     pub async fn describe_topics(&self, names: &[String], page: i32) -> Result<Vec<TopicDescription>, ClientError> {
-        let broker = self.cluster.any_broker().await?;
+        self.described(names, page).await?.into_iter().map(|(_, described)| described).collect()
+    }
+
+    /// As [`Admin::describe_topics`]; what is known of each topic stands beside its name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn describe_each_topic(&self, names: &[String], page: i32) -> Result<Each<String, TopicDescription>, ClientError> {
+        Ok(self.described(names, page).await?.into_iter().collect())
+    }
+
+    async fn described(&self, names: &[String], page: i32) -> Result<Vec<Described>, ClientError> {
+        let found = tokio::time::timeout(self.timeout, self.cluster.any_broker()).await;
+        let broker = found.unwrap_or_else(|_| Err(self.late("finding a broker")))?;
         if !broker.serves(ApiKey::DescribeTopicPartitions) {
-            return from_metadata(self.metadata(Some(names)).await?);
+            return Ok(from_metadata(self.metadata(Some(names)).await?));
         }
         let mut sorted = names.to_vec();
         sorted.sort();
-        let mut described: Vec<TopicDescription> = Vec::with_capacity(names.len());
+        let mut described: Vec<Described> = Vec::with_capacity(names.len());
         let mut cursor: Option<Cursor> = None;
         loop {
             // The broker wants the names in order, and none that lies before the cursor.
@@ -385,7 +398,10 @@ impl Admin {
             let response = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
             for topic in response.topics {
                 let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
-                check(topic.error_code, None)?;
+                if let Err(error) = check(topic.error_code, None) {
+                    described.push((name, Err(error)));
+                    continue;
+                }
                 let partitions = topic.partitions.iter().map(|partition| PartitionDescription {
                     partition: partition.partition_index,
                     leader: Some(partition.leader_id.0).filter(|leader| *leader >= 0),
@@ -394,9 +410,12 @@ impl Admin {
                     elr: partition.eligible_leader_replicas.as_deref().map(ids),
                     last_known_elr: partition.last_known_elr.as_deref().map(ids),
                 });
-                match described.last_mut().filter(|last| last.name == name) {
-                    Some(begun) => begun.partitions.extend(partitions),
-                    None => described.push(TopicDescription { id: topic.topic_id, partitions: partitions.collect(), name }),
+                match described.last_mut() {
+                    Some((last, Ok(begun))) if *last == name => begun.partitions.extend(partitions),
+                    _ => {
+                        let topic = TopicDescription { id: topic.topic_id, partitions: partitions.collect(), name: name.clone() };
+                        described.push((name, Ok(topic)));
+                    }
                 }
             }
             let Some(next) = response.next_cursor else { break };
@@ -417,7 +436,7 @@ impl Admin {
     pub async fn describe_topic_id(&self, id: Uuid) -> Result<Vec<TopicDescription>, ClientError> {
         let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        from_metadata(self.ask(To::AnyBroker, &request, |_| Ok(())).await?)
+        from_metadata(self.ask(To::AnyBroker, &request, |_| Ok(())).await?).into_iter().map(|(_, described)| described).collect()
     }
 
     /// The moves of replicas that are under way, by topic and partition.
@@ -494,10 +513,17 @@ pub struct TopicConfig {
     pub default: bool,
 }
 
-fn from_metadata(metadata: MetadataResponse) -> Result<Vec<TopicDescription>, ClientError> {
+/// A topic's name and what is known of it.
+type Described = (String, Result<TopicDescription, ClientError>);
+
+fn from_metadata(metadata: MetadataResponse) -> Vec<Described> {
     let mut described = Vec::with_capacity(metadata.topics.len());
     for topic in metadata.topics {
-        check(topic.error_code, None)?;
+        let name = topic.name.as_ref().map(|name| name.0.to_string()).unwrap_or_default();
+        if let Err(error) = check(topic.error_code, None) {
+            described.push((name, Err(error)));
+            continue;
+        }
         let mut partitions: Vec<PartitionDescription> = topic
             .partitions
             .iter()
@@ -511,9 +537,8 @@ fn from_metadata(metadata: MetadataResponse) -> Result<Vec<TopicDescription>, Cl
             })
             .collect();
         partitions.sort_by_key(|partition| partition.partition);
-        let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
-        described.push(TopicDescription { name, id: topic.topic_id, partitions });
+        described.push((name.clone(), Ok(TopicDescription { name, id: topic.topic_id, partitions })));
     }
-    described.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(described)
+    described.sort_by(|(left, _), (right, _)| left.cmp(right));
+    described
 }
