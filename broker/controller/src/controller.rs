@@ -356,14 +356,23 @@ impl Controller {
         if mode == Mode::ValidateOnly {
             return decide(&self.image()).map(|(_records, answer)| answer);
         }
-        let done = tokio::time::timeout(timeout, self.carry_out(decide)).await;
-        done.map_err(|_late| Refusal::without_text(ErrorCode::RequestTimedOut))?
+        let late = || Refusal::without_text(ErrorCode::RequestTimedOut);
+        let (offset, answer) = tokio::select! {
+            carried_out = self.carry_out(decide) => carried_out?,
+            () = self.shared.quorum.lacking_room_for(timeout) => return Err(late()),
+        };
+        if let Some(offset) = offset {
+            let acted = tokio::time::timeout(timeout, self.shared.publisher.acted(offset)).await;
+            acted.map_err(|_late| late())?;
+        }
+        Ok(answer)
     }
 
+    /// In its turn; answers the offset of what was committed, if anything was.
     async fn carry_out<T: Send + 'static>(
         &self,
         decide: impl FnOnce(&Image) -> Decided<T> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<(Option<i64>, T), Refusal> {
         let turn = self.shared.turn.clone().lock_owned().await;
         let controller = self.clone();
         let committed = task::spawn("metadata-change", async move {
@@ -375,13 +384,9 @@ impl Controller {
             };
             Ok((offset, answer))
         });
-        let (offset, answer) = committed.await.map_err(|error| {
+        committed.await.map_err(|error| {
             Refusal::new(ErrorCode::UnknownServerError, format!("a change of metadata failed: {error}"))
-        })??;
-        if let Some(offset) = offset {
-            self.shared.publisher.acted(offset).await;
-        }
-        Ok(answer)
+        })?
     }
 
     async fn commit(&self, records: Vec<MetadataRecord>) -> Result<i64, Refusal> {

@@ -139,6 +139,11 @@ impl Quorum {
         std::future::pending().await
     }
 
+    /// Completes when the metadata log has waited for `time` for room on a full disk.
+    pub(crate) async fn lacking_room_for(&self, time: std::time::Duration) {
+        self.room.lacking_for(time).await;
+    }
+
     /// A full disk is waited for no longer.
     pub(crate) fn end_waiting(&self) {
         self.room.end();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use millstream_base_env::task;
 use millstream_broker_log::{AppendError, StorageError};
+use tokio::sync::watch;
 
 use crate::state_file::StateFileError;
 
@@ -21,12 +22,42 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Room {
     ended: Arc<AtomicBool>,
+    /// How many writes wait for room.
+    waiting: watch::Sender<usize>,
+}
+
+/// One write that waits.
+struct Waits<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waits<'a> {
+    fn of(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Waits(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Room {
     /// From now on a full disk is an error like any other.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// Completes when something has waited for room for `time` on end.
+    pub(crate) async fn lacking_for(&self, time: Duration) {
+        let mut waiting = self.waiting.subscribe();
+        loop {
+            // An error would mean that the sender is gone, which this holds.
+            let _waits = waiting.wait_for(|count| *count > 0).await.is_ok();
+            if tokio::time::timeout(time, waiting.wait_for(|count| *count == 0)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Attempts until the disk is not full.
@@ -37,13 +68,13 @@ impl Room {
     where
         F: Future<Output = io::Result<T>>,
     {
-        let mut is_told = false;
+        let mut waits = None;
         loop {
             match attempt().await {
                 Err(error) if is_full(&error) && !self.ended.load(Ordering::Acquire) => {
-                    if !is_told {
+                    if waits.is_none() {
                         tracing::warn!(%error, "the disk is full; changes of metadata wait for room");
-                        is_told = true;
+                        waits = Some(Waits::of(&self.waiting));
                     }
                     task::sleep(PAUSE).await;
                 }
