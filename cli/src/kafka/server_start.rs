@@ -131,7 +131,7 @@ fn start_in_background(file: &str, overrides: &[String]) -> Ended {
         Ok(child) => child,
         Err(line) => return Ended::Failed(line),
     };
-    match end_of(child) {
+    match end_of(child, AT_ONCE) {
         None => Ended::Well,
         Some(status) => {
             let output = std::fs::read(&path).unwrap_or_default();
@@ -172,10 +172,10 @@ fn spawn(file: &str, overrides: &[String], path: &Path) -> Result<Child, String>
     command.spawn().map_err(|error| failed("start the broker", error))
 }
 
-/// How `child` ended, when it did so at once.
-fn end_of(mut child: Child) -> Option<ExitStatus> {
+/// How `child` ended, when it did so within `limit`.
+fn end_of(mut child: Child, limit: Duration) -> Option<ExitStatus> {
     let began = Moment::now();
-    while began.elapsed() < AT_ONCE {
+    while began.elapsed() < limit {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
@@ -208,8 +208,9 @@ mod tests {
     #[test]
     fn a_child_that_dies_at_once_is_told_from_one_that_lives() {
         let child = |command: &str| Command::new("sh").args(["-c", command]).spawn().unwrap();
-        assert_eq!(end_of(child("exit 3")).and_then(|status| status.code()), Some(3));
-        assert!(end_of(child("exec sleep 2")).is_none());
+        let status = end_of(child("exit 3"), Duration::from_secs(30));
+        assert_eq!(status.and_then(|status| status.code()), Some(3));
+        assert!(end_of(child("exec sleep 5"), Duration::from_millis(100)).is_none());
     }
 
     #[test]
