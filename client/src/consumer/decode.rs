@@ -221,6 +221,9 @@ struct Open {
     left: i32,
 }
 
+/// Of the first record of a batch, at most: as many can follow as a batch can number.
+const OFFSET_MAX: i64 = i64::MAX - u32::MAX as i64;
+
 /// The bytes of a partition as a fetch brought them, and how far they were taken.
 pub(crate) struct Fetched {
     place: Arc<TopicPartition>,
@@ -314,6 +317,10 @@ impl Fetched {
             }
             if header.magic != 2 {
                 return Err(self.broken(header.base_offset, format!("format {}", header.magic)));
+            }
+            // The offset stands outside of the CRC; none behind it may be beyond what there can be.
+            if header.base_offset > OFFSET_MAX {
+                return Err(self.broken(header.base_offset, "no such offset".to_owned()));
             }
             let batch = self.bytes.split_to(header.size());
             if header.last_offset() < self.position {

@@ -108,3 +108,14 @@ fn what_was_damaged_is_refused_and_what_came_before_is_kept() {
         }
     }
 }
+
+#[test]
+fn an_offset_beyond_all_others_is_refused() {
+    for base in [i64::MAX, i64::MAX - 1, i64::MAX - i64::from(i32::MAX)] {
+        let mut bytes = batch(0, 3, Codec::None, 0, -1);
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        let mut fetched = fetched(bytes, &[], 0, Isolation::ReadUncommitted);
+        assert!(fetched.next_chunk(100).is_err(), "{base}");
+        assert_eq!(fetched.position, 0);
+    }
+}
