@@ -12,12 +12,12 @@ fn config(request_timeout: Duration) -> ConnectionConfig {
 #[tokio::test]
 async fn a_request_that_nobody_awaits_any_more_ends_the_connection_in_its_time() {
     let broker = Scripted::start(|_| Act::Silence);
-    let connection = Connection::open(&broker.address, &config(Duration::from_millis(200))).await.unwrap();
+    let connection = Connection::open(&broker.address, &config(Duration::from_secs(2))).await.unwrap();
     let request = MetadataRequest::default();
     let impatient = tokio::time::timeout(Duration::from_millis(10), connection.call(&request));
     assert!(impatient.await.is_err() && connection.is_open());
     assert_eq!(connection.outstanding(), 1);
-    tokio::time::timeout(Duration::from_secs(10), connection.calls.closed()).await.expect("the connection ends");
+    tokio::time::timeout(Duration::from_secs(30), connection.calls.closed()).await.expect("the connection ends");
     let error = connection.call(&request).await.unwrap_err();
     assert!(error.to_string().contains("not answered in time"), "{error}");
 }
@@ -25,7 +25,7 @@ async fn a_request_that_nobody_awaits_any_more_ends_the_connection_in_its_time()
 #[tokio::test]
 async fn who_is_overdue_is_told_so_and_the_others_that_the_connection_is_lost() {
     let broker = Scripted::start(|_| Act::Silence);
-    let connection = Connection::open(&broker.address, &config(Duration::from_millis(100))).await.unwrap();
+    let connection = Connection::open(&broker.address, &config(Duration::from_secs(1))).await.unwrap();
     let request = MetadataRequest::default();
     let held = connection.call_held(i16::MAX, &request, Duration::from_secs(60));
     let (overdue, held) = tokio::join!(connection.call(&request), held);
