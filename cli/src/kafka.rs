@@ -111,8 +111,9 @@ pub struct Tool {
     pub flags: fn() -> Command,
 }
 
-/// How long a tool asks again for what is only not possible now; Apache's give up after a minute.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a call of a tool may take, and how long it asks again for what is only not possible now: as long as Apache's.
+/// A broker that does not answer at all is given up sooner, after `request.timeout.ms`.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between two attempts to reach a broker, and how long one look for it takes.
 const RETRY: Duration = Duration::from_millis(200);

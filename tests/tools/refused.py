@@ -60,9 +60,8 @@ BEFORE_VERB = ["kafka-features", "kafka-metadata-quorum", "kafka-transactions"]
 # Tools of which Apache's end with 0 all the same (measured with --apache): they tell what went wrong, or that nothing came.
 ENDS_WELL = ["kafka-consumer-groups", "kafka-delete-records", "kafka-console-producer", "kafka-console-consumer",
              "kafka-consumer-perf-test", "kafka-verifiable-producer"]
-# Seconds that a tool may take when nobody answers: the connection's setup (10 s), once more where a client of the tool's
-# own comes after an admin client.
-LIMIT = 25
+# Seconds that a tool may take when nobody answers: request.timeout.ms (30 s) and the time that this machine takes.
+LIMIT = 45
 
 
 class Peer:
