@@ -1,7 +1,8 @@
 //! Load for measuring what a client costs: `load HOST:PORT push|send|consume TOPIC RECORDS [SIZE] [KEY=VALUE]...`
 //!
-//! Prints elapsed and CPU seconds of this process for a million records. `push` sends without futures, `send` with one
-//! per record.
+//! Prints elapsed and CPU seconds of this process for a million records, and its peak of resident memory. `push` sends
+//! without futures, `send` with one per record, ten thousand at a time. `tests/bench/clients` has the same load for
+//! Java's clients and librdkafka; the values are made of 64 words, so that they compress as text does.
 
 use std::time::Duration;
 
@@ -22,14 +23,13 @@ async fn main() -> Result<(), Failure> {
     let records: usize = records.parse()?;
     let size = rest.iter().find_map(|arg| arg.parse().ok()).unwrap_or(100);
     let settings: Vec<(&str, &str)> = rest.iter().filter_map(|arg| arg.split_once('=')).collect();
-    let (started, before) = (Moment::now(), cpu_seconds()?);
+    let started = Moment::now();
     match mode.as_str() {
         "consume" => consume(address, topic, records, &settings).await?,
         _ => produce(address, topic, records, size, mode == "send", &settings).await?,
     }
-    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds()? - before);
-    let million = records as f64 / 1e6;
-    println!("{mode} {records} records: {elapsed:.3} s, CPU {:.3} s per million", cpu / million);
+    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds()? / (records as f64 / 1e6));
+    println!("{mode} {records} records: {elapsed:.3} s, CPU {cpu:.3} s per million, peak {:.1} MB", peak_megabytes()?);
     Ok(())
 }
 
@@ -46,25 +46,25 @@ async fn produce(
         return Err(format!("unknown keys {unknown:?}").into());
     }
     let producer = Producer::new(Cluster::new(address), config);
-    let value = vec![b'x'; size];
-    let record = NewRecord { topic, value: Some(&value), ..NewRecord::default() };
+    let values = values(size);
+    let record = |index: usize| NewRecord { topic, value: Some(&values[index % values.len()]), ..NewRecord::default() };
     if futures {
         let mut waiting = std::collections::VecDeque::with_capacity(10_000);
-        for _ in 0..records {
+        for index in 0..records {
             if waiting.len() == 10_000
                 && let Some(delivery) = waiting.pop_front()
             {
                 let delivery: client::producer::Delivery = delivery;
                 delivery.await?;
             }
-            waiting.push_back(producer.send(record).await?);
+            waiting.push_back(producer.send(record(index)).await?);
         }
         for delivery in waiting {
             delivery.await?;
         }
     } else {
-        for _ in 0..records {
-            producer.push(record).await?;
+        for index in 0..records {
+            producer.push(record(index)).await?;
         }
     }
     producer.flush().await?;
@@ -85,8 +85,32 @@ async fn consume(address: &str, topic: &str, records: usize, settings: &[(&str, 
             bytes += record.value.map_or(0, <[u8]>::len);
         }
     }
-    println!("{bytes} bytes");
-    Ok(())
+    // So that reading the values is not optimised away.
+    if bytes == 0 { Err("no record has a value".into()) } else { Ok(()) }
+}
+
+/// The same values as in the other clients' programs.
+fn values(size: usize) -> Vec<Vec<u8>> {
+    let mut seed = 1u32;
+    let mut next = |below: u32| {
+        seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        (seed >> 16) % below
+    };
+    let words: Vec<[u8; 8]> = (0..64).map(|_| [(); 8].map(|()| b'a' + next(26) as u8)).collect();
+    let mut value = || {
+        let mut value: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| words[next(64) as usize]).collect();
+        value.truncate(size);
+        value
+    };
+    (0..128).map(|_| value()).collect()
+}
+
+/// The most memory that was resident.
+fn peak_megabytes() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("VmHWM")?;
+    let kib: f64 = line.split_whitespace().nth(1).ok_or("a size")?.parse()?;
+    Ok(kib * 1024.0 / 1e6)
 }
 
 /// User and system time of this process, from /proc in hundredths of a second.

@@ -13,6 +13,7 @@ use millstream_base_config::valid::{self, Value};
 use millstream_protocol::compress::Codec;
 
 use crate::connection::sasl::Sasl;
+use crate::connection::store::{self, Passwords};
 use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
 use crate::error::ClientError;
 
@@ -551,21 +552,21 @@ impl Settings {
     }
 
     fn tls(&self) -> Result<Tls, ClientError> {
-        let file = |key: &str| -> Result<Option<Vec<u8>>, ClientError> {
-            let Some(path) = self.set.get(key) else { return Ok(None) };
-            let read = std::fs::read(path).map_err(|error| ClientError::Config(format!("{key}: {path}: {error}")))?;
-            if !read.starts_with(b"-----BEGIN") && !read.windows(11).any(|part| part == b"\n-----BEGIN") {
-                return Err(ClientError::Config(format!("{key}: {path} is no PEM file; stores of other types are not read")));
-            }
-            Ok(Some(read))
+        let store = |name: &str| -> Result<Option<Vec<u8>>, ClientError> {
+            let set = |part: &str| self.set.get(&format!("ssl.{name}.{part}")).map(String::as_str);
+            let Some(path) = set("location") else { return Ok(None) };
+            let refused = |why: String| ClientError::Config(format!("ssl.{name}.location: {path}: {why}"));
+            let read = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+            let passwords = Passwords { store: set("password"), key: self.set.get("ssl.key.password").map(String::as_str) };
+            store::pem(set("type"), read, passwords).map(Some).map_err(refused)
         };
         let inline = |key: &str| self.secret(key).map(String::into_bytes);
-        let store = file("ssl.keystore.location")?;
+        let own = store("keystore")?;
         let off = self.set.get("ssl.endpoint.identification.algorithm").is_some_and(String::is_empty);
         Tls::new(&TlsOptions {
-            trusted: file("ssl.truststore.location")?.or_else(|| inline("ssl.truststore.certificates")),
-            chain: store.clone().or_else(|| inline("ssl.keystore.certificate.chain")),
-            key: store.or_else(|| inline("ssl.keystore.key")),
+            trusted: store("truststore")?.or_else(|| inline("ssl.truststore.certificates")),
+            chain: own.clone().or_else(|| inline("ssl.keystore.certificate.chain")),
+            key: own.or_else(|| inline("ssl.keystore.key")),
             identification: if off { EndpointIdentification::Off } else { EndpointIdentification::Https },
         })
     }

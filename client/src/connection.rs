@@ -31,6 +31,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::config::ConnectionConfig;
 use crate::error::{ClientError, check};
 
+/// Keys and certificates in files.
+pub(crate) mod store;
 /// Privacy and proof of who the broker is.
 pub mod tls;
 /// Who this client is.

@@ -325,6 +325,7 @@ pub struct Consumer {
     auto_committing: bool,
     auto_committed: Moment,
     tally: Arc<Tally>,
+    topics: metrics::Topics,
     polled: Option<Moment>,
 }
 
@@ -372,6 +373,7 @@ impl Consumer {
             auto_committing: false,
             auto_committed: Moment::now(),
             tally,
+            topics: metrics::Topics::new(),
             polled: None,
         }
     }
@@ -408,16 +410,6 @@ impl Consumer {
         self.partitions.places()
     }
 
-    /// What this consumer has done, by the names of Java's metrics.
-    pub fn metrics(&self) -> BTreeMap<&'static str, f64> {
-        let mut values = self.tally.values();
-        values.insert("assigned-partitions", self.partitions.len() as f64);
-        let lag = self.partitions.iter().filter_map(|(place, _)| self.lag(place)).max();
-        values.insert("records-lag-max", lag.map_or(f64::NAN, |lag| lag as f64));
-        values.insert("last-poll-seconds-ago", self.polled.map_or(-1.0, |at| at.elapsed().as_secs() as f64));
-        values
-    }
-
     /// Waits up to `timeout` for records. Of a group, this is where the member joins and where partitions come and go.
     ///
     /// # Errors
@@ -449,7 +441,7 @@ impl Consumer {
                 blocked |= self.place();
                 self.check();
                 let records = self.fetcher.collect(&mut self.partitions)?;
-                let (requests, held) = self.fetcher.send(&self.partitions);
+                let (requests, held) = self.fetcher.send(&mut self.partitions);
                 for request in requests {
                     self.work.push(request.map(Event::Fetch).boxed());
                 }
@@ -467,8 +459,7 @@ impl Consumer {
     }
 
     fn hand_out(&mut self, records: Records) -> Records {
-        self.tally.records.add(records.len() as u64);
-        self.tally.bytes.add(records.bytes() as u64);
+        self.count(&records);
         self.interceptors.iter_mut().fold(records, |records, interceptor| interceptor.on_consume(records))
     }
 

@@ -7,6 +7,8 @@
 pub mod error;
 // Settings by Java's names.
 pub mod config;
+// What is measured, by Java's names.
+pub mod metrics;
 // Bytes to one broker and back.
 pub mod connection;
 // Which brokers there are and who leads what.

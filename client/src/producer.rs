@@ -79,10 +79,11 @@ mod delivery;
 // What all of it came to.
 mod metrics;
 
+use batch::Now;
 use accumulate::{Accumulator, Appended, Observed};
 pub use delivery::{Delivery, RecordMetadata};
-pub use metrics::Metric;
 use metrics::{Gauges, Metrics};
+pub use crate::metrics::Metric;
 pub use plugin::{Interceptor, OwnedRecord, Partitioner, Plugins};
 use txn::{Coordinators, Features, Transactions, Verdict};
 pub use txn::GroupMetadata;
@@ -126,6 +127,15 @@ fn header_bytes<'a>(header: &Header<'a>) -> (&'a [u8], Option<&'a [u8]>) {
     (header.0.as_bytes(), header.1)
 }
 
+/// How far the first attempt at a record came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// It is appended.
+    Over,
+    /// It is to be tried again with more patience, and what fails is told then.
+    Again,
+}
+
 struct Shared {
     cluster: Cluster,
     config: ProducerConfig,
@@ -139,10 +149,14 @@ struct Shared {
     in_flight: AtomicUsize,
     /// Something new for the sender to look at.
     wake: Notify,
-    /// A batch is settled: memory is free, a flush may be over.
+    /// A flush may be over, or a request to a coordinator.
     settled: Notify,
+    /// Memory is free.
+    memory: Notify,
     /// What the producer's own milliseconds count from.
     started: Moment,
+    /// Closed: no more records come.
+    closing: AtomicBool,
     /// Closed without waiting any longer.
     aborted: AtomicBool,
     /// The sender has ended.
@@ -186,6 +200,13 @@ impl Shared {
         let doing = why.map_or(doing.clone(), |why| format!("{doing} ({})", why.why));
         ClientError::Timeout { doing, limit }
     }
+
+    /// Takes no more records.
+    fn close(&self) {
+        self.accumulator.lock().closed = true;
+        self.closing.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
 }
 
 /// Closes the producer when the last of its clones is dropped; the sender goes on until its batches are settled.
@@ -195,8 +216,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.accumulator.lock().closed = true;
-        self.shared.wake.notify_one();
+        self.shared.close();
     }
 }
 
@@ -251,7 +271,9 @@ impl Producer {
             config,
             wake: Notify::new(),
             settled: Notify::new(),
+            memory: Notify::new(),
             started: Moment::now(),
+            closing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             troubles: Mutex::default(),
             over: AtomicBool::new(false),
@@ -266,7 +288,14 @@ impl Producer {
     /// # Errors
     /// When the topic is not found in time, memory does not get free, or the record is too large.
     pub async fn send(&self, record: NewRecord<'_>) -> Result<Delivery, ClientError> {
-        let delivery = self.enter(&record, Observed::Yes).await?;
+        let mut delivery = None;
+        if self.try_first(&record, Observed::Yes, &mut delivery) == Tried::Over
+            && let Some(delivery) = delivery
+        {
+            return Ok(delivery);
+        }
+        // Boxed, so that the common case does not carry its state around.
+        let delivery = Box::pin(self.enter(&record, Observed::Yes)).await?;
         delivery.ok_or(ClientError::State("a record that is awaited has a delivery"))
     }
 
@@ -276,19 +305,29 @@ impl Producer {
     /// # Errors
     /// As [`Producer::send`].
     pub async fn push(&self, record: NewRecord<'_>) -> Result<(), ClientError> {
-        self.enter(&record, Observed::No).await.map(drop)
+        match self.try_first(&record, Observed::No, &mut None) {
+            Tried::Over => Ok(()),
+            Tried::Again => Box::pin(self.enter(&record, Observed::No)).await.map(drop),
+        }
     }
 
+    /// The common case: nobody is between, and the topic and memory are there.
     #[inline]
+    fn try_first(&self, record: &NewRecord<'_>, observed: Observed, delivery: &mut Option<Delivery>) -> Tried {
+        if !self.handle.shared.plugins.interceptors.is_empty() {
+            return Tried::Again;
+        }
+        match self.try_append(record, observed, delivery) {
+            Ok(Appended::Done { .. }) => Tried::Over,
+            _ => Tried::Again,
+        }
+    }
+
     async fn enter(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
-        if self.handle.shared.plugins.interceptors.is_empty() {
+        let plugins = &self.handle.shared.plugins;
+        if plugins.interceptors.is_empty() {
             return self.append(record, observed).await;
         }
-        Box::pin(self.append_intercepted(record, observed)).await
-    }
-
-    async fn append_intercepted(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
-        let plugins = &self.handle.shared.plugins;
         let mut owned = OwnedRecord::of(record);
         plugins.interceptors.iter().for_each(|own| own.on_send(&mut owned));
         let headers = owned.lent_headers();
@@ -300,13 +339,8 @@ impl Producer {
     }
 
     async fn append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
-        let error = match self.try_append(record, observed) {
-            Ok(Appended::Done { delivery, .. }) => return Ok(delivery),
-            // Boxed, so that the common case does not carry its state around.
-            Ok(obstacle) => match Box::pin(self.append_slowly(record, observed, obstacle)).await {
-                Ok(delivery) => return Ok(delivery),
-                Err(error) => error,
-            },
+        let error = match self.append_slowly(record, observed).await {
+            Ok(delivery) => return Ok(delivery),
             Err(error) => error,
         };
         if let Some(transactions) = &mut self.handle.shared.accumulator.lock().transactions
@@ -319,33 +353,36 @@ impl Producer {
     }
 
     #[inline]
-    fn try_append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Appended, ClientError> {
+    fn try_append(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        delivery: &mut Option<Delivery>,
+    ) -> Result<Appended, Box<ClientError>> {
         let shared = &self.handle.shared;
-        let wall_ms = if record.timestamp.is_some() { 0 } else { Clock::Real.now_ms() };
-        let appended = shared.accumulator.lock().append(record, observed, wall_ms, || shared.now_ms())?;
-        if let Appended::Done { wake: true, .. } = appended {
+        let coarse_ms = if record.timestamp.is_some() { 0 } else { Clock::Real.coarse_ms() };
+        let now = || Now { steady_ms: shared.now_ms(), wall_ms: Clock::Real.now_ms() };
+        let appended = shared.accumulator.lock().append(record, observed, coarse_ms, now, delivery)?;
+        if appended == (Appended::Done { wake: true }) {
             shared.wake.notify_one();
         }
         Ok(appended)
     }
 
-    async fn append_slowly(
-        &self,
-        record: &NewRecord<'_>,
-        observed: Observed,
-        mut obstacle: Appended,
-    ) -> Result<Option<Delivery>, ClientError> {
+    async fn append_slowly(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
         let (started, limit) = (Moment::now(), self.handle.shared.config.block_max);
+        let mut delivery = None;
         loop {
             let left = limit.saturating_sub(started.elapsed());
-            obstacle = match obstacle {
-                Appended::Done { delivery, .. } => return Ok(delivery),
-                Appended::UnknownTopic => {
-                    self.find(record, left).await?;
-                    self.try_append(record, observed)?
+            match self.try_append(record, observed, &mut delivery).map_err(|error| *error)? {
+                Appended::Done { .. } => return Ok(delivery),
+                Appended::UnknownTopic => self.find(record, left).await?,
+                Appended::NoMemory => {
+                    if let Appended::Done { .. } = self.append_with_memory(record, observed, left, &mut delivery).await? {
+                        return Ok(delivery);
+                    }
                 }
-                Appended::NoMemory => self.append_with_memory(record, observed, left).await?,
-            };
+            }
         }
     }
 
@@ -354,15 +391,16 @@ impl Producer {
         record: &NewRecord<'_>,
         observed: Observed,
         left: Duration,
+        delivery: &mut Option<Delivery>,
     ) -> Result<Appended, ClientError> {
         let shared = &self.handle.shared;
         let _starving = Starving::new(shared);
         let wait = async {
             loop {
-                // Registered before the attempt, or a batch settled in between would be missed.
-                let settled = shared.settled.notified();
-                match self.try_append(record, observed)? {
-                    Appended::NoMemory => settled.await,
+                // Registered before the attempt, or memory freed in between would be missed.
+                let freed = shared.memory.notified();
+                match self.try_append(record, observed, delivery).map_err(|error| *error)? {
+                    Appended::NoMemory => freed.await,
                     other => return Ok(other),
                 }
             }
@@ -538,15 +576,14 @@ impl Producer {
     /// The first failure since the last flush of a record given to [`Producer::push`].
     pub async fn flush(&self) -> Result<(), ClientError> {
         let shared = &self.handle.shared;
-        let horizon = shared.accumulator.lock().horizon();
-        let _flushing = Flushing::new(shared);
+        let flushing = Flushing::new(shared);
         loop {
             let settled = shared.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
             {
                 let mut accumulator = shared.accumulator.lock();
-                if accumulator.is_settled_below(horizon) {
+                if accumulator.is_settled_below(flushing.horizon) {
                     return accumulator.unobserved_failure.take().map_or(Ok(()), Err);
                 }
             }
@@ -561,8 +598,7 @@ impl Producer {
     /// As [`Producer::flush`]; [`ClientError::Timeout`] when records were given up.
     pub async fn close(&self, timeout: Duration) -> Result<(), ClientError> {
         let shared = &self.handle.shared;
-        shared.accumulator.lock().closed = true;
-        shared.wake.notify_one();
+        shared.close();
         let settled = async {
             let result = self.flush().await;
             self.ended().await;
@@ -613,20 +649,23 @@ impl Drop for Starving<'_> {
     }
 }
 
-/// Counts a caller that flushes, cancelled or not.
-struct Flushing<'a>(&'a Shared);
+/// A caller that flushes, cancelled or not, and up to which batch.
+struct Flushing<'a> {
+    shared: &'a Shared,
+    horizon: u64,
+}
 
 impl<'a> Flushing<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.accumulator.lock().flushing += 1;
+        let horizon = shared.accumulator.lock().begin_flush();
         shared.wake.notify_one();
-        Flushing(shared)
+        Flushing { shared, horizon }
     }
 }
 
 impl Drop for Flushing<'_> {
     fn drop(&mut self) {
-        self.0.accumulator.lock().flushing -= 1;
+        self.shared.accumulator.lock().end_flush(self.horizon);
     }
 }
 

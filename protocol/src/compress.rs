@@ -6,11 +6,14 @@
 //!
 //! Not done: levels of lz4 above the fast one.
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
-use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+
+/// lz4 as Kafka's clients write it.
+mod lz4;
+/// zstd by contexts that are kept.
+mod zstd;
 
 /// Compression of a record batch, by its number in the attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -93,8 +96,9 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize, into: &mut Vec<u8>) 
         }
         Codec::Gzip => read_all(codec, flate2::read::MultiGzDecoder::new(bytes), limit, into),
         Codec::Snappy => decompress_snappy(bytes, limit, into),
+        Codec::Lz4 if lz4::decompress(bytes, limit, into) => Ok(()),
         Codec::Lz4 => read_all(codec, lz4_flex::frame::FrameDecoder::new(bytes), limit, into),
-        Codec::Zstd => decompress_zstd(bytes, limit, into),
+        Codec::Zstd => zstd::decompress(bytes, limit, into),
     }
 }
 
@@ -120,20 +124,8 @@ pub fn compress(
             encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(failed)?;
         }
         Codec::Snappy => compress_snappy(bytes, into)?,
-        Codec::Lz4 => {
-            // Java's reader takes independent blocks only.
-            let info = lz4_flex::frame::FrameInfo::new()
-                .block_size(lz4_flex::frame::BlockSize::Max64KB)
-                .block_mode(lz4_flex::frame::BlockMode::Independent);
-            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, into);
-            encoder.write_all(bytes).map_err(failed)?;
-            encoder.finish().map_err(|error| failed(io::Error::other(error)))?;
-        }
-        Codec::Zstd => {
-            let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
-            let mut encoder = zstd::stream::write::Encoder::new(into, level).map_err(failed)?;
-            encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(failed)?;
-        }
+        Codec::Lz4 => lz4::compress(bytes, into)?,
+        Codec::Zstd => zstd::compress(level.unwrap_or(::zstd::DEFAULT_COMPRESSION_LEVEL), bytes, into)?,
     }
     Ok(())
 }
@@ -205,48 +197,6 @@ fn compress_snappy(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), CompressError
         into.truncate(at + 4 + length);
     }
     Ok(())
-}
-
-thread_local! {
-    /// A zstd decoder owns over 100 KB: it is kept.
-    static ZSTD: RefCell<Option<Decoder<'static>>> = const { RefCell::new(None) };
-}
-
-fn decompress_zstd(bytes: &[u8], limit: usize, into: &mut Vec<u8>) -> Result<(), CompressError> {
-    let malformed =
-        |error: io::Error| CompressError::Malformed { codec: Codec::Zstd, reason: error.to_string() };
-    ZSTD.with_borrow_mut(|kept| {
-        let decoder = match kept {
-            Some(decoder) => {
-                decoder.reinit().map_err(malformed)?;
-                decoder
-            }
-            None => kept.insert(Decoder::new().map_err(malformed)?),
-        };
-        let mut input = InBuffer::around(bytes);
-        let start = into.len();
-        let mut chunk = [0u8; 16 * 1024];
-        loop {
-            let mut output = OutBuffer::around(&mut chunk[..]);
-            let hint = decoder.run(&mut input, &mut output).map_err(malformed)?;
-            let written = output.pos();
-            into.extend_from_slice(&chunk[..written]);
-            if into.len() - start > limit {
-                return Err(CompressError::TooLarge { limit });
-            }
-            let is_read = input.pos() == bytes.len();
-            if is_read && hint == 0 {
-                return Ok(());
-            }
-            if is_read && written == 0 {
-                return Err(malformed(io::ErrorKind::UnexpectedEof.into()));
-            }
-            if hint == 0 {
-                // One frame ended, another follows.
-                decoder.reinit().map_err(malformed)?;
-            }
-        }
-    })
 }
 
 #[cfg(test)]

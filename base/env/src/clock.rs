@@ -35,6 +35,18 @@ impl Clock {
         }
     }
 
+    /// [`Clock::now_ms`] as of the last tick of the system's timer, up to ten milliseconds ago: for readings that follow
+    /// one another so closely that asking for the exact time would cost more than what is timed.
+    pub fn coarse_ms(&self) -> i64 {
+        match self {
+            Clock::Real => {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+                now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+            }
+            Clock::Manual(_) => self.now_ms(),
+        }
+    }
+
     /// Milliseconds of a clock that nobody sets, from some moment in the life of the process (Java's
     /// `Time.hiResClockMs`): for deadlines.
     pub fn steady_ms(&self) -> i64 {

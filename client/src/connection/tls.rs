@@ -2,9 +2,9 @@
 //! certificate's.
 //!
 //! Set up from Java's `ssl.` keys by `config.rs`, used by `connection.rs`. Never reads a key or certificate that is not
-//! PEM (KIP-651).
+//! PEM (KIP-651): `store.rs` makes it that.
 //!
-//! Not done: JKS and PKCS12 stores, encrypted keys, ssl.cipher.suites, engine factories.
+//! Not done: encrypted keys in PEM, ssl.cipher.suites, engine factories.
 
 use std::sync::Arc;
 

@@ -251,8 +251,9 @@ impl Coordinator {
             .with_group_instance_id(self.instance())
             .with_protocol_type(text(PROTOCOL_TYPE))
             .with_protocols(protocols);
-        self.tally.joins.add(1);
+        let started = Moment::now();
         let reply = self.ask_held(&request).await?;
+        self.tally.joins.took(started.elapsed());
         let code = code_of(reply.error_code);
         let next = self.membership.lock().joined(code, &sent, &reply.member_id, reply.generation_id);
         if !self.follow(next, code)? {
@@ -315,8 +316,9 @@ impl Coordinator {
             .with_protocol_type(Some(text(PROTOCOL_TYPE)))
             .with_protocol_name(protocol_name)
             .with_assignments(assignments);
-        self.tally.syncs.add(1);
+        let started = Moment::now();
         let reply = self.ask_held(&request).await?;
+        self.tally.syncs.took(started.elapsed());
         let code = code_of(reply.error_code);
         let next = self.membership.lock().synced(code, generation);
         if !self.follow(next, code)? {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use millstream_protocol::batch::{BatchHeader, EndMarker, HEADER_BYTES, LENGTH_OVERHEAD, MarkerKind, is_intact};
@@ -198,6 +199,18 @@ impl Records {
         places
     }
 
+    /// By topic, in the order of the chunks: how many, and how many bytes.
+    pub(super) fn by_topic(&self) -> Vec<(&str, usize, usize)> {
+        let mut all: Vec<(&str, usize, usize)> = Vec::new();
+        for chunk in &self.chunks {
+            match all.last_mut().filter(|(topic, ..)| *topic == chunk.place.topic) {
+                Some((_, count, bytes)) => (*count, *bytes) = (*count + chunk.count, *bytes + chunk.bytes.len()),
+                None => all.push((&chunk.place.topic, chunk.count, chunk.bytes.len())),
+            }
+        }
+        all
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
@@ -238,6 +251,27 @@ pub(crate) struct Fetched {
     pub position: i64,
     /// Leader epoch of the last batch that was opened.
     pub epoch: i32,
+    #[expect(dead_code, reason = "counts the answer that the bytes are part of until it is dropped")]
+    held: Option<Arc<Held>>,
+}
+
+/// Bytes of an answer, counted until everything of it was handed out.
+pub(crate) struct Held {
+    bytes: usize,
+    total: Arc<AtomicUsize>,
+}
+
+impl Held {
+    pub fn new(bytes: usize, total: &Arc<AtomicUsize>) -> Arc<Self> {
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(Held { bytes, total: total.clone() })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Fetched {
@@ -251,7 +285,12 @@ impl Fetched {
         crc: Crc,
     ) -> Self {
         aborted.sort_unstable_by(|left, right| right.cmp(left));
-        Fetched { place, bytes, aborted, dropping: BTreeSet::new(), isolation, crc, open: None, position, epoch: -1 }
+        Fetched { place, bytes, aborted, dropping: BTreeSet::new(), isolation, crc, open: None, position, epoch: -1, held: None }
+    }
+
+    /// The same as part of an answer that is counted.
+    pub fn of(self, held: Arc<Held>) -> Self {
+        Fetched { held: Some(held), ..self }
     }
 
     /// The next run of at most `max` records; None when all was taken.

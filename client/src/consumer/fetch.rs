@@ -1,14 +1,16 @@
 //! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered.
 //!
-//! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` for each broker: a partition is asked
-//! for again when what came of it has been handed out. The answers' bytes are kept as they came; `decode.rs` reads
-//! them.
+//! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` over all brokers and partitions: half of
+//! it is shared by the requests under way, and none leaves while answers that wait to be handed out take the other half
+//! (only a batch larger than that exceeds it). A partition is asked for again when what came of it has been handed out.
+//! The answers' bytes are kept as they came; `decode.rs` reads them.
 //!
 //! A leader may name a replica nearer to `client.rack` (KIP-392): it is read from until `metadata.max.age.ms` is over or
 //! it fails.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -20,7 +22,7 @@ use millstream_protocol::messages::fetch_response::PartitionData;
 use millstream_protocol::messages::{FetchRequest, FetchResponse, StrBytes};
 use uuid::Uuid;
 
-use super::decode::{Fetched, Records};
+use super::decode::{Fetched, Held, Records};
 use super::metrics::Tally;
 use super::position::{Partition, Partitions};
 use super::session::{Plan, Session, Want, Wants};
@@ -59,11 +61,13 @@ pub(super) struct Fetcher {
     /// Where the last poll ended, so that no partition starves.
     rotation: usize,
     tally: Arc<Tally>,
+    /// Bytes of answers that wait to be handed out.
+    held: Arc<AtomicUsize>,
 }
 
 impl Fetcher {
     pub fn new(cluster: &Cluster, config: ConsumerConfig, tally: Arc<Tally>) -> Self {
-        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0, tally }
+        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0, tally, held: Arc::default() }
     }
 
     fn soon(&self) -> Option<Moment> {
@@ -72,9 +76,12 @@ impl Fetcher {
 
     /// Starts a request to each broker that leads partitions which are to be fetched; `blocked` tells whether some
     /// have to wait for a while.
-    pub fn send(&mut self, partitions: &Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
+    pub fn send(&mut self, partitions: &mut Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
         let mut wanted: BTreeMap<i32, Wants> = BTreeMap::new();
         let mut blocked = false;
+        if !self.has_room(partitions) {
+            return (Vec::new(), false);
+        }
         let now = Moment::now();
         for (place, partition) in partitions.iter() {
             let Some(offset) = partition.fetchable() else { continue };
@@ -97,6 +104,8 @@ impl Fetcher {
             wanted.entry(source).or_default().insert(place.clone(), want);
         }
         let mut started = Vec::new();
+        let busy = self.sources.iter().filter(|(broker, source)| source.busy && !wanted.contains_key(broker)).count();
+        let share = self.half() / (busy + wanted.len()).max(1);
         for (broker, wants) in wanted {
             let source = self.sources.entry(broker).or_default();
             if source.busy {
@@ -106,12 +115,26 @@ impl Fetcher {
                 blocked = true;
                 continue;
             }
-            started.extend(self.start(broker, wants));
+            started.extend(self.start(broker, wants, share));
         }
         (started, blocked)
     }
 
-    fn start(&mut self, broker: i32, wants: Wants) -> Option<BoxFuture<'static, Arrival>> {
+    /// Half of what may be kept at a time.
+    fn half(&self) -> usize {
+        self.config.fetch_bytes_max.max(0) as usize / 2
+    }
+
+    /// Whether answers leave room for others.
+    fn has_room(&self, partitions: &mut Partitions) -> bool {
+        let half = self.half();
+        if self.held.load(Ordering::Relaxed) > half {
+            partitions.release_paused();
+        }
+        self.held.load(Ordering::Relaxed) <= half
+    }
+
+    fn start(&mut self, broker: i32, wants: Wants, bytes_max: usize) -> Option<BoxFuture<'static, Arrival>> {
         let soon = self.soon();
         let source = self.sources.entry(broker).or_default();
         source.busy = true;
@@ -122,7 +145,7 @@ impl Fetcher {
             }));
         };
         let by_id = connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());
-        let request = request(&self.config, source.session.plan(&wants), by_id);
+        let request = request(&self.config, source.session.plan(&wants), by_id).with_max_bytes(bytes_max.max(1) as i32);
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
             Ok(pending) => {
@@ -186,6 +209,7 @@ impl Fetcher {
         partitions: &mut Partitions,
     ) -> Result<(), ClientError> {
         let soon = self.soon();
+        self.tally.throttled.add(response.throttle_time_ms.max(0) as u64);
         let source = self.sources.entry(broker).or_default();
         match ErrorCode::from_code(response.error_code) {
             Some(ErrorCode::None) => source.session.answered(response.session_id),
@@ -203,7 +227,10 @@ impl Fetcher {
         }
         let names: HashMap<Uuid, &str> = wants.iter().map(|(place, want)| (want.topic_id, place.topic.as_str())).collect();
         let mut result = Ok(());
-        let mut bytes = 0;
+        let all = response.responses.iter().flat_map(|topic| &topic.partitions).filter_map(|data| data.records.as_ref());
+        let bytes = all.map(Bytes::len).sum();
+        self.tally.fetched.add(bytes as u64);
+        let held = Held::new(bytes, &self.held);
         for topic in response.responses {
             let name = if topic.topic_id.is_nil() { Some(&*topic.topic.0) } else { names.get(&topic.topic_id).copied() };
             let Some(name) = name else { continue };
@@ -214,14 +241,12 @@ impl Fetcher {
                 if partition.position != Some(want.offset) {
                     continue;
                 }
-                bytes += data.records.as_ref().map_or(0, Bytes::len) as u64;
                 let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
                 let endpoint = endpoint.map(|node| address(&node.host, node.port));
-                let taken = self.partition(&place, partition, want, data, endpoint);
+                let taken = self.partition(&place, partition, want, data, (endpoint, &held));
                 result = result.and(taken);
             }
         }
-        self.tally.fetched.add(bytes);
         result
     }
 
@@ -231,12 +256,13 @@ impl Fetcher {
         partition: &mut Partition,
         want: &Want,
         data: PartitionData,
-        address: Option<String>,
+        (address, held): (Option<String>, &Arc<Held>),
     ) -> Result<(), ClientError> {
         let code = ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError);
         match code {
             ErrorCode::None => {
                 partition.saw_end(self.config.isolation, data.high_watermark, data.last_stable_offset);
+                partition.log_start = Some(data.log_start_offset).filter(|offset| *offset >= 0);
                 partition.checked = partition.checked.max(want.leader_epoch);
                 if data.preferred_read_replica.0 >= 0 {
                     let until = Moment::now().after(self.config.connection.metadata_max_age);
@@ -252,7 +278,8 @@ impl Fetcher {
                     };
                     let shared = Arc::new(place.clone());
                     let (isolation, crc) = (self.config.isolation, self.config.crc);
-                    partition.fetched = Some(Fetched::new(shared, bytes, aborted, want.offset, isolation, crc));
+                    let fetched = Fetched::new(shared, bytes, aborted, want.offset, isolation, crc);
+                    partition.fetched = Some(fetched.of(held.clone()));
                 }
                 Ok(())
             }
@@ -299,6 +326,7 @@ impl Fetcher {
         for index in 0..count {
             let at = (start + index) % count;
             let Some(partition) = partitions.at_mut(at).filter(|partition| !partition.paused) else { continue };
+            let before = left;
             while left > 0 {
                 let Some(fetched) = &mut partition.fetched else { break };
                 match fetched.next_chunk(left) {
@@ -319,6 +347,9 @@ impl Fetcher {
                     }
                 }
                 partition.advance();
+            }
+            if left < before {
+                partition.measure(&self.tally);
             }
             if left == 0 {
                 self.rotation = at;
@@ -354,7 +385,6 @@ fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
     FetchRequest::default()
         .with_max_wait_ms(config.fetch_wait.as_millis() as i32)
         .with_min_bytes(config.fetch_bytes_min)
-        .with_max_bytes(config.fetch_bytes_max)
         .with_isolation_level(i8::from(config.isolation == Isolation::ReadCommitted))
         .with_rack_id(StrBytes::from_string(config.rack.clone()))
         .with_session_id(plan.session_id)

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use millstream_base_env::clock::Moment;
 
 use super::decode::Fetched;
+use super::metrics::OfPartition;
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
 use crate::config::{Isolation, Reset};
@@ -31,6 +32,9 @@ pub(super) struct Partition {
     pub not_before: Option<Moment>,
     /// The end of what the isolation lets see, as the last answer told (Java: `SubscriptionState.partitionLag`).
     pub end: Option<i64>,
+    /// The first offset that is left.
+    pub log_start: Option<i64>,
+    pub metrics: OfPartition,
 }
 
 impl Partition {
@@ -108,6 +112,13 @@ impl Partitions {
 
     pub fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Lets go of what came of paused partitions, so that others can be read; it is fetched again once they are resumed.
+    pub fn release_paused(&mut self) {
+        for partition in self.list.iter_mut().filter(|partition| partition.paused) {
+            partition.fetched = None;
+        }
     }
 
     pub fn at_mut(&mut self, at: usize) -> Option<&mut Partition> {

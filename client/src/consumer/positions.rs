@@ -255,8 +255,7 @@ impl Consumer {
 
     /// Records between the position and the end of what the isolation lets see, as the last answer told it.
     pub fn lag(&self, place: &TopicPartition) -> Option<i64> {
-        let partition = self.partitions.get(place)?;
-        Some((partition.end? - partition.position?).max(0))
+        self.partitions.get(place)?.lag()
     }
 
     /// Reads no more from them until resumed.

@@ -12,7 +12,7 @@ use millstream_protocol::murmur2::partition_for_key;
 use millstream_protocol::record::record_size;
 use uuid::Uuid;
 
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Now, Place, Size};
 use super::delivery::{Delivery, Outcome};
 use super::idempotent::{Repair, Sequences, Stamp};
 use super::partition::{Full, Sticky};
@@ -23,6 +23,8 @@ use crate::config::{Idempotence, Keys, Missing, ProducerConfig, Spread};
 use crate::error::ClientError;
 use crate::metadata::TopicView;
 
+/// Batches for a wake-up of the sender while an answer is awaited.
+const WAKE_EVERY: usize = 4;
 /// What a batch takes on the wire besides its records, at most.
 const BATCH_OVERHEAD: usize = 61 + 5;
 
@@ -76,9 +78,10 @@ pub(crate) enum Observed {
 }
 
 /// What an append came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
     /// It stands in a batch; `wake` when the sender has something new to look at.
-    Done { delivery: Option<Delivery>, wake: bool },
+    Done { wake: bool },
     /// The topic's partitions are not known yet, or not as many as asked for.
     UnknownTopic,
     /// `buffer.memory` is used up.
@@ -136,8 +139,13 @@ pub(crate) struct Accumulator {
     used: usize,
     /// Callers that wait for memory.
     pub starving: usize,
-    /// Callers that wait in flush.
-    pub flushing: usize,
+    /// Callers that wait in flush: for all batches below these.
+    flushing: Vec<u64>,
+    /// Buffers of batches that are settled, and the bytes that they take.
+    spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
+    /// Bytes freed since those who wait for memory were woken.
+    freed: usize,
     /// No more appends.
     pub closed: bool,
     /// Batches that are not settled.
@@ -150,6 +158,12 @@ pub(crate) struct Accumulator {
     pub transactions: Option<Transactions>,
     /// Brokers that could take nothing when something was due for them; their answers wake the sender anyway.
     busy: Vec<i32>,
+    /// Brokers with a request under way at the last drain.
+    pub flying: Vec<i32>,
+    /// When the sender looks again without being woken.
+    looks_at_ms: Option<i64>,
+    /// Batches begun since the last drain.
+    begun: usize,
     /// Where the last drain of a broker's partitions began, so that none starves.
     rotation: usize,
 }
@@ -170,7 +184,10 @@ impl Accumulator {
             next_id: 0,
             used: 0,
             starving: 0,
-            flushing: 0,
+            flushing: Vec::new(),
+            spare: Vec::new(),
+            spare_bytes: 0,
+            freed: 0,
             closed: false,
             incomplete: BTreeSet::new(),
             unobserved_failure: None,
@@ -178,6 +195,9 @@ impl Accumulator {
             sequences,
             transactions,
             busy: Vec::new(),
+            flying: Vec::new(),
+            looks_at_ms: None,
+            begun: 0,
             rotation: 0,
         }
     }
@@ -223,10 +243,14 @@ impl Accumulator {
         }
     }
 
-    /// Name and view of a batch's topic.
-    pub fn topic_of(&self, place: Place) -> (Arc<str>, Arc<TopicView>) {
-        let topic = &self.topics[place.0];
-        (topic.name.clone(), topic.view.clone())
+    /// Name of a place's topic.
+    pub fn name_of(&self, place: Place) -> Arc<str> {
+        self.topics[place.0].name.clone()
+    }
+
+    /// The broker that leads a place, if it is known.
+    pub fn leader_of(&self, place: Place) -> Option<i32> {
+        self.topics[place.0].view.leader(place.1).map(|leader| leader.broker)
     }
 
     fn index(&mut self, name: &str) -> Option<usize> {
@@ -238,83 +262,129 @@ impl Accumulator {
     }
 
     #[inline]
-    fn check_open(&self) -> Result<(), ClientError> {
+    fn check_open(&self) -> Result<(), Box<ClientError>> {
         if self.closed {
-            return Err(ClientError::State("the producer is closed"));
+            return Err(ClientError::State("the producer is closed").into());
         }
         if let Some(fatal) = &self.fatal {
-            return Err(fatal.clone());
+            return Err(fatal.clone().into());
         }
-        self.transactions.as_ref().map_or(Ok(()), Transactions::check_append)
+        match &self.transactions {
+            Some(transactions) => transactions.check_append().map_err(Box::new),
+            None => Ok(()),
+        }
     }
 
-    /// Appends a record, stamped with `wall_ms` unless it brings its own time.
+    /// Appends a record, stamped with `coarse_ms` unless it brings its own time or begins a batch, for which `now` is
+    /// asked. Its delivery is put into `delivery` if it is observed.
+    #[inline]
     pub fn append(
         &mut self,
         record: &NewRecord<'_>,
         observed: Observed,
-        wall_ms: i64,
-        now_ms: impl FnOnce() -> i64,
-    ) -> Result<Appended, ClientError> {
+        coarse_ms: i64,
+        now: impl FnOnce() -> Now,
+        delivery: &mut Option<Delivery>,
+    ) -> Result<Appended, Box<ClientError>> {
         self.check_open()?;
         let Some(index) = self.index(record.topic) else { return Ok(Appended::UnknownTopic) };
         let topic = &mut self.topics[index];
-        if topic.view.leaders.is_empty() {
+        let count = topic.view.leaders.len();
+        if count == 0 {
             return Ok(Appended::UnknownTopic);
         }
-        let batch_bytes = self.config.batch_bytes;
         let (partition, sticky) = topic.partition_of(record, &self.config, self.partitioner.as_ref());
-        let count = topic.view.leaders.len();
-        if usize::try_from(partition).map_or(true, |partition| partition >= count) {
-            // One that the record names may be new; a partitioner has seen how many there are.
-            return match record.partition {
-                Some(_) => Ok(Appended::UnknownTopic),
-                None => Err(ClientError::NoPartition { topic: record.topic.to_owned(), partition, count }),
-            };
-        }
-        let timestamp = record.timestamp.unwrap_or(wall_ms);
-        let queue = &mut topic.queues[partition as usize];
-        let mut new = false;
-        let mut pushed = queue.batches.back_mut().and_then(|batch| batch.push(record, timestamp));
-        if pushed.is_none() {
-            let limit = plain_limit(&self.config, topic.ratio);
-            let reserved = limit.max(self.config.check_size(record)?);
-            if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
-                return Ok(Appended::NoMemory);
-            }
-            let now_ms = now_ms();
-            topic.used_ms = Some(now_ms);
-            let mut batch = Batch::new(self.next_id, (index, partition), limit, reserved, now_ms);
-            pushed = batch.push(record, timestamp);
-            self.next_id += 1;
-            self.used += reserved;
-            self.incomplete.insert(batch.id);
-            queue.batches.push_back(batch);
-            if let Some(transactions) = &mut self.transactions {
-                // A batch that is there already was begun in the same transaction.
-                transactions.add((index, partition));
-            }
-            new = true;
-        }
-        let (Some(bytes), Some(batch)) = (pushed, queue.batches.back_mut()) else {
-            return Err(ClientError::State("an empty batch takes any record"));
+        let Some(queue) = usize::try_from(partition).ok().filter(|at| *at < count).and_then(|at| topic.queues.get_mut(at))
+        else {
+            return no_partition(record, partition, count);
         };
-        let full = batch.is_full();
-        let delivery = match observed {
+        let mut pushed = queue.batches.back_mut().and_then(|batch| {
+            let timestamp = batch.time_of(record, coarse_ms);
+            Some((batch.push(record, timestamp)?, timestamp))
+        });
+        let new = pushed.is_none();
+        if new {
+            pushed = self.begin_batch(record, (index, partition), now())?;
+        }
+        let Some((bytes, timestamp)) = pushed else { return Ok(Appended::NoMemory) };
+        let topic = &mut self.topics[index];
+        let Some(batch) = topic.queues[partition as usize].batches.back_mut() else { return Ok(Appended::NoMemory) };
+        match observed {
             Observed::Yes => {
                 let outcome = batch.outcome.get_or_insert_with(|| Outcome::new(partition)).clone();
-                Some(Delivery::new(outcome, batch.count - 1, timestamp))
+                *delivery = Some(Delivery::new(outcome, batch.count - 1, timestamp));
             }
-            Observed::No => {
-                batch.unobserved = true;
-                None
-            }
-        };
-        if sticky {
-            topic.sticky.appended(&topic.view, bytes, batch_bytes, if full { Full::Yes } else { Full::No });
+            Observed::No => batch.unobserved = true,
         }
-        let leader = topic.view.leaders[partition as usize].broker;
-        Ok(Appended::Done { delivery, wake: (new || full) && !self.busy.contains(&leader) })
+        let full = batch.is_full();
+        if sticky {
+            let full = if full { Full::Yes } else { Full::No };
+            topic.sticky.appended(&topic.view, bytes, self.config.batch_bytes, full);
+        }
+        let wake = (new || full) && self.is_news((index, partition));
+        Ok(Appended::Done { wake })
+    }
+
+    /// Whether the sender is to be woken for a batch that is new or full. Each wake-up costs as much as dozens of records:
+    /// while an answer is awaited, which wakes it too, only every few batches are worth one.
+    #[cold]
+    fn is_news(&mut self, place: Place) -> bool {
+        let topic = &self.topics[place.0];
+        let broker = topic.view.leaders[place.1 as usize].broker;
+        if self.busy.contains(&broker) {
+            return false;
+        }
+        let Some(last) = topic.queues[place.1 as usize].batches.back() else { return false };
+        let lingers_until = last.created_ms + self.config.linger.as_millis() as i64;
+        if self.looks_at_ms.is_none_or(|at| at > lingers_until) {
+            self.looks_at_ms = Some(lingers_until);
+            return true;
+        }
+        !self.flying.contains(&broker) || self.begun.is_multiple_of(WAKE_EVERY)
+    }
+
+    /// Begins a batch with a record; its bytes and its time, or None where there is no memory.
+    #[cold]
+    fn begin_batch(
+        &mut self,
+        record: &NewRecord<'_>,
+        place: Place,
+        now: Now,
+    ) -> Result<Option<(usize, i64)>, Box<ClientError>> {
+        let topic = &mut self.topics[place.0];
+        let limit = plain_limit(&self.config, topic.ratio);
+        // Limits that follow the ratio are rounded, so that a buffer serves again when they have moved a little.
+        let rounded = if self.config.codec == Codec::None { limit } else { limit.next_multiple_of(self.config.batch_bytes.max(1)) };
+        let reserved = rounded.max(self.config.check_size(record)?);
+        if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
+            return Ok(None);
+        }
+        topic.used_ms = Some(now.steady_ms);
+        let buffer = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffer.capacity();
+        let mut batch = Batch::new(self.next_id, (place, topic.name.clone()), Size { limit, reserved }, buffer, now);
+        let timestamp = record.timestamp.unwrap_or(now.wall_ms);
+        let Some(bytes) = batch.push(record, timestamp) else {
+            return Err(ClientError::State("an empty batch takes any record").into());
+        };
+        self.next_id += 1;
+        self.begun += 1;
+        self.used += reserved;
+        self.incomplete.insert(batch.id);
+        topic.queues[place.1 as usize].batches.push_back(batch);
+        if let Some(transactions) = &mut self.transactions {
+            // A batch that is there already was begun in the same transaction.
+            transactions.add(place);
+        }
+        Ok(Some((bytes, timestamp)))
+    }
+
+    /// Keeps a buffer for a batch to come; what is kept and what is in use stay within `buffer.memory` together.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && self.used + self.spare_bytes + buffer.capacity() <= self.config.buffer_bytes {
+            self.spare_bytes += buffer.capacity();
+            self.spare.push(buffer);
+        }
     }
 
     /// Takes out what is due now. `node` says what each broker can take.
@@ -325,6 +395,7 @@ impl Accumulator {
             sequences.resolve();
         }
         self.busy.clear();
+        self.begun = 0;
         let mut ready = BTreeSet::new();
         self.find_ready(now_ms, &mut due, &mut ready);
         for broker in ready {
@@ -341,6 +412,7 @@ impl Accumulator {
                 Node::Unconnected => due.connect.push(broker),
             }
         }
+        self.looks_at_ms = due.again_ms;
         due
     }
 
@@ -359,7 +431,7 @@ impl Accumulator {
     /// Brokers for which something is due (Java: `RecordAccumulator.ready`).
     fn find_ready(&mut self, now_ms: i64, due: &mut Due, ready: &mut BTreeSet<i32>) {
         let completing = self.transactions.as_ref().is_some_and(Transactions::is_completing);
-        let hurry = self.starving > 0 || self.flushing > 0 || self.closed || completing;
+        let hurry = self.starving > 0 || !self.flushing.is_empty() || self.closed || completing;
         let linger_ms = self.config.linger.as_millis() as i64;
         for topic in &mut self.topics {
             let mut loads = Vec::new();
@@ -426,6 +498,7 @@ impl Accumulator {
             queue.muted = one_at_a_time;
             batch.closed = true;
             batch.attempted_epoch = leader.epoch;
+            batch.topic_id = topic.view.id;
             size += batch.size();
             let stamp = self.sequences.as_mut().and_then(|sequences| sequences.stamp(place, id, batch.count));
             taken.push((batch, stamp));
@@ -499,15 +572,59 @@ impl Accumulator {
     }
 
     /// A batch is settled: its memory is free.
-    pub fn release(&mut self, batch: &Batch) {
+    pub fn release(&mut self, batch: &mut Batch) {
         self.incomplete.remove(&batch.id);
         self.used = self.used.saturating_sub(batch.reserved);
+        self.freed += batch.reserved;
+        if self.config.codec == Codec::None {
+            self.recycle(batch.take_buffer());
+        }
     }
 
-    /// Notes how well a batch was compressed (Java: `CompressionRatioEstimator.updateEstimation`).
-    pub fn compressed(&mut self, place: Place, ratio: f32) {
-        let estimate = &mut self.topics[place.0].ratio;
+    /// Whether those who wait for memory are to be woken: for a good part of it at a time, since each wake-up costs as
+    /// much as many records, or for any when nothing is under way that would free more.
+    pub fn takes_freed(&mut self, under_way: usize) -> bool {
+        let enough = self.freed >= self.config.buffer_bytes / 16 || (under_way == 0 && self.freed > 0);
+        if enough {
+            self.freed = 0;
+        }
+        enough
+    }
+
+    /// A caller waits for every batch made so far; they have ids below what comes back.
+    pub fn begin_flush(&mut self) -> u64 {
+        let horizon = self.horizon();
+        self.flushing.push(horizon);
+        horizon
+    }
+
+    /// Batches made so far have ids below this.
+    fn horizon(&self) -> u64 {
+        self.next_id
+    }
+
+    /// It waits no longer.
+    pub fn end_flush(&mut self, horizon: u64) {
+        if let Some(at) = self.flushing.iter().position(|own| *own == horizon) {
+            self.flushing.swap_remove(at);
+        }
+    }
+
+    /// Whether someone who flushes has nothing left to wait for.
+    pub fn is_flushed(&self) -> bool {
+        self.flushing.iter().any(|horizon| self.is_settled_below(*horizon))
+    }
+
+    /// Notes how well a batch was compressed (Java: `CompressionRatioEstimator.updateEstimation`). It takes less memory
+    /// from now on, and leaves the buffer that it was compressed from.
+    pub fn compressed(&mut self, batch: &mut Batch, ratio: f32, buffer: Vec<u8>) {
+        let estimate = &mut self.topics[batch.place.0].ratio;
         *estimate = if ratio > *estimate { (*estimate + 0.05).max(ratio) } else { (*estimate - 0.005).max(ratio) };
+        let saved = batch.reserved.saturating_sub(batch.size());
+        batch.reserved -= saved;
+        self.used = self.used.saturating_sub(saved);
+        self.freed += saved;
+        self.recycle(buffer);
     }
 
     /// Takes a coordinator's answer.
@@ -541,11 +658,6 @@ impl Accumulator {
         self.used
     }
 
-    /// Batches made so far have ids below this.
-    pub fn horizon(&self) -> u64 {
-        self.next_id
-    }
-
     /// Whether every batch with an id below `horizon` is settled.
     pub fn is_settled_below(&self, horizon: u64) -> bool {
         self.incomplete.first().is_none_or(|first| *first >= horizon)
@@ -560,10 +672,10 @@ impl Due {
 
 impl ProducerConfig {
     /// Bytes of a batch with only this record, unless that is more than allowed.
-    fn check_size(&self, record: &NewRecord<'_>) -> Result<usize, ClientError> {
+    fn check_size(&self, record: &NewRecord<'_>) -> Result<usize, Box<ClientError>> {
         let headers = record.headers.iter().map(header_bytes);
         let size = record_size(0, 0, record.key, record.value, headers) + BATCH_OVERHEAD;
-        let refuse = |key, limit| Err(ClientError::RecordTooLarge { size, key, limit });
+        let refuse = |key, limit| Err(ClientError::RecordTooLarge { size, key, limit }.into());
         if size > self.request_bytes_max {
             return refuse("max.request.size", self.request_bytes_max);
         }
@@ -571,6 +683,15 @@ impl ProducerConfig {
             return refuse("buffer.memory", self.buffer_bytes);
         }
         Ok(size)
+    }
+}
+
+/// One that the record names may be new; a partitioner has seen how many there are.
+#[cold]
+fn no_partition(record: &NewRecord<'_>, partition: i32, count: usize) -> Result<Appended, Box<ClientError>> {
+    match record.partition {
+        Some(_) => Ok(Appended::UnknownTopic),
+        None => Err(ClientError::NoPartition { topic: record.topic.to_owned(), partition, count }.into()),
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use millstream_protocol::batch::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD};
 use millstream_protocol::compress::{self, Codec, CompressError};
 use millstream_protocol::record::{Records, put_record, record_size};
+use uuid::Uuid;
 
 use super::delivery::Outcome;
 use super::idempotent::Stamp;
@@ -26,17 +27,47 @@ enum Form {
     Sealed(Bytes),
 }
 
+/// How large a batch may become.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Plain bytes that it should not exceed.
+    pub limit: usize,
+    /// What it counts against `buffer.memory`.
+    pub reserved: usize,
+}
+
+/// The time, once by each clock.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Now {
+    pub steady_ms: i64,
+    pub wall_ms: i64,
+}
+
+/// A batch as it goes over the wire.
+pub(crate) struct Sealed {
+    pub bytes: Bytes,
+    /// Bytes on the wire over plain ones, where it was compressed now.
+    pub ratio: Option<f32>,
+    /// The buffer that it was compressed from, for another batch.
+    pub spare: Vec<u8>,
+}
+
 /// Records of one partition that go together.
 pub(crate) struct Batch {
     /// Grows from batch to batch.
     pub id: u64,
     pub place: Place,
+    pub topic: Arc<str>,
+    /// As known at the last attempt.
+    pub topic_id: Uuid,
     form: Form,
     pub count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
     /// Milliseconds of the producer's own clock.
     pub created_ms: i64,
+    /// The same moment by the wall's clock.
+    created_wall_ms: i64,
     pub last_attempt_ms: i64,
     pub attempts: u32,
     /// Leader epoch known at the last attempt.
@@ -53,18 +84,24 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub fn new(id: u64, place: Place, limit: usize, reserved: usize, now_ms: i64) -> Self {
-        let mut buffer = Vec::with_capacity(reserved.max(HEADER_BYTES));
+    /// An empty batch in `buffer`, which may have been used before.
+    pub fn new(id: u64, (place, topic): (Place, Arc<str>), size: Size, mut buffer: Vec<u8>, now: Now) -> Self {
+        let Size { limit, reserved } = size;
+        buffer.clear();
+        buffer.reserve_exact(reserved.max(HEADER_BYTES));
         buffer.resize(HEADER_BYTES, 0);
         Batch {
             id,
             place,
+            topic,
+            topic_id: Uuid::nil(),
             form: Form::Plain(buffer),
             count: 0,
             base_timestamp: 0,
             max_timestamp: -1,
-            created_ms: now_ms,
-            last_attempt_ms: now_ms,
+            created_ms: now.steady_ms,
+            created_wall_ms: now.wall_ms,
+            last_attempt_ms: now.steady_ms,
             attempts: 0,
             attempted_epoch: -1,
             closed: false,
@@ -86,6 +123,12 @@ impl Batch {
     /// Whether it should leave without waiting for more (Java: `MemoryRecordsBuilder.isFull`).
     pub fn is_full(&self) -> bool {
         self.closed || (self.count > 0 && self.size() >= self.limit)
+    }
+
+    /// The time of a record that brings none: `coarse_ms` may lie before the batch was begun.
+    #[inline]
+    pub fn time_of(&self, record: &NewRecord<'_>, coarse_ms: i64) -> i64 {
+        record.timestamp.unwrap_or_else(|| coarse_ms.max(self.created_wall_ms))
     }
 
     /// Appends a record and returns its bytes, or None when it does not fit; the first always does.
@@ -112,20 +155,27 @@ impl Batch {
         Some(buffer.len() - before)
     }
 
-    /// The bytes for the wire under `stamp`; plain and sealed size come back for the estimate of the ratio.
+    /// The bytes for the wire under `stamp`; `scratch` is for compressing, kept by the caller.
     ///
     /// # Errors
     /// Only when the codec fails.
-    pub fn seal(&mut self, codec: Codec, level: Option<i32>, stamp: Option<Stamp>) -> Result<(Bytes, Option<f32>), CompressError> {
+    pub fn seal(
+        &mut self,
+        (codec, level): (Codec, Option<i32>),
+        stamp: Option<Stamp>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Sealed, CompressError> {
+        let mut spare = Vec::new();
         let (mut bytes, ratio) = match std::mem::replace(&mut self.form, Form::Sealed(Bytes::new())) {
             Form::Sealed(bytes) => (bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])), None),
             Form::Plain(plain) if codec == Codec::None => (BytesMut::from(Bytes::from(plain)), None),
             Form::Plain(plain) => {
-                let mut packed = Vec::with_capacity(plain.len() / 2 + HEADER_BYTES);
-                packed.resize(HEADER_BYTES, 0);
-                compress::compress(codec, level, &plain[HEADER_BYTES..], &mut packed)?;
-                let ratio = packed.len() as f32 / plain.len() as f32;
-                (BytesMut::from(Bytes::from(packed)), Some(ratio))
+                scratch.clear();
+                scratch.resize(HEADER_BYTES, 0);
+                compress::compress(codec, level, &plain[HEADER_BYTES..], scratch)?;
+                let ratio = scratch.len() as f32 / plain.len() as f32;
+                spare = plain;
+                (BytesMut::from(&scratch[..]), Some(ratio))
             }
         };
         let stamp = stamp.unwrap_or(NO_PRODUCER);
@@ -146,7 +196,19 @@ impl Batch {
         let bytes = bytes.freeze();
         self.form = Form::Sealed(bytes.clone());
         self.closed = true;
-        Ok((bytes, ratio))
+        Ok(Sealed { bytes, ratio, spare })
+    }
+
+    /// The buffer, for another batch.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        match std::mem::replace(&mut self.form, Form::Sealed(Bytes::new())) {
+            Form::Plain(buffer) => buffer,
+            Form::Sealed(mut bytes) => {
+                // Emptied, so that nothing of it is copied even where somebody still holds it.
+                bytes.clear();
+                Vec::from(bytes)
+            }
+        }
     }
 
     /// Cuts a batch that the broker found too large into at least two of at most `limit` plain bytes, or of one record
@@ -191,7 +253,9 @@ impl Batch {
             let record_ms = self.base_timestamp + record.timestamp_delta;
             let record = NewRecord { key: record.key, value: record.value, headers: &headers, ..NewRecord::default() };
             if parts.last_mut().and_then(|last| last.push(&record, record_ms)).is_none() {
-                let mut part = Batch::new(next_id(), self.place, limit, limit, self.created_ms);
+                let (size, own) = (Size { limit, reserved: limit }, (self.place, self.topic.clone()));
+                let now = Now { steady_ms: self.created_ms, wall_ms: self.created_wall_ms };
+                let mut part = Batch::new(next_id(), own, size, Vec::new(), now);
                 part.unobserved = self.unobserved;
                 part.push(&record, record_ms)?;
                 firsts.push(index as i32);

@@ -5,8 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -43,45 +42,59 @@ pub(crate) struct Written {
     pub append_time: i64,
 }
 
-enum State {
-    Waiting(Vec<Waker>),
+enum Settled {
     Written(Written),
     Failed(ClientError),
     /// The batch was split: each part with the index of its first record.
     Moved(Vec<(i32, Arc<Outcome>)>),
 }
 
-/// The outcome of one batch.
+/// The outcome of one batch; read without a lock once it is there.
 pub(crate) struct Outcome {
     partition: i32,
-    settled: AtomicBool,
-    state: Mutex<State>,
+    settled: OnceLock<Settled>,
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl Outcome {
     pub fn new(partition: i32) -> Arc<Self> {
-        let state = Mutex::new(State::Waiting(Vec::new()));
-        Arc::new(Outcome { partition, settled: AtomicBool::new(false), state })
+        Arc::new(Outcome { partition, settled: OnceLock::new(), waiting: Mutex::default() })
     }
 
     pub fn written(&self, written: Written) {
-        self.settle(State::Written(written));
+        self.settle(Settled::Written(written));
     }
 
     pub fn failed(&self, error: ClientError) {
-        self.settle(State::Failed(error));
+        self.settle(Settled::Failed(error));
     }
 
     pub fn moved(&self, parts: Vec<(i32, Arc<Outcome>)>) {
-        self.settle(State::Moved(parts));
+        self.settle(Settled::Moved(parts));
     }
 
-    fn settle(&self, to: State) {
-        let before = std::mem::replace(&mut *self.state.lock(), to);
-        self.settled.store(true, Ordering::Release);
-        if let State::Waiting(wakers) = before {
-            wakers.into_iter().for_each(Waker::wake);
+    fn settle(&self, to: Settled) {
+        // A batch is settled once; whoever comes second has nothing to add.
+        let _ = self.settled.set(to);
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// What it is, or the task is woken when it is there.
+    fn settled(&self, context: &Context<'_>) -> Option<&Settled> {
+        if let Some(settled) = self.settled.get() {
+            return Some(settled);
         }
+        let mut waiting = self.waiting.lock();
+        // Set before the wakers are taken: either it is seen here, or this waker is among them.
+        if let Some(settled) = self.settled.get() {
+            return Some(settled);
+        }
+        // A task that polls again and again leaves one waker.
+        if !waiting.last().is_some_and(|last| last.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
+        }
+        None
     }
 }
 
@@ -116,7 +129,7 @@ impl Delivery {
 
     /// Whether awaiting it would not wait.
     pub fn is_settled(&self) -> bool {
-        self.outcome.settled.load(Ordering::Acquire)
+        self.outcome.settled.get().is_some()
     }
 }
 
@@ -125,31 +138,21 @@ impl Future for Delivery {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let outcome = self.outcome.clone();
-            let mut state = outcome.state.lock();
-            match &mut *state {
-                State::Waiting(wakers) => {
-                    // A task that polls again and again leaves one waker.
-                    if !wakers.last().is_some_and(|last| last.will_wake(context.waker())) {
-                        wakers.push(context.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
-                State::Written(written) => {
+            let Some(settled) = self.outcome.settled(context) else { return Poll::Pending };
+            let (first, part) = match settled {
+                Settled::Written(written) => {
                     let offset = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(self.index) };
                     let timestamp = if written.append_time < 0 { self.timestamp } else { written.append_time };
-                    return Poll::Ready(Ok(RecordMetadata { partition: outcome.partition, offset, timestamp }));
+                    return Poll::Ready(Ok(RecordMetadata { partition: self.outcome.partition, offset, timestamp }));
                 }
-                State::Failed(error) => return Poll::Ready(Err(error.clone())),
-                State::Moved(parts) => {
-                    let part = parts.iter().rev().find(|(first, _)| *first <= self.index);
-                    let Some((first, part)) = part else {
-                        return Poll::Ready(Err(ClientError::State("a record was lost when its batch was split")));
-                    };
-                    self.index -= first;
-                    self.outcome = part.clone();
-                }
-            }
+                Settled::Failed(error) => return Poll::Ready(Err(error.clone())),
+                Settled::Moved(parts) => match parts.iter().rev().find(|(first, _)| *first <= self.index) {
+                    Some((first, part)) => (*first, part.clone()),
+                    None => return Poll::Ready(Err(ClientError::State("a record was lost when its batch was split"))),
+                },
+            };
+            self.index -= first;
+            self.outcome = part;
         }
     }
 }

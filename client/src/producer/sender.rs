@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::{ErrorCode, Retry};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use super::{Shared, Source};
 use super::accumulate::{Due, Node, Request};
-use super::batch::Batch;
+use super::batch::{Batch, Sealed};
 use super::delivery::{RecordMetadata, Written};
 use super::idempotent::{Fate, Identity};
 use super::metrics::Left;
@@ -72,6 +73,8 @@ struct Sender {
     next_request: u64,
     metadata: Errand,
     identity: Errand,
+    /// For compressing.
+    scratch: Vec<u8>,
 }
 
 /// Runs until the producer is closed and every batch is settled.
@@ -85,17 +88,28 @@ pub(super) async fn run(shared: Arc<Shared>) {
         next_request: 0,
         metadata: Errand::default(),
         identity: Errand::default(),
+        scratch: Vec::new(),
     };
+    // One timer, which may go off too early: moving it costs more than looking once more.
+    let mut timer = std::pin::pin!(task::sleep(Duration::ZERO));
+    let mut armed_ms: Option<i64> = None;
     loop {
         let again_ms = sender.step();
         if sender.is_over() {
             return;
         }
-        let wait = again_ms.map(|at| Duration::from_millis((at - shared.now_ms()).max(1) as u64));
+        if sender.requests.is_empty() {
+            sender.tell_freed();
+        }
+        if let Some(at) = again_ms.filter(|at| armed_ms.is_none_or(|armed| *at < armed)) {
+            let wait = Duration::from_millis((at - shared.now_ms()).max(1) as u64);
+            timer.as_mut().reset(Moment::now().after(wait).instant().into());
+            armed_ms = Some(at);
+        }
         tokio::select! {
             () = shared.wake.notified() => {}
             Some(event) = sender.work.next(), if !sender.work.is_empty() => sender.take(event),
-            () = task::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+            () = &mut timer, if armed_ms.is_some() => armed_ms = None,
         }
         while let Some(Some(event)) = sender.work.next().now_or_never() {
             sender.take(event);
@@ -115,6 +129,9 @@ impl Drop for Over {
 
 impl Sender {
     fn is_over(&self) -> bool {
+        if !self.shared.closing.load(Ordering::Acquire) {
+            return false;
+        }
         let mut accumulator = self.shared.accumulator.lock();
         if !accumulator.closed || !accumulator.is_settled_below(u64::MAX) {
             return false;
@@ -138,6 +155,9 @@ impl Sender {
     /// Lets the transaction go on: gives up what is not to be written, sends the next request (Java:
     /// `maybeSendAndPollTransactionalRequest`).
     fn step_transaction(&mut self) {
+        if self.shared.coordinators.is_none() {
+            return;
+        }
         let (given_up, fatal) = {
             let mut accumulator = self.shared.accumulator.lock();
             let Some(transactions) = &accumulator.transactions else { return };
@@ -160,7 +180,7 @@ impl Sender {
             return self.shared.settled.notify_waiters();
         };
         let names = match &ask {
-            Ask::AddPartitions(places) => places.iter().map(|place| (*place, accumulator.topic_of(*place).0)).collect(),
+            Ask::AddPartitions(places) => places.iter().map(|place| (*place, accumulator.name_of(*place))).collect(),
             _ => Vec::new(),
         };
         let coordinators = coordinators.clone();
@@ -179,10 +199,24 @@ impl Sender {
             return None;
         }
         self.step_transaction();
+        // Until nothing more can leave, so that requests share writes and their answers share reads.
+        loop {
+            let (again_ms, sent) = self.step_batches(now_ms);
+            if !sent {
+                return again_ms;
+            }
+        }
+    }
+
+    /// One request to each broker for which something is due; returns when to look again, and whether there was any.
+    fn step_batches(&mut self, now_ms: i64) -> (Option<i64>, bool) {
         let (mut due, needs_identity) = {
             let (brokers, cluster) = (&self.brokers, &self.shared.cluster);
             let in_flight_max = self.shared.config.in_flight_max;
+            let flying = brokers.iter().filter(|(_, state)| state.in_flight > 0).map(|(broker, _)| *broker);
             let mut accumulator = self.shared.accumulator.lock();
+            accumulator.flying.clear();
+            accumulator.flying.extend(flying);
             let due = accumulator.drain(now_ms, |broker| node_of(brokers, cluster, (in_flight_max, now_ms), broker));
             let anonymous = accumulator.transactions.is_none()
                 && accumulator.sequences.as_ref().is_some_and(|sequences| sequences.identity().is_none());
@@ -202,8 +236,9 @@ impl Sender {
             self.metadata.wanted = true;
         }
         again_ms = earlier(again_ms, self.run_errands(now_ms));
+        let sent = !due.requests.is_empty();
         self.dispatch(due);
-        again_ms
+        (again_ms, sent)
     }
 
     fn dispatch(&mut self, due: Due) {
@@ -266,19 +301,16 @@ impl Sender {
         let mut entries: Vec<(Arc<str>, Uuid, PartitionProduceData)> = Vec::with_capacity(taken.len());
         let mut batches = Vec::with_capacity(taken.len());
         for (mut batch, stamp) in taken {
-            match batch.seal(config.codec, config.level, stamp) {
-                Ok((bytes, ratio)) => {
-                    let mut accumulator = self.shared.accumulator.lock();
+            match batch.seal((config.codec, config.level), stamp, &mut self.scratch) {
+                Ok(Sealed { bytes, ratio, spare }) => {
                     if let Some(ratio) = ratio {
-                        accumulator.compressed(batch.place, ratio);
+                        self.shared.accumulator.lock().compressed(&mut batch, ratio, spare);
                     }
-                    let (name, view) = accumulator.topic_of(batch.place);
-                    drop(accumulator);
-                    let left =
-                        Left { topic: &name, records: batch.count, bytes: bytes.len(), queued_ms: now_ms - batch.created_ms, ratio };
+                    let (topic, queued_ms) = (&batch.topic, now_ms - batch.created_ms);
+                    let left = Left { topic, records: batch.count, bytes: bytes.len(), queued_ms, ratio };
                     self.shared.metrics.lock().batch_left(&left, now_ms);
                     let data = PartitionProduceData::default().with_index(batch.place.1).with_records(Some(bytes));
-                    entries.push((name, view.id, data));
+                    entries.push((batch.topic.clone(), batch.topic_id, data));
                     batches.push(batch);
                 }
                 Err(error) => self.fail(batch, &ClientError::Config(error.to_string()), None, Fate::Refused),
@@ -287,7 +319,10 @@ impl Sender {
         if batches.is_empty() {
             return;
         }
-        let protocol = self.shared.accumulator.lock().transactions.as_ref().map(Transactions::protocol);
+        let protocol = match &self.shared.coordinators {
+            Some(_) => self.shared.accumulator.lock().transactions.as_ref().map(Transactions::protocol),
+            None => None,
+        };
         let by_id = protocol != Some(Protocol::V1)
             && connection.serves_version(ApiKey::Produce, BY_ID)
             && entries.iter().all(|(_, id, _)| !id.is_nil());
@@ -413,7 +448,7 @@ impl Sender {
             Ok(Some(response)) => response,
             Ok(None) => {
                 let written = Written { base_offset: -1, append_time: -1 };
-                return batches.into_iter().for_each(|batch| self.written(batch, written));
+                return self.written(batches.into_iter().map(|batch| (batch, written)).collect());
             }
             Err(error) => {
                 self.shared.trouble(Source::Leader(broker), error.to_string());
@@ -422,21 +457,24 @@ impl Sender {
                 return;
             }
         };
-        let mut moved = false;
+        let (mut moved, mut written) = (false, Vec::with_capacity(batches.len()));
         for batch in batches {
-            let (name, view) = self.shared.accumulator.lock().topic_of(batch.place);
             let of_topic = response.responses.iter().filter(|topic| {
-                if topic.topic_id.is_nil() { *topic.name.0 == *name } else { topic.topic_id == view.id }
+                if topic.topic_id.is_nil() { *topic.name.0 == *batch.topic } else { topic.topic_id == batch.topic_id }
             });
             let own = of_topic.flat_map(|topic| &topic.partition_responses).find(|own| own.index == batch.place.1);
             match own {
+                Some(own) if own.error_code == 0 => {
+                    written.push((batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms }));
+                }
                 Some(own) => {
-                    moved |= self.learn_leader(&name, own, &response);
-                    self.settle(broker, batch, own, &name);
+                    moved |= self.learn_leader(&batch.topic, own, &response);
+                    self.settle(broker, batch, own);
                 }
                 None => self.refuse(batch, &ClientError::State("the answer does not speak of the batch")),
             }
         }
+        self.written(written);
         if moved {
             self.relearn();
         }
@@ -445,7 +483,7 @@ impl Sender {
     /// Takes a leader that the answer names (KIP-951).
     fn learn_leader(&self, name: &str, own: &PartitionProduceResponse, response: &ProduceResponse) -> bool {
         let (broker, epoch) = (own.current_leader.leader_id.0, own.current_leader.leader_epoch);
-        if own.error_code == 0 || broker < 0 || epoch < 0 {
+        if broker < 0 || epoch < 0 {
             return false;
         }
         let endpoint = response.node_endpoints.iter().find(|node| node.node_id.0 == broker);
@@ -454,11 +492,9 @@ impl Sender {
         true
     }
 
-    /// What a broker's answer means for a batch (Java: `Sender.completeBatch`).
-    fn settle(&mut self, broker: i32, batch: Batch, own: &PartitionProduceResponse, name: &str) {
-        if own.error_code == 0 {
-            return self.written(batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms });
-        }
+    /// What a broker's refusal means for a batch (Java: `Sender.completeBatch`).
+    fn settle(&mut self, broker: i32, batch: Batch, own: &PartitionProduceResponse) {
+        let name = &*batch.topic.clone();
         let code = ErrorCode::from_code(own.error_code).unwrap_or(ErrorCode::UnknownServerError);
         tracing::debug!(topic = name, partition = own.index, code = code.name(), attempts = batch.attempts, "produce error");
         if code.retry() == Retry::RefreshMetadata {
@@ -490,7 +526,7 @@ impl Sender {
             self.requeue(batch);
         } else if code == ErrorCode::DuplicateSequenceNumber {
             // It was written by an attempt whose answer was lost, too long ago for the broker to know where.
-            self.written(batch, Written { base_offset: own.base_offset, append_time: -1 });
+            self.written(vec![(batch, Written { base_offset: own.base_offset, append_time: -1 })]);
         } else {
             let exhausted = batch.attempts >= self.shared.config.retries;
             let fate = if exhausted || code.is_retriable() { Fate::Unknown } else { Fate::Refused };
@@ -520,30 +556,47 @@ impl Sender {
         let now_ms = self.shared.now_ms();
         let mut accumulator = self.shared.accumulator.lock();
         accumulator.unmute(batch.place);
-        let (name, _) = accumulator.topic_of(batch.place);
-        self.shared.metrics.lock().retried(&name, batch.count, now_ms);
+        self.shared.metrics.lock().retried(&batch.topic, batch.count, now_ms);
         accumulator.requeue(batch, now_ms);
     }
 
-    fn written(&self, batch: Batch, written: Written) {
-        {
+    /// Settles batches that were written, under one lock.
+    fn written(&self, mut batches: Vec<(Batch, Written)>) {
+        let (flushed, freed) = {
             let mut accumulator = self.shared.accumulator.lock();
-            accumulator.unmute(batch.place);
-            let last = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(batch.count) - 1 };
-            if let Some(sequences) = &mut accumulator.sequences {
-                sequences.written(batch.place, batch.id, last);
+            for (batch, written) in &mut batches {
+                accumulator.unmute(batch.place);
+                let last = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(batch.count) - 1 };
+                if let Some(sequences) = &mut accumulator.sequences {
+                    sequences.written(batch.place, batch.id, last);
+                }
+                accumulator.release(batch);
             }
-            accumulator.release(&batch);
+            (accumulator.is_flushed(), accumulator.takes_freed(self.requests.len()))
+        };
+        for (batch, written) in batches {
+            // Interceptors hear of it before who waits for it (Java: `KafkaProducer.AppendCallbacks`).
+            self.tell_interceptors(&batch, |index| {
+                let offset = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(index) };
+                Ok(RecordMetadata { partition: batch.place.1, offset, timestamp: written.append_time })
+            });
+            if let Some(outcome) = &batch.outcome {
+                outcome.written(written);
+            }
         }
-        // Interceptors hear of it before who waits for it (Java: `KafkaProducer.AppendCallbacks`).
-        self.tell_interceptors(&batch, |index| {
-            let offset = if written.base_offset < 0 { -1 } else { written.base_offset + i64::from(index) };
-            Ok(RecordMetadata { partition: batch.place.1, offset, timestamp: written.append_time })
-        });
-        if let Some(outcome) = &batch.outcome {
-            outcome.written(written);
+        if flushed {
+            self.shared.settled.notify_waiters();
         }
-        self.shared.settled.notify_waiters();
+        if freed {
+            self.shared.memory.notify_waiters();
+        }
+    }
+
+    /// Wakes those who wait for memory if it is worth it.
+    fn tell_freed(&self) {
+        if self.shared.accumulator.lock().takes_freed(self.requests.len()) {
+            self.shared.memory.notify_waiters();
+        }
     }
 
     /// Gives up a batch, and with it the transaction it belongs to.
@@ -554,7 +607,7 @@ impl Sender {
         self.drop_batch(batch, error, code, fate);
     }
 
-    fn drop_batch(&self, batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
+    fn drop_batch(&self, mut batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
         tracing::debug!(%error, records = batch.count, "records given up");
         {
             let mut accumulator = self.shared.accumulator.lock();
@@ -568,10 +621,9 @@ impl Sender {
             if batch.unobserved {
                 accumulator.unobserved_failure.get_or_insert_with(|| error.clone());
             }
-            accumulator.release(&batch);
+            accumulator.release(&mut batch);
         }
-        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
-        self.shared.metrics.lock().failed(&name, batch.count, self.shared.now_ms());
+        self.shared.metrics.lock().failed(&batch.topic, batch.count, self.shared.now_ms());
         self.tell_interceptors(&batch, |_| Err(error.clone()));
         if let Some(outcome) = &batch.outcome {
             outcome.failed(error.clone());
@@ -583,14 +635,12 @@ impl Sender {
         if self.shared.plugins.interceptors.is_empty() {
             return;
         }
-        let (name, _) = self.shared.accumulator.lock().topic_of(batch.place);
-        (0..batch.count).for_each(|index| self.shared.plugins.acknowledged(&name, &result(index)));
+        (0..batch.count).for_each(|index| self.shared.plugins.acknowledged(&batch.topic, &result(index)));
     }
 
     fn expire(&self, batch: Batch) {
-        let (name, view) = self.shared.accumulator.lock().topic_of(batch.place);
-        let leader = view.leader(batch.place.1).map(|leader| Source::Leader(leader.broker));
-        let doing = format!("writing {} records to {name}-{}", batch.count, batch.place.1);
+        let leader = self.shared.accumulator.lock().leader_of(batch.place).map(Source::Leader);
+        let doing = format!("writing {} records to {}-{}", batch.count, batch.topic, batch.place.1);
         let error = self.shared.late(doing, self.shared.config.delivery_timeout, leader);
         self.fail(batch, &error, None, Fate::Unknown);
     }

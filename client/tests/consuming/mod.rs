@@ -85,8 +85,21 @@ async fn commits(node: &mut Node) {
     assert_eq!(committed[&place].offset, 20);
     assert_eq!(consumer.lag(&place), Some(0));
     let metrics = consumer.metrics();
-    assert_eq!((metrics["records-consumed-total"], metrics["commit-total"], metrics["assigned-partitions"]), (20.0, 11.0, 1.0));
-    assert!(metrics["join-total"] >= 1.0 && metrics["rebalance-total"] >= 1.0 && metrics["fetch-total"] >= 1.0);
+    let value = |name: &str, group: &str, tags: &[&str]| {
+        let own = metrics.iter().find(|metric| {
+            metric.name == name && metric.group.starts_with(group) && metric.tags.values().skip(1).eq(tags)
+        });
+        own.unwrap_or_else(|| panic!("{name} of {group}")).value
+    };
+    let (fetches, coordinator) = ("consumer-fetch", "consumer-coordinator");
+    let totals = (value("commit-total", coordinator, &[]), value("assigned-partitions", coordinator, &[]));
+    assert_eq!((value("records-consumed-total", fetches, &[]), totals), (20.0, (11.0, 1.0)));
+    assert!(value("join-total", coordinator, &[]) >= 1.0 && value("rebalance-total", coordinator, &[]) >= 1.0);
+    assert!(value("fetch-total", fetches, &[]) >= 1.0);
+    assert_eq!(value("records-consumed-total", fetches, &["commits"]), 20.0);
+    assert!(value("bytes-consumed-total", fetches, &["commits"]) > 20.0);
+    let ends = (value("records-lag", fetches, &["0", "commits"]), value("records-lead", fetches, &["0", "commits"]));
+    assert_eq!((ends, value("preferred-read-replica", fetches, &["0", "commits"])), ((0.0, 20.0), -1.0));
     let group = consumer.group_metadata().expect("a group");
     assert!(group.group_id == "commits" && group.generation > 0 && !group.member_id.is_empty(), "{group:?}");
     consumer.close().await.expect("closed");
