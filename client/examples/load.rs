@@ -102,7 +102,7 @@ fn values(size: usize) -> Vec<Vec<u8>> {
         value.truncate(size);
         value
     };
-    (0..128).map(|_| value()).collect()
+    (0..2048).map(|_| value()).collect()
 }
 
 /// The most memory that was resident.

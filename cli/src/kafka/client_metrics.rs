@@ -4,38 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use client::consumer::Consumer;
-use client::producer::Producer;
+use client::metrics::Metric;
 
 use crate::kafka::java_number::fixed;
 use crate::kafka::output;
 
-/// Groups of a consumer's metrics by how their names begin.
-const CONSUMER_GROUPS: &[(&str, &[&str])] = &[
-    ("consumer-fetch-manager-metrics", &["records-", "bytes-", "fetch-"]),
-    ("consumer-metrics", &["time-between-poll", "last-poll"]),
-];
-/// The group of the rest.
-const COORDINATOR: &str = "consumer-coordinator-metrics";
-
-/// Prints what a producer has done.
-pub fn print_producer(producer: &Producer) {
+/// Prints what a producer or a consumer has done.
+pub fn print(metrics: Vec<Metric>) {
     let tags = |tags: &BTreeMap<&'static str, String>| tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
-    let rows = producer.metrics().into_iter().map(|metric| (format!("{}:{}:{{{}}}", metric.group, metric.name, tags(&metric.tags)), metric.value));
-    print(&rows.collect());
+    let rows = metrics.into_iter().map(|metric| (format!("{}:{}:{{{}}}", metric.group, metric.name, tags(&metric.tags)), metric.value));
+    print_rows(&rows.collect());
 }
 
-/// Prints what a consumer has done.
-pub fn print_consumer(consumer: &Consumer, client_id: &str) {
-    let group = |name: &str| {
-        let found = CONSUMER_GROUPS.iter().find(|(_, starts)| starts.iter().any(|start| name.starts_with(start)));
-        found.map_or(COORDINATOR, |(group, _)| group)
-    };
-    let rows = consumer.metrics().into_iter().map(|(name, value)| (format!("{}:{name}:{{client-id={client_id}}}", group(name)), value));
-    print(&rows.collect());
-}
-
-fn print(rows: &BTreeMap<String, f64>) {
+fn print_rows(rows: &BTreeMap<String, f64>) {
     let cells: Vec<Vec<String>> = rows.iter().map(|(name, value)| vec![name.clone(), fixed(*value, 3)]).collect();
     if output::as_json(&["metric", "value"], &cells) {
         return;

@@ -17,7 +17,7 @@ use millstream_base_env::clock::Moment;
 use std::sync::Mutex;
 
 use crate::Ended;
-use crate::kafka::client_metrics::print_consumer;
+use crate::kafka::client_metrics;
 use crate::kafka::java_number::fixed;
 use crate::kafka::java_time::format_datetime;
 use crate::kafka::options::{Given, Options};
@@ -158,7 +158,6 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         return Err(Ended::Failed("Reporting interval must be greater than 0.".to_owned()));
     }
     let config = config(given)?;
-    let client_id = config.connection.client_id.clone();
     let cluster = Cluster::with_config(config.connection.clone());
     reach_or_tell("kafka-consumer-perf-test", &cluster).await?;
     let topics = topics(given, &cluster).await?;
@@ -203,7 +202,7 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         print_row(&titles, &row);
     }
     if given.has("print-metrics") {
-        print_consumer(&consumer, &client_id);
+        client_metrics::print(consumer.metrics());
     }
     consumer.close().await.map_err(failed)
 }

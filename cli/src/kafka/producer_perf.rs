@@ -12,7 +12,7 @@ use millstream_broker_log::render_uuid;
 use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::kafka::client_metrics::print_producer;
+use crate::kafka::client_metrics;
 use crate::kafka::java_number::fixed;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::progress::Progress;
@@ -199,7 +199,7 @@ impl Plan {
             steady.print_total();
         }
         if self.metrics {
-            print_producer(&producer);
+            client_metrics::print(producer.metrics());
         }
         Ok(())
     }

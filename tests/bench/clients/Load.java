@@ -17,7 +17,7 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 
 public final class Load {
-  private static final int VALUES = 128, WORDS = 64, WORD = 8, WAITING = 10_000;
+  private static final int VALUES = 2048, WORDS = 64, WORD = 8, WAITING = 10_000;
   private static int seed = 1;
 
   public static void main(String[] args) throws Exception {

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { VALUES = 128, WORDS = 64, WORD = 8, CHUNK = 1000 };
+enum { VALUES = 2048, WORDS = 64, WORD = 8, CHUNK = 1000 };
 
 static size_t delivered, failed;
 
