@@ -222,7 +222,9 @@ pub async fn plugins(node: &mut Node) {
         let own = metrics.iter().find(|metric| metric.name == name && metric.tags.get("topic").map(String::as_str) == topic);
         own.expect("a metric").value
     };
-    assert_eq!((value("record-send-total", None), value("record-send-total", Some("plugins"))), (3.0, 3.0));
+    // What is sent again counts again, as in Java: a topic that is new may not have its leader yet.
+    let written = |topic: Option<&str>| value("record-send-total", topic) - value("record-retry-total", topic);
+    assert_eq!((written(None), written(Some("plugins"))), (3.0, 3.0));
     assert_eq!((value("record-error-total", None), value("requests-in-flight", None)), (0.0, 0.0));
     assert!(value("request-latency-max", None) >= 0.0 && value("batch-size-avg", None) > 61.0);
 }
