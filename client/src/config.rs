@@ -552,19 +552,20 @@ impl Settings {
     }
 
     fn tls(&self) -> Result<Tls, ClientError> {
-        let store = |name: &str| -> Result<Option<Vec<u8>>, ClientError> {
-            let set = |part: &str| self.set.get(&format!("ssl.{name}.{part}")).map(String::as_str);
-            let Some(path) = set("location") else { return Ok(None) };
-            let refused = |why: String| ClientError::Config(format!("ssl.{name}.location: {path}: {why}"));
+        let set = |key: &str| self.set.get(key).map(String::as_str);
+        let store = |location: &str, kind: &str, password: &str| -> Result<Option<Vec<u8>>, ClientError> {
+            let Some(path) = set(location) else { return Ok(None) };
+            let refused = |why: String| ClientError::Config(format!("{location}: {path}: {why}"));
             let read = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-            let passwords = Passwords { store: set("password"), key: self.set.get("ssl.key.password").map(String::as_str) };
-            store::pem(set("type"), read, passwords).map(Some).map_err(refused)
+            let passwords = Passwords { store: set(password), key: set("ssl.key.password") };
+            store::pem(set(kind), read, passwords).map(Some).map_err(refused)
         };
         let inline = |key: &str| self.secret(key).map(String::into_bytes);
-        let own = store("keystore")?;
+        let own = store("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password")?;
+        let trusted = store("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password")?;
         let off = self.set.get("ssl.endpoint.identification.algorithm").is_some_and(String::is_empty);
         Tls::new(&TlsOptions {
-            trusted: store("truststore")?.or_else(|| inline("ssl.truststore.certificates")),
+            trusted: trusted.or_else(|| inline("ssl.truststore.certificates")),
             chain: own.clone().or_else(|| inline("ssl.keystore.certificate.chain")),
             key: own.or_else(|| inline("ssl.keystore.key")),
             identification: if off { EndpointIdentification::Off } else { EndpointIdentification::Https },

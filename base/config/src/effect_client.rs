@@ -10,7 +10,6 @@ const BYTES: &str = "keys and values are bytes";
 const CODE: &str = "classes are not loaded: it is given to the producer or consumer in code";
 const METRICS: &str = "metrics are read from the producer or consumer";
 const TLS: &str = "rustls chooses";
-const PEM: &str = "stores are PEM files, with keys that are not encrypted";
 const TOKENS: &str = "tokens are unsecured ones of sasl.jaas.config, or given in code";
 const KERBEROS: &str = "there is no GSSAPI";
 const SHARE: &str = "there are no share groups";
@@ -42,11 +41,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("ssl.trustmanager.algorithm", TLS),
     ("ssl.secure.random.implementation", TLS),
     ("ssl.engine.factory.class", TLS),
-    ("ssl.keystore.type", PEM),
-    ("ssl.keystore.password", PEM),
-    ("ssl.key.password", PEM),
-    ("ssl.truststore.type", PEM),
-    ("ssl.truststore.password", PEM),
     ("sasl.kerberos.*", KERBEROS),
     ("sasl.login.*", TOKENS),
     ("sasl.client.callback.handler.class", TOKENS),
