@@ -36,6 +36,7 @@ const UNORDERED: &[(i16, &[&str])] = &[
     (37, &["Results"]),
     (42, &["Results"]),
     (43, &["ReplicaElectionResults", "PartitionResult"]),
+    (61, &["ActiveProducers"]),
     (65, &["Topics", "Partitions"]),
     (66, &["TransactionStates"]),
     (74, &["ConfigResources"]),
