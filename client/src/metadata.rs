@@ -28,7 +28,12 @@ pub(crate) const CONTROLLERS: i8 = 2;
 
 /// The name of a topic as messages carry it.
 pub fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.to_owned()))
+    TopicName(text(name))
+}
+
+/// Text as messages carry it.
+pub(crate) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
 }
 
 /// `host:port`, with brackets around an IPv6 address.

@@ -115,11 +115,16 @@ const SHIPPED: &[(&str, &str)] = &[
 
 /// Why a broker or topic key changes nothing here, `None` where it does what it says.
 pub fn why_without(name: &str) -> Option<&'static str> {
+    reason(WITHOUT_EFFECT, name)
+}
+
+/// What the first row says that means the key `name`; a name that ends with `*` means all that begin so.
+pub(crate) fn reason(rows: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
     let fits = |pattern: &str| match pattern.strip_suffix('*') {
         Some(beginning) => name.starts_with(beginning),
         None => name == pattern,
     };
-    WITHOUT_EFFECT.iter().find(|(pattern, _)| fits(pattern)).map(|(_, why)| *why)
+    rows.iter().find(|(pattern, _)| fits(pattern)).map(|(_, why)| *why)
 }
 
 /// Whether whoever wrote `text` expects something of `key` that this broker does not do.

@@ -3,6 +3,7 @@
 //! The documentation of such a key ends with the reason; the library warns of those that were set. A test holds the
 //! table against the library's reading of settings: what is not in it is read.
 
+use crate::effect::reason;
 use crate::key::Key;
 
 const SYSTEM: &str = "the system sizes the buffers of a connection";
@@ -53,11 +54,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 
 /// Why a client's key changes nothing, `None` where it does what it says.
 pub fn why_client_without(name: &str) -> Option<&'static str> {
-    let fits = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => name == pattern,
-    };
-    WITHOUT_EFFECT.iter().find(|(pattern, _)| fits(pattern)).map(|(_, why)| *why)
+    reason(WITHOUT_EFFECT, name)
 }
 
 impl Key {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::admin::{Admin, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription};
+use client::admin::{Admin, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicPartition};
 use client::error::ClientError;
 use millstream_broker_controller::uuid_text;
 use serde_json::{Map, Value, json};
@@ -245,7 +245,7 @@ async fn alter(admin: &Admin, given: &Given) -> Result<(), Ended> {
 struct Cluster {
     brokers: Vec<i32>,
     configs: BTreeMap<String, Vec<TopicConfig>>,
-    reassignments: BTreeMap<(String, i32), Reassignment>,
+    reassignments: BTreeMap<TopicPartition, Reassignment>,
 }
 
 async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
@@ -274,10 +274,14 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let count = described.len();
     sort_as_hash_map(&mut described, Some(count), |topic| &topic.name);
     let names: Vec<String> = described.iter().map(|topic| topic.name.clone()).collect();
+    let partitions_of = |topic: &TopicDescription| -> Vec<TopicPartition> {
+        topic.partitions.iter().map(|own| TopicPartition::new(&topic.name, own.partition)).collect()
+    };
+    let partitions: BTreeSet<TopicPartition> = described.iter().flat_map(partitions_of).collect();
     let mut cluster = Cluster {
         brokers: admin.brokers().await.map_err(refused)?,
         configs: if names.is_empty() { BTreeMap::new() } else { admin.topic_configs(&names).await.map_err(refused)? },
-        reassignments: if names.is_empty() { BTreeMap::new() } else { admin.list_reassignments(&described).await.map_err(refused)? },
+        reassignments: if names.is_empty() { BTreeMap::new() } else { admin.list_partition_reassignments(Some(&partitions)).await.map_err(refused)? },
     };
     for configs in cluster.configs.values_mut() {
         sort_as_hash_map(configs, None, |config| &config.name);
@@ -326,7 +330,7 @@ fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
     let own: Vec<String> = own_configs(topic, cluster).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let overrides_only = given.has("topics-with-overrides");
     if !REPORTS.into_iter().any(|report| given.has(report)) && (!overrides_only || !own.is_empty()) {
-        let factor = topic.partitions.first().map_or(0, |first| factor(first, cluster.reassignments.get(&(topic.name.clone(), first.partition))));
+        let factor = topic.partitions.first().map_or(0, |first| factor(first, cluster.reassignments.get(&TopicPartition::new(&topic.name, first.partition))));
         let id = if topic.id.is_nil() { String::new() } else { format!("\tTopicId: {}", uuid_text::format(topic.id)) };
         println!(
             "Topic: {}{id}\tPartitionCount: {}\tReplicationFactor: {factor}\tConfigs: {}",
@@ -348,7 +352,7 @@ fn reported<'a>(given: &Given, topic: &'a TopicDescription, cluster: &'a Cluster
     let min_isr = min_isr.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1usize);
     let mut found = Vec::with_capacity(topic.partitions.len());
     for partition in &topic.partitions {
-        let moved = cluster.reassignments.get(&(topic.name.clone(), partition.partition));
+        let moved = cluster.reassignments.get(&TopicPartition::new(&topic.name, partition.partition));
         let shown = |report: &&str| match *report {
             "under-replicated-partitions" => factor(partition, moved) > partition.isr.len(),
             "unavailable-partitions" => partition.leader.is_none_or(|leader| !cluster.brokers.contains(&leader)),

@@ -8,8 +8,9 @@ use millstream_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use millstream_protocol::messages::{CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeAclsResponse};
 
 use super::Admin;
-use super::ask::{To, text};
+use super::ask::To;
 use crate::error::{ClientError, check};
+use crate::metadata::text;
 
 macro_rules! numbered {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $name:ident = $number:literal, $java:literal;)* }) => {

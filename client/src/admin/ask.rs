@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use millstream_base_env::task;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::{FindCoordinatorRequest, MetadataResponse, Request, StrBytes};
+use millstream_protocol::messages::{FindCoordinatorRequest, MetadataResponse, Request};
 
 use super::groups::Node;
 use super::{Admin, TopicPartition};
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check, of_partition};
-use crate::metadata::Missing;
+use crate::metadata::{Missing, text};
 
 /// FindCoordinator 3 asks for one key; from 4 on for many.
 const FIND_ONE: i16 = 3;
@@ -40,9 +40,12 @@ pub(super) enum To<'a> {
     Leader(&'a TopicPartition),
 }
 
-/// Text as messages carry it.
-pub(super) fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
+/// What became of an attempt.
+enum Tried<R> {
+    /// There is no other.
+    Over(Result<R, ClientError>),
+    /// Another may do better.
+    Again(ClientError),
 }
 
 fn api_name<T: Request>() -> &'static str {
@@ -85,28 +88,46 @@ impl Admin {
         request: &T,
         judge: impl Fn(&T::Response) -> Result<(), ClientError>,
     ) -> Result<T::Response, ClientError> {
-        let config = self.cluster.config();
-        let (mut failures, mut last) = (0, None);
-        let attempts = async {
-            loop {
-                let connection = match (self.route(to).await, to) {
-                    (Err(error), To::Any | To::AnyBroker) if error.code().is_none() => return Err(error),
-                    (other, _) => other,
-                };
-                let answer = match connection {
-                    Ok(connection) => {
-                        let answer = connection.call_at_most(at_most, request).await;
-                        answer.and_then(|answer| judge(&answer).map(|()| answer))
-                    }
-                    Err(error) => Err(error),
-                };
-                let error = match answer {
-                    Err(error) if error.is_retriable() => error,
-                    other => return other,
-                };
-                if error.code() == Some(ErrorCode::NotController) {
-                    self.cluster.forget_controller();
+        let attempt = || async {
+            let connection = match (self.route(to).await, to) {
+                (Err(error), To::Any | To::AnyBroker) if error.code().is_none() => return Tried::Over(Err(error)),
+                (other, _) => other,
+            };
+            let answer = match connection {
+                Ok(connection) => {
+                    let answer = connection.call_at_most(at_most, request).await;
+                    answer.and_then(|answer| judge(&answer).map(|()| answer))
                 }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Err(error) if error.is_retriable() => {
+                    if error.code() == Some(ErrorCode::NotController) {
+                        self.cluster.forget_controller();
+                    }
+                    Tried::Again(error)
+                }
+                other => Tried::Over(other),
+            }
+        };
+        self.persist(api_name::<T>(), attempt).await
+    }
+
+    /// Makes attempts, with growing waits between them, until one is the last or the time is over: then the last error
+    /// counts.
+    async fn persist<R, F>(&self, doing: &str, attempt: impl Fn() -> F) -> Result<R, ClientError>
+    where
+        F: Future<Output = Tried<R>>,
+    {
+        let config = self.cluster.config();
+        let mut last = None;
+        let attempts = async {
+            let mut failures = 0;
+            loop {
+                let error = match attempt().await {
+                    Tried::Over(outcome) => return outcome,
+                    Tried::Again(error) => error,
+                };
                 failures += 1;
                 tracing::debug!(%error, failures, "asking again");
                 last = Some(error);
@@ -114,7 +135,7 @@ impl Admin {
             }
         };
         let outcome = tokio::time::timeout(self.timeout, attempts).await;
-        outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late(api_name::<T>()))))
+        outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late(doing))))
     }
 
     pub(super) fn late(&self, doing: &str) -> ClientError {
@@ -170,19 +191,12 @@ impl Admin {
 
     /// As [`Admin::find_coordinator`], asked again while there is none yet.
     pub(super) async fn await_coordinator(&self, key: &str, key_type: i8) -> Result<(Node, Connection), ClientError> {
-        let config = self.cluster.config();
-        let (mut failures, mut last) = (0, None);
-        let attempts = async {
-            loop {
-                match self.find_coordinator(key, key_type).await {
-                    Err(error) if error.code().is_some() && error.is_retriable() => last = Some(error),
-                    other => return other,
-                }
-                failures += 1;
-                task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
+        let attempt = || async {
+            match self.find_coordinator(key, key_type).await {
+                Err(error) if error.code().is_some() && error.is_retriable() => Tried::Again(error),
+                other => Tried::Over(other),
             }
         };
-        let outcome = tokio::time::timeout(self.timeout, attempts).await;
-        outcome.unwrap_or_else(|_| Err(last.unwrap_or_else(|| self.late("FindCoordinator"))))
+        self.persist("FindCoordinator", attempt).await
     }
 }

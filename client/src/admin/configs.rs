@@ -7,7 +7,7 @@ use millstream_protocol::messages::describe_configs_request::DescribeConfigsReso
 use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use millstream_protocol::messages::{
     DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    ListConfigResourcesRequest, StrBytes,
+    ListConfigResourcesRequest,
 };
 
 use super::Admin;
@@ -15,6 +15,7 @@ use super::ask::{MOVED, To, not_now};
 use super::topics::Creation;
 use crate::config::Endpoints;
 use crate::error::{ClientError, check};
+use crate::metadata::text;
 
 /// What has configs (Java: `ConfigResource.Type`); the number is the protocol's.
 ///
@@ -281,6 +282,3 @@ impl Admin {
     }
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}

@@ -14,11 +14,11 @@ use millstream_protocol::messages::{
     ListPartitionReassignmentsRequest,
 };
 
-use super::ask::{To, by_topic, text};
+use super::ask::{To, by_topic};
 use super::topics::Reassignment;
 use super::{Admin, TIMEOUT_MS, TopicPartition};
 use crate::error::{ClientError, check, of_partition};
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// Who may win an election (Java: `ElectionType`); the number is the protocol's.
 ///

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use millstream_protocol::messages::update_features_request::FeatureUpdateKey;
 use millstream_protocol::messages::{ApiVersionsRequest, StrBytes, UpdateFeaturesRequest};
 
-use super::ask::{To, text};
+use super::ask::To;
 use super::{Admin, TIMEOUT_MS};
 use crate::error::{ClientError, check};
+use crate::metadata::text;
 
 /// Lowest and highest level of a feature.
 ///

@@ -18,11 +18,11 @@ use millstream_protocol::messages::{
     OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes,
 };
 
-use super::ask::{To, not_now};
+use super::ask::{To, by_topic, not_now};
 use super::{Admin, Each, TopicPartition, only_retriable};
 use crate::connection::Connection;
 use crate::error::{ClientError, check};
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// OffsetFetch 7 asks for one group; from 8 on for many.
 const FETCH_ONE: i16 = 7;
@@ -175,20 +175,8 @@ pub struct CommittedOffset {
     pub metadata: String,
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
 fn group(id: &str) -> GroupId {
     GroupId(text(id))
-}
-
-fn by_topic(partitions: impl IntoIterator<Item = TopicPartition>) -> BTreeMap<String, Vec<i32>> {
-    let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
-    for partition in partitions {
-        topics.entry(partition.topic).or_default().push(partition.partition);
-    }
-    topics
 }
 
 impl Admin {
@@ -411,8 +399,8 @@ impl Admin {
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let partition = |index: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*index);
-        let topics = by_topic(partitions.iter().cloned()).into_iter().map(|(name, indexes)| {
-            let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(&name));
+        let topics = by_topic(partitions).into_iter().map(|(name, indexes)| {
+            let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(name));
             topic.with_partitions(indexes.iter().map(partition).collect())
         });
         let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());

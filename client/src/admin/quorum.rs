@@ -9,10 +9,10 @@ use millstream_protocol::messages::describe_quorum_response::ReplicaState;
 use millstream_protocol::messages::{AddRaftVoterRequest, DescribeQuorumRequest, DescribeQuorumResponse, RemoveRaftVoterRequest};
 use uuid::Uuid;
 
-use super::ask::{To, text};
+use super::ask::To;
 use super::{Admin, TIMEOUT_MS};
 use crate::error::{ClientError, check};
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// `Topic.CLUSTER_METADATA_TOPIC_NAME`
 const METADATA: &str = "__cluster_metadata";

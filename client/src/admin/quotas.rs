@@ -9,9 +9,10 @@ use millstream_protocol::messages::describe_client_quotas_request::ComponentData
 use millstream_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse};
 
 use super::Admin;
-use super::ask::{To, text};
+use super::ask::To;
 use super::features::Change;
 use crate::error::{ClientError, check};
+use crate::metadata::text;
 
 /// Whom a quota is for: "user", "client-id", "ip" and the name of each, None for what holds where no name is set.
 ///

@@ -14,11 +14,12 @@ use millstream_protocol::messages::{
     DescribeUserScramCredentialsResponse,
 };
 
-use super::ask::{To, text};
+use super::ask::To;
 use super::{Admin, only_retriable};
 use crate::connection::sasl::Secret;
 use crate::connection::scram::ScramHash;
 use crate::error::{ClientError, check};
+use crate::metadata::text;
 
 /// How a user's password is kept: the hash and its iterations (Java: `ScramCredentialInfo`). A hash that came after this
 /// release is left out.

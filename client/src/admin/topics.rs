@@ -12,19 +12,18 @@ use millstream_protocol::messages::delete_topics_request::DeleteTopicState;
 use millstream_protocol::messages::delete_topics_response::DeletableTopicResult;
 use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
-use millstream_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 use millstream_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeTopicPartitionsRequest,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, MetadataRequest, MetadataResponse, StrBytes,
+    MetadataRequest, MetadataResponse, StrBytes,
 };
 use uuid::Uuid;
 
 use super::ask::{MOVED, To, not_now};
 use super::{Admin, Each, TIMEOUT_MS};
 use crate::error::{ClientError, check};
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// `ConfigResource.Type.TOPIC`.
 const TOPIC: i8 = 2;
@@ -164,10 +163,6 @@ pub struct Reassignment {
     pub adding: Vec<i32>,
     /// Those that go.
     pub removing: Vec<i32>,
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
 
 /// Whether something is made or only looked at (`validateOnly`).
@@ -437,32 +432,6 @@ impl Admin {
         let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
         from_metadata(self.ask(To::AnyBroker, &request, |_| Ok(())).await?).into_iter().map(|(_, described)| described).collect()
-    }
-
-    /// The moves of replicas that are under way, by topic and partition.
-    ///
-    /// # Errors
-    /// The broker's.
-    pub async fn list_reassignments(&self, topics: &[TopicDescription]) -> Result<BTreeMap<(String, i32), Reassignment>, ClientError> {
-        let wanted = topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|partition| partition.partition).collect();
-            ListPartitionReassignmentsTopics::default().with_name(topic_name(&topic.name)).with_partition_indexes(partitions)
-        });
-        let request = ListPartitionReassignmentsRequest::default().with_topics(Some(wanted.collect())).with_timeout_ms(TIMEOUT_MS);
-        let judge = |response: &ListPartitionReassignmentsResponse| check(response.error_code, response.error_message.as_deref());
-        let response = self.ask(To::AnyBroker, &request, judge).await?;
-        let mut found = BTreeMap::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let moved = Reassignment {
-                    replicas: ids(&partition.replicas),
-                    adding: ids(&partition.adding_replicas),
-                    removing: ids(&partition.removing_replicas),
-                };
-                found.insert((topic.name.0.to_string(), partition.partition_index), moved);
-            }
-        }
-        Ok(found)
     }
 
     /// Every config of topics, in the broker's order: name, value, and whether it is Kafka's default (Java:

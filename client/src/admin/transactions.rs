@@ -12,10 +12,10 @@ use millstream_protocol::messages::{
     TransactionalId, WriteTxnMarkersRequest,
 };
 
-use super::ask::{To, text};
+use super::ask::To;
 use super::{Admin, TopicPartition};
 use crate::error::{ClientError, check, of_partition};
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// How far a transaction has come (Java: `TransactionState`).
 ///

@@ -35,7 +35,7 @@ use crate::TopicPartition;
 use crate::config::ConsumerConfig;
 use crate::connection::{Connection, backoff, retrying};
 use crate::error::{ClientError, check, of_partition_at};
-use crate::metadata::{Cluster, address, topic_name};
+use crate::metadata::{Cluster, address, text, topic_name};
 use crate::producer::GroupMetadata;
 
 const PROTOCOL_TYPE: &str = "consumer";
@@ -89,10 +89,6 @@ pub(super) struct Coordinator {
     pub tally: Arc<Tally>,
     /// What ended the membership for good.
     fatal: Mutex<Option<ClientError>>,
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
 
 fn code_of(code: i16) -> ErrorCode {

@@ -12,15 +12,11 @@ use millstream_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocol
 use super::assign::Member;
 use crate::TopicPartition;
 use crate::error::ClientError;
-use crate::metadata::topic_name;
+use crate::metadata::{text, topic_name};
 
 /// Version of subscriptions and assignments that Java 4.3 writes.
 const VERSION: i16 = 3;
 const MALFORMED: ClientError = ClientError::State("a member's subscription or assignment is malformed");
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 fn embed(message: &impl Encodable) -> Result<Bytes, ClientError> {
     let mut bytes = BytesMut::new();

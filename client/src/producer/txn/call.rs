@@ -13,7 +13,7 @@ use millstream_protocol::messages::add_partitions_to_txn_request::AddPartitionsT
 use millstream_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use millstream_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, GroupId,
-    InitProducerIdRequest, StrBytes, TransactionalId, TxnOffsetCommitRequest,
+    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
 };
 use parking_lot::Mutex;
 
@@ -23,7 +23,7 @@ use super::ask::{Answer, Ask, Ending, OffsetsTask, Protocol};
 use crate::TopicPartition;
 use crate::connection::Connection;
 use crate::error::{ClientError, check};
-use crate::metadata::{Cluster, address, topic_name};
+use crate::metadata::{Cluster, address, text, topic_name};
 
 /// FindCoordinator 3 asks for one key; from 4 on for many.
 const FIND_ONE: i16 = 3;
@@ -49,10 +49,6 @@ pub(in super::super) struct Coordinators {
 pub(in super::super) struct Sender {
     pub identity: Option<Identity>,
     pub protocol: Protocol,
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
 
 impl Coordinators {
