@@ -1,0 +1,53 @@
+import java.util.List;
+import org.apache.kafka.streams.kstream.KTable;
+
+/** Scenarios 62 to 67: table-table joins on the key. */
+final class TableJoins {
+    private TableJoins() { }
+
+    static void add(final List<Scenario> all) {
+        all.add(sides("tt_inner").topology(builder -> {
+            final KTable<String, String> left = builder.table("L");
+            final KTable<String, String> right = builder.table("R");
+            left.join(right, Common::both).toStream().to("out");
+        }));
+        all.add(sides("tt_left").topology(builder -> {
+            final KTable<String, String> left = builder.table("L");
+            final KTable<String, String> right = builder.table("R");
+            left.leftJoin(right, Common::both).toStream().to("out");
+        }));
+        all.add(sides("tt_outer").topology(builder -> {
+            final KTable<String, String> left = builder.table("L");
+            final KTable<String, String> right = builder.table("R");
+            left.outerJoin(right, Common::both, Common.kv("joined", Common.STRING)).toStream().to("out");
+        }));
+        all.add(sides("tt_multi_left_outer").in("M", Input.Kind.NAMED).topology(builder -> {
+            final KTable<String, String> left = builder.table("L");
+            final KTable<String, String> right = builder.table("R");
+            final KTable<String, String> more = builder.table("M");
+            left.leftJoin(right, Common::both).outerJoin(more, Common::both).toStream().to("out");
+        }));
+        all.add(sides("tt_filtered_unmaterialized").topology(builder -> {
+            final KTable<String, String> left = builder.table("L");
+            final KTable<String, String> right = builder.table("R");
+            left.filter((k, v) -> !v.startsWith("x"))
+                .mapValues(v -> v.toUpperCase())
+                .join(right.filterNot((k, v) -> v.endsWith("0")), Common::both)
+                .filter((k, v) -> !v.endsWith("1"))
+                .toStream().to("out");
+        }));
+        all.add(sides("tt_versioned_out_of_order").param("history_ms", 100).param("segment_ms", 30)
+            .input(input -> input.late(40, 60).keys(3))
+            .topology((scenario, builder) -> {
+                final KTable<String, String> left = builder.table("L", StreamTableJoins.versioned("vl", scenario));
+                final KTable<String, String> right = builder.table("R", StreamTableJoins.versioned("vr", scenario));
+                left.join(right, Common::both).toStream().to("out");
+            }));
+    }
+
+    private static Scenario sides(final String name) {
+        return new Scenario(name).in("L", Input.Kind.NAMED).in("R", Input.Kind.NAMED).out()
+            .must(Scenario.Seen.TOMBSTONE, Scenario.Seen.DROP)
+            .input(input -> input.nulls(5, 15));
+    }
+}
