@@ -1,3 +1,4 @@
+import java.lang.invoke.MethodType;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
 
@@ -20,10 +21,10 @@ final class Inside {
         throw new IllegalStateException("no field " + name + " in " + owner.getClass());
     }
 
-    /** Calls the method of `type` with this name and number of parameters; what it throws comes out as it was thrown. */
+    /** Calls the method of `type` with this name that takes these arguments; what it throws comes out as it was thrown. */
     static Object call(final Class<?> type, final Object owner, final String name, final Object... arguments) {
         for (final Method method : type.getDeclaredMethods()) {
-            if (method.getName().equals(name) && method.getParameterCount() == arguments.length && !method.isBridge()) {
+            if (method.getName().equals(name) && !method.isBridge() && takes(method.getParameterTypes(), arguments)) {
                 method.setAccessible(true);
                 try {
                     return method.invoke(owner, arguments);
@@ -35,6 +36,18 @@ final class Inside {
             }
         }
         throw new IllegalStateException("no method " + name + " in " + type);
+    }
+
+    private static boolean takes(final Class<?>[] types, final Object[] arguments) {
+        if (types.length != arguments.length) {
+            return false;
+        }
+        for (int i = 0; i < types.length; i++) {
+            if (arguments[i] != null && !MethodType.methodType(types[i]).wrap().returnType().isInstance(arguments[i])) {
+                return false;
+            }
+        }
+        return true;
     }
 
     @SuppressWarnings("unchecked")

@@ -16,6 +16,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.TopologyTestDriver;
+import org.apache.kafka.streams.errors.StreamsException;
 import org.apache.kafka.streams.processor.internals.InternalTopicConfig;
 import org.apache.kafka.streams.processor.internals.InternalTopologyBuilder;
 import org.apache.kafka.streams.test.TestRecord;
@@ -91,7 +92,7 @@ final class Replay implements AutoCloseable {
                     Inside.call(TopologyTestDriver.class, driver, "pipeRecord", step.topic(), step.timestamp(),
                         Wire.encode(step.key()), Wire.encode(step.value()), step.headers());
                 }
-            } catch (final RuntimeException e) {
+            } catch (final StreamsException e) {
                 error = e.getClass().getSimpleName();
                 cause = root(e).getClass().getSimpleName();
                 counts.errors++;

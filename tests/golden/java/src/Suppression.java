@@ -37,8 +37,8 @@ final class Suppression {
         all.add(table(new Scenario("suppress_max_bytes_emit").param("limit_ms", 1000).param("max_bytes", 120), maxBytes(120))
             .must(Scenario.Seen.TOMBSTONE)
             .input(input -> input.keys(5).nulls(5, 20)));
-        all.add(last(TimeWindowed.sized("suppress_overflow_shutdown", 10, 30).param("max_records", 14),
-            maxRecords(14).shutDownWhenFull())
+        all.add(last(TimeWindowed.sized("suppress_overflow_shutdown", 10, 30).param("max_records", 11),
+            maxRecords(11).shutDownWhenFull())
             .must(Scenario.Seen.ERROR)
             .input(input -> input.late(25, 30).jump(10, 30, 60)));
         all.add(new Scenario("suppress_before_join").param("limit_ms", 10)
