@@ -61,10 +61,11 @@ final class Replay implements AutoCloseable {
         header.put("params", scenario.params);
         header.put("config", config);
         header.put("topics", scenario.topics);
-        header.put("internal_topics", internalTopics());
-        if (!scenario.unordered.isEmpty()) {
-            header.put("unordered", scenario.unordered);
-        }
+        final Map<String, Object> internalTopics = internalTopics();
+        header.put("internal_topics", internalTopics);
+        // A suppression buffer writes its changelog in the order of a hash set.
+        header.put("unordered", internalTopics.keySet().stream()
+            .filter(topic -> topic.contains("-KTABLE-SUPPRESS-STATE-STORE-")).toList());
         header.put("describe", describe);
         return header;
     }
@@ -74,9 +75,9 @@ final class Replay implements AutoCloseable {
         final InternalTopologyBuilder builder = (InternalTopologyBuilder) Inside.field(topology, "internalTopologyBuilder");
         final long more = Duration.ofDays(1).toMillis();
         for (final InternalTopologyBuilder.TopicsInfo info : builder.subtopologyToTopicsInfo().values()) {
-            for (final Map<String, InternalTopicConfig> topics : List.of(info.stateChangelogTopics, info.repartitionSourceTopics)) {
-                topics.forEach((name, config) -> all.put(name, new TreeMap<>(config.properties(Map.of(), more))));
-            }
+            final List<InternalTopicConfig> topics = new ArrayList<>(info.nonSourceChangelogTopics());
+            topics.addAll(info.repartitionSourceTopics.values());
+            topics.forEach(topic -> all.put(topic.name(), new TreeMap<>(topic.properties(Map.of(), more))));
         }
         return all;
     }

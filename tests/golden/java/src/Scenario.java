@@ -1,6 +1,5 @@
 import static org.apache.kafka.streams.StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG;
 
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -34,7 +33,6 @@ final class Scenario {
     final String name;
     final Map<String, Object> params = new LinkedHashMap<>();
     final Map<String, List<String>> topics = new LinkedHashMap<>();
-    final List<String> unordered = new ArrayList<>();
     final Set<Seen> must = EnumSet.noneOf(Seen.class);
     Input input = new Input();
     private final Map<String, String> config = new LinkedHashMap<>();
@@ -87,12 +85,6 @@ final class Scenario {
 
     Scenario must(final Seen... seen) {
         must.addAll(Arrays.asList(seen));
-        return this;
-    }
-
-    /** A topic that Java writes in the order of a hash table. */
-    Scenario unordered(final String topic) {
-        unordered.add(topic);
         return this;
     }
 

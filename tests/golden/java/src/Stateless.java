@@ -12,6 +12,8 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Named;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.Repartitioned;
+import org.apache.kafka.streams.processor.RecordContext;
+import org.apache.kafka.streams.processor.TopicNameExtractor;
 import org.apache.kafka.streams.processor.api.ContextualFixedKeyProcessor;
 import org.apache.kafka.streams.processor.api.FixedKeyRecord;
 
@@ -43,8 +45,7 @@ final class Stateless {
             .topic("out-null", "string", "string").topic("out-x", "string", "string")
             .topic("out-in1", "string", "string").topic("out-in2", "string", "string").must(Scenario.Seen.TOMBSTONE)
             .topology(builder -> builder.<String, String>stream(List.of("in1", "in2"))
-                .to((k, v, context) -> v == null ? "out-null" : v.startsWith("x") ? "out-x" : "out-" + context.topic(),
-                    Produced.with(Common.STRING, Common.STRING))));
+                .to(new TopicByValue(), Produced.with(Common.STRING, Common.STRING))));
         all.add(new Scenario("repartition_named").in("in", Input.Kind.NAMED).out()
             .topology(builder -> builder.<String, String>stream("in")
                 .selectKey((k, v) -> Common.first(v))
@@ -107,6 +108,19 @@ final class Stateless {
                     .mapValues(v -> v + "#" + seen[0] + "/" + seen[1])
                     .to("out");
             });
+    }
+
+    /** Its text is what describe() shows of it. */
+    private static final class TopicByValue implements TopicNameExtractor<String, String> {
+        @Override
+        public String extract(final String key, final String value, final RecordContext context) {
+            return value == null ? "out-null" : value.startsWith("x") ? "out-x" : "out-" + context.topic();
+        }
+
+        @Override
+        public String toString() {
+            return "TopicByValue";
+        }
     }
 
     /** Adds a header, moves the time of some records, forwards some twice and nulls not at all. */

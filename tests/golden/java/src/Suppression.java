@@ -18,7 +18,6 @@ final class Suppression {
             .input(input -> input.late(25, 30)));
         all.add(SessionWindowed.sized("suppress_final_session", 10, 5)
             .in("in", Input.Kind.NAMED).topic("out", "session-windowed(string)", "long")
-            .unordered("g-KTABLE-SUPPRESS-STATE-STORE-0000000004-changelog")
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE)
             .input(input -> input.late(25, 50))
             .topology((scenario, builder) -> builder.<String, String>stream("in")
