@@ -19,14 +19,14 @@ final class EmitFinal {
         all.add(timed(TimeWindowed.sized("emit_final_hopping", 20, 3).param("advance_ms", 5), 20)
             .input(input -> input.late(25, 60)));
         all.add(SlidingWindowed.sized("emit_final_sliding", 10, 5)
-            .in("in", Input.Kind.NAMED).topic("out", Common.timedName(10), "string")
+            .in("in", Input.Kind.NAMED).topic("out", Parts.timedName(10), "string")
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE).input(input -> input.late(25, 30))
             .topology((scenario, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(SlidingWindowed.windows(scenario))
                 .emitStrategy(EmitStrategy.onWindowClose())
-                .aggregate(() -> "", (k, v, a) -> Common.cat(a, "+", v), Common.window("w", Common.STRING))
-                .toStream().to("out", Common.timed(10, Common.STRING))));
+                .aggregate(() -> "", (k, v, a) -> Parts.cat(a, "+", v), Parts.window("w", Parts.STRING))
+                .toStream().to("out", Parts.timed(10, Parts.STRING))));
         all.add(SessionWindowed.sized("emit_final_session", 10, 5)
             .in("in", Input.Kind.NAMED).topic("out", "session-windowed(string)", "string")
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE).input(input -> input.late(25, 50))
@@ -34,9 +34,9 @@ final class EmitFinal {
                 .groupByKey()
                 .windowedBy(SessionWindowed.windows(scenario))
                 .emitStrategy(EmitStrategy.onWindowClose())
-                .aggregate(() -> "", (k, v, a) -> Common.cat(a, "+", v), (k, a, b) -> Common.cat(a, "|", b),
-                    Common.session("s", Common.STRING))
-                .toStream().to("out", Common.sessions(Common.STRING))));
+                .aggregate(() -> "", (k, v, a) -> Parts.cat(a, "+", v), (k, a, b) -> Parts.cat(a, "|", b),
+                    Parts.session("s", Parts.STRING))
+                .toStream().to("out", Parts.sessions(Parts.STRING))));
         all.add(timed(TimeWindowed.sized("emit_final_default_throttle", 10, 5), 10)
             .set(Scenario.EMIT_INTERVAL, "1000")
             .input(input -> input.late(20, 30).clock(25, 900)));
@@ -45,21 +45,21 @@ final class EmitFinal {
             .input(input -> input.keys(2).late(25, 150_000).jump(35, 2_000, 40_000).leap(4, 100_000, 200_000))
             .topology((scenario, builder) -> {
                 builder.addStateStore(Stores.windowStoreBuilder(
-                    Stores.persistentWindowStore("w", Common.ms(scenario.at("retention_ms")), Common.ms(scenario.at("size_ms")), false),
-                    Common.STRING, Common.STRING));
+                    Stores.persistentWindowStore("w", Parts.ms(scenario.at("retention_ms")), Parts.ms(scenario.at("size_ms")), false),
+                    Parts.STRING, Parts.STRING));
                 builder.<String, String>stream("in").process(Fetch::new, "w").to("out");
             }));
     }
 
     private static Scenario timed(final Scenario scenario, final long size) {
-        return scenario.in("in", Input.Kind.NAMED).topic("out", Common.timedName(size), "string")
+        return scenario.in("in", Input.Kind.NAMED).topic("out", Parts.timedName(size), "string")
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE)
             .topology((self, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(TimeWindowed.windows(self))
                 .emitStrategy(EmitStrategy.onWindowClose())
-                .aggregate(() -> "", (k, v, a) -> Common.cat(a, "+", v), Common.window("w", Common.STRING))
-                .toStream().to("out", Common.timed(size, Common.STRING)));
+                .aggregate(() -> "", (k, v, a) -> Parts.cat(a, "+", v), Parts.window("w", Parts.STRING))
+                .toStream().to("out", Parts.timed(size, Parts.STRING)));
     }
 
     /** Puts each record into the window store, then forwards what a fetch around it finds. */

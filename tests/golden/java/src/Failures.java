@@ -19,36 +19,36 @@ final class Failures {
             .topology(builder -> {
                 final KStream<String, String> stream = builder.stream("in");
                 stream.groupByKey()
-                    .count(Common.kv("counts", Common.LONG))
+                    .count(Parts.kv("counts", Parts.LONG))
                     .toStream()
                     .mapValues(count -> count % 3 == 0 ? fail(count) : count)
-                    .to("out-count", Produced.with(Common.STRING, Common.LONG));
-                stream.mapValues(v -> Common.starts(v, "x") ? fail(v) : v + "!").to("out");
+                    .to("out-count", Produced.with(Parts.STRING, Parts.LONG));
+                stream.mapValues(v -> Parts.starts(v, "x") ? fail(v) : v + "!").to("out");
             }));
         all.add(new Scenario("dlq_deserialization")
             .set("deserialization.exception.handler", ERRORS + "LogAndContinueExceptionHandler")
             .set("errors.dead.letter.queue.topic.name", "dlq")
             .in("in", Input.Kind.NUMBER).topic("out", "string", "long").topic("dlq", "bytes", "bytes")
             .must(Scenario.Seen.LATE).input(input -> input.garbage(15))
-            .topology(builder -> builder.stream("in", Consumed.with(Common.STRING, Common.LONG))
+            .topology(builder -> builder.stream("in", Consumed.with(Parts.STRING, Parts.LONG))
                 .mapValues(v -> v == null ? null : Long.valueOf(v + 1))
-                .to("out", Produced.with(Common.STRING, Common.LONG))));
+                .to("out", Produced.with(Parts.STRING, Parts.LONG))));
         all.add(new Scenario("dlq_processing_after_repartition")
             .set("processing.exception.handler", ERRORS + "LogAndContinueProcessingExceptionHandler")
             .set("errors.dead.letter.queue.topic.name", "dlq")
             .in("in", Input.Kind.NAMED).out().topic("dlq", "bytes", "bytes")
             .must(Scenario.Seen.LATE)
             .topology(builder -> builder.<String, String>stream("in")
-                .selectKey((k, v) -> Common.first(v))
-                .repartition(Repartitioned.with(Common.STRING, Common.STRING).withName("rp"))
-                .mapValues(v -> Common.starts(v, "x") ? fail(v) : v + "!")
+                .selectKey((k, v) -> Parts.first(v))
+                .repartition(Repartitioned.with(Parts.STRING, Parts.STRING).withName("rp"))
+                .mapValues(v -> Parts.starts(v, "x") ? fail(v) : v + "!")
                 .to("out")));
         all.add(new Scenario("log_and_skip_timestamp")
             .set("default.timestamp.extractor", "org.apache.kafka.streams.processor.LogAndSkipOnInvalidTimestamp")
             .in("in1", Input.Kind.NAMED).in("in2", Input.Kind.NAMED).out()
             .must(Scenario.Seen.LATE).input(input -> input.negative(12))
             .topology(builder -> builder.<String, String>stream("in1")
-                .merge(builder.stream("in2", Consumed.with(Common.STRING, Common.STRING)
+                .merge(builder.stream("in2", Consumed.with(Parts.STRING, Parts.STRING)
                     .withTimestampExtractor(new UsePartitionTimeOnInvalidTimestamp())))
                 .to("out")));
     }

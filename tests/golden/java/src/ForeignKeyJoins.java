@@ -4,8 +4,8 @@ import org.apache.kafka.streams.kstream.KTable;
 
 /** Scenarios 68 to 70: table-table joins on a foreign key. */
 final class ForeignKeyJoins {
-    private static final Function<String, String> NAMED = Common::first;
-    private static final Function<String, String> NAMED_BUT_X = value -> value.startsWith("x") ? null : Common.first(value);
+    private static final Function<String, String> NAMED = Parts::first;
+    private static final Function<String, String> NAMED_BUT_X = value -> value.startsWith("x") ? null : Parts.first(value);
 
     private ForeignKeyJoins() { }
 
@@ -13,12 +13,12 @@ final class ForeignKeyJoins {
         all.add(sides("fk_inner").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
-            left.join(right, NAMED, Common::both, Common.kv("joined", Common.STRING)).toStream().to("out");
+            left.join(right, NAMED, Parts::both, Parts.kv("joined", Parts.STRING)).toStream().to("out");
         }));
         all.add(sides("fk_left").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
-            left.leftJoin(right, NAMED, Common::both, Common.kv("joined", Common.STRING)).toStream().to("out");
+            left.leftJoin(right, NAMED, Parts::both, Parts.kv("joined", Parts.STRING)).toStream().to("out");
         }));
         all.add(new Scenario("fk_self_and_null_fk").in("in", Input.Kind.NAMED)
             .topic("out-inner", "string", "string").topic("out-left", "string", "string")
@@ -26,8 +26,8 @@ final class ForeignKeyJoins {
             .input(input -> input.nulls(5, 15).keys(5))
             .topology(builder -> {
                 final KTable<String, String> table = builder.table("in");
-                table.join(table, NAMED_BUT_X, Common::both, Common.kv("inner", Common.STRING)).toStream().to("out-inner");
-                table.leftJoin(table, NAMED_BUT_X, Common::both, Common.kv("left", Common.STRING)).toStream().to("out-left");
+                table.join(table, NAMED_BUT_X, Parts::both, Parts.kv("inner", Parts.STRING)).toStream().to("out-inner");
+                table.leftJoin(table, NAMED_BUT_X, Parts::both, Parts.kv("left", Parts.STRING)).toStream().to("out-left");
             }));
     }
 

@@ -32,17 +32,17 @@ final class JoinBytes {
     private static void side(final ByteGoldens.Lines lines, final String key, final long time, final String side,
                              final TimestampedKeyAndJoinSide<String> made) {
         lines.add("join_side_key", ByteGoldens.in("key", key, "ts", time, "side", side),
-            new TimestampedKeyAndJoinSideSerde<>(Common.STRING).serializer().serialize("t", new RecordHeaders(), made));
+            new TimestampedKeyAndJoinSideSerde<>(Parts.STRING).serializer().serialize("t", new RecordHeaders(), made));
     }
 
     private static void value(final ByteGoldens.Lines lines, final String value, final String side,
                               final LeftOrRightValue<String, String> made) {
         lines.add("join_side_value", ByteGoldens.in("value", value, "side", side),
-            new LeftOrRightValueSerde<>(Common.STRING, Common.STRING).serializer().serialize("t", new RecordHeaders(), made));
+            new LeftOrRightValueSerde<>(Parts.STRING, Parts.STRING).serializer().serialize("t", new RecordHeaders(), made));
     }
 
     private static void combined(final ByteGoldens.Lines lines) {
-        final CombinedKeySchema<String, String> schema = new CombinedKeySchema<>(() -> "f", Common.STRING, () -> "p", Common.STRING);
+        final CombinedKeySchema<String, String> schema = new CombinedKeySchema<>(() -> "f", Parts.STRING, () -> "p", Parts.STRING);
         for (final String foreign : ByteGoldens.KEYS) {
             for (final String primary : ByteGoldens.KEYS) {
                 lines.add("foreign_combined_key", ByteGoldens.in("foreign", foreign, "primary", primary),
@@ -54,7 +54,7 @@ final class JoinBytes {
     }
 
     private static void subscriptions(final ByteGoldens.Lines lines) {
-        final var serializer = new SubscriptionWrapperSerde<>(() -> "p", Common.STRING).serializer();
+        final var serializer = new SubscriptionWrapperSerde<>(() -> "p", Parts.STRING).serializer();
         for (final String value : new String[] {null, "left value"}) {
             final long[] hash = value == null ? null : Murmur3.hash128(Wire.encode(value));
             for (final SubscriptionWrapper.Instruction instruction : SubscriptionWrapper.Instruction.values()) {
@@ -70,7 +70,7 @@ final class JoinBytes {
     }
 
     private static void responses(final ByteGoldens.Lines lines) {
-        try (var serializer = new SubscriptionResponseWrapperSerde<>(Common.STRING).serializer()) {
+        try (var serializer = new SubscriptionResponseWrapperSerde<>(Parts.STRING).serializer()) {
             for (final String value : new String[] {null, "left value"}) {
                 final long[] hash = value == null ? null : Murmur3.hash128(Wire.encode(value));
                 for (final String foreign : new String[] {null, "", "foreign"}) {

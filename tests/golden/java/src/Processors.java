@@ -25,7 +25,7 @@ final class Processors {
             .must(Scenario.Seen.TOMBSTONE).input(input -> input.keys(5))
             .topology(builder -> {
                 builder.addStateStore(Stores.keyValueStoreBuilder(
-                    Stores.persistentKeyValueStore("s"), Common.STRING, Common.STRING));
+                    Stores.persistentKeyValueStore("s"), Parts.STRING, Parts.STRING));
                 builder.<String, String>stream("in").process(StoreCalls::new, "s").to("out");
             }));
     }
@@ -42,7 +42,7 @@ final class Processors {
         @Override
         public void init(final ProcessorContext<String, String> context) {
             super.init(context);
-            context.schedule(Common.ms(interval), PunctuationType.STREAM_TIME,
+            context.schedule(Parts.ms(interval), PunctuationType.STREAM_TIME,
                 time -> context.forward(new Record<>("punctuated", time + "/" + count, time)));
         }
 
@@ -70,7 +70,7 @@ final class Processors {
         }
 
         private void schedule() {
-            ticking = context().schedule(Common.ms(interval), PunctuationType.WALL_CLOCK_TIME, time -> {
+            ticking = context().schedule(Parts.ms(interval), PunctuationType.WALL_CLOCK_TIME, time -> {
                 fired++;
                 context().forward(new Record<>("tick", fired + "@" + time, time));
                 if (fired % 3 == 0) {
@@ -82,7 +82,7 @@ final class Processors {
 
         @Override
         public void process(final Record<String, String> record) {
-            if (ticking == null && Common.starts(record.value(), "x")) {
+            if (ticking == null && Parts.starts(record.value(), "x")) {
                 schedule();
                 context().forward(record.withValue("scheduled"));
             }

@@ -22,11 +22,11 @@ final class Runtime {
             .input(input -> input.headers(50))
             .topology(builder -> {
                 final KStream<String, String> stream = builder.<String, String>stream("in")
-                    .selectKey((k, v) -> Common.first(v))
-                    .repartition(Repartitioned.with(Common.STRING, Common.STRING).withName("rp"));
+                    .selectKey((k, v) -> Parts.first(v))
+                    .repartition(Repartitioned.with(Parts.STRING, Parts.STRING).withName("rp"));
                 stream.processValues(Mark::new).to("out");
                 stream.groupByKey()
-                    .reduce((a, v) -> Common.cat(a, "+", v), Common.kv("agg", Common.STRING))
+                    .reduce((a, v) -> Parts.cat(a, "+", v), Parts.kv("agg", Parts.STRING))
                     .toStream().to("out-agg");
             }));
         all.add(new Scenario("optimized_source_reuse_describe").set("topology.optimization", "all")
@@ -34,13 +34,13 @@ final class Runtime {
             .topic("out-table", "string", "string").topic("out-count", "string", "long").topic("out-reduce", "string", "string")
             .must(Scenario.Seen.TOMBSTONE, Scenario.Seen.DROP)
             .topology(builder -> {
-                builder.<String, String>table("in1", Common.kv("t", Common.STRING)).toStream().to("out-table");
-                final KStream<String, String> stream = builder.<String, String>stream("in2").selectKey((k, v) -> Common.first(v));
-                stream.groupByKey(Grouped.with(Common.STRING, Common.STRING))
-                    .count(Common.kv("counts", Common.LONG))
-                    .toStream().to("out-count", Produced.with(Common.STRING, Common.LONG));
-                stream.groupByKey(Grouped.with(Common.STRING, Common.STRING))
-                    .reduce((a, v) -> Common.cat(a, "+", v), Common.kv("agg", Common.STRING))
+                builder.<String, String>table("in1", Parts.kv("t", Parts.STRING)).toStream().to("out-table");
+                final KStream<String, String> stream = builder.<String, String>stream("in2").selectKey((k, v) -> Parts.first(v));
+                stream.groupByKey(Grouped.with(Parts.STRING, Parts.STRING))
+                    .count(Parts.kv("counts", Parts.LONG))
+                    .toStream().to("out-count", Produced.with(Parts.STRING, Parts.LONG));
+                stream.groupByKey(Grouped.with(Parts.STRING, Parts.STRING))
+                    .reduce((a, v) -> Parts.cat(a, "+", v), Parts.kv("agg", Parts.STRING))
                     .toStream().to("out-reduce");
             }));
     }

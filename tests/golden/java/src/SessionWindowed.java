@@ -6,7 +6,7 @@ final class SessionWindowed {
     private SessionWindowed() { }
 
     static SessionWindows windows(final Scenario scenario) {
-        return SessionWindows.ofInactivityGapAndGrace(Common.ms(scenario.at("gap_ms")), Common.ms(scenario.at("grace_ms")));
+        return SessionWindows.ofInactivityGapAndGrace(Parts.ms(scenario.at("gap_ms")), Parts.ms(scenario.at("grace_ms")));
     }
 
     static Scenario sized(final String name, final long gap, final long grace) {
@@ -21,8 +21,8 @@ final class SessionWindowed {
             .topology((scenario, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(windows(scenario))
-                .count(Common.session("s", Common.LONG))
-                .toStream().to("out", Common.sessions(Common.LONG))));
+                .count(Parts.session("s", Parts.LONG))
+                .toStream().to("out", Parts.sessions(Parts.LONG))));
         all.add(concat(sized("session_merge_three", 10, 50))
             .must(Scenario.Seen.TOMBSTONE, Scenario.Seen.DROP)
             .input(input -> input.late(40, 40).jump(25, 12, 19).step(3).keys(2)));
@@ -39,8 +39,8 @@ final class SessionWindowed {
             .topology((self, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(windows(self))
-                .aggregate(() -> "", (k, v, a) -> Common.cat(a, "+", v), (k, a, b) -> Common.cat(a, "|", b),
-                    Common.session("s", Common.STRING))
-                .toStream().to("out", Common.sessions(Common.STRING)));
+                .aggregate(() -> "", (k, v, a) -> Parts.cat(a, "+", v), (k, a, b) -> Parts.cat(a, "|", b),
+                    Parts.session("s", Parts.STRING))
+                .toStream().to("out", Parts.sessions(Parts.STRING)));
     }
 }

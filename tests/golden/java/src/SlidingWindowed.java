@@ -7,7 +7,7 @@ final class SlidingWindowed {
 
     static SlidingWindows windows(final Scenario scenario) {
         return SlidingWindows.ofTimeDifferenceAndGrace(
-            Common.ms(scenario.at("difference_ms")), Common.ms(scenario.at("grace_ms")));
+            Parts.ms(scenario.at("difference_ms")), Parts.ms(scenario.at("grace_ms")));
     }
 
     static Scenario sized(final String name, final long difference, final long grace) {
@@ -16,14 +16,14 @@ final class SlidingWindowed {
 
     static void add(final List<Scenario> all) {
         all.add(sized("sliding_count_grace", 10, 20)
-            .in("in", Input.Kind.NAMED).topic("out", Common.timedName(10), "long")
+            .in("in", Input.Kind.NAMED).topic("out", Parts.timedName(10), "long")
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE)
             .input(input -> input.late(30, 60).leap(2, 60_000, 200_000))
             .topology((scenario, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(windows(scenario))
-                .count(Common.window("w", Common.LONG))
-                .toStream().to("out", Common.timed(10, Common.LONG))));
+                .count(Parts.window("w", Parts.LONG))
+                .toStream().to("out", Parts.timed(10, Parts.LONG))));
         all.add(concat(sized("sliding_early_records", 50, 100), 50)
             .must(Scenario.Seen.DROP)
             .input(input -> input.late(40, 50).step(2).jump(2, 30, 60).keys(3)));
@@ -33,11 +33,11 @@ final class SlidingWindowed {
     }
 
     private static Scenario concat(final Scenario scenario, final long size) {
-        return scenario.in("in", Input.Kind.NAMED).topic("out", Common.timedName(size), "string")
+        return scenario.in("in", Input.Kind.NAMED).topic("out", Parts.timedName(size), "string")
             .topology((self, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(windows(self))
-                .aggregate(() -> "", (k, v, a) -> Common.cat(a, "+", v), Common.window("w", Common.STRING))
-                .toStream().to("out", Common.timed(size, Common.STRING)));
+                .aggregate(() -> "", (k, v, a) -> Parts.cat(a, "+", v), Parts.window("w", Parts.STRING))
+                .toStream().to("out", Parts.timed(size, Parts.STRING)));
     }
 }

@@ -24,7 +24,7 @@ final class Stateless {
     static void add(final List<Scenario> all) {
         all.add(new Scenario("filter_chain").in("in", Input.Kind.NAMED).out().must(Scenario.Seen.TOMBSTONE)
             .topology(builder -> builder.<String, String>stream("in")
-                .filter((k, v) -> !Common.starts(v, "x"))
+                .filter((k, v) -> !Parts.starts(v, "x"))
                 .filterNot((k, v) -> v != null && v.endsWith("0"))
                 .mapValues(v -> v == null ? null : v.toUpperCase())
                 .to("out")));
@@ -35,7 +35,7 @@ final class Stateless {
                 .to("out")));
         all.add(new Scenario("select_key_merge").in("in1", Input.Kind.NAMED).in("in2", Input.Kind.NAMED).out()
             .must(Scenario.Seen.TOMBSTONE)
-            .topology(builder -> builder.<String, String>stream("in1").selectKey((k, v) -> Common.first(v))
+            .topology(builder -> builder.<String, String>stream("in1").selectKey((k, v) -> Parts.first(v))
                 .merge(builder.<String, String>stream("in2").map((k, v) -> KeyValue.pair(v, k)))
                 .to("out")));
         all.add(splitDefault());
@@ -45,30 +45,30 @@ final class Stateless {
             .topic("out-null", "string", "string").topic("out-x", "string", "string")
             .topic("out-in1", "string", "string").topic("out-in2", "string", "string").must(Scenario.Seen.TOMBSTONE)
             .topology(builder -> builder.<String, String>stream(List.of("in1", "in2"))
-                .to(new TopicByValue(), Produced.with(Common.STRING, Common.STRING))));
+                .to(new TopicByValue(), Produced.with(Parts.STRING, Parts.STRING))));
         all.add(new Scenario("repartition_named").in("in", Input.Kind.NAMED).out()
             .topology(builder -> builder.<String, String>stream("in")
-                .selectKey((k, v) -> Common.first(v))
-                .repartition(Repartitioned.with(Common.STRING, Common.STRING).withName("rp").withNumberOfPartitions(1))
+                .selectKey((k, v) -> Parts.first(v))
+                .repartition(Repartitioned.with(Parts.STRING, Parts.STRING).withName("rp").withNumberOfPartitions(1))
                 .mapValues(v -> v + "!")
                 .to("out")));
         all.add(new Scenario("to_table_null_delete").in("in", Input.Kind.NAMED).out()
             .must(Scenario.Seen.TOMBSTONE, Scenario.Seen.DROP)
-            .topology(builder -> builder.<String, String>stream("in").toTable(Common.kv("t", Common.STRING)).toStream().to("out")));
+            .topology(builder -> builder.<String, String>stream("in").toTable(Parts.kv("t", Parts.STRING)).toStream().to("out")));
         all.add(new Scenario("process_values_headers").in("in", Input.Kind.NAMED).out().input(input -> input.headers(40))
             .topology(builder -> builder.<String, String>stream("in").processValues(Stamp::new).to("out")));
         all.add(new Scenario("map_group_count_repartition").in("in", Input.Kind.NAMED).topic("out", "string", "long")
             .topology(builder -> builder.<String, String>stream("in")
-                .map((k, v) -> KeyValue.pair(Common.first(v), v))
-                .groupByKey(Grouped.with(Common.STRING, Common.STRING))
+                .map((k, v) -> KeyValue.pair(Parts.first(v), v))
+                .groupByKey(Grouped.with(Parts.STRING, Parts.STRING))
                 .count()
-                .toStream().to("out", Produced.with(Common.STRING, Common.LONG))));
+                .toStream().to("out", Produced.with(Parts.STRING, Parts.LONG))));
         all.add(new Scenario("merge_two_rekeyed").in("in1", Input.Kind.NAMED).in("in2", Input.Kind.NAMED).out()
             .must(Scenario.Seen.DROP)
-            .topology(builder -> builder.<String, String>stream("in1").selectKey((k, v) -> Common.first(v))
-                .merge(builder.<String, String>stream("in2").map((k, v) -> KeyValue.pair(Common.first(v), k)))
-                .groupByKey(Grouped.with(Common.STRING, Common.STRING))
-                .reduce((a, v) -> Common.cat(a, "+", v), Materialized.with(Common.STRING, Common.STRING))
+            .topology(builder -> builder.<String, String>stream("in1").selectKey((k, v) -> Parts.first(v))
+                .merge(builder.<String, String>stream("in2").map((k, v) -> KeyValue.pair(Parts.first(v), k)))
+                .groupByKey(Grouped.with(Parts.STRING, Parts.STRING))
+                .reduce((a, v) -> Parts.cat(a, "+", v), Materialized.with(Parts.STRING, Parts.STRING))
                 .toStream().to("out")));
     }
 
@@ -79,7 +79,7 @@ final class Stateless {
             .topology(builder -> {
                 final Map<String, KStream<String, String>> branches = builder.<String, String>stream("in")
                     .split(Named.as("s-"))
-                    .branch((k, v) -> Common.starts(v, "a"), Branched.as("a"))
+                    .branch((k, v) -> Parts.starts(v, "a"), Branched.as("a"))
                     .branch((k, v) -> v != null && v.endsWith("1"), Branched.withConsumer(stream -> stream.to("out-b")))
                     .defaultBranch(Branched.as("rest"));
                 branches.get("s-a").to("out-a");
@@ -92,8 +92,8 @@ final class Stateless {
             .topic("out-1", "string", "string").topic("out-2", "string", "string")
             .topology(builder -> builder.<String, String>stream("in")
                 .split()
-                .branch((k, v) -> Common.starts(v, "a"), Branched.withConsumer(stream -> stream.to("out-1")))
-                .branch((k, v) -> Common.starts(v, "b"), Branched.withFunction(stream -> stream.mapValues(v -> v + "!"), "two"))
+                .branch((k, v) -> Parts.starts(v, "a"), Branched.withConsumer(stream -> stream.to("out-1")))
+                .branch((k, v) -> Parts.starts(v, "b"), Branched.withFunction(stream -> stream.mapValues(v -> v + "!"), "two"))
                 .noDefaultBranch()
                 .get("KSTREAM-BRANCH-0000000001two").to("out-2"));
     }

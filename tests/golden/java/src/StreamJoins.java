@@ -27,7 +27,7 @@ final class StreamJoins {
             .in("in", Input.Kind.NAMED).out().must(Scenario.Seen.DROP)
             .topology((scenario, builder) -> {
                 final KStream<String, String> stream = builder.stream("in");
-                stream.join(stream, (ValueJoiner<String, String, String>) Common::both, windows(scenario), joined()).to("out");
+                stream.join(stream, (ValueJoiner<String, String, String>) Parts::both, windows(scenario), joined()).to("out");
             }));
     }
 
@@ -36,12 +36,12 @@ final class StreamJoins {
     }
 
     private static JoinWindows windows(final Scenario scenario) {
-        return JoinWindows.ofTimeDifferenceAndGrace(Common.ms(scenario.at("after_ms")), Common.ms(scenario.at("grace_ms")))
-            .before(Common.ms(scenario.at("before_ms")));
+        return JoinWindows.ofTimeDifferenceAndGrace(Parts.ms(scenario.at("after_ms")), Parts.ms(scenario.at("grace_ms")))
+            .before(Parts.ms(scenario.at("before_ms")));
     }
 
     private static StreamJoined<String, String, String> joined() {
-        return StreamJoined.with(Common.STRING, Common.STRING, Common.STRING);
+        return StreamJoined.with(Parts.STRING, Parts.STRING, Parts.STRING);
     }
 
     private static Scenario join(final Scenario scenario, final How how) {
@@ -51,7 +51,7 @@ final class StreamJoins {
             .topology((self, builder) -> {
                 final KStream<String, String> left = builder.stream("L");
                 final KStream<String, String> right = builder.stream("R");
-                final ValueJoiner<String, String, String> joiner = Common::both;
+                final ValueJoiner<String, String, String> joiner = Parts::both;
                 final KStream<String, String> out = switch (how) {
                     case INNER -> left.join(right, joiner, windows(self), joined());
                     case LEFT -> left.leftJoin(right, joiner, windows(self), joined());
@@ -69,7 +69,7 @@ final class StreamJoins {
             .topology((self, builder) -> {
                 final KStream<String, String> left = builder.stream("L");
                 final KStream<String, String> right = builder.stream("R");
-                final ValueJoiner<String, String, String> joiner = Common::both;
+                final ValueJoiner<String, String, String> joiner = Parts::both;
                 left.leftJoin(right, joiner, windows(self), joined()).to("out-left");
                 left.outerJoin(right, joiner, windows(self), joined()).to("out-outer");
             });

@@ -11,15 +11,15 @@ import org.apache.kafka.streams.state.Stores;
 
 /** Scenarios 58 to 61: a stream with a table or a global table. */
 final class StreamTableJoins {
-    private static final ValueJoiner<String, String, String> BOTH = Common::both;
+    private static final ValueJoiner<String, String, String> BOTH = Parts::both;
 
     private StreamTableJoins() { }
 
     static Materialized<String, String, KeyValueStore<Bytes, byte[]>>
         versioned(final String name, final Scenario scenario) {
         return Materialized.<String, String>as(Stores.persistentVersionedKeyValueStore(name,
-            Common.ms(scenario.at("history_ms")), Common.ms(scenario.at("segment_ms"))))
-            .withKeySerde(Common.STRING).withValueSerde(Common.STRING);
+            Parts.ms(scenario.at("history_ms")), Parts.ms(scenario.at("segment_ms"))))
+            .withKeySerde(Parts.STRING).withValueSerde(Parts.STRING);
     }
 
     static void add(final List<Scenario> all) {
@@ -39,17 +39,17 @@ final class StreamTableJoins {
             .topology((scenario, builder) -> {
                 final KTable<String, String> table = builder.table("R", versioned("v", scenario));
                 builder.<String, String>stream("L").join(table, BOTH,
-                    Joined.with(Common.STRING, Common.STRING, Common.STRING).withGracePeriod(Common.ms(scenario.at("grace_ms"))))
+                    Joined.with(Parts.STRING, Parts.STRING, Parts.STRING).withGracePeriod(Parts.ms(scenario.at("grace_ms"))))
                     .to("out");
             }));
         all.add(new Scenario("sg_inner_left").in("L", Input.Kind.NAMED).in("R", Input.Kind.LETTER, Input.Kind.NAMED)
             .topic("out-inner", "string", "string").topic("out-left", "string", "string")
             .must(Scenario.Seen.DROP)
             .topology(builder -> {
-                final GlobalKTable<String, String> table = builder.globalTable("R", Common.kv("g", Common.STRING));
+                final GlobalKTable<String, String> table = builder.globalTable("R", Parts.kv("g", Parts.STRING));
                 final KStream<String, String> stream = builder.stream("L");
-                stream.join(table, (k, v) -> Common.starts(v, "x") ? null : Common.first(v), BOTH).to("out-inner");
-                stream.leftJoin(table, (k, v) -> Common.starts(v, "x") ? null : Common.first(v), BOTH).to("out-left");
+                stream.join(table, (k, v) -> Parts.starts(v, "x") ? null : Parts.first(v), BOTH).to("out-inner");
+                stream.leftJoin(table, (k, v) -> Parts.starts(v, "x") ? null : Parts.first(v), BOTH).to("out-left");
             }));
     }
 

@@ -23,9 +23,9 @@ final class Suppression {
             .topology((scenario, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(SessionWindowed.windows(scenario))
-                .count(Common.session("s", Common.LONG))
+                .count(Parts.session("s", Parts.LONG))
                 .suppress(Suppressed.untilWindowCloses(unbounded()))
-                .toStream().to("out", Common.sessions(Common.LONG))));
+                .toStream().to("out", Parts.sessions(Parts.LONG))));
         all.add(last(TimeWindowed.sized("suppress_final_large_jump", 10, 100), unbounded())
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE)
             .input(input -> input.late(30, 150).jump(5, 200, 400).leap(2, 60_000, 200_000)));
@@ -46,27 +46,27 @@ final class Suppression {
             .topology((scenario, builder) -> {
                 final KTable<String, String> right = builder.table("R");
                 builder.<String, String>table("L")
-                    .suppress(Suppressed.untilTimeLimit(Common.ms(scenario.at("limit_ms")), unbounded()))
-                    .join(right, Common::both)
+                    .suppress(Suppressed.untilTimeLimit(Parts.ms(scenario.at("limit_ms")), unbounded()))
+                    .join(right, Parts::both)
                     .toStream().to("out");
             }));
     }
 
     private static Scenario last(final Scenario scenario, final StrictBufferConfig buffer) {
-        return scenario.in("in", Input.Kind.NAMED).topic("out", Common.timedName(10), "long")
+        return scenario.in("in", Input.Kind.NAMED).topic("out", Parts.timedName(10), "long")
             .topology((self, builder) -> builder.<String, String>stream("in")
                 .groupByKey()
                 .windowedBy(TimeWindowed.windows(self))
-                .count(Common.window("w", Common.LONG))
+                .count(Parts.window("w", Parts.LONG))
                 .suppress(Suppressed.untilWindowCloses(buffer))
-                .toStream().to("out", Common.timed(10, Common.LONG)));
+                .toStream().to("out", Parts.timed(10, Parts.LONG)));
     }
 
     private static Scenario table(final Scenario scenario, final Suppressed.BufferConfig<?> buffer) {
         return scenario.in("in", Input.Kind.NAMED).out()
             .must(Scenario.Seen.DROP)
             .topology((self, builder) -> builder.<String, String>table("in")
-                .suppress(Suppressed.untilTimeLimit(Common.ms(self.at("limit_ms")), buffer))
+                .suppress(Suppressed.untilTimeLimit(Parts.ms(self.at("limit_ms")), buffer))
                 .toStream().to("out"));
     }
 }

@@ -9,30 +9,30 @@ final class TableJoins {
         all.add(sides("tt_inner").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
-            left.join(right, Common::both).toStream().to("out");
+            left.join(right, Parts::both).toStream().to("out");
         }));
         all.add(sides("tt_left").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
-            left.leftJoin(right, Common::both).toStream().to("out");
+            left.leftJoin(right, Parts::both).toStream().to("out");
         }));
         all.add(sides("tt_outer").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
-            left.outerJoin(right, Common::both, Common.kv("joined", Common.STRING)).toStream().to("out");
+            left.outerJoin(right, Parts::both, Parts.kv("joined", Parts.STRING)).toStream().to("out");
         }));
         all.add(sides("tt_multi_left_outer").in("M", Input.Kind.NAMED).topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
             final KTable<String, String> more = builder.table("M");
-            left.leftJoin(right, Common::both).outerJoin(more, Common::both).toStream().to("out");
+            left.leftJoin(right, Parts::both).outerJoin(more, Parts::both).toStream().to("out");
         }));
         all.add(sides("tt_filtered_unmaterialized").topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
             left.filter((k, v) -> !v.startsWith("x"))
                 .mapValues(v -> v.toUpperCase())
-                .join(right.filterNot((k, v) -> v.endsWith("0")), Common::both)
+                .join(right.filterNot((k, v) -> v.endsWith("0")), Parts::both)
                 .filter((k, v) -> !v.endsWith("1"))
                 .toStream().to("out");
         }));
@@ -41,7 +41,7 @@ final class TableJoins {
             .topology((scenario, builder) -> {
                 final KTable<String, String> left = builder.table("L", StreamTableJoins.versioned("vl", scenario));
                 final KTable<String, String> right = builder.table("R", StreamTableJoins.versioned("vr", scenario));
-                left.join(right, Common::both).toStream().to("out");
+                left.join(right, Parts::both).toStream().to("out");
             }));
     }
 

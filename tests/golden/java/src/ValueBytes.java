@@ -83,10 +83,10 @@ final class ValueBytes {
         for (final String value : ByteGoldens.KEYS) {
             for (final long time : ByteGoldens.TIMES) {
                 lines.add("timestamped_value", ByteGoldens.in("value", value, "ts", time),
-                    new ValueAndTimestampSerde<>(Common.STRING).serializer().serialize("t", ValueAndTimestamp.make(value, time)));
+                    new ValueAndTimestampSerde<>(Parts.STRING).serializer().serialize("t", ValueAndTimestamp.make(value, time)));
                 for (int count = 0; count < 3; count++) {
                     lines.add("timestamped_value_with_headers", described(value, time, count),
-                        new ValueTimestampHeadersSerde<>(Common.STRING).serializer().serialize("t", new RecordHeaders(),
+                        new ValueTimestampHeadersSerde<>(Parts.STRING).serializer().serialize("t", new RecordHeaders(),
                             ValueTimestampHeaders.make(value, time, headers(count))));
                 }
             }
@@ -94,7 +94,7 @@ final class ValueBytes {
                 final Map<String, Object> in = ByteGoldens.in("value", value);
                 Step.headers(in, headers(count));
                 lines.add("aggregation_with_headers", in,
-                    new AggregationWithHeadersSerde<>(Common.STRING).serializer().serialize("t", new RecordHeaders(),
+                    new AggregationWithHeadersSerde<>(Parts.STRING).serializer().serialize("t", new RecordHeaders(),
                         AggregationWithHeaders.make(value, headers(count))));
             }
         }

@@ -11,12 +11,12 @@ import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.WindowStore;
 
 /** The functions and serdes that the topologies are written with; ../README.md defines each in words. */
-final class Common {
+final class Parts {
     static final Serde<String> STRING = Serdes.String();
     static final Serde<Long> LONG = Serdes.Long();
     private static final int KEPT = 20;
 
-    private Common() { }
+    private Parts() { }
 
     static Duration ms(final long millis) {
         return Duration.ofMillis(millis);
