@@ -39,7 +39,7 @@ final class EmitFinal {
                 .toStream().to("out", Parts.sessions(Parts.STRING))));
         all.add(timed(TimeWindowed.sized("emit_final_default_throttle", 10, 5), 10)
             .set(Scenario.EMIT_INTERVAL, "1000")
-            .input(input -> input.late(20, 30).clock(25, 900)));
+            .input(input -> input.late(25, 30).clock(30, 1200)));
         all.add(new Scenario("retention_expiry_fetch").param("retention_ms", 60_000).param("size_ms", 10)
             .in("in", Input.Kind.NAMED).out().must(Scenario.Seen.LATE)
             .input(input -> input.keys(2).late(25, 150_000).jump(35, 2_000, 40_000).leap(4, 100_000, 200_000))

@@ -9,7 +9,7 @@ import java.util.Map;
  */
 final class Recording {
     private static final int STEPS = 60;
-    private static final int ATTEMPTS = 10;
+    private static final int ATTEMPTS = 30;
 
     private final Scenario scenario;
     private final int index;
@@ -42,7 +42,7 @@ final class Recording {
             counts = new Counts();
             counts.attempts = attempt + 1;
             for (int variant = 0; variant < scenario.variants(); variant++) {
-                make(variant, numbers(seed, variant), seed * 1_000_000 + attempt * 100_000L);
+                make(variant, numbers(seed, variant), seed * 1_000_000 + attempt * 10_000L);
             }
             attempt++;
         } while (missing() != null && attempt < ATTEMPTS);

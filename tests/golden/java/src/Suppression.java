@@ -29,15 +29,17 @@ final class Suppression {
         all.add(last(TimeWindowed.sized("suppress_final_large_jump", 10, 100), unbounded())
             .must(Scenario.Seen.DROP, Scenario.Seen.LATE)
             .input(input -> input.late(30, 150).jump(5, 200, 400).leap(2, 60_000, 200_000)));
-        all.add(table(new Scenario("suppress_time_limit").param("limit_ms", 20), unbounded()).must(Scenario.Seen.TOMBSTONE));
+        all.add(table(new Scenario("suppress_time_limit").param("limit_ms", 20), unbounded())
+            .must(Scenario.Seen.TOMBSTONE)
+            .input(input -> input.nulls(5, 20)));
         all.add(table(new Scenario("suppress_max_records_emit").param("limit_ms", 1000).param("max_records", 3), maxRecords(3))
             .must(Scenario.Seen.TOMBSTONE)
             .input(input -> input.keys(5).nulls(5, 20)));
         all.add(table(new Scenario("suppress_max_bytes_emit").param("limit_ms", 1000).param("max_bytes", 120), maxBytes(120))
             .must(Scenario.Seen.TOMBSTONE)
             .input(input -> input.keys(5).nulls(5, 20)));
-        all.add(last(TimeWindowed.sized("suppress_overflow_shutdown", 10, 30).param("max_records", 11),
-            maxRecords(11).shutDownWhenFull())
+        all.add(last(TimeWindowed.sized("suppress_overflow_shutdown", 10, 30).param("max_records", 10),
+            maxRecords(10).shutDownWhenFull())
             .must(Scenario.Seen.ERROR)
             .input(input -> input.late(25, 30).jump(10, 30, 60)));
         all.add(new Scenario("suppress_before_join").param("limit_ms", 10)

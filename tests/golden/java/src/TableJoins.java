@@ -11,17 +11,17 @@ final class TableJoins {
             final KTable<String, String> right = builder.table("R");
             left.join(right, Parts::both).toStream().to("out");
         }));
-        all.add(sides("tt_left").topology(builder -> {
+        all.add(sides("tt_left").input(input -> input.nulls(5, 25)).topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
             left.leftJoin(right, Parts::both).toStream().to("out");
         }));
-        all.add(sides("tt_outer").topology(builder -> {
+        all.add(sides("tt_outer").input(input -> input.nulls(5, 30).keys(3)).topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
             left.outerJoin(right, Parts::both, Parts.kv("joined", Parts.STRING)).toStream().to("out");
         }));
-        all.add(sides("tt_multi_left_outer").in("M", Input.Kind.NAMED).topology(builder -> {
+        all.add(sides("tt_multi_left_outer").in("M", Input.Kind.NAMED).input(input -> input.nulls(5, 35).keys(2)).topology(builder -> {
             final KTable<String, String> left = builder.table("L");
             final KTable<String, String> right = builder.table("R");
             final KTable<String, String> more = builder.table("M");
