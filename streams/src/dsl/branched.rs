@@ -1,0 +1,89 @@
+//! A stream split by predicates: each record goes to the first branch whose predicate holds.
+//! Made by `KStream::split`. Never copies a record: it takes one way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use super::options::Named;
+use super::stream::KStream;
+use super::Flow;
+use crate::graph::{Step, Traits};
+use crate::op::stateless::{pass, stateless};
+use crate::record::{Data, Record};
+use crate::topology::processor::{Children, Context};
+
+type Predicate<K, V> = Box<dyn Fn(Option<&K>, Option<&V>) -> bool + Send + Sync>;
+/// The predicates, once all branches are there; the last branch may have none.
+type Ways<K, V> = Arc<OnceLock<Vec<Option<Predicate<K, V>>>>>;
+
+/// A stream that is being split.
+pub struct BranchedKStream<K, V> {
+    source: KStream<K, V>,
+    splitter: Flow,
+    ways: Ways<K, V>,
+    predicates: Vec<Option<Predicate<K, V>>>,
+    branches: BTreeMap<String, KStream<K, V>>,
+}
+
+impl<K: Data, V: Data> BranchedKStream<K, V> {
+    pub(crate) fn new(source: &KStream<K, V>, named: Named) -> BranchedKStream<K, V> {
+        let ways: Ways<K, V> = Arc::new(OnceLock::new());
+        let tried = Arc::clone(&ways);
+        let operator = stateless("split", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+            let Some(ways) = tried.get() else { return Ok(()) };
+            let holds = |way: &Option<Predicate<K, V>>| {
+                way.as_ref().is_none_or(|predicate| predicate(record.key.as_ref(), record.value.as_ref()))
+            };
+            match ways.iter().position(holds) {
+                Some(place) => next.forward_to(place, record, context),
+                None => Ok(()),
+            }
+        });
+        let splitter = source.flow.named_step(named.0.as_deref(), "KSTREAM-BRANCH-", operator, Traits::default());
+        BranchedKStream { source: source.clone(), splitter, ways, predicates: Vec::new(), branches: BTreeMap::new() }
+    }
+
+    /// A branch that `finish` returns by its name: that of the split and its own, or its number.
+    pub fn branch(self, takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static, named: impl Into<Named>) -> Self {
+        self.branch_with(takes, named, Some)
+    }
+
+    /// A branch that a closure goes on with; what it returns is returned by `finish`.
+    pub fn branch_with(
+        mut self,
+        takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+        named: impl Into<Named>,
+        then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>,
+    ) -> Self {
+        self.predicates.push(Some(Box::new(takes)));
+        let number = self.predicates.len();
+        self.add(number, named.into(), then);
+        self
+    }
+
+    /// A branch for all other records, and all branches by name.
+    pub fn default_branch(mut self, named: impl Into<Named>) -> BTreeMap<String, KStream<K, V>> {
+        self.predicates.push(None);
+        self.add(0, named.into(), Some);
+        self.no_default_branch()
+    }
+
+    /// Leaves out all other records; all branches by name.
+    pub fn no_default_branch(self) -> BTreeMap<String, KStream<K, V>> {
+        // Only this value sets it, and it is gone now.
+        let _ = self.ways.set(self.predicates);
+        self.branches
+    }
+
+    /// BranchedKStreamImpl.createBranch: uses up a number though the name never shows it.
+    fn add(&mut self, number: usize, named: Named, then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>) {
+        let suffix = named.0.unwrap_or_else(|| number.to_string());
+        let name = format!("{}{suffix}", self.splitter.name);
+        self.source.flow.graph().new_name(&name);
+        let flow = self.splitter.step(Step::new(name.clone(), pass::<K, V>("branch")), Traits::default());
+        let branch = KStream { flow, key: self.source.key.clone(), value: self.source.value.clone() };
+        if let Some(branch) = then(branch) {
+            self.branches.insert(name, branch);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where a topology begins: streams and tables from topics, stores for processors, and `build`.
+//! Called by applications and tests. Never runs anything; `build` takes a snapshot, so handles stay usable.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::materialized::Materialized;
+use super::options::{Consumed, Topics};
+use super::stream::KStream;
+use super::table::KTable;
+use super::Flow;
+use crate::error::TopologyError;
+use crate::graph::table::{TableId, View};
+use crate::graph::{Graph, Kind, Optimization, Scope, Step, TableSource, Traits, ROOT};
+use crate::op::edge::Source;
+use crate::op::table::KeepTable;
+use crate::record::Data;
+use crate::serde::{DefaultSerde, SharedSerde};
+use crate::topology::store::{Store, StoreKind};
+use crate::topology::{SourceTopics, Topology};
+
+/// Builds a topology; its clones build the same one.
+#[derive(Clone)]
+pub struct StreamsBuilder {
+    graph: Rc<RefCell<Graph>>,
+}
+
+/// A table that each instance has the whole of.
+#[derive(Clone)]
+pub struct GlobalKTable<K, V> {
+    pub(crate) table: TableId,
+    types: std::marker::PhantomData<fn(K, V)>,
+}
+
+impl Default for StreamsBuilder {
+    fn default() -> StreamsBuilder {
+        StreamsBuilder::new()
+    }
+}
+
+impl StreamsBuilder {
+    /// An empty topology.
+    pub fn new() -> StreamsBuilder {
+        StreamsBuilder { graph: Rc::new(RefCell::new(Graph::new())) }
+    }
+
+    /// A stream of topics, with the types' own serdes.
+    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(&self, topics: impl Into<Topics>) -> KStream<K, V> {
+        self.stream_with(topics, default_serdes(Consumed::unset()))
+    }
+
+    /// A stream of topics.
+    pub fn stream_with<K: Data, V: Data>(&self, topics: impl Into<Topics>, consumed: Consumed<K, V>) -> KStream<K, V> {
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.name_or(consumed.name.as_deref(), "KSTREAM-SOURCE-");
+        let topics = match topics.into() {
+            Topics::Names(names) => SourceTopics::Names(names),
+            Topics::Pattern(pattern) => SourceTopics::Pattern(pattern),
+        };
+        let operator = Source { key: consumed.key.clone(), value: consumed.value.clone(), timestamps: consumed.timestamps };
+        let kind = Kind::Source { topics, reset: consumed.reset, operator: Arc::new(operator) };
+        let node = graph.add(&[ROOT], name.clone(), kind, Traits::default());
+        KStream { flow: Flow::new(&self.graph, node, name.clone(), vec![name]), key: consumed.key, value: consumed.value }
+    }
+
+    /// A table of a topic, with the types' own serdes.
+    pub fn table<K: Data + DefaultSerde, V: Data + DefaultSerde>(
+        &self,
+        topic: &str,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
+        self.table_with(topic, default_serdes(Consumed::unset()), materialized)
+    }
+
+    /// A table of a topic.
+    pub fn table_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
+        let materialized = materialized.into();
+        let (key, value) = (materialized.key.clone().or(consumed.key.clone()), materialized.value.clone().or(consumed.value.clone()));
+        let mut graph = self.graph.borrow_mut();
+        let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
+        let named = materialized.queryable();
+        let view = View::Source { store, materialized: named.is_some() };
+        let source = table_source(&mut graph, topic, consumed, view, Scope::Task);
+        let (name, reader, table) = (source.step.name.clone(), source.source.clone(), source.table);
+        let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
+        let node = graph.add(&[ROOT], name.clone(), Kind::TableSource(source), traits);
+        drop(graph);
+        KTable { flow: Flow::new(&self.graph, node, name, vec![reader]), table, key, value }
+    }
+
+    /// A table that each instance reads whole, with the types' own serdes.
+    pub fn global_table<K: Data + DefaultSerde, V: Data + DefaultSerde>(
+        &self,
+        topic: &str,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> GlobalKTable<K, V> {
+        let materialized = materialized.into();
+        let mut graph = self.graph.borrow_mut();
+        let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
+        let view = View::Source { store, materialized: true };
+        let source = table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
+        let (name, table) = (source.step.name.clone(), source.table);
+        graph.add(&[ROOT], name, Kind::TableSource(source), Traits::default());
+        GlobalKTable { table, types: std::marker::PhantomData }
+    }
+
+    /// A store for processors, by whose name they are connected.
+    pub fn add_store(&self, store: Store) {
+        self.graph.borrow_mut().add(&[ROOT], store.name.clone(), Kind::Store(store), Traits::default());
+    }
+
+    /// The topology so far.
+    pub fn build(&self) -> Result<Topology, TopologyError> {
+        self.build_optimized(&[])
+    }
+
+    /// The topology so far, after these rewrites (`topology.optimization`).
+    pub fn build_optimized(&self, rules: &[Optimization]) -> Result<Topology, TopologyError> {
+        self.graph.borrow().build(rules)
+    }
+}
+
+fn default_serdes<K: DefaultSerde, V: DefaultSerde>(consumed: Consumed<K, V>) -> Consumed<K, V> {
+    let (key, value): (SharedSerde<K>, SharedSerde<V>) = (K::serde(), V::serde());
+    Consumed { key: Some(key), value: Some(value), ..consumed }
+}
+
+/// InternalStreamsBuilder.table and globalTable: first the source's number, then the table's.
+fn table_source<K: Data, V: Data>(graph: &mut Graph, topic: &str, consumed: Consumed<K, V>, view: View, scope: Scope) -> TableSource {
+    let source = graph.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");
+    let name = graph.name_or(consumed.name.as_deref(), "KTABLE-SOURCE-");
+    let table = graph.add_table(view);
+    let reader = Source { key: consumed.key, value: consumed.value, timestamps: consumed.timestamps };
+    let step = Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
+    TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), step, table, scope }
+}

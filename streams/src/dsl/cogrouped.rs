@@ -1,0 +1,130 @@
+//! Several grouped streams into one aggregate (KIP-150).
+//! Made by `KGroupedStream::cogroup`. Never merges their records: all sides work on one store.
+//! Not done: time and sliding windows.
+
+use std::sync::Arc;
+
+use super::grouped::{KGroupedStream, WindowSpec};
+use super::materialized::Materialized;
+use super::table::KTable;
+use super::windows::{EmitStrategy, SessionWindows};
+use super::{asked_by_operator, repartition_edge, Flow};
+use crate::graph::repartition::Edge;
+use crate::graph::table::View;
+use crate::graph::{Kind, NodeId, Step, Traits};
+use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
+use crate::op::stateless::pass;
+use crate::record::{Change, Data, Windowed};
+use crate::topology::processor::Operator;
+use crate::topology::store::{Store, StoreKind};
+
+const AGGREGATE: &str = "COGROUPKSTREAM-AGGREGATE-";
+
+/// Makes one stream's operator out of what is common to all.
+type Make<K, A> = Arc<dyn Fn(&Common<K, A>) -> Arc<dyn Operator>>;
+
+/// What is common to all streams of one aggregate.
+struct Common<K, A> {
+    initial: Arc<dyn Fn() -> A + Send + Sync>,
+    session: Option<(SessionWindows, Merger<K, A>)>,
+    store: String,
+}
+
+struct Part<K, A> {
+    flow: Flow,
+    topic: Option<String>,
+    edge: Edge,
+    make: Make<K, A>,
+}
+
+/// Grouped streams on their way into one aggregate.
+pub struct CogroupedKStream<K, A> {
+    first: Flow,
+    parts: Vec<Part<K, A>>,
+}
+
+impl<K: Data, A: Data> CogroupedKStream<K, A> {
+    pub(crate) fn new(first: &Flow) -> CogroupedKStream<K, A> {
+        CogroupedKStream { first: first.clone(), parts: Vec::new() }
+    }
+
+    /// Takes one more stream in.
+    pub fn cogroup<V: Data, R: Into<Option<A>>>(
+        mut self,
+        grouped: &KGroupedStream<K, V>,
+        aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        let aggregate = Arc::new(aggregate);
+        let make: Make<K, A> = Arc::new(move |common| {
+            let (start, first, aggregate) = (Arc::clone(&common.initial), Arc::clone(&common.initial), Arc::clone(&aggregate));
+            let initializer: Initializer<A> = Arc::new(move || Some(start()));
+            let aggregator: Aggregator<K, V, A> =
+                Arc::new(move |key, value, so_far| aggregate(key, value, so_far.unwrap_or_else(|| first())).into());
+            let span = match &common.session {
+                Some((windows, merge)) => Span::Session(*windows, Arc::clone(merge)),
+                None => Span::Forever,
+            };
+            Arc::new(Aggregation { initializer, aggregator, span, emit: EmitStrategy::default(), store: common.store.clone() })
+        });
+        let edge = repartition_edge(grouped.key.clone(), grouped.value.clone(), None);
+        self.parts.push(Part { flow: grouped.flow.clone(), topic: grouped.topic.clone(), edge, make });
+        self
+    }
+
+    /// One aggregate a key of all streams.
+    pub fn aggregate(&self, initial: impl Fn() -> A + Send + Sync + 'static, materialized: impl Into<Materialized<K, A>>) -> KTable<K, A> {
+        let materialized = materialized.into();
+        let store = materialized.store(&mut self.first.graph(), AGGREGATE, StoreKind::KeyValue);
+        let common = Common { initial: Arc::new(initial), session: None, store: store.name.clone() };
+        let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
+        KTable { key: materialized.key, value: materialized.value, ..self.table(&common, &store, traits) }
+    }
+
+    /// One aggregate a key and session of all streams; `merge` makes one of two sessions that meet.
+    pub fn aggregate_sessions(
+        &self,
+        windows: SessionWindows,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, A>>,
+    ) -> KTable<Windowed<K>, A> {
+        let materialized = materialized.into();
+        let kind = windows.store_kind(materialized.retention_ms);
+        let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
+        let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
+        let common = Common { initial: Arc::new(initial), session: Some((windows, merge)), store: store.name.clone() };
+        let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
+        KTable { value: materialized.value, ..self.table(&common, &store, traits) }
+    }
+
+    /// CogroupedStreamAggregateBuilder: all repartitions, then all aggregates, then what brings their results together.
+    fn table<O: Data>(&self, common: &Common<K, A>, store: &Store, traits: Traits) -> KTable<O, A> {
+        let parents: Vec<NodeId> = self.parts.iter().map(|part| part.parent(&store.name)).collect();
+        let mut graph = self.first.graph();
+        let groups: Vec<&[String]> = self.parts.iter().map(|part| part.flow.sources.as_slice()).collect();
+        graph.copartition(&groups);
+        let mut aggregates = Vec::new();
+        for (part, parent) in self.parts.iter().zip(parents) {
+            let name = graph.new_name(AGGREGATE);
+            let step = Step::new(name.clone(), (part.make)(common)).owning(vec![store.clone()]);
+            aggregates.push(graph.add(&[parent], name, Kind::Processor(step), traits));
+        }
+        let name = graph.new_name("COGROUPKSTREAM-MERGE-");
+        let step = Step::new(name.clone(), pass::<O, Change<A>>("cogroup merge"));
+        let node = graph.add(&aggregates, name.clone(), Kind::Processor(step), Traits::default());
+        let table = graph.add_table(View::Aggregate { store: store.name.clone() });
+        drop(graph);
+        KTable { flow: Flow::new(&self.first.graph, node, name.clone(), vec![name]), table, key: None, value: None }
+    }
+}
+
+impl<K, A> Part<K, A> {
+    fn parent(&self, store: &str) -> NodeId {
+        if !self.flow.rekeyed {
+            return self.flow.node;
+        }
+        let (node, _) = asked_by_operator(&self.flow, self.topic.as_deref().unwrap_or(store), self.edge.clone());
+        self.flow.graph().attach(self.flow.node, node);
+        node
+    }
+}

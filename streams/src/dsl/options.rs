@@ -1,0 +1,207 @@
+//! Settings of operators as values: a text is enough where a name is all there is to say.
+//! Given to the calls of the DSL. Never checked here: `graph` checks names, the runtime serdes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::graph::OffsetReset;
+use crate::op::edge::{Partitioner, TimestampExtractor};
+use crate::record::Record;
+use crate::serde::{Serde, SharedSerde};
+
+/// A name for an operator; `()` for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named(pub(crate) Option<String>);
+
+impl From<()> for Named {
+    fn from((): ()) -> Named {
+        Named(None)
+    }
+}
+
+impl From<&str> for Named {
+    fn from(name: &str) -> Named {
+        Named(Some(name.to_owned()))
+    }
+}
+
+/// The topics of a stream: one, several, or all that match a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topics {
+    /// These.
+    Names(Vec<String>),
+    /// All whose whole name matches.
+    Pattern(String),
+}
+
+impl From<&str> for Topics {
+    fn from(name: &str) -> Topics {
+        Topics::Names(vec![name.to_owned()])
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Topics {
+    fn from(names: [&str; N]) -> Topics {
+        Topics::Names(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+}
+
+macro_rules! serdes {
+    ($options:ident) => {
+        impl<K, V> $options<K, V> {
+            /// With these serdes.
+            pub fn with(key: impl Serde<K> + 'static, value: impl Serde<V> + 'static) -> Self {
+                $options { key: Some(Arc::new(key)), value: Some(Arc::new(value)), ..Self::unset() }
+            }
+
+            /// With that name.
+            pub fn named(self, name: impl Into<String>) -> Self {
+                $options { name: Some(name.into()), ..self }
+            }
+        }
+    };
+}
+
+/// How a topic is read.
+pub struct Consumed<K, V> {
+    pub(crate) name: Option<String>,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+    pub(crate) timestamps: Option<TimestampExtractor<K, V>>,
+    pub(crate) reset: Option<OffsetReset>,
+}
+
+serdes!(Consumed);
+
+impl<K, V> Consumed<K, V> {
+    pub(crate) fn unset() -> Consumed<K, V> {
+        Consumed { name: None, key: None, value: None, timestamps: None, reset: None }
+    }
+
+    /// The time of a record, from it and the partition's time so far; a negative one leaves the record out.
+    pub fn timestamps(self, extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static) -> Consumed<K, V> {
+        Consumed { timestamps: Some(Arc::new(extractor)), ..self }
+    }
+
+    /// Where to start without an offset.
+    pub fn offset_reset(self, reset: OffsetReset) -> Consumed<K, V> {
+        Consumed { reset: Some(reset), ..self }
+    }
+}
+
+/// How a topic is written.
+pub struct Produced<K, V> {
+    pub(crate) name: Option<String>,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
+}
+
+serdes!(Produced);
+
+impl<K, V> Produced<K, V> {
+    pub(crate) fn unset() -> Produced<K, V> {
+        Produced { name: None, key: None, value: None, partitioner: None }
+    }
+
+    /// Which partitions a record goes to.
+    pub fn partitioner(
+        self,
+        partitioner: impl Fn(&str, Option<&K>, Option<&V>, u32) -> Option<Vec<u32>> + Send + Sync + 'static,
+    ) -> Produced<K, V> {
+        Produced { partitioner: Some(Arc::new(partitioner)), ..self }
+    }
+}
+
+/// How records are grouped; the name is that of the repartition topic.
+pub struct Grouped<K, V> {
+    pub(crate) name: Option<String>,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+}
+
+serdes!(Grouped);
+
+impl<K, V> Grouped<K, V> {
+    pub(crate) fn unset() -> Grouped<K, V> {
+        Grouped { name: None, key: None, value: None }
+    }
+}
+
+/// How a stream is repartitioned; the name is that of the topic.
+pub struct Repartitioned<K, V> {
+    pub(crate) name: Option<String>,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+    pub(crate) partitions: Option<u32>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
+}
+
+serdes!(Repartitioned);
+
+impl<K, V> Repartitioned<K, V> {
+    pub(crate) fn unset() -> Repartitioned<K, V> {
+        Repartitioned { name: None, key: None, value: None, partitions: None, partitioner: None }
+    }
+
+    /// That many partitions.
+    pub fn partitions(self, partitions: u32) -> Repartitioned<K, V> {
+        Repartitioned { partitions: Some(partitions), ..self }
+    }
+}
+
+impl<K, V> From<&str> for Repartitioned<K, V> {
+    fn from(name: &str) -> Repartitioned<K, V> {
+        Repartitioned::unset().named(name)
+    }
+}
+
+impl<K, V> From<()> for Repartitioned<K, V> {
+    fn from((): ()) -> Repartitioned<K, V> {
+        Repartitioned::unset()
+    }
+}
+
+/// How two streams, or a stream and a table, are joined; `()` for nothing special.
+pub struct Joined<K, L, R> {
+    pub(crate) name: Option<String>,
+    pub(crate) store_name: Option<String>,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) left: Option<SharedSerde<L>>,
+    pub(crate) right: Option<SharedSerde<R>>,
+    pub(crate) grace: Option<Duration>,
+}
+
+impl<K, L, R> Joined<K, L, R> {
+    /// With these serdes.
+    pub fn with(key: impl Serde<K> + 'static, left: impl Serde<L> + 'static, right: impl Serde<R> + 'static) -> Joined<K, L, R> {
+        Joined { key: Some(Arc::new(key)), left: Some(Arc::new(left)), right: Some(Arc::new(right)), ..Joined::from(()) }
+    }
+
+    /// The name of the join's nodes.
+    pub fn named(self, name: impl Into<String>) -> Joined<K, L, R> {
+        Joined { name: Some(name.into()), ..self }
+    }
+
+    /// The base of the names of a stream-stream join's stores.
+    pub fn store_name(self, name: impl Into<String>) -> Joined<K, L, R> {
+        Joined { store_name: Some(name.into()), ..self }
+    }
+
+    /// How long a record waits for late changes of a versioned table.
+    pub fn grace(self, grace: Duration) -> Joined<K, L, R> {
+        Joined { grace: Some(grace), ..self }
+    }
+}
+
+impl<K, L, R> From<()> for Joined<K, L, R> {
+    fn from((): ()) -> Joined<K, L, R> {
+        Joined { name: None, store_name: None, key: None, left: None, right: None, grace: None }
+    }
+}
+
+impl<K, L, R> From<&str> for Joined<K, L, R> {
+    fn from(name: &str) -> Joined<K, L, R> {
+        Joined::from(()).named(name)
+    }
+}

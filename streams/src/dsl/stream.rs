@@ -1,0 +1,303 @@
+//! `KStream`: a stream of records and what can be made of it.
+//! Called by applications. Joins stand in `stream_join`, splitting in `branched`.
+//!
+//! A closure sees a value that is there; what happens to a null is said at each call, and `_nullable` calls see it too.
+//! A key is given as `Option`, since any topic may hold records without one.
+//! Not done: closures that return a Result.
+
+use std::sync::Arc;
+
+use super::branched::BranchedKStream;
+use super::grouped::KGroupedStream;
+use super::materialized::Materialized;
+use super::options::{Grouped, Named, Produced, Repartitioned};
+use super::table::KTable;
+use super::{asked_by_operator, repartition_edge, Flow};
+use crate::graph::repartition::AskedBy;
+use crate::graph::table::View;
+use crate::graph::{Kind, Step, Traits};
+use crate::op::custom::{custom, Processor};
+use crate::op::edge::Sink;
+use crate::op::stateless::{pass, stateless};
+use crate::op::table::KeepTable;
+use crate::record::{Data, Record};
+use crate::serde::{DefaultSerde, SharedSerde};
+use crate::topology::processor::{Children, Context, Operator};
+use crate::topology::store::StoreKind;
+use crate::topology::SinkTarget;
+
+/// A stream of records with keys `K` and values `V`.
+pub struct KStream<K, V> {
+    pub(crate) flow: Flow,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+}
+
+impl<K, V> Clone for KStream<K, V> {
+    fn clone(&self) -> KStream<K, V> {
+        KStream { flow: self.flow.clone(), key: self.key.clone(), value: self.value.clone() }
+    }
+}
+
+const VALUE_CHANGES: Traits =
+    Traits { changes_key: false, changes_value: true, merges: false, takes_null_key: false, versioned: None, grace_ms: None };
+const KEY_CHANGES: Traits = Traits { changes_key: true, changes_value: false, ..VALUE_CHANGES };
+
+impl<K: Data, V: Data> KStream<K, V> {
+    fn same(&self, flow: Flow) -> KStream<K, V> {
+        KStream { flow, key: self.key.clone(), value: self.value.clone() }
+    }
+
+    fn step(&self, prefix: &str, operator: Arc<dyn Operator>, traits: Traits) -> Flow {
+        self.flow.named_step(None, prefix, operator, traits)
+    }
+
+    /// Keeps the records that the predicate holds for; a null value is left out.
+    pub fn filter(&self, keep: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        self.filter_nullable(move |key, value| value.is_some_and(|value| keep(key, value)))
+    }
+
+    /// Leaves out the records that the predicate holds for; a null value stays.
+    pub fn filter_not(&self, drop: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        self.filter_nullable(move |key, value| !value.is_some_and(|value| drop(key, value)))
+    }
+
+    /// Keeps the records that the predicate holds for, tombstones among them.
+    pub fn filter_nullable(&self, keep: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        let operator = stateless("filter", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+            if keep(record.key.as_ref(), record.value.as_ref()) { next.forward(record, context) } else { Ok(()) }
+        });
+        self.same(self.step("KSTREAM-FILTER-", operator, Traits::default()))
+    }
+
+    /// Another value for each; null stays null.
+    pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KStream<K, W> {
+        self.map_values_nullable(move |value| value.map(&map))
+    }
+
+    /// Another value for each, tombstones among them.
+    pub fn map_values_nullable<W: Data>(&self, map: impl Fn(Option<V>) -> Option<W> + Send + Sync + 'static) -> KStream<K, W> {
+        let operator = stateless("map values", move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
+            let value = map(record.value.take());
+            next.forward(record.with_value(value), context)
+        });
+        KStream { flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES), key: self.key.clone(), value: None }
+    }
+
+    /// Any number of values for each; none for a null.
+    pub fn flat_map_values<I>(&self, map: impl Fn(V) -> I + Send + Sync + 'static) -> KStream<K, I::Item>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Data,
+    {
+        let operator = stateless("flat map values", move |mut record: Record<K, V>, next: &mut Children<K, I::Item>, context: &mut Context| {
+            let Some(value) = record.value.take() else { return Ok(()) };
+            let rest = record.with_value(None);
+            map(value).into_iter().try_for_each(|value| next.forward(Record { value: Some(value), ..rest.clone() }, context))
+        });
+        KStream { flow: self.step("KSTREAM-FLATMAPVALUES-", operator, VALUE_CHANGES), key: self.key.clone(), value: None }
+    }
+
+    /// Another key and value for each; a null value is left out.
+    pub fn map<L: Data, W: Data>(&self, map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static) -> KStream<L, W> {
+        let operator = stateless("map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+            let Some(value) = record.value.take() else { return Ok(()) };
+            let (key, value) = map(record.key.take(), value);
+            next.forward(record.with_pair(Some(key), Some(value)), context)
+        });
+        KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
+    }
+
+    /// Any number of keys and values for each; none for a null value.
+    pub fn flat_map<L: Data, W: Data, I>(&self, map: impl Fn(Option<K>, V) -> I + Send + Sync + 'static) -> KStream<L, W>
+    where
+        I: IntoIterator<Item = (L, W)> + 'static,
+    {
+        let operator = stateless("flat map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+            let Some(value) = record.value.take() else { return Ok(()) };
+            let pairs = map(record.key.take(), value);
+            let rest: Record<L, W> = record.with_pair(None, None);
+            pairs.into_iter().try_for_each(|(key, value)| {
+                next.forward(Record { key: Some(key), value: Some(value), ..rest.clone() }, context)
+            })
+        });
+        KStream { flow: self.step("KSTREAM-FLATMAP-", operator, KEY_CHANGES), key: None, value: None }
+    }
+
+    /// Another key for each; a record with a null value gets none.
+    pub fn select_key<L: Data>(&self, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> KStream<L, V> {
+        KStream { flow: self.keyed(None, select), key: None, value: self.value.clone() }
+    }
+
+    fn keyed<L: Data>(&self, given: Option<&str>, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> Flow {
+        let operator = stateless("select key", move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
+            let key = record.value.as_ref().map(|value| select(record.key.as_ref(), value));
+            let Record { value, timestamp, headers, .. } = record;
+            next.forward(Record { key, value, timestamp, headers }, context)
+        });
+        self.flow.named_step(given, "KSTREAM-KEY-SELECT-", operator, KEY_CHANGES)
+    }
+
+    /// Shows each record to a closure.
+    pub fn peek(&self, show: impl Fn(Option<&K>, Option<&V>) + Send + Sync + 'static) -> KStream<K, V> {
+        let operator = stateless("peek", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+            show(record.key.as_ref(), record.value.as_ref());
+            next.forward(record, context)
+        });
+        self.same(self.step("KSTREAM-PEEK-", operator, Traits::default()))
+    }
+
+    /// Gives each record to a closure, and ends the stream.
+    pub fn for_each(&self, take: impl Fn(Option<K>, Option<V>) + Send + Sync + 'static) {
+        let operator = stateless("for each", move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
+            take(record.key, record.value);
+            Ok(())
+        });
+        self.step("KSTREAM-FOREACH-", operator, Traits::default());
+    }
+
+    /// This stream and the other one as one; records of both keep their own order.
+    pub fn merge(&self, other: &KStream<K, V>) -> KStream<K, V> {
+        let mut graph = self.flow.graph();
+        let name = graph.new_name("KSTREAM-MERGE-");
+        let traits = Traits { merges: true, ..Traits::default() };
+        let step = Step::new(name.clone(), pass::<K, V>("merge"));
+        let node = graph.add(&[self.flow.node, other.flow.node], name.clone(), Kind::Processor(step), traits);
+        drop(graph);
+        let mut sources = self.flow.sources.clone();
+        sources.extend(other.flow.sources.iter().filter(|source| !self.flow.sources.contains(source)).cloned());
+        let flow = Flow::new(&self.flow.graph, node, name, sources).rekeyed(self.flow.rekeyed || other.flow.rekeyed);
+        KStream { flow, key: None, value: None }
+    }
+
+    /// Splits the stream by predicates, tried in turn; the name starts those of the branches.
+    pub fn split(&self, named: impl Into<Named>) -> BranchedKStream<K, V> {
+        BranchedKStream::new(self, named.into())
+    }
+
+    /// Sends all records through a topic of the application, by key.
+    pub fn repartition(&self, repartitioned: impl Into<Repartitioned<K, V>>) -> KStream<K, V> {
+        let given = repartitioned.into();
+        let (key, value) = (given.key.or(self.key.clone()), given.value.or(self.value.clone()));
+        let edge = repartition_edge(key.clone(), value.clone(), given.partitioner);
+        let mut graph = self.flow.graph();
+        let name = match &given.name {
+            Some(name) => graph.checked(name),
+            None => graph.new_name("KSTREAM-REPARTITION-"),
+        };
+        let repartition = graph.repartition(&name, AskedBy::User(given.partitions), edge);
+        let source = repartition.source.clone();
+        let node = graph.repartition_node(repartition);
+        graph.attach(self.flow.node, node);
+        drop(graph);
+        KStream { flow: Flow::new(&self.flow.graph, node, source.clone(), vec![source]), key, value }
+    }
+
+    /// Writes the stream to a topic.
+    pub fn to(&self, topic: &str)
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        let key = self.key.clone().unwrap_or_else(K::serde);
+        let value = self.value.clone().unwrap_or_else(V::serde);
+        self.to_with(topic, Produced { key: Some(key), value: Some(value), ..Produced::unset() });
+    }
+
+    /// Writes the stream to a topic.
+    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) {
+        self.sink(SinkTarget::Topic(topic.to_owned()), produced, None);
+    }
+
+    /// Writes each record to the topic that a closure chooses; `text` stands for the closure in `describe`.
+    pub fn to_chosen(&self, text: &str, choose: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static, produced: Produced<K, V>) {
+        self.sink(SinkTarget::Chosen(text.to_owned()), produced, Some(Arc::new(choose)));
+    }
+
+    fn sink(&self, target: SinkTarget, produced: Produced<K, V>, chooser: Option<crate::op::edge::TopicChooser<K, V>>) {
+        let (key, value) = (produced.key.or(self.key.clone()), produced.value.or(self.value.clone()));
+        let operator = Arc::new(Sink { key, value, partitioner: produced.partitioner, chooser });
+        let mut graph = self.flow.graph();
+        let name = graph.name_or(produced.name.as_deref(), "KSTREAM-SINK-");
+        graph.add(&[self.flow.node], name, Kind::Sink { target, operator }, Traits::default());
+    }
+
+    /// The latest value of each key as a table; a null deletes.
+    pub fn to_table(&self, named: impl Into<Named>, materialized: impl Into<Materialized<K, V>>) -> KTable<K, V> {
+        let (named, materialized) = (named.into(), materialized.into());
+        let (key, value) = (materialized.key.clone().or(self.key.clone()), materialized.value.clone().or(self.value.clone()));
+        let mut graph = self.flow.graph();
+        let name = graph.name_or(named.0.as_deref(), "KSTREAM-TOTABLE-");
+        let store = materialized.store(&mut graph, "KSTREAM-TOTABLE-", StoreKind::KeyValue);
+        let (mut parent, mut sources) = (self.flow.node, self.flow.sources.clone());
+        drop(graph);
+        if self.flow.rekeyed {
+            let (node, source) = asked_by_operator(&self.flow, &name, repartition_edge(key.clone(), value.clone(), None));
+            self.flow.graph().attach(parent, node);
+            (parent, sources) = (node, vec![source]);
+        }
+        let mut graph = self.flow.graph();
+        let table = graph.add_table(View::Source { store, materialized: materialized.name.is_some() });
+        let operator = Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData });
+        let step = Step::new(name.clone(), operator).owning_table(table);
+        let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
+        let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
+        drop(graph);
+        KTable { flow: Flow::new(&self.flow.graph, node, name, sources), table, key, value }
+    }
+
+    /// Groups by the key as it is.
+    pub fn group_by_key(&self) -> KGroupedStream<K, V> {
+        self.group_by_key_with(Grouped::unset())
+    }
+
+    /// Groups by the key as it is.
+    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
+        let (key, value) = (grouped.key.or(self.key.clone()), grouped.value.or(self.value.clone()));
+        KGroupedStream::new(self.flow.clone(), grouped.name, key, value)
+    }
+
+    /// Groups by a new key; a record with a null value has none and is left out.
+    pub fn group_by<L: Data + DefaultSerde>(&self, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> KGroupedStream<L, V> {
+        self.group_by_with(select, Grouped { name: None, key: Some(L::serde()), value: None })
+    }
+
+    /// Groups by a new key.
+    pub fn group_by_with<L: Data>(
+        &self,
+        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
+        grouped: Grouped<L, V>,
+    ) -> KGroupedStream<L, V> {
+        let flow = self.keyed(grouped.name.as_deref(), select);
+        KGroupedStream::new(flow, grouped.name, grouped.key, grouped.value.or(self.value.clone()))
+    }
+
+    /// Runs a processor of the user, which may change the key, on these stores.
+    pub fn process<P, L: Data, W: Data>(&self, make: impl Fn() -> P + Send + Sync + 'static, named: impl Into<Named>, stores: &[&str]) -> KStream<L, W>
+    where
+        P: Processor<In = (K, V), Out = (L, W)>,
+    {
+        let flow = self.custom("KSTREAM-PROCESSOR-", custom(make), named.into(), stores);
+        KStream { flow: flow.rekeyed(true), key: None, value: None }
+    }
+
+    /// Runs a processor of the user that keeps the key, on these stores.
+    pub fn process_values<P, W: Data>(&self, make: impl Fn() -> P + Send + Sync + 'static, named: impl Into<Named>, stores: &[&str]) -> KStream<K, W>
+    where
+        P: Processor<In = (K, V), Out = (K, W)>,
+    {
+        let flow = self.custom("KSTREAM-PROCESSVALUES-", custom(make), named.into(), stores);
+        KStream { flow, key: self.key.clone(), value: None }
+    }
+
+    /// A given name uses up no number here, other than elsewhere. Nor is the node marked as one that changes keys:
+    /// that comes only with an internal switch of 4.x, which is off by default.
+    fn custom(&self, prefix: &str, operator: Arc<dyn Operator>, named: Named, stores: &[&str]) -> Flow {
+        let name = match named.0 {
+            Some(name) => self.flow.graph().checked(&name),
+            None => self.flow.graph().new_name(prefix),
+        };
+        let stores = stores.iter().map(|store| (*store).to_owned()).collect();
+        self.flow.step(Step::new(name, operator).connecting(stores), Traits::default())
+    }
+}

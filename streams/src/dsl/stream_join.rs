@@ -1,0 +1,259 @@
+//! Joins of a stream: with a stream within a time, with a table, with a global table.
+//! Called by applications. Repartitions first where the key changed, as Java does; never decides at run time.
+
+use std::sync::Arc;
+
+use super::builder::GlobalKTable;
+use super::options::Joined;
+use super::stream::KStream;
+use super::table::KTable;
+use super::windows::{millis, JoinWindows};
+use super::{asked_by_operator, repartition_edge, Flow};
+use crate::error::TopologyError;
+use crate::graph::{Graph, Kind, NodeId, Step, StreamJoin, Traits};
+use crate::op::join::{JoinKind, Joiner, KeepWindow, KeySelector, Side, StreamJoinSide, StreamTableJoin};
+use crate::op::stateless::pass;
+use crate::record::Data;
+use crate::serde::SharedSerde;
+use crate::topology::store::{Duplicates, Store, StoreKind};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Joins each record with those of the other stream near it in time.
+    pub fn join<R: Data, O: Data>(
+        &self,
+        other: &KStream<K, R>,
+        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        windows: JoinWindows,
+        joined: impl Into<Joined<K, V, R>>,
+    ) -> KStream<K, O> {
+        self.join_stream(other, JoinKind::Inner, both(join), windows, joined.into())
+    }
+
+    /// The same, and once without the other side for each record of this stream that found none.
+    pub fn left_join<R: Data, O: Data>(
+        &self,
+        other: &KStream<K, R>,
+        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        windows: JoinWindows,
+        joined: impl Into<Joined<K, V, R>>,
+    ) -> KStream<K, O> {
+        self.join_stream(other, JoinKind::Left, left(join), windows, joined.into())
+    }
+
+    /// The same for the records of both streams.
+    pub fn outer_join<R: Data, O: Data>(
+        &self,
+        other: &KStream<K, R>,
+        join: impl Fn(Option<&V>, Option<&R>) -> O + Send + Sync + 'static,
+        windows: JoinWindows,
+        joined: impl Into<Joined<K, V, R>>,
+    ) -> KStream<K, O> {
+        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that));
+        self.join_stream(other, JoinKind::Outer, joiner, windows, joined.into())
+    }
+
+    /// Looks each record up in a table; without a row there is no result.
+    pub fn join_table<R: Data, O: Data>(
+        &self,
+        table: &KTable<K, R>,
+        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        joined: impl Into<Joined<K, V, R>>,
+    ) -> KStream<K, O> {
+        self.look_up(table, JoinKind::Inner, both(join), joined.into())
+    }
+
+    /// Looks each record up in a table; the row may be missing.
+    pub fn left_join_table<R: Data, O: Data>(
+        &self,
+        table: &KTable<K, R>,
+        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        joined: impl Into<Joined<K, V, R>>,
+    ) -> KStream<K, O> {
+        self.look_up(table, JoinKind::Left, left(join), joined.into())
+    }
+
+    /// Looks each record up in a global table by a key made of it; without a row there is no result.
+    pub fn join_global<F: Data, R: Data, O: Data>(
+        &self,
+        table: &GlobalKTable<F, R>,
+        select: impl Fn(Option<&K>, Option<&V>) -> Option<F> + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+    ) -> KStream<K, O> {
+        self.look_up_global(table, JoinKind::Inner, Arc::new(select), both(join))
+    }
+
+    /// Looks each record up in a global table by a key made of it; the row may be missing.
+    pub fn left_join_global<F: Data, R: Data, O: Data>(
+        &self,
+        table: &GlobalKTable<F, R>,
+        select: impl Fn(Option<&K>, Option<&V>) -> Option<F> + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+    ) -> KStream<K, O> {
+        self.look_up_global(table, JoinKind::Left, Arc::new(select), left(join))
+    }
+
+    /// KStreamImpl.repartitionForJoin: a stream joined twice is repartitioned once, but uses up its numbers twice.
+    fn repartitioned_for_join(&self, given: Option<String>, key: Option<SharedSerde<K>>, value: Option<SharedSerde<V>>) -> Flow {
+        if !self.flow.rekeyed {
+            return self.flow.clone();
+        }
+        let edge = repartition_edge(key.or(self.key.clone()), value.or(self.value.clone()), None);
+        let prefix = given.unwrap_or_else(|| self.flow.name.clone());
+        let (new, source) = asked_by_operator(&self.flow, &prefix, edge);
+        let node = match self.flow.repartition.get() {
+            Some(known) if self.flow.name == prefix => known,
+            _ => {
+                self.flow.graph().attach(self.flow.node, new);
+                self.flow.repartition.set(Some(new));
+                new
+            }
+        };
+        Flow::new(&self.flow.graph, node, source.clone(), vec![source])
+    }
+
+    fn join_stream<R: Data, O: Data>(
+        &self,
+        other: &KStream<K, R>,
+        kind: JoinKind,
+        joiner: Joiner<K, V, R, O>,
+        windows: JoinWindows,
+        joined: Joined<K, V, R>,
+    ) -> KStream<K, O> {
+        let suffixed = |suffix: &str| joined.name.as_ref().map(|name| format!("{name}{suffix}"));
+        let this = self.repartitioned_for_join(suffixed("-left"), joined.key.clone(), joined.left.clone());
+        let that = other.repartitioned_for_join(suffixed("-right"), joined.key.clone(), joined.right.clone());
+        let mut graph = self.flow.graph();
+        let sources = graph.copartition(&[&this.sources, &that.sources]);
+        let names = JoinNames::new(&mut graph, kind, &joined);
+        let left = KeepWindow { store: names.this_store.clone(), key: joined.key.clone(), value: joined.left.clone() };
+        let right = KeepWindow { store: names.other_store.clone(), key: joined.key.clone(), value: joined.right.clone() };
+        keep_window(&mut graph, this.node, &names.this_window, Arc::new(left), names.window_store(&names.this_store, windows));
+        keep_window(&mut graph, that.node, &names.other_window, Arc::new(right), names.window_store(&names.other_store, windows));
+        let side = |side: Side, store: &str| {
+            Arc::new(StreamJoinSide { side, kind, windows, store: store.to_owned(), unmatched: names.unmatched.clone(), joiner: Arc::clone(&joiner) })
+        };
+        let stores = |store: &str| {
+            let mut stores = vec![names.window_store(store, windows)];
+            stores.extend(names.unmatched.as_ref().map(|name| Store::new(name.clone(), StoreKind::OuterJoin).uncached()));
+            stores
+        };
+        let plan = StreamJoin {
+            this: (names.this_window.clone(), Step::new(names.this.clone(), side(Side::Left, &names.other_store)).owning(stores(&names.other_store))),
+            other: (names.other_window.clone(), Step::new(names.other.clone(), side(Side::Right, &names.this_store)).owning(stores(&names.this_store))),
+            merge: Step::new(names.merge.clone(), pass::<K, O>("join merge")),
+            alone: Step::new(names.merge.clone(), side(Side::Both, &names.this_store)).owning(vec![names.window_store(&names.this_store, windows)]),
+            is_self: false,
+        };
+        let traits = Traits { takes_null_key: kind != JoinKind::Inner, ..Traits::default() };
+        let node = graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
+        drop(graph);
+        KStream { flow: Flow::new(&self.flow.graph, node, names.merge, sources), key: joined.key, value: None }
+    }
+
+    fn look_up<R: Data, O: Data>(&self, table: &KTable<K, R>, kind: JoinKind, joiner: Joiner<K, V, R, O>, joined: Joined<K, V, R>) -> KStream<K, O> {
+        let this = self.repartitioned_for_join(joined.name.clone(), joined.key.clone(), joined.left.clone());
+        let mut graph = self.flow.graph();
+        let sources = graph.copartition(&[&this.sources, &table.flow.sources]);
+        let prefix = if kind == JoinKind::Left { "KSTREAM-LEFTJOIN-" } else { "KSTREAM-JOIN-" };
+        let name = graph.name_or(joined.name.as_deref(), prefix);
+        let grace_ms = joined.grace.map(millis);
+        let buffer = grace_ms.map(|grace_ms| (format!("{name}-Buffer"), grace_ms));
+        if buffer.is_some() && graph.nodes[table.flow.node].traits.versioned == Some(false) {
+            graph.fail(TopologyError::GraceNeedsVersioned(name.clone()));
+        }
+        let stores = graph.stores_of(table.table);
+        let own = buffer.iter().map(|(name, _)| Store::new(name.clone(), StoreKind::Buffer).uncached()).collect();
+        let selector: KeySelector<K, V, K> = Arc::new(|key, _| key.cloned());
+        let operator = StreamTableJoin { kind, stores: stores.clone(), selector, buffer, joiner };
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(stores);
+        let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
+        let node = graph.add(&[this.node], name.clone(), Kind::StreamTableJoin { step, grace_ms }, traits);
+        drop(graph);
+        KStream { flow: Flow::new(&self.flow.graph, node, name, sources), key: joined.key.or(self.key.clone()), value: None }
+    }
+
+    fn look_up_global<F: Data, R: Data, O: Data>(
+        &self,
+        table: &GlobalKTable<F, R>,
+        kind: JoinKind,
+        selector: KeySelector<K, V, F>,
+        joiner: Joiner<K, V, R, O>,
+    ) -> KStream<K, O> {
+        let mut graph = self.flow.graph();
+        // Java takes the left join's name for both kinds.
+        let name = graph.new_name("KSTREAM-LEFTJOIN-");
+        let stores = graph.stores_of(table.table);
+        drop(graph);
+        let operator = Arc::new(StreamTableJoin { kind, stores, selector, buffer: None, joiner });
+        let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
+        let flow = self.flow.below(name.clone(), Kind::StreamTableJoin { step: Step::new(name, operator), grace_ms: None }, traits);
+        KStream { flow, key: self.key.clone(), value: None }
+    }
+}
+
+/// The names of a stream-stream join, in the order in which KStreamImplJoin makes them.
+struct JoinNames {
+    this_window: String,
+    other_window: String,
+    this: String,
+    other: String,
+    merge: String,
+    this_store: String,
+    other_store: String,
+    unmatched: Option<String>,
+}
+
+impl JoinNames {
+    fn new<K, L, R>(graph: &mut Graph, kind: JoinKind, joined: &Joined<K, L, R>) -> JoinNames {
+        let (left_outer, right_outer) = (kind != JoinKind::Inner, kind == JoinKind::Outer);
+        let this_suffix = if right_outer { "-outer-this-join" } else { "-this-join" };
+        let other_suffix = if left_outer { "-outer-other-join" } else { "-other-join" };
+        let given = joined.name.as_deref();
+        let this_window = graph.suffixed_or(given, "-this-windowed", "KSTREAM-WINDOWED-");
+        let other_window = graph.suffixed_or(given, "-other-windowed", "KSTREAM-WINDOWED-");
+        let this = graph.new_name(if right_outer { "KSTREAM-OUTERTHIS-" } else { "KSTREAM-JOINTHIS-" });
+        let other = graph.new_name(if left_outer { "KSTREAM-OUTEROTHER-" } else { "KSTREAM-JOINOTHER-" });
+        let merge = graph.suffixed_or(given, "-merge", "KSTREAM-MERGE-");
+        let based = |generated: &str, suffix: &str| match &joined.store_name {
+            Some(base) => format!("{base}{suffix}-store"),
+            None => format!("{generated}-store"),
+        };
+        // OuterStreamJoinStoreFactory: the number of this side's name.
+        let number = this.rsplit_once('-').map_or("", |(_, number)| number);
+        let shared = if right_outer { "-outer-shared-join" } else { "-left-shared-join" };
+        let unmatched = left_outer.then(|| based(&format!("KSTREAM-OUTERSHARED-{number}"), shared));
+        let node = |generated: &str, suffix: &str| given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"));
+        JoinNames {
+            this_store: based(&this, this_suffix),
+            other_store: based(&other, other_suffix),
+            this: node(&this, this_suffix),
+            other: node(&other, other_suffix),
+            this_window,
+            other_window,
+            merge,
+            unmatched,
+        }
+    }
+
+    /// Both values of one key and time stay, so the changelog cannot be compacted.
+    fn window_store(&self, name: &str, windows: JoinWindows) -> Store {
+        let size_ms = windows.size_ms();
+        let kind = StoreKind::Window { retention_ms: size_ms.saturating_add(windows.grace_ms), size_ms, duplicates: Duplicates::Kept };
+        Store::new(name, kind).uncached()
+    }
+}
+
+fn keep_window(graph: &mut Graph, parent: NodeId, name: &str, operator: Arc<dyn crate::topology::processor::Operator>, store: Store) {
+    let step = Step::new(name, operator).owning(vec![store]);
+    graph.add(&[parent], name, Kind::Windowed(step), Traits::default());
+}
+
+/// A joiner that is only called with both sides.
+pub(crate) fn both<K, L, R, O>(join: impl Fn(&L, &R) -> O + Send + Sync + 'static) -> Joiner<K, L, R, O> {
+    Arc::new(move |_, this, that| join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides")))
+}
+
+/// A joiner that is only called with the left side.
+pub(crate) fn left<K, L, R, O>(join: impl Fn(&L, Option<&R>) -> O + Send + Sync + 'static) -> Joiner<K, L, R, O> {
+    Arc::new(move |_, this, that| join(this.expect("a left join has its left side"), that))
+}

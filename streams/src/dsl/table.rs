@@ -1,0 +1,228 @@
+//! `KTable`: the latest value of each key, and what can be made of it.
+//! Called by applications. Joins stand in `table_join` and `foreign_key_join`. Never keeps rows unless something needs them.
+//! Not done: transform_values, closures that return a Result.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::materialized::{Materialized, Origin};
+use super::options::{Grouped, Named};
+use super::stream::KStream;
+use super::suppressed::{Suppressed, Until};
+use super::Flow;
+use crate::error::TopologyError;
+use crate::graph::repartition::{AskedBy, Repartition};
+use crate::graph::table::{Force, TableId, View};
+use crate::graph::{Kind, NodeId, Step, Traits};
+use crate::op::aggregate::{Aggregator, Initializer, TableAggregation};
+use crate::op::stateless::stateless;
+use crate::op::table::{SelectRows, Suppress, TransformRows};
+use crate::record::{Change, Data, Record};
+use crate::serde::SharedSerde;
+use crate::topology::processor::{Children, Context};
+use crate::topology::store::{Store, StoreKind};
+
+/// A table with keys `K` and values `V`.
+pub struct KTable<K, V> {
+    pub(crate) flow: Flow,
+    pub(crate) table: TableId,
+    pub(crate) key: Option<SharedSerde<K>>,
+    pub(crate) value: Option<SharedSerde<V>>,
+}
+
+impl<K, V> Clone for KTable<K, V> {
+    fn clone(&self) -> KTable<K, V> {
+        KTable { flow: self.flow.clone(), table: self.table, key: self.key.clone(), value: self.value.clone() }
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The changes as a stream; a deletion is a null.
+    pub fn to_stream(&self) -> KStream<K, V> {
+        let operator = stateless("to stream", |mut record: Record<K, Change<V>>, next: &mut Children<K, V>, context: &mut Context| {
+            let value = record.value.take().and_then(|change| change.new);
+            next.forward(record.with_value(value), context)
+        });
+        let flow = self.flow.named_step(None, "KTABLE-TOSTREAM-", operator, Traits::default());
+        KStream { flow, key: self.key.clone(), value: self.value.clone() }
+    }
+
+    /// The rows that the predicate holds for; the others are deleted from the result.
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static, materialized: impl Into<Materialized<K, V>>) -> KTable<K, V> {
+        let materialized = materialized.into();
+        let (key, value) = (self.key.clone(), materialized.value.clone().or(self.value.clone()));
+        let row = move |key: &K, value: &V| keep(key, value).then(|| value.clone());
+        let (flow, table) = self.transform("KTABLE-FILTER-", row, &materialized);
+        KTable { flow, table, key, value }
+    }
+
+    /// The rows that the predicate does not hold for.
+    pub fn filter_not(
+        &self,
+        drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
+        self.filter(move |key, value| !drop(key, value), materialized)
+    }
+
+    /// Another value for each row.
+    pub fn map_values<W: Data>(
+        &self,
+        map: impl Fn(&V) -> W + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, W>>,
+    ) -> KTable<K, W> {
+        let materialized = materialized.into();
+        let (flow, table) = self.transform("KTABLE-MAPVALUES-", move |_: &K, value: &V| Some(map(value)), &materialized);
+        KTable { flow, table, key: self.key.clone(), value: materialized.value }
+    }
+
+    /// KTableImpl.doFilter and doMapValues: a Materialized without a name uses up a number, but keeps nothing.
+    fn transform<W: Data>(
+        &self,
+        prefix: &str,
+        row: impl Fn(&K, &V) -> Option<W> + Send + Sync + 'static,
+        materialized: &Materialized<K, W>,
+    ) -> (Flow, TableId) {
+        let mut graph = self.flow.graph();
+        let given = materialized.origin == Origin::Given;
+        if given && materialized.name.is_none() {
+            graph.new_store_name(prefix);
+        }
+        let store = materialized.name.clone().map(|name| materialized.named_store(name, StoreKind::KeyValue));
+        let name = graph.new_name(prefix);
+        // KTableFilter asks its parent at once, but does not make it keep its rows.
+        graph.send_old_values(self.table, Force::OnlyIfMaterialized);
+        let kept = store.as_ref().map(|store| store.name.clone());
+        let table = graph.add_table(View::Derived { parent: self.table, store: kept.clone() });
+        drop(graph);
+        let operator = TransformRows { function: Arc::new(row), store: kept };
+        let traits = Traits { versioned: given.then(|| materialized.is_versioned()), ..Traits::default() };
+        (self.flow.step(Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()), traits), table)
+    }
+
+    /// Holds changes back.
+    pub fn suppress(&self, how: Suppressed) -> KTable<K, V> {
+        let mut graph = self.flow.graph();
+        let (name, store) = match &how.name {
+            Some(name) => (graph.checked(name), format!("{name}-store")),
+            None => (graph.new_name("KTABLE-SUPPRESS-"), graph.new_store_name("KTABLE-SUPPRESS-")),
+        };
+        let grace = match how.until {
+            Until::WindowCloses => graph.find_grace(self.flow.node).map(Some),
+            Until::TimeLimit(_) => Ok(None),
+        };
+        let grace_ms = grace.unwrap_or_else(|error| {
+            graph.fail(error);
+            None
+        });
+        if graph.is_versioned(self.flow.node) {
+            graph.fail(TopologyError::SuppressOfVersioned(name.clone()));
+        }
+        graph.send_old_values(self.table, Force::Materialize);
+        let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
+        let operator = Suppress::<K, V> { how, grace_ms, store: store.clone(), types: PhantomData };
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![Store::new(store, StoreKind::Buffer).uncached()]);
+        let traits = Traits { versioned: Some(false), ..Traits::default() };
+        let node = graph.add(&[self.flow.node], name.clone(), Kind::Suppress(step), traits);
+        drop(graph);
+        let flow = Flow::new(&self.flow.graph, node, name, vec![self.flow.name.clone()]);
+        KTable { flow, table, key: self.key.clone(), value: self.value.clone() }
+    }
+
+    /// Groups the rows by another key; old and new value of a row go together.
+    pub fn group_by<L: Data, W: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync + 'static,
+        grouped: Grouped<L, W>,
+    ) -> KGroupedTable<L, W> {
+        let operator = Arc::new(SelectRows { function: Arc::new(select) });
+        let flow = self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
+        self.flow.graph().send_old_values(self.table, Force::Materialize);
+        KGroupedTable { flow, topic: grouped.name, key: grouped.key, value: grouped.value }
+    }
+}
+
+/// A table's rows, grouped by another key.
+pub struct KGroupedTable<K, V> {
+    flow: Flow,
+    topic: Option<String>,
+    key: Option<SharedSerde<K>>,
+    value: Option<SharedSerde<V>>,
+}
+
+impl<K: Data, V: Data> KGroupedTable<K, V> {
+    /// How many rows each group has.
+    pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
+        let adder: Aggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1));
+        let subtractor: Aggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) - 1));
+        self.aggregated("KTABLE-AGGREGATE-", Arc::new(|| Some(0)), adder, subtractor, materialized.into())
+    }
+
+    /// One value a group: `add` takes a row in, `subtract` takes one out; None deletes it.
+    pub fn reduce<R: Into<Option<V>>, S: Into<Option<V>>>(
+        &self,
+        add: impl Fn(V, V) -> R + Send + Sync + 'static,
+        subtract: impl Fn(V, V) -> S + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
+        let adder: Aggregator<K, V, V> = Arc::new(move |_, value, so_far| match so_far {
+            Some(so_far) => add(so_far, value).into(),
+            None => Some(value),
+        });
+        let subtractor: Aggregator<K, V, V> = Arc::new(move |_, value, so_far| subtract(so_far?, value).into());
+        self.aggregated("KTABLE-REDUCE-", Arc::new(|| None), adder, subtractor, materialized.into())
+    }
+
+    /// One aggregate a group: `add` takes a row in, `subtract` takes one out; None deletes it.
+    pub fn aggregate<A: Data, R: Into<Option<A>>, S: Into<Option<A>>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
+        subtract: impl Fn(&K, V, A) -> S + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, A>>,
+    ) -> KTable<K, A> {
+        let initial = Arc::new(initial);
+        let start = Arc::clone(&initial);
+        let adder: Aggregator<K, V, A> =
+            Arc::new(move |key, value, so_far| add(key, value, so_far.unwrap_or_else(|| initial())).into());
+        let subtractor: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| subtract(key, value, so_far?).into());
+        self.aggregated("KTABLE-AGGREGATE-", Arc::new(move || Some(start())), adder, subtractor, materialized.into())
+    }
+
+    /// KGroupedTableImpl.doAggregate: the store's number, then sink, source and processor.
+    fn aggregated<A: Data>(
+        &self,
+        prefix: &str,
+        initializer: Initializer<A>,
+        adder: Aggregator<K, V, A>,
+        subtractor: Aggregator<K, V, A>,
+        materialized: Materialized<K, A>,
+    ) -> KTable<K, A> {
+        let mut graph = self.flow.graph();
+        let store = materialized.store(&mut graph, "KTABLE-AGGREGATE-", StoreKind::KeyValue);
+        let sink = graph.new_name("KSTREAM-SINK-");
+        let source = graph.new_name("KSTREAM-SOURCE-");
+        let name = graph.new_name(prefix);
+        let topic = format!("{}-repartition", self.topic.as_deref().unwrap_or(&store.name));
+        drop(graph);
+        let parent = self.repartition(topic, sink, source.clone());
+        let mut graph = self.flow.graph();
+        let table = graph.add_table(View::Aggregate { store: store.name.clone() });
+        let operator = TableAggregation { initializer, adder, subtractor, store: store.name.clone() };
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]);
+        let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
+        let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
+        drop(graph);
+        let key = materialized.key.or(self.key.clone());
+        KTable { flow: Flow::new(&self.flow.graph, node, name, vec![source]), table, key, value: materialized.value }
+    }
+
+    fn repartition(&self, topic: String, sink: String, source: String) -> NodeId {
+        // The topic carries old and new value together (ChangedSerializer); the task's codec knows by AskedBy::TableGroup.
+        let edge = super::repartition_edge(self.key.clone(), self.value.clone(), None);
+        let mut graph = self.flow.graph();
+        let node = graph.repartition_node(Repartition { topic, sink, source, filter: None, asked_by: AskedBy::TableGroup, edge });
+        graph.attach(self.flow.node, node);
+        node
+    }
+}

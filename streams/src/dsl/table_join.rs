@@ -1,0 +1,80 @@
+//! Joins of two tables by the same key.
+//! Called by applications. Never keeps the result unless a Materialized says so: it is worked out from both sides.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::materialized::{Materialized, Origin};
+use super::stream_join::{both, left};
+use super::table::KTable;
+use super::Flow;
+use crate::graph::table::{Force, View};
+use crate::graph::{Kind, Step, TableJoin, Traits};
+use crate::op::join::{JoinKind, Joiner, MergeJoined, Side, TableJoinSide};
+use crate::record::Data;
+use crate::topology::store::StoreKind;
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// A row for each key that both tables have.
+    pub fn join<R: Data, O: Data>(
+        &self,
+        other: &KTable<K, R>,
+        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, O>>,
+    ) -> KTable<K, O> {
+        self.join_table(other, JoinKind::Inner, both(join), materialized.into())
+    }
+
+    /// A row for each key of this table.
+    pub fn left_join<R: Data, O: Data>(
+        &self,
+        other: &KTable<K, R>,
+        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, O>>,
+    ) -> KTable<K, O> {
+        self.join_table(other, JoinKind::Left, left(join), materialized.into())
+    }
+
+    /// A row for each key of either table.
+    pub fn outer_join<R: Data, O: Data>(
+        &self,
+        other: &KTable<K, R>,
+        join: impl Fn(Option<&V>, Option<&R>) -> O + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, O>>,
+    ) -> KTable<K, O> {
+        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that));
+        self.join_table(other, JoinKind::Outer, joiner, materialized.into())
+    }
+
+    /// KTableImpl.doJoin: the result's store and name, then both sides' names.
+    fn join_table<R: Data, O: Data>(&self, other: &KTable<K, R>, kind: JoinKind, joiner: Joiner<K, V, R, O>, materialized: Materialized<K, O>) -> KTable<K, O> {
+        let mut graph = self.flow.graph();
+        let given = materialized.origin == Origin::Given;
+        let store = given.then(|| materialized.store(&mut graph, "KTABLE-MERGE-", StoreKind::KeyValue));
+        let merge = graph.new_name("KTABLE-MERGE-");
+        let sources = graph.copartition(&[&self.flow.sources, &other.flow.sources]);
+        if kind != JoinKind::Inner {
+            graph.send_old_values(self.table, Force::Materialize);
+        }
+        if kind == JoinKind::Outer {
+            graph.send_old_values(other.table, Force::Materialize);
+        }
+        let (this_name, other_name) = (graph.new_name("KTABLE-JOINTHIS-"), graph.new_name("KTABLE-JOINOTHER-"));
+        let (this_stores, other_stores) = (graph.stores_of(self.table), graph.stores_of(other.table));
+        let kept = store.as_ref().map(|store| store.name.clone());
+        let table = graph.add_table(View::Join { this: self.table, other: other.table, store: kept.clone() });
+        let this = TableJoinSide { side: Side::Left, kind, stores: other_stores.clone(), joiner: Arc::clone(&joiner) };
+        let that = TableJoinSide { side: Side::Right, kind, stores: this_stores.clone(), joiner };
+        let merged = Arc::new(MergeJoined::<K, O> { store: kept, types: PhantomData });
+        let plan = TableJoin {
+            this: (self.flow.name.clone(), Step::new(this_name, Arc::new(this)).connecting(other_stores)),
+            other: (other.flow.name.clone(), Step::new(other_name, Arc::new(that)).connecting(this_stores)),
+            merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()),
+        };
+        let traits = Traits { versioned: Some(given && materialized.is_versioned()), ..Traits::default() };
+        let node = graph.add(&[self.flow.node, other.flow.node], merge.clone(), Kind::TableJoin(Box::new(plan)), traits);
+        drop(graph);
+        let key = materialized.key.or(self.key.clone());
+        KTable { flow: Flow::new(&self.flow.graph, node, merge, sources), table, key, value: materialized.value }
+    }
+}

@@ -1,0 +1,100 @@
+//! Spans of time: windows of fixed length, sliding windows, sessions, and how far apart two records may be joined.
+//! Given to `windowed_by` and `join`. Never a default grace: how long to wait for late records is said each time, as in Java since 3.0.
+
+use std::time::Duration;
+
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Windows of one length: tumbling, or hopping if they advance by less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeWindows {
+    pub(crate) size_ms: i64,
+    pub(crate) advance_ms: i64,
+    pub(crate) grace_ms: i64,
+}
+
+impl TimeWindows {
+    /// Tumbling windows that wait `grace` for late records.
+    pub fn of_size_and_grace(size: Duration, grace: Duration) -> TimeWindows {
+        TimeWindows { size_ms: millis(size), advance_ms: millis(size), grace_ms: millis(grace) }
+    }
+
+    /// Tumbling windows that take no late record.
+    pub fn of_size_no_grace(size: Duration) -> TimeWindows {
+        TimeWindows::of_size_and_grace(size, Duration::ZERO)
+    }
+
+    /// Hopping windows: one starts every `advance`.
+    pub fn advance_by(self, advance: Duration) -> TimeWindows {
+        TimeWindows { advance_ms: millis(advance), ..self }
+    }
+}
+
+/// Windows around records: all records within a distance of each other share one (KIP-450).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlidingWindows {
+    pub(crate) difference_ms: i64,
+    pub(crate) grace_ms: i64,
+}
+
+impl SlidingWindows {
+    /// Windows of that distance that wait `grace` for late records.
+    pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> SlidingWindows {
+        SlidingWindows { difference_ms: millis(difference), grace_ms: millis(grace) }
+    }
+}
+
+/// Sessions: records with no longer pause than a gap between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionWindows {
+    pub(crate) gap_ms: i64,
+    pub(crate) grace_ms: i64,
+}
+
+impl SessionWindows {
+    /// Sessions of that gap that wait `grace` for late records.
+    pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> SessionWindows {
+        SessionWindows { gap_ms: millis(gap), grace_ms: millis(grace) }
+    }
+}
+
+/// How far apart in time two records may be to be joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinWindows {
+    pub(crate) before_ms: i64,
+    pub(crate) after_ms: i64,
+    pub(crate) grace_ms: i64,
+}
+
+impl JoinWindows {
+    /// That far to both sides, waiting `grace` for late records.
+    pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> JoinWindows {
+        JoinWindows { before_ms: millis(difference), after_ms: millis(difference), grace_ms: millis(grace) }
+    }
+
+    /// The other record may be that much older.
+    pub fn before(self, before: Duration) -> JoinWindows {
+        JoinWindows { before_ms: millis(before), ..self }
+    }
+
+    /// The other record may be that much younger.
+    pub fn after(self, after: Duration) -> JoinWindows {
+        JoinWindows { after_ms: millis(after), ..self }
+    }
+
+    pub(crate) fn size_ms(self) -> i64 {
+        self.before_ms.saturating_add(self.after_ms)
+    }
+}
+
+/// When a windowed aggregate is handed on (KIP-825).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmitStrategy {
+    /// At each change.
+    #[default]
+    OnWindowUpdate,
+    /// Once, when the window is closed.
+    OnWindowClose,
+}

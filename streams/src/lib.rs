@@ -1,0 +1,42 @@
+//! Kafka Streams in Rust: a typed DSL whose topologies have Java's node names, topics and `describe` text.
+//!
+//! So far the lowest layer stands: DSL -> plan -> topology -> text, and operators without state that can be linked and run.
+//! Used by applications, examples and the ksql engine. Never speaks to a broker here, and never opens a store.
+//!
+//! # Architecture of the record path
+//! The budget is 5 to 20 ns of node graph a record (research D.3), so these are fixed before the runtime comes:
+//! - **One record at a time, depth first.** Operators with several children, and sub-topologies with several sinks, show
+//!   their order in the output; a batch a node would change it. Batches belong to the edges: fetch, decode, commit.
+//! - **Push, synchronous.** `Process::process(record, context)` is a plain call: no future, no queue, no lock between nodes.
+//! - **Typed edges.** A child is a `Box<dyn Process<K, V>>` of the parent's output types: one indirect call a node, into code
+//!   that is compiled for its closure and types. Erased types (`AnyLink`) exist only while a task is linked, once.
+//! - **Records move.** A record is handed on by value; only a fan-out clones it, for all children but the last. An empty
+//!   header list has no allocation; `Bytes` and `Arc<T>` clone by a count.
+//! - **Topology shared, processors not.** `Topology` is `Send + Sync` and holds operators, which make a processor for each
+//!   task on the thread that runs it; so a child with several parents is an `Rc<RefCell<..>>`, not a lock.
+//! - **Nulls.** `Record.key` and `Record.value` are `Option`; plain closures see values that are there, `_nullable` ones all.
+//!
+//! Not done: the task runtime, stores, serdes of windows and JSON; operators with state are recorded, but not run.
+
+// What can be wrong with a topology.
+pub mod error;
+// What flows: records, changes, windowed keys.
+pub mod record;
+// Keys and values to bytes and back.
+pub mod serde;
+// What applications write.
+pub mod dsl;
+// What nodes do.
+pub mod op;
+// The plan, its names and rewrites.
+pub mod graph;
+// The topology, and its text.
+pub mod topology;
+
+pub use dsl::builder::{GlobalKTable, StreamsBuilder};
+pub use dsl::grouped::KGroupedStream;
+pub use dsl::stream::KStream;
+pub use dsl::table::KTable;
+pub use error::TopologyError;
+pub use record::Record;
+pub use topology::Topology;

@@ -1,0 +1,15 @@
+//! Operators: what the nodes of a topology do, typed by what they take and hand on.
+//! Recorded by `dsl`; made into processors when a task is linked. Never knows names, numbers or topics.
+
+// Functions of one record.
+pub mod stateless;
+// Where records enter and leave.
+pub mod edge;
+// Aggregations.
+pub mod aggregate;
+// Joins.
+pub mod join;
+// Tables: source, filter, map, group, suppress.
+pub mod table;
+// The processor API.
+pub mod custom;

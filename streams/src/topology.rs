@@ -1,0 +1,148 @@
+//! The physical topology: sources, processors, sinks and stores, grouped into sub-topologies that each become one task a partition.
+//! Made by `graph::build`; read by the task runtime and by `describe`. Never holds state of a running task: it is shared by all.
+
+// One node's operator and how it is linked to its children.
+pub mod processor;
+// What a store is: its kind, its changelog.
+pub mod store;
+// Adding nodes and stores, with Java's checks.
+pub(crate) mod assemble;
+// Topics that the application makes for itself.
+pub mod internal_topics;
+// The text that Java prints.
+mod describe;
+// Orders of Java's collections.
+mod order;
+
+use std::sync::Arc;
+
+use processor::Operator;
+use store::Store;
+
+/// What a node is.
+#[derive(Clone)]
+pub enum NodeKind {
+    /// Reads topics.
+    Source {
+        /// The topics, or the pattern that selects them.
+        topics: SourceTopics,
+        /// Deserializes and hands records on.
+        operator: Arc<dyn Operator>,
+    },
+    /// Runs an operator.
+    Processor(Arc<dyn Operator>),
+    /// Writes to a topic.
+    Sink {
+        /// Where to.
+        target: SinkTarget,
+        /// Serializes and sends.
+        operator: Arc<dyn Operator>,
+    },
+}
+
+/// What a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceTopics {
+    /// These topics; an internal one without the application id before it.
+    Names(Vec<String>),
+    /// All topics whose whole name matches.
+    Pattern(String),
+}
+
+/// Where a sink writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkTarget {
+    /// One topic; an internal one without the application id before it.
+    Topic(String),
+    /// The topic is chosen for each record; the text describes the chooser.
+    Chosen(String),
+}
+
+/// One node of the topology.
+#[derive(Clone)]
+pub struct Node {
+    /// Its name, as Java gives it.
+    pub name: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The nodes that forward to it, in the order in which they were named.
+    pub parents: Vec<usize>,
+    /// Names of the stores connected to it, in the order of connection.
+    pub stores: Vec<String>,
+    /// The sub-topology it belongs to.
+    pub subtopology: usize,
+}
+
+/// A repartition or foreign-key topic of the topology.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepartitionTopic {
+    /// The name without the application id.
+    pub name: String,
+    /// A fixed number of partitions, where the user gave one.
+    pub partitions: Option<u32>,
+}
+
+/// A built topology. Tasks make their own nodes from it, so the path of a record has no lock.
+#[derive(Clone)]
+pub struct Topology {
+    inner: Arc<Parts>,
+}
+
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) stores: Vec<Store>,
+    pub(crate) global_stores: Vec<Store>,
+    pub(crate) repartition_topics: Vec<RepartitionTopic>,
+    /// Topics that are read whole by each instance.
+    pub(crate) global_topics: Vec<String>,
+    /// Source nodes whose topics must have equal numbers of partitions.
+    pub(crate) copartitions: Vec<Vec<String>>,
+    pub(crate) subtopologies: usize,
+}
+
+impl Topology {
+    pub(crate) fn new(parts: Parts) -> Topology {
+        Topology { inner: Arc::new(parts) }
+    }
+
+    /// All nodes, parents before children.
+    pub fn nodes(&self) -> &[Node] {
+        &self.inner.nodes
+    }
+
+    /// The stores of the tasks.
+    pub fn stores(&self) -> &[Store] {
+        &self.inner.stores
+    }
+
+    /// The stores of global tables, of which each instance has one.
+    pub fn global_stores(&self) -> &[Store] {
+        &self.inner.global_stores
+    }
+
+    /// Repartition and foreign-key topics.
+    pub fn repartition_topics(&self) -> &[RepartitionTopic] {
+        &self.inner.repartition_topics
+    }
+
+    /// Groups of source nodes whose topics must have equal numbers of partitions.
+    pub fn copartitions(&self) -> &[Vec<String>] {
+        &self.inner.copartitions
+    }
+
+    /// How many sub-topologies there are; those of global tables make no tasks.
+    pub fn subtopologies(&self) -> usize {
+        self.inner.subtopologies
+    }
+
+    /// Whether this source feeds a global table.
+    pub fn is_global_source(&self, node: &Node) -> bool {
+        match &node.kind {
+            NodeKind::Source { topics: SourceTopics::Names(names), .. } => {
+                names.len() == 1 && self.inner.global_topics.contains(&names[0])
+            }
+            _ => false,
+        }
+    }
+}
