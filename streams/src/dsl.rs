@@ -56,7 +56,14 @@ pub(crate) struct Flow {
 
 impl Flow {
     fn new(graph: &Rc<RefCell<Graph>>, node: NodeId, name: impl Into<String>, sources: Vec<String>) -> Flow {
-        Flow { graph: Rc::clone(graph), node, name: name.into(), sources, rekeyed: false, repartition: Rc::new(Cell::new(None)) }
+        Flow {
+            graph: Rc::clone(graph),
+            node,
+            name: name.into(),
+            sources,
+            rekeyed: false,
+            repartition: Rc::new(Cell::new(None)),
+        }
     }
 
     fn graph(&self) -> RefMut<'_, Graph> {
@@ -79,7 +86,13 @@ impl Flow {
         self.below(step.name.clone(), Kind::Processor(step), traits)
     }
 
-    fn named_step(&self, given: Option<&str>, prefix: &str, operator: Arc<dyn Operator>, traits: Traits) -> Flow {
+    fn named_step(
+        &self,
+        given: Option<&str>,
+        prefix: &str,
+        operator: Arc<dyn Operator>,
+        traits: Traits,
+    ) -> Flow {
         let name = self.graph().name_or(given, prefix);
         self.step(Step::new(name, operator), traits)
     }
@@ -91,9 +104,10 @@ fn repartition_edge<K: Data, V: Data>(
     value: Option<SharedSerde<V>>,
     partitioner: Option<Partitioner<K, V>>,
 ) -> Edge {
-    let filter = stateless("repartition filter", |record: Record<K, V>, next: &mut Children<K, V>, context| {
-        next.forward(record, context)
-    });
+    let filter =
+        stateless("repartition filter", |record: Record<K, V>, next: &mut Children<K, V>, context| {
+            next.forward(record, context)
+        });
     let writer = Sink { key: key.clone(), value: value.clone(), partitioner, chooser: None };
     let reader = Source { key, value, timestamps: None };
     Edge { filter, writer: Arc::new(writer), reader: Arc::new(reader) }

@@ -84,16 +84,26 @@ impl Step {
 #[derive(Clone)]
 pub(crate) enum Kind {
     Root,
-    Source { topics: SourceTopics, reset: Option<OffsetReset>, operator: Arc<dyn Operator> },
+    Source {
+        topics: SourceTopics,
+        reset: Option<OffsetReset>,
+        operator: Arc<dyn Operator>,
+    },
     TableSource(TableSource),
     Store(Store),
     Processor(Step),
     /// The processor that keeps one side of a stream-stream join.
     Windowed(Step),
     /// A join of a stream with a table; with grace the table must have a history.
-    StreamTableJoin { step: Step, grace_ms: Option<i64> },
+    StreamTableJoin {
+        step: Step,
+        grace_ms: Option<i64>,
+    },
     Suppress(Step),
-    Sink { target: SinkTarget, operator: Arc<dyn Operator> },
+    Sink {
+        target: SinkTarget,
+        operator: Arc<dyn Operator>,
+    },
     Repartition(Repartition),
     StreamJoin(Box<StreamJoin>),
     TableJoin(Box<TableJoin>),
@@ -207,7 +217,13 @@ impl Graph {
     }
 
     /// A node below `parents`, each of which it is added to in turn.
-    pub(crate) fn add(&mut self, parents: &[NodeId], name: impl Into<String>, kind: Kind, traits: Traits) -> NodeId {
+    pub(crate) fn add(
+        &mut self,
+        parents: &[NodeId],
+        name: impl Into<String>,
+        kind: Kind,
+        traits: Traits,
+    ) -> NodeId {
         let node = self.detached(name, kind, traits);
         for parent in parents {
             self.attach(*parent, node);
@@ -217,7 +233,14 @@ impl Graph {
 
     /// A node that is not in the plan yet.
     pub(crate) fn detached(&mut self, name: impl Into<String>, kind: Kind, traits: Traits) -> NodeId {
-        let node = GraphNode { name: name.into(), kind, traits, parents: Vec::new(), children: Vec::new(), priority: 0 };
+        let node = GraphNode {
+            name: name.into(),
+            kind,
+            traits,
+            parents: Vec::new(),
+            children: Vec::new(),
+            priority: 0,
+        };
         self.nodes.push(node);
         self.nodes.len() - 1
     }

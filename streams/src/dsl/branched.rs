@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use super::Flow;
 use super::options::Named;
 use super::stream::KStream;
-use super::Flow;
 use crate::graph::{Step, Traits};
 use crate::op::stateless::{pass, stateless};
 use crate::record::{Data, Record};
@@ -29,22 +29,36 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     pub(crate) fn new(source: &KStream<K, V>, named: Named) -> BranchedKStream<K, V> {
         let ways: Ways<K, V> = Arc::new(OnceLock::new());
         let tried = Arc::clone(&ways);
-        let operator = stateless("split", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-            let Some(ways) = tried.get() else { return Ok(()) };
-            let holds = |way: &Option<Predicate<K, V>>| {
-                way.as_ref().is_none_or(|predicate| predicate(record.key.as_ref(), record.value.as_ref()))
-            };
-            match ways.iter().position(holds) {
-                Some(place) => next.forward_to(place, record, context),
-                None => Ok(()),
-            }
-        });
-        let splitter = source.flow.named_step(named.0.as_deref(), "KSTREAM-BRANCH-", operator, Traits::default());
-        BranchedKStream { source: source.clone(), splitter, ways, predicates: Vec::new(), branches: BTreeMap::new() }
+        let operator = stateless(
+            "split",
+            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+                let Some(ways) = tried.get() else { return Ok(()) };
+                let holds = |way: &Option<Predicate<K, V>>| {
+                    way.as_ref().is_none_or(|predicate| predicate(record.key.as_ref(), record.value.as_ref()))
+                };
+                match ways.iter().position(holds) {
+                    Some(place) => next.forward_to(place, record, context),
+                    None => Ok(()),
+                }
+            },
+        );
+        let splitter =
+            source.flow.named_step(named.0.as_deref(), "KSTREAM-BRANCH-", operator, Traits::default());
+        BranchedKStream {
+            source: source.clone(),
+            splitter,
+            ways,
+            predicates: Vec::new(),
+            branches: BTreeMap::new(),
+        }
     }
 
     /// A branch that `finish` returns by its name: that of the split and its own, or its number.
-    pub fn branch(self, takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static, named: impl Into<Named>) -> Self {
+    pub fn branch(
+        self,
+        takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+        named: impl Into<Named>,
+    ) -> Self {
         self.branch_with(takes, named, Some)
     }
 
@@ -76,7 +90,12 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// BranchedKStreamImpl.createBranch: uses up a number though the name never shows it.
-    fn add(&mut self, number: usize, named: Named, then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>) {
+    fn add(
+        &mut self,
+        number: usize,
+        named: Named,
+        then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>,
+    ) {
         let suffix = named.0.unwrap_or_else(|| number.to_string());
         let name = format!("{}{suffix}", self.splitter.name);
         self.source.flow.graph().new_name(&name);

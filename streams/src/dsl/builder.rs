@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Flow;
 use super::materialized::Materialized;
 use super::options::{Consumed, Topics};
 use super::stream::KStream;
 use super::table::KTable;
-use super::Flow;
 use crate::error::TopologyError;
 use crate::graph::table::{TableId, View};
-use crate::graph::{Graph, Kind, Optimization, Scope, Step, TableSource, Traits, ROOT};
+use crate::graph::{Graph, Kind, Optimization, ROOT, Scope, Step, TableSource, Traits};
 use crate::op::edge::Source;
 use crate::op::table::KeepTable;
 use crate::record::Data;
@@ -46,22 +46,37 @@ impl StreamsBuilder {
     }
 
     /// A stream of topics, with the types' own serdes.
-    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(&self, topics: impl Into<Topics>) -> KStream<K, V> {
+    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(
+        &self,
+        topics: impl Into<Topics>,
+    ) -> KStream<K, V> {
         self.stream_with(topics, default_serdes(Consumed::unset()))
     }
 
     /// A stream of topics.
-    pub fn stream_with<K: Data, V: Data>(&self, topics: impl Into<Topics>, consumed: Consumed<K, V>) -> KStream<K, V> {
+    pub fn stream_with<K: Data, V: Data>(
+        &self,
+        topics: impl Into<Topics>,
+        consumed: Consumed<K, V>,
+    ) -> KStream<K, V> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.name_or(consumed.name.as_deref(), "KSTREAM-SOURCE-");
         let topics = match topics.into() {
             Topics::Names(names) => SourceTopics::Names(names),
             Topics::Pattern(pattern) => SourceTopics::Pattern(pattern),
         };
-        let operator = Source { key: consumed.key.clone(), value: consumed.value.clone(), timestamps: consumed.timestamps };
+        let operator = Source {
+            key: consumed.key.clone(),
+            value: consumed.value.clone(),
+            timestamps: consumed.timestamps,
+        };
         let kind = Kind::Source { topics, reset: consumed.reset, operator: Arc::new(operator) };
         let node = graph.add(&[ROOT], name.clone(), kind, Traits::default());
-        KStream { flow: Flow::new(&self.graph, node, name.clone(), vec![name]), key: consumed.key, value: consumed.value }
+        KStream {
+            flow: Flow::new(&self.graph, node, name.clone(), vec![name]),
+            key: consumed.key,
+            value: consumed.value,
+        }
     }
 
     /// A table of a topic, with the types' own serdes.
@@ -81,7 +96,10 @@ impl StreamsBuilder {
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
         let materialized = materialized.into();
-        let (key, value) = (materialized.key.clone().or(consumed.key.clone()), materialized.value.clone().or(consumed.value.clone()));
+        let (key, value) = (
+            materialized.key.clone().or(consumed.key.clone()),
+            materialized.value.clone().or(consumed.value.clone()),
+        );
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
         let named = materialized.queryable();
@@ -104,7 +122,8 @@ impl StreamsBuilder {
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
         let view = View::Source { store, materialized: true };
-        let source = table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
+        let source =
+            table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
         let (name, table) = (source.step.name.clone(), source.table);
         graph.add(&[ROOT], name, Kind::TableSource(source), Traits::default());
         GlobalKTable { table, types: std::marker::PhantomData }
@@ -132,11 +151,18 @@ fn default_serdes<K: DefaultSerde, V: DefaultSerde>(consumed: Consumed<K, V>) ->
 }
 
 /// InternalStreamsBuilder.table and globalTable: first the source's number, then the table's.
-fn table_source<K: Data, V: Data>(graph: &mut Graph, topic: &str, consumed: Consumed<K, V>, view: View, scope: Scope) -> TableSource {
+fn table_source<K: Data, V: Data>(
+    graph: &mut Graph,
+    topic: &str,
+    consumed: Consumed<K, V>,
+    view: View,
+    scope: Scope,
+) -> TableSource {
     let source = graph.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");
     let name = graph.name_or(consumed.name.as_deref(), "KTABLE-SOURCE-");
     let table = graph.add_table(view);
     let reader = Source { key: consumed.key, value: consumed.value, timestamps: consumed.timestamps };
-    let step = Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
+    let step =
+        Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
     TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), step, table, scope }
 }

@@ -8,7 +8,7 @@ use super::grouped::{KGroupedStream, WindowSpec};
 use super::materialized::Materialized;
 use super::table::KTable;
 use super::windows::{EmitStrategy, SessionWindows};
-use super::{asked_by_operator, repartition_edge, Flow};
+use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::repartition::Edge;
 use crate::graph::table::View;
 use crate::graph::{Kind, NodeId, Step, Traits};
@@ -56,15 +56,23 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     ) -> CogroupedKStream<K, A> {
         let aggregate = Arc::new(aggregate);
         let make: Make<K, A> = Arc::new(move |common| {
-            let (start, first, aggregate) = (Arc::clone(&common.initial), Arc::clone(&common.initial), Arc::clone(&aggregate));
+            let (start, first, aggregate) =
+                (Arc::clone(&common.initial), Arc::clone(&common.initial), Arc::clone(&aggregate));
             let initializer: Initializer<A> = Arc::new(move || Some(start()));
-            let aggregator: Aggregator<K, V, A> =
-                Arc::new(move |key, value, so_far| aggregate(key, value, so_far.unwrap_or_else(|| first())).into());
+            let aggregator: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| {
+                aggregate(key, value, so_far.unwrap_or_else(|| first())).into()
+            });
             let span = match &common.session {
                 Some((windows, merge)) => Span::Session(*windows, Arc::clone(merge)),
                 None => Span::Forever,
             };
-            Arc::new(Aggregation { initializer, aggregator, span, emit: EmitStrategy::default(), store: common.store.clone() })
+            Arc::new(Aggregation {
+                initializer,
+                aggregator,
+                span,
+                emit: EmitStrategy::default(),
+                store: common.store.clone(),
+            })
         });
         let edge = repartition_edge(grouped.key.clone(), grouped.value.clone(), None);
         self.parts.push(Part { flow: grouped.flow.clone(), topic: grouped.topic.clone(), edge, make });
@@ -72,7 +80,11 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// One aggregate a key of all streams.
-    pub fn aggregate(&self, initial: impl Fn() -> A + Send + Sync + 'static, materialized: impl Into<Materialized<K, A>>) -> KTable<K, A> {
+    pub fn aggregate(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, A>>,
+    ) -> KTable<K, A> {
         let materialized = materialized.into();
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, StoreKind::KeyValue);
         let common = Common { initial: Arc::new(initial), session: None, store: store.name.clone() };
@@ -92,7 +104,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let kind = windows.store_kind(materialized.retention_ms);
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
         let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
-        let common = Common { initial: Arc::new(initial), session: Some((windows, merge)), store: store.name.clone() };
+        let common =
+            Common { initial: Arc::new(initial), session: Some((windows, merge)), store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
         KTable { value: materialized.value, ..self.table(&common, &store, traits) }
     }
@@ -114,7 +127,12 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let node = graph.add(&aggregates, name.clone(), Kind::Processor(step), Traits::default());
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         drop(graph);
-        KTable { flow: Flow::new(&self.first.graph, node, name.clone(), vec![name]), table, key: None, value: None }
+        KTable {
+            flow: Flow::new(&self.first.graph, node, name.clone(), vec![name]),
+            table,
+            key: None,
+            value: None,
+        }
     }
 }
 
@@ -123,7 +141,8 @@ impl<K, A> Part<K, A> {
         if !self.flow.rekeyed {
             return self.flow.node;
         }
-        let (node, _) = asked_by_operator(&self.flow, self.topic.as_deref().unwrap_or(store), self.edge.clone());
+        let (node, _) =
+            asked_by_operator(&self.flow, self.topic.as_deref().unwrap_or(store), self.edge.clone());
         self.flow.graph().attach(self.flow.node, node);
         node
     }

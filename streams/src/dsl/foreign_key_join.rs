@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Flow;
 use super::materialized::Materialized;
 use super::stream_join::{both, left};
 use super::table::KTable;
-use super::Flow;
 use crate::graph::table::{Force, View};
 use crate::graph::{Graph, Kind, NodeId, Step, Traits};
 use crate::op::join::{ForeignKeyStep, ForeignKeyTopic, JoinKind, Joiner, KeySelector};
@@ -66,7 +66,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         let store = graph.new_name("KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-");
         let subscriptions = Store::new(store.clone(), StoreKind::Subscriptions).uncached();
         let receive = ForeignKeyStep::<K, V, F, R, O>::Receive { store: store.clone() };
-        let receive = stored(&mut graph, asked.0, PROCESSOR, receive, vec![subscriptions.clone()], Vec::new());
+        let receive =
+            stored(&mut graph, asked.0, PROCESSOR, receive, vec![subscriptions.clone()], Vec::new());
         let foreign = graph.stores_of(other.table);
         let one = ForeignKeyStep::<K, V, F, R, O>::AnswerOne { stores: foreign.clone() };
         let one = stored(&mut graph, receive, PROCESSOR, one, Vec::new(), foreign);
@@ -83,11 +84,17 @@ impl<K: Data, V: Data> KTable<K, V> {
         let name = graph.new_name("KTABLE-FK-JOIN-OUTPUT-");
         let store = materialized.store(&mut graph, "KTABLE-FK-JOIN-OUTPUT-", StoreKind::KeyValue);
         let table = graph.add_table(View::Source { store, materialized: materialized.name.is_some() });
-        let step = Step::new(name.clone(), Arc::new(KeepTable::<K, O> { types: PhantomData })).owning_table(table);
+        let step =
+            Step::new(name.clone(), Arc::new(KeepTable::<K, O> { types: PhantomData })).owning_table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[resolve], name.clone(), Kind::Processor(step), traits);
         drop(graph);
-        KTable { flow: Flow::new(&self.flow.graph, node, name, sources), table, key: self.key.clone(), value: materialized.value }
+        KTable {
+            flow: Flow::new(&self.flow.graph, node, name, sources),
+            table,
+            key: self.key.clone(),
+            value: materialized.value,
+        }
     }
 }
 
@@ -105,10 +112,20 @@ fn stored<K: Data, L: Data, F: Data, R: Data, O: Data>(
 }
 
 /// A sink and a source on a topic: the source's node and name. The source hangs below the sink, so that it is written after it.
-fn topic_between<K: Data, V: Data>(graph: &mut Graph, parents: &[NodeId], topic: String, carries: &'static str) -> (NodeId, String) {
+fn topic_between<K: Data, V: Data>(
+    graph: &mut Graph,
+    parents: &[NodeId],
+    topic: String,
+    carries: &'static str,
+) -> (NodeId, String) {
     let end = || Arc::new(ForeignKeyTopic::<K, V> { name: carries, types: PhantomData });
     let name = graph.new_name("KTABLE-SINK-");
-    let sink = graph.add(parents, name, Kind::Sink { target: SinkTarget::Topic(topic.clone()), operator: end() }, Traits::default());
+    let sink = graph.add(
+        parents,
+        name,
+        Kind::Sink { target: SinkTarget::Topic(topic.clone()), operator: end() },
+        Traits::default(),
+    );
     let name = graph.new_name("KTABLE-SOURCE-");
     let kind = Kind::Source { topics: SourceTopics::Names(vec![topic]), reset: None, operator: end() };
     let source = graph.add(&[sink], name.clone(), kind, Traits::default());

@@ -10,7 +10,7 @@ use super::cogrouped::CogroupedKStream;
 use super::materialized::{Materialized, Origin};
 use super::table::KTable;
 use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
-use super::{asked_by_operator, repartition_edge, Flow};
+use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::table::View;
 use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
@@ -62,7 +62,9 @@ fn count_plan<K: Data, V: Data>(materialized: &Materialized<K, i64>) -> Plan<K, 
     }
 }
 
-fn reduce_plan<K: Data, V: Data, R: Into<Option<V>>>(reduce: impl Fn(V, V) -> R + Send + Sync + 'static) -> Plan<K, V, V> {
+fn reduce_plan<K: Data, V: Data, R: Into<Option<V>>>(
+    reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
+) -> Plan<K, V, V> {
     Plan {
         prefix: REDUCE,
         initializer: Arc::new(|| None),
@@ -83,13 +85,20 @@ fn aggregate_plan<K: Data, V: Data, A: Data, R: Into<Option<A>>>(
     Plan {
         prefix: AGGREGATE,
         initializer: Arc::new(move || Some(start())),
-        aggregator: Arc::new(move |key, value, so_far| aggregate(key, value, so_far.unwrap_or_else(|| initial())).into()),
+        aggregator: Arc::new(move |key, value, so_far| {
+            aggregate(key, value, so_far.unwrap_or_else(|| initial())).into()
+        }),
         burns: false,
     }
 }
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
-    pub(crate) fn new(flow: Flow, topic: Option<String>, key: Option<SharedSerde<K>>, value: Option<SharedSerde<V>>) -> KGroupedStream<K, V> {
+    pub(crate) fn new(
+        flow: Flow,
+        topic: Option<String>,
+        key: Option<SharedSerde<K>>,
+        value: Option<SharedSerde<V>>,
+    ) -> KGroupedStream<K, V> {
         KGroupedStream { flow, key, value, topic, repartition: Rc::new(Cell::new(None)) }
     }
 
@@ -125,14 +134,24 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// Starts one aggregate of several streams.
-    pub fn cogroup<A: Data, R: Into<Option<A>>>(&self, aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static) -> CogroupedKStream<K, A> {
+    pub fn cogroup<A: Data, R: Into<Option<A>>>(
+        &self,
+        aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
         CogroupedKStream::new(&self.flow).cogroup(self, aggregate)
     }
 
     fn forever<A: Data>(&self, plan: Plan<K, V, A>, materialized: Materialized<K, A>) -> KTable<K, A> {
         let key = materialized.key.clone().or(self.key.clone());
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
-        let table = self.aggregated::<K, A>(plan, materialized, StoreKind::KeyValue, Span::Forever, EmitStrategy::default(), traits);
+        let table = self.aggregated::<K, A>(
+            plan,
+            materialized,
+            StoreKind::KeyValue,
+            Span::Forever,
+            EmitStrategy::default(),
+            traits,
+        );
         KTable { key, ..table }
     }
 
@@ -154,13 +173,24 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let name = graph.new_name(plan.prefix);
         drop(graph);
         let (parent, sources) = self.repartitioned(&store.name);
-        let operator = Aggregation { initializer: plan.initializer, aggregator: plan.aggregator, span, emit, store: store.name.clone() };
+        let operator = Aggregation {
+            initializer: plan.initializer,
+            aggregator: plan.aggregator,
+            span,
+            emit,
+            store: store.name.clone(),
+        };
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]);
         let node = graph.add(&[parent], name.clone(), crate::graph::Kind::Processor(step), traits);
         drop(graph);
-        KTable { flow: Flow::new(&self.flow.graph, node, name, sources), table, key: None, value: materialized.value }
+        KTable {
+            flow: Flow::new(&self.flow.graph, node, name, sources),
+            table,
+            key: None,
+            value: materialized.value,
+        }
     }
 
     /// Where the aggregate hangs: below a repartition if the key changed. Numbers are used up even where one is shared.
@@ -255,9 +285,15 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
         WindowedKStream { emit, ..self }
     }
 
-    fn windowed<A: Data>(&self, plan: Plan<K, V, A>, materialized: Materialized<K, A>, span: Span<K, A>) -> KTable<Windowed<K>, A> {
+    fn windowed<A: Data>(
+        &self,
+        plan: Plan<K, V, A>,
+        materialized: Materialized<K, A>,
+        span: Span<K, A>,
+    ) -> KTable<Windowed<K>, A> {
         let kind = self.windows.store_kind(materialized.retention_ms);
-        let traits = Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
+        let traits =
+            Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
         self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits)
     }
 }
@@ -289,7 +325,11 @@ macro_rules! windowed {
                 aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
-                self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::$span(self.windows))
+                self.windowed(
+                    aggregate_plan(initial, aggregate),
+                    materialized.into(),
+                    Span::$span(self.windows),
+                )
             }
         }
     };
@@ -315,6 +355,10 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
-        self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::Session(self.windows, merge))
+        self.windowed(
+            aggregate_plan(initial, aggregate),
+            materialized.into(),
+            Span::Session(self.windows, merge),
+        )
     }
 }

@@ -92,7 +92,12 @@ impl<K, V> Materialized<K, V> {
 
     /// Keeps each key's values of so long a time, in segments of that length (KIP-889).
     pub fn versioned(self, history: Duration, segment: Option<Duration>) -> Materialized<K, V> {
-        Materialized { versioned: Some((millis(history), segment.map(millis))), cached: false, engine: Engine::Persistent, ..self }
+        Materialized {
+            versioned: Some((millis(history), segment.map(millis))),
+            cached: false,
+            engine: Engine::Persistent,
+            ..self
+        }
     }
 
     pub(crate) fn is_versioned(&self) -> bool {
@@ -115,10 +120,17 @@ impl<K, V> Materialized<K, V> {
 
     pub(crate) fn named_store(&self, name: String, kind: StoreKind) -> Store {
         let kind = match (kind, self.versioned) {
-            (StoreKind::KeyValue, Some((history_ms, segment_ms))) => StoreKind::Versioned { history_ms, segment_ms },
+            (StoreKind::KeyValue, Some((history_ms, segment_ms))) => {
+                StoreKind::Versioned { history_ms, segment_ms }
+            }
             (kind, _) => kind,
         };
-        Store { engine: self.engine, changelog: self.changelog.clone(), cached: self.cached, ..Store::new(name, kind) }
+        Store {
+            engine: self.engine,
+            changelog: self.changelog.clone(),
+            cached: self.cached,
+            ..Store::new(name, kind)
+        }
     }
 }
 

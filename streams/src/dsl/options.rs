@@ -79,7 +79,10 @@ impl<K, V> Consumed<K, V> {
     }
 
     /// The time of a record, from it and the partition's time so far; a negative one leaves the record out.
-    pub fn timestamps(self, extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static) -> Consumed<K, V> {
+    pub fn timestamps(
+        self,
+        extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static,
+    ) -> Consumed<K, V> {
         Consumed { timestamps: Some(Arc::new(extractor)), ..self }
     }
 
@@ -174,8 +177,17 @@ pub struct Joined<K, L, R> {
 
 impl<K, L, R> Joined<K, L, R> {
     /// With these serdes.
-    pub fn with(key: impl Serde<K> + 'static, left: impl Serde<L> + 'static, right: impl Serde<R> + 'static) -> Joined<K, L, R> {
-        Joined { key: Some(Arc::new(key)), left: Some(Arc::new(left)), right: Some(Arc::new(right)), ..Joined::from(()) }
+    pub fn with(
+        key: impl Serde<K> + 'static,
+        left: impl Serde<L> + 'static,
+        right: impl Serde<R> + 'static,
+    ) -> Joined<K, L, R> {
+        Joined {
+            key: Some(Arc::new(key)),
+            left: Some(Arc::new(left)),
+            right: Some(Arc::new(right)),
+            ..Joined::from(())
+        }
     }
 
     /// The name of the join's nodes.

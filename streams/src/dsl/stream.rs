@@ -12,19 +12,19 @@ use super::grouped::KGroupedStream;
 use super::materialized::Materialized;
 use super::options::{Grouped, Named, Produced, Repartitioned};
 use super::table::KTable;
-use super::{asked_by_operator, repartition_edge, Flow};
+use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::repartition::AskedBy;
 use crate::graph::table::View;
 use crate::graph::{Kind, Step, Traits};
-use crate::op::custom::{custom, Processor};
+use crate::op::custom::{Processor, custom};
 use crate::op::edge::Sink;
 use crate::op::stateless::{pass, stateless};
 use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
 use crate::serde::{DefaultSerde, SharedSerde};
+use crate::topology::SinkTarget;
 use crate::topology::processor::{Children, Context, Operator};
 use crate::topology::store::StoreKind;
-use crate::topology::SinkTarget;
 
 /// A stream of records with keys `K` and values `V`.
 pub struct KStream<K, V> {
@@ -39,8 +39,14 @@ impl<K, V> Clone for KStream<K, V> {
     }
 }
 
-const VALUE_CHANGES: Traits =
-    Traits { changes_key: false, changes_value: true, merges: false, takes_null_key: false, versioned: None, grace_ms: None };
+const VALUE_CHANGES: Traits = Traits {
+    changes_key: false,
+    changes_value: true,
+    merges: false,
+    takes_null_key: false,
+    versioned: None,
+    grace_ms: None,
+};
 const KEY_CHANGES: Traits = Traits { changes_key: true, changes_value: false, ..VALUE_CHANGES };
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -63,10 +69,20 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Keeps the records that the predicate holds for, tombstones among them.
-    pub fn filter_nullable(&self, keep: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static) -> KStream<K, V> {
-        let operator = stateless("filter", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-            if keep(record.key.as_ref(), record.value.as_ref()) { next.forward(record, context) } else { Ok(()) }
-        });
+    pub fn filter_nullable(
+        &self,
+        keep: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+    ) -> KStream<K, V> {
+        let operator = stateless(
+            "filter",
+            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+                if keep(record.key.as_ref(), record.value.as_ref()) {
+                    next.forward(record, context)
+                } else {
+                    Ok(())
+                }
+            },
+        );
         self.same(self.step("KSTREAM-FILTER-", operator, Traits::default()))
     }
 
@@ -76,12 +92,22 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Another value for each, tombstones among them.
-    pub fn map_values_nullable<W: Data>(&self, map: impl Fn(Option<V>) -> Option<W> + Send + Sync + 'static) -> KStream<K, W> {
-        let operator = stateless("map values", move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
-            let value = map(record.value.take());
-            next.forward(record.with_value(value), context)
-        });
-        KStream { flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES), key: self.key.clone(), value: None }
+    pub fn map_values_nullable<W: Data>(
+        &self,
+        map: impl Fn(Option<V>) -> Option<W> + Send + Sync + 'static,
+    ) -> KStream<K, W> {
+        let operator = stateless(
+            "map values",
+            move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
+                let value = map(record.value.take());
+                next.forward(record.with_value(value), context)
+            },
+        );
+        KStream {
+            flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES),
+            key: self.key.clone(),
+            value: None,
+        }
     }
 
     /// Any number of values for each; none for a null.
@@ -90,69 +116,106 @@ impl<K: Data, V: Data> KStream<K, V> {
         I: IntoIterator + 'static,
         I::Item: Data,
     {
-        let operator = stateless("flat map values", move |mut record: Record<K, V>, next: &mut Children<K, I::Item>, context: &mut Context| {
-            let Some(value) = record.value.take() else { return Ok(()) };
-            let rest = record.with_value(None);
-            map(value).into_iter().try_for_each(|value| next.forward(Record { value: Some(value), ..rest.clone() }, context))
-        });
-        KStream { flow: self.step("KSTREAM-FLATMAPVALUES-", operator, VALUE_CHANGES), key: self.key.clone(), value: None }
+        let operator = stateless(
+            "flat map values",
+            move |mut record: Record<K, V>, next: &mut Children<K, I::Item>, context: &mut Context| {
+                let Some(value) = record.value.take() else { return Ok(()) };
+                let rest = record.with_value(None);
+                map(value).into_iter().try_for_each(|value| {
+                    next.forward(Record { value: Some(value), ..rest.clone() }, context)
+                })
+            },
+        );
+        KStream {
+            flow: self.step("KSTREAM-FLATMAPVALUES-", operator, VALUE_CHANGES),
+            key: self.key.clone(),
+            value: None,
+        }
     }
 
     /// Another key and value for each; a null value is left out.
-    pub fn map<L: Data, W: Data>(&self, map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static) -> KStream<L, W> {
-        let operator = stateless("map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-            let Some(value) = record.value.take() else { return Ok(()) };
-            let (key, value) = map(record.key.take(), value);
-            next.forward(record.with_pair(Some(key), Some(value)), context)
-        });
+    pub fn map<L: Data, W: Data>(
+        &self,
+        map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static,
+    ) -> KStream<L, W> {
+        let operator = stateless(
+            "map",
+            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+                let Some(value) = record.value.take() else { return Ok(()) };
+                let (key, value) = map(record.key.take(), value);
+                next.forward(record.with_pair(Some(key), Some(value)), context)
+            },
+        );
         KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
     }
 
     /// Any number of keys and values for each; none for a null value.
-    pub fn flat_map<L: Data, W: Data, I>(&self, map: impl Fn(Option<K>, V) -> I + Send + Sync + 'static) -> KStream<L, W>
+    pub fn flat_map<L: Data, W: Data, I>(
+        &self,
+        map: impl Fn(Option<K>, V) -> I + Send + Sync + 'static,
+    ) -> KStream<L, W>
     where
         I: IntoIterator<Item = (L, W)> + 'static,
     {
-        let operator = stateless("flat map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-            let Some(value) = record.value.take() else { return Ok(()) };
-            let pairs = map(record.key.take(), value);
-            let rest: Record<L, W> = record.with_pair(None, None);
-            pairs.into_iter().try_for_each(|(key, value)| {
-                next.forward(Record { key: Some(key), value: Some(value), ..rest.clone() }, context)
-            })
-        });
+        let operator = stateless(
+            "flat map",
+            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+                let Some(value) = record.value.take() else { return Ok(()) };
+                let pairs = map(record.key.take(), value);
+                let rest: Record<L, W> = record.with_pair(None, None);
+                pairs.into_iter().try_for_each(|(key, value)| {
+                    next.forward(Record { key: Some(key), value: Some(value), ..rest.clone() }, context)
+                })
+            },
+        );
         KStream { flow: self.step("KSTREAM-FLATMAP-", operator, KEY_CHANGES), key: None, value: None }
     }
 
     /// Another key for each; a record with a null value gets none.
-    pub fn select_key<L: Data>(&self, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> KStream<L, V> {
+    pub fn select_key<L: Data>(
+        &self,
+        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
+    ) -> KStream<L, V> {
         KStream { flow: self.keyed(None, select), key: None, value: self.value.clone() }
     }
 
-    fn keyed<L: Data>(&self, given: Option<&str>, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> Flow {
-        let operator = stateless("select key", move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
-            let key = record.value.as_ref().map(|value| select(record.key.as_ref(), value));
-            let Record { value, timestamp, headers, .. } = record;
-            next.forward(Record { key, value, timestamp, headers }, context)
-        });
+    fn keyed<L: Data>(
+        &self,
+        given: Option<&str>,
+        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
+    ) -> Flow {
+        let operator = stateless(
+            "select key",
+            move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
+                let key = record.value.as_ref().map(|value| select(record.key.as_ref(), value));
+                let Record { value, timestamp, headers, .. } = record;
+                next.forward(Record { key, value, timestamp, headers }, context)
+            },
+        );
         self.flow.named_step(given, "KSTREAM-KEY-SELECT-", operator, KEY_CHANGES)
     }
 
     /// Shows each record to a closure.
     pub fn peek(&self, show: impl Fn(Option<&K>, Option<&V>) + Send + Sync + 'static) -> KStream<K, V> {
-        let operator = stateless("peek", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-            show(record.key.as_ref(), record.value.as_ref());
-            next.forward(record, context)
-        });
+        let operator = stateless(
+            "peek",
+            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+                show(record.key.as_ref(), record.value.as_ref());
+                next.forward(record, context)
+            },
+        );
         self.same(self.step("KSTREAM-PEEK-", operator, Traits::default()))
     }
 
     /// Gives each record to a closure, and ends the stream.
     pub fn for_each(&self, take: impl Fn(Option<K>, Option<V>) + Send + Sync + 'static) {
-        let operator = stateless("for each", move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
-            take(record.key, record.value);
-            Ok(())
-        });
+        let operator = stateless(
+            "for each",
+            move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
+                take(record.key, record.value);
+                Ok(())
+            },
+        );
         self.step("KSTREAM-FOREACH-", operator, Traits::default());
     }
 
@@ -165,8 +228,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node = graph.add(&[self.flow.node, other.flow.node], name.clone(), Kind::Processor(step), traits);
         drop(graph);
         let mut sources = self.flow.sources.clone();
-        sources.extend(other.flow.sources.iter().filter(|source| !self.flow.sources.contains(source)).cloned());
-        let flow = Flow::new(&self.flow.graph, node, name, sources).rekeyed(self.flow.rekeyed || other.flow.rekeyed);
+        sources
+            .extend(other.flow.sources.iter().filter(|source| !self.flow.sources.contains(source)).cloned());
+        let flow =
+            Flow::new(&self.flow.graph, node, name, sources).rekeyed(self.flow.rekeyed || other.flow.rekeyed);
         KStream { flow, key: None, value: None }
     }
 
@@ -210,11 +275,21 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Writes each record to the topic that a closure chooses; `text` stands for the closure in `describe`.
-    pub fn to_chosen(&self, text: &str, choose: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static, produced: Produced<K, V>) {
+    pub fn to_chosen(
+        &self,
+        text: &str,
+        choose: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static,
+        produced: Produced<K, V>,
+    ) {
         self.sink(SinkTarget::Chosen(text.to_owned()), produced, Some(Arc::new(choose)));
     }
 
-    fn sink(&self, target: SinkTarget, produced: Produced<K, V>, chooser: Option<crate::op::edge::TopicChooser<K, V>>) {
+    fn sink(
+        &self,
+        target: SinkTarget,
+        produced: Produced<K, V>,
+        chooser: Option<crate::op::edge::TopicChooser<K, V>>,
+    ) {
         let (key, value) = (produced.key.or(self.key.clone()), produced.value.or(self.value.clone()));
         let operator = Arc::new(Sink { key, value, partitioner: produced.partitioner, chooser });
         let mut graph = self.flow.graph();
@@ -223,16 +298,24 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The latest value of each key as a table; a null deletes.
-    pub fn to_table(&self, named: impl Into<Named>, materialized: impl Into<Materialized<K, V>>) -> KTable<K, V> {
+    pub fn to_table(
+        &self,
+        named: impl Into<Named>,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
         let (named, materialized) = (named.into(), materialized.into());
-        let (key, value) = (materialized.key.clone().or(self.key.clone()), materialized.value.clone().or(self.value.clone()));
+        let (key, value) = (
+            materialized.key.clone().or(self.key.clone()),
+            materialized.value.clone().or(self.value.clone()),
+        );
         let mut graph = self.flow.graph();
         let name = graph.name_or(named.0.as_deref(), "KSTREAM-TOTABLE-");
         let store = materialized.store(&mut graph, "KSTREAM-TOTABLE-", StoreKind::KeyValue);
         let (mut parent, mut sources) = (self.flow.node, self.flow.sources.clone());
         drop(graph);
         if self.flow.rekeyed {
-            let (node, source) = asked_by_operator(&self.flow, &name, repartition_edge(key.clone(), value.clone(), None));
+            let (node, source) =
+                asked_by_operator(&self.flow, &name, repartition_edge(key.clone(), value.clone(), None));
             self.flow.graph().attach(parent, node);
             (parent, sources) = (node, vec![source]);
         }
@@ -258,7 +341,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Groups by a new key; a record with a null value has none and is left out.
-    pub fn group_by<L: Data + DefaultSerde>(&self, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> KGroupedStream<L, V> {
+    pub fn group_by<L: Data + DefaultSerde>(
+        &self,
+        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
+    ) -> KGroupedStream<L, V> {
         self.group_by_with(select, Grouped { name: None, key: Some(L::serde()), value: None })
     }
 
@@ -273,7 +359,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Runs a processor of the user, which may change the key, on these stores.
-    pub fn process<P, L: Data, W: Data>(&self, make: impl Fn() -> P + Send + Sync + 'static, named: impl Into<Named>, stores: &[&str]) -> KStream<L, W>
+    pub fn process<P, L: Data, W: Data>(
+        &self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+        named: impl Into<Named>,
+        stores: &[&str],
+    ) -> KStream<L, W>
     where
         P: Processor<In = (K, V), Out = (L, W)>,
     {
@@ -282,7 +373,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Runs a processor of the user that keeps the key, on these stores.
-    pub fn process_values<P, W: Data>(&self, make: impl Fn() -> P + Send + Sync + 'static, named: impl Into<Named>, stores: &[&str]) -> KStream<K, W>
+    pub fn process_values<P, W: Data>(
+        &self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+        named: impl Into<Named>,
+        stores: &[&str],
+    ) -> KStream<K, W>
     where
         P: Processor<In = (K, V), Out = (K, W)>,
     {

@@ -7,8 +7,8 @@ use super::builder::GlobalKTable;
 use super::options::Joined;
 use super::stream::KStream;
 use super::table::KTable;
-use super::windows::{millis, JoinWindows};
-use super::{asked_by_operator, repartition_edge, Flow};
+use super::windows::{JoinWindows, millis};
+use super::{Flow, asked_by_operator, repartition_edge};
 use crate::error::TopologyError;
 use crate::graph::{Graph, Kind, NodeId, Step, StreamJoin, Traits};
 use crate::op::join::{JoinKind, Joiner, KeepWindow, KeySelector, Side, StreamJoinSide, StreamTableJoin};
@@ -93,7 +93,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// KStreamImpl.repartitionForJoin: a stream joined twice is repartitioned once, but uses up its numbers twice.
-    fn repartitioned_for_join(&self, given: Option<String>, key: Option<SharedSerde<K>>, value: Option<SharedSerde<V>>) -> Flow {
+    fn repartitioned_for_join(
+        &self,
+        given: Option<String>,
+        key: Option<SharedSerde<K>>,
+        value: Option<SharedSerde<V>>,
+    ) -> Flow {
         if !self.flow.rekeyed {
             return self.flow.clone();
         }
@@ -125,32 +130,84 @@ impl<K: Data, V: Data> KStream<K, V> {
         let mut graph = self.flow.graph();
         let sources = graph.copartition(&[&this.sources, &that.sources]);
         let names = JoinNames::new(&mut graph, kind, &joined);
-        let left = KeepWindow { store: names.this_store.clone(), key: joined.key.clone(), value: joined.left.clone() };
-        let right = KeepWindow { store: names.other_store.clone(), key: joined.key.clone(), value: joined.right.clone() };
-        keep_window(&mut graph, this.node, &names.this_window, Arc::new(left), names.window_store(&names.this_store, windows));
-        keep_window(&mut graph, that.node, &names.other_window, Arc::new(right), names.window_store(&names.other_store, windows));
+        let left = KeepWindow {
+            store: names.this_store.clone(),
+            key: joined.key.clone(),
+            value: joined.left.clone(),
+        };
+        let right = KeepWindow {
+            store: names.other_store.clone(),
+            key: joined.key.clone(),
+            value: joined.right.clone(),
+        };
+        keep_window(
+            &mut graph,
+            this.node,
+            &names.this_window,
+            Arc::new(left),
+            names.window_store(&names.this_store, windows),
+        );
+        keep_window(
+            &mut graph,
+            that.node,
+            &names.other_window,
+            Arc::new(right),
+            names.window_store(&names.other_store, windows),
+        );
         let side = |side: Side, store: &str| {
-            Arc::new(StreamJoinSide { side, kind, windows, store: store.to_owned(), unmatched: names.unmatched.clone(), joiner: Arc::clone(&joiner) })
+            Arc::new(StreamJoinSide {
+                side,
+                kind,
+                windows,
+                store: store.to_owned(),
+                unmatched: names.unmatched.clone(),
+                joiner: Arc::clone(&joiner),
+            })
         };
         let stores = |store: &str| {
             let mut stores = vec![names.window_store(store, windows)];
-            stores.extend(names.unmatched.as_ref().map(|name| Store::new(name.clone(), StoreKind::OuterJoin).uncached()));
+            stores.extend(
+                names
+                    .unmatched
+                    .as_ref()
+                    .map(|name| Store::new(name.clone(), StoreKind::OuterJoin).uncached()),
+            );
             stores
         };
         let plan = StreamJoin {
-            this: (names.this_window.clone(), Step::new(names.this.clone(), side(Side::Left, &names.other_store)).owning(stores(&names.other_store))),
-            other: (names.other_window.clone(), Step::new(names.other.clone(), side(Side::Right, &names.this_store)).owning(stores(&names.this_store))),
+            this: (
+                names.this_window.clone(),
+                Step::new(names.this.clone(), side(Side::Left, &names.other_store))
+                    .owning(stores(&names.other_store)),
+            ),
+            other: (
+                names.other_window.clone(),
+                Step::new(names.other.clone(), side(Side::Right, &names.this_store))
+                    .owning(stores(&names.this_store)),
+            ),
             merge: Step::new(names.merge.clone(), pass::<K, O>("join merge")),
-            alone: Step::new(names.merge.clone(), side(Side::Both, &names.this_store)).owning(vec![names.window_store(&names.this_store, windows)]),
+            alone: Step::new(names.merge.clone(), side(Side::Both, &names.this_store))
+                .owning(vec![names.window_store(&names.this_store, windows)]),
             is_self: false,
         };
         let traits = Traits { takes_null_key: kind != JoinKind::Inner, ..Traits::default() };
-        let node = graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
+        let node =
+            graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
         drop(graph);
-        KStream { flow: Flow::new(&self.flow.graph, node, names.merge, sources), key: joined.key, value: None }
+        KStream {
+            flow: Flow::new(&self.flow.graph, node, names.merge, sources),
+            key: joined.key,
+            value: None,
+        }
     }
 
-    fn look_up<R: Data, O: Data>(&self, table: &KTable<K, R>, kind: JoinKind, joiner: Joiner<K, V, R, O>, joined: Joined<K, V, R>) -> KStream<K, O> {
+    fn look_up<R: Data, O: Data>(
+        &self,
+        table: &KTable<K, R>,
+        kind: JoinKind,
+        joiner: Joiner<K, V, R, O>,
+        joined: Joined<K, V, R>,
+    ) -> KStream<K, O> {
         let this = self.repartitioned_for_join(joined.name.clone(), joined.key.clone(), joined.left.clone());
         let mut graph = self.flow.graph();
         let sources = graph.copartition(&[&this.sources, &table.flow.sources]);
@@ -162,14 +219,19 @@ impl<K: Data, V: Data> KStream<K, V> {
             graph.fail(TopologyError::GraceNeedsVersioned(name.clone()));
         }
         let stores = graph.stores_of(table.table);
-        let own = buffer.iter().map(|(name, _)| Store::new(name.clone(), StoreKind::Buffer).uncached()).collect();
+        let own =
+            buffer.iter().map(|(name, _)| Store::new(name.clone(), StoreKind::Buffer).uncached()).collect();
         let selector: KeySelector<K, V, K> = Arc::new(|key, _| key.cloned());
         let operator = StreamTableJoin { kind, stores: stores.clone(), selector, buffer, joiner };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(stores);
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let node = graph.add(&[this.node], name.clone(), Kind::StreamTableJoin { step, grace_ms }, traits);
         drop(graph);
-        KStream { flow: Flow::new(&self.flow.graph, node, name, sources), key: joined.key.or(self.key.clone()), value: None }
+        KStream {
+            flow: Flow::new(&self.flow.graph, node, name, sources),
+            key: joined.key.or(self.key.clone()),
+            value: None,
+        }
     }
 
     fn look_up_global<F: Data, R: Data, O: Data>(
@@ -186,7 +248,11 @@ impl<K: Data, V: Data> KStream<K, V> {
         drop(graph);
         let operator = Arc::new(StreamTableJoin { kind, stores, selector, buffer: None, joiner });
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
-        let flow = self.flow.below(name.clone(), Kind::StreamTableJoin { step: Step::new(name, operator), grace_ms: None }, traits);
+        let flow = self.flow.below(
+            name.clone(),
+            Kind::StreamTableJoin { step: Step::new(name, operator), grace_ms: None },
+            traits,
+        );
         KStream { flow, key: self.key.clone(), value: None }
     }
 }
@@ -222,7 +288,9 @@ impl JoinNames {
         let number = this.rsplit_once('-').map_or("", |(_, number)| number);
         let shared = if right_outer { "-outer-shared-join" } else { "-left-shared-join" };
         let unmatched = left_outer.then(|| based(&format!("KSTREAM-OUTERSHARED-{number}"), shared));
-        let node = |generated: &str, suffix: &str| given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"));
+        let node = |generated: &str, suffix: &str| {
+            given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"))
+        };
         JoinNames {
             this_store: based(&this, this_suffix),
             other_store: based(&other, other_suffix),
@@ -238,22 +306,36 @@ impl JoinNames {
     /// Both values of one key and time stay, so the changelog cannot be compacted.
     fn window_store(&self, name: &str, windows: JoinWindows) -> Store {
         let size_ms = windows.size_ms();
-        let kind = StoreKind::Window { retention_ms: size_ms.saturating_add(windows.grace_ms), size_ms, duplicates: Duplicates::Kept };
+        let kind = StoreKind::Window {
+            retention_ms: size_ms.saturating_add(windows.grace_ms),
+            size_ms,
+            duplicates: Duplicates::Kept,
+        };
         Store::new(name, kind).uncached()
     }
 }
 
-fn keep_window(graph: &mut Graph, parent: NodeId, name: &str, operator: Arc<dyn crate::topology::processor::Operator>, store: Store) {
+fn keep_window(
+    graph: &mut Graph,
+    parent: NodeId,
+    name: &str,
+    operator: Arc<dyn crate::topology::processor::Operator>,
+    store: Store,
+) {
     let step = Step::new(name, operator).owning(vec![store]);
     graph.add(&[parent], name, Kind::Windowed(step), Traits::default());
 }
 
 /// A joiner that is only called with both sides.
 pub(crate) fn both<K, L, R, O>(join: impl Fn(&L, &R) -> O + Send + Sync + 'static) -> Joiner<K, L, R, O> {
-    Arc::new(move |_, this, that| join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides")))
+    Arc::new(move |_, this, that| {
+        join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides"))
+    })
 }
 
 /// A joiner that is only called with the left side.
-pub(crate) fn left<K, L, R, O>(join: impl Fn(&L, Option<&R>) -> O + Send + Sync + 'static) -> Joiner<K, L, R, O> {
+pub(crate) fn left<K, L, R, O>(
+    join: impl Fn(&L, Option<&R>) -> O + Send + Sync + 'static,
+) -> Joiner<K, L, R, O> {
     Arc::new(move |_, this, that| join(this.expect("a left join has its left side"), that))
 }

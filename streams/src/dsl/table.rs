@@ -5,11 +5,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::Flow;
 use super::materialized::{Materialized, Origin};
-use super::options::{Grouped, Named};
+use super::options::Grouped;
 use super::stream::KStream;
 use super::suppressed::{Suppressed, Until};
-use super::Flow;
 use crate::error::TopologyError;
 use crate::graph::repartition::{AskedBy, Repartition};
 use crate::graph::table::{Force, TableId, View};
@@ -32,23 +32,35 @@ pub struct KTable<K, V> {
 
 impl<K, V> Clone for KTable<K, V> {
     fn clone(&self) -> KTable<K, V> {
-        KTable { flow: self.flow.clone(), table: self.table, key: self.key.clone(), value: self.value.clone() }
+        KTable {
+            flow: self.flow.clone(),
+            table: self.table,
+            key: self.key.clone(),
+            value: self.value.clone(),
+        }
     }
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// The changes as a stream; a deletion is a null.
     pub fn to_stream(&self) -> KStream<K, V> {
-        let operator = stateless("to stream", |mut record: Record<K, Change<V>>, next: &mut Children<K, V>, context: &mut Context| {
-            let value = record.value.take().and_then(|change| change.new);
-            next.forward(record.with_value(value), context)
-        });
+        let operator = stateless(
+            "to stream",
+            |mut record: Record<K, Change<V>>, next: &mut Children<K, V>, context: &mut Context| {
+                let value = record.value.take().and_then(|change| change.new);
+                next.forward(record.with_value(value), context)
+            },
+        );
         let flow = self.flow.named_step(None, "KTABLE-TOSTREAM-", operator, Traits::default());
         KStream { flow, key: self.key.clone(), value: self.value.clone() }
     }
 
     /// The rows that the predicate holds for; the others are deleted from the result.
-    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static, materialized: impl Into<Materialized<K, V>>) -> KTable<K, V> {
+    pub fn filter(
+        &self,
+        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<K, V> {
         let materialized = materialized.into();
         let (key, value) = (self.key.clone(), materialized.value.clone().or(self.value.clone()));
         let row = move |key: &K, value: &V| keep(key, value).then(|| value.clone());
@@ -72,7 +84,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: impl Into<Materialized<K, W>>,
     ) -> KTable<K, W> {
         let materialized = materialized.into();
-        let (flow, table) = self.transform("KTABLE-MAPVALUES-", move |_: &K, value: &V| Some(map(value)), &materialized);
+        let (flow, table) =
+            self.transform("KTABLE-MAPVALUES-", move |_: &K, value: &V| Some(map(value)), &materialized);
         KTable { flow, table, key: self.key.clone(), value: materialized.value }
     }
 
@@ -97,7 +110,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         drop(graph);
         let operator = TransformRows { function: Arc::new(row), store: kept };
         let traits = Traits { versioned: given.then(|| materialized.is_versioned()), ..Traits::default() };
-        (self.flow.step(Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()), traits), table)
+        (
+            self.flow.step(Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()), traits),
+            table,
+        )
     }
 
     /// Holds changes back.
@@ -121,7 +137,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         graph.send_old_values(self.table, Force::Materialize);
         let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
         let operator = Suppress::<K, V> { how, grace_ms, store: store.clone(), types: PhantomData };
-        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![Store::new(store, StoreKind::Buffer).uncached()]);
+        let step = Step::new(name.clone(), Arc::new(operator))
+            .owning(vec![Store::new(store, StoreKind::Buffer).uncached()]);
         let traits = Traits { versioned: Some(false), ..Traits::default() };
         let node = graph.add(&[self.flow.node], name.clone(), Kind::Suppress(step), traits);
         drop(graph);
@@ -136,7 +153,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         grouped: Grouped<L, W>,
     ) -> KGroupedTable<L, W> {
         let operator = Arc::new(SelectRows { function: Arc::new(select) });
-        let flow = self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
+        let flow =
+            self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
         self.flow.graph().send_old_values(self.table, Force::Materialize);
         KGroupedTable { flow, topic: grouped.name, key: grouped.key, value: grouped.value }
     }
@@ -169,7 +187,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             Some(so_far) => add(so_far, value).into(),
             None => Some(value),
         });
-        let subtractor: Aggregator<K, V, V> = Arc::new(move |_, value, so_far| subtract(so_far?, value).into());
+        let subtractor: Aggregator<K, V, V> =
+            Arc::new(move |_, value, so_far| subtract(so_far?, value).into());
         self.aggregated("KTABLE-REDUCE-", Arc::new(|| None), adder, subtractor, materialized.into())
     }
 
@@ -185,8 +204,15 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let start = Arc::clone(&initial);
         let adder: Aggregator<K, V, A> =
             Arc::new(move |key, value, so_far| add(key, value, so_far.unwrap_or_else(|| initial())).into());
-        let subtractor: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| subtract(key, value, so_far?).into());
-        self.aggregated("KTABLE-AGGREGATE-", Arc::new(move || Some(start())), adder, subtractor, materialized.into())
+        let subtractor: Aggregator<K, V, A> =
+            Arc::new(move |key, value, so_far| subtract(key, value, so_far?).into());
+        self.aggregated(
+            "KTABLE-AGGREGATE-",
+            Arc::new(move || Some(start())),
+            adder,
+            subtractor,
+            materialized.into(),
+        )
     }
 
     /// KGroupedTableImpl.doAggregate: the store's number, then sink, source and processor.
@@ -214,14 +240,26 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);
         let key = materialized.key.or(self.key.clone());
-        KTable { flow: Flow::new(&self.flow.graph, node, name, vec![source]), table, key, value: materialized.value }
+        KTable {
+            flow: Flow::new(&self.flow.graph, node, name, vec![source]),
+            table,
+            key,
+            value: materialized.value,
+        }
     }
 
     fn repartition(&self, topic: String, sink: String, source: String) -> NodeId {
         // The topic carries old and new value together (ChangedSerializer); the task's codec knows by AskedBy::TableGroup.
         let edge = super::repartition_edge(self.key.clone(), self.value.clone(), None);
         let mut graph = self.flow.graph();
-        let node = graph.repartition_node(Repartition { topic, sink, source, filter: None, asked_by: AskedBy::TableGroup, edge });
+        let node = graph.repartition_node(Repartition {
+            topic,
+            sink,
+            source,
+            filter: None,
+            asked_by: AskedBy::TableGroup,
+            edge,
+        });
         graph.attach(self.flow.node, node);
         node
     }

@@ -4,10 +4,10 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::Flow;
 use super::materialized::{Materialized, Origin};
 use super::stream_join::{both, left};
 use super::table::KTable;
-use super::Flow;
 use crate::graph::table::{Force, View};
 use crate::graph::{Kind, Step, TableJoin, Traits};
 use crate::op::join::{JoinKind, Joiner, MergeJoined, Side, TableJoinSide};
@@ -47,7 +47,13 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// KTableImpl.doJoin: the result's store and name, then both sides' names.
-    fn join_table<R: Data, O: Data>(&self, other: &KTable<K, R>, kind: JoinKind, joiner: Joiner<K, V, R, O>, materialized: Materialized<K, O>) -> KTable<K, O> {
+    fn join_table<R: Data, O: Data>(
+        &self,
+        other: &KTable<K, R>,
+        kind: JoinKind,
+        joiner: Joiner<K, V, R, O>,
+        materialized: Materialized<K, O>,
+    ) -> KTable<K, O> {
         let mut graph = self.flow.graph();
         let given = materialized.origin == Origin::Given;
         let store = given.then(|| materialized.store(&mut graph, "KTABLE-MERGE-", StoreKind::KeyValue));
@@ -59,11 +65,17 @@ impl<K: Data, V: Data> KTable<K, V> {
         if kind == JoinKind::Outer {
             graph.send_old_values(other.table, Force::Materialize);
         }
-        let (this_name, other_name) = (graph.new_name("KTABLE-JOINTHIS-"), graph.new_name("KTABLE-JOINOTHER-"));
+        let (this_name, other_name) =
+            (graph.new_name("KTABLE-JOINTHIS-"), graph.new_name("KTABLE-JOINOTHER-"));
         let (this_stores, other_stores) = (graph.stores_of(self.table), graph.stores_of(other.table));
         let kept = store.as_ref().map(|store| store.name.clone());
         let table = graph.add_table(View::Join { this: self.table, other: other.table, store: kept.clone() });
-        let this = TableJoinSide { side: Side::Left, kind, stores: other_stores.clone(), joiner: Arc::clone(&joiner) };
+        let this = TableJoinSide {
+            side: Side::Left,
+            kind,
+            stores: other_stores.clone(),
+            joiner: Arc::clone(&joiner),
+        };
         let that = TableJoinSide { side: Side::Right, kind, stores: this_stores.clone(), joiner };
         let merged = Arc::new(MergeJoined::<K, O> { store: kept, types: PhantomData });
         let plan = TableJoin {
@@ -72,9 +84,19 @@ impl<K: Data, V: Data> KTable<K, V> {
             merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()),
         };
         let traits = Traits { versioned: Some(given && materialized.is_versioned()), ..Traits::default() };
-        let node = graph.add(&[self.flow.node, other.flow.node], merge.clone(), Kind::TableJoin(Box::new(plan)), traits);
+        let node = graph.add(
+            &[self.flow.node, other.flow.node],
+            merge.clone(),
+            Kind::TableJoin(Box::new(plan)),
+            traits,
+        );
         drop(graph);
         let key = materialized.key.or(self.key.clone());
-        KTable { flow: Flow::new(&self.flow.graph, node, merge, sources), table, key, value: materialized.value }
+        KTable {
+            flow: Flow::new(&self.flow.graph, node, merge, sources),
+            table,
+            key,
+            value: materialized.value,
+        }
     }
 }

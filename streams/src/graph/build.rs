@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::repartition::{AskedBy, Repartition};
-use super::{Graph, Kind, NodeId, Optimization, Owns, Scope, Step, StreamJoin, TableSource, ROOT};
+use super::{Graph, Kind, NodeId, Optimization, Owns, ROOT, Scope, Step, StreamJoin, TableSource};
 use crate::error::TopologyError;
 use crate::topology::assemble::Assembly;
 use crate::topology::{SinkTarget, SourceTopics, Topology};
@@ -39,7 +39,9 @@ impl Graph {
             }
             self.write(node, assembly)?;
             written[node] = true;
-            waiting.extend(self.nodes[node].children.iter().map(|child| Reverse((self.nodes[*child].priority, *child))));
+            waiting.extend(
+                self.nodes[node].children.iter().map(|child| Reverse((self.nodes[*child].priority, *child))),
+            );
         }
         // A node that was taken out of the plan has no parents left; any other must have been reached.
         let missed = (0..written.len()).find(|node| !written[*node] && !self.nodes[*node].parents.is_empty());
@@ -48,24 +50,35 @@ impl Graph {
 
     fn write(&self, node: NodeId, assembly: &mut Assembly) -> Result<(), TopologyError> {
         let one = &self.nodes[node];
-        let parents: Vec<String> = one.parents.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
+        let parents: Vec<String> =
+            one.parents.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
         match &one.kind {
             Kind::Root => Ok(()),
-            Kind::Source { topics, operator, .. } => assembly.source(&one.name, topics.clone(), operator.clone()),
+            Kind::Source { topics, operator, .. } => {
+                assembly.source(&one.name, topics.clone(), operator.clone())
+            }
             Kind::TableSource(source) => self.write_table_source(source, assembly),
             Kind::Store(store) => assembly.store(store.clone()),
-            Kind::Processor(step) | Kind::Windowed(step) | Kind::Suppress(step) => self.write_step(step, &parents, assembly),
+            Kind::Processor(step) | Kind::Windowed(step) | Kind::Suppress(step) => {
+                self.write_step(step, &parents, assembly)
+            }
             Kind::StreamTableJoin { step, grace_ms } => {
                 self.write_step(step, &parents, assembly)?;
                 check_grace(step, *grace_ms, assembly)
             }
-            Kind::Sink { target, operator } => assembly.sink(&one.name, target.clone(), operator.clone(), &parents),
+            Kind::Sink { target, operator } => {
+                assembly.sink(&one.name, target.clone(), operator.clone(), &parents)
+            }
             Kind::Repartition(repartition) => write_repartition(repartition, &parents, assembly),
             Kind::StreamJoin(join) => self.write_stream_join(join, assembly),
             Kind::TableJoin(join) => {
                 self.write_unconnected(&join.this.1, &[join.this.0.clone()], assembly)?;
                 self.write_unconnected(&join.other.1, &[join.other.0.clone()], assembly)?;
-                self.write_step(&join.merge, &[join.this.1.name.clone(), join.other.1.name.clone()], assembly)?;
+                self.write_step(
+                    &join.merge,
+                    &[join.this.1.name.clone(), join.other.1.name.clone()],
+                    assembly,
+                )?;
                 connect(&join.this.1, assembly)?;
                 connect(&join.other.1, assembly)
             }
@@ -97,13 +110,23 @@ impl Graph {
         self.write_step(&join.merge, &[join.this.1.name.clone(), join.other.1.name.clone()], assembly)
     }
 
-    fn write_step(&self, step: &Step, parents: &[String], assembly: &mut Assembly) -> Result<(), TopologyError> {
+    fn write_step(
+        &self,
+        step: &Step,
+        parents: &[String],
+        assembly: &mut Assembly,
+    ) -> Result<(), TopologyError> {
         self.write_unconnected(step, parents, assembly)?;
         connect(step, assembly)
     }
 
     /// The processor and its own stores, not yet those of others.
-    fn write_unconnected(&self, step: &Step, parents: &[String], assembly: &mut Assembly) -> Result<(), TopologyError> {
+    fn write_unconnected(
+        &self,
+        step: &Step,
+        parents: &[String],
+        assembly: &mut Assembly,
+    ) -> Result<(), TopologyError> {
         assembly.processor(&step.name, step.operator.clone(), parents)?;
         let stores = match &step.owns {
             Owns::Stores(stores) => stores.clone(),
@@ -129,15 +152,24 @@ impl Graph {
             for key in keys {
                 let main = *first.entry(key.clone()).or_insert(node);
                 if main != node && self.nodes[node].parents.contains(&ROOT) {
-                    self.merge_source(main, node, &topics, reset).map_err(|()| TopologyError::OverlappingTopics(key))?;
+                    self.merge_source(main, node, &topics, reset)
+                        .map_err(|()| TopologyError::OverlappingTopics(key))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn merge_source(&mut self, main: NodeId, node: NodeId, topics: &SourceTopics, reset: Option<super::OffsetReset>) -> Result<(), ()> {
-        let Kind::Source { topics: of_main, reset: reset_of_main, .. } = &self.nodes[main].kind else { return Err(()) };
+    fn merge_source(
+        &mut self,
+        main: NodeId,
+        node: NodeId,
+        topics: &SourceTopics,
+        reset: Option<super::OffsetReset>,
+    ) -> Result<(), ()> {
+        let Kind::Source { topics: of_main, reset: reset_of_main, .. } = &self.nodes[main].kind else {
+            return Err(());
+        };
         if !same_topics(of_main, topics) || *reset_of_main != reset {
             return Err(());
         }
@@ -152,7 +184,8 @@ impl Graph {
     fn check_suppressions(&self) -> Result<(), TopologyError> {
         let versioned = |node: &NodeId| {
             let one = &self.nodes[*node];
-            matches!(one.kind, Kind::Suppress(_)) && one.parents.iter().all(|parent| self.is_versioned(*parent))
+            matches!(one.kind, Kind::Suppress(_))
+                && one.parents.iter().all(|parent| self.is_versioned(*parent))
         };
         match (0..self.nodes.len()).find(versioned) {
             Some(node) => Err(TopologyError::SuppressOfVersioned(self.nodes[node].name.clone())),
@@ -174,7 +207,11 @@ fn same_topics(left: &SourceTopics, right: &SourceTopics) -> bool {
     }
 }
 
-fn write_repartition(repartition: &Repartition, parents: &[String], assembly: &mut Assembly) -> Result<(), TopologyError> {
+fn write_repartition(
+    repartition: &Repartition,
+    parents: &[String],
+    assembly: &mut Assembly,
+) -> Result<(), TopologyError> {
     let partitions = match repartition.asked_by {
         AskedBy::User(partitions) => partitions,
         AskedBy::Operator | AskedBy::TableGroup => None,
@@ -198,8 +235,11 @@ fn check_grace(step: &Step, grace_ms: Option<i64>, assembly: &Assembly) -> Resul
     let Some(grace_ms) = grace_ms else { return Ok(()) };
     for name in &step.connects {
         match assembly.find_store(name).map(|store| &store.kind) {
-            Some(crate::topology::store::StoreKind::Versioned { history_ms, .. }) if grace_ms <= *history_ms => {}
-            Some(crate::topology::store::StoreKind::Versioned { .. }) => return Err(TopologyError::HistoryTooShort(name.clone())),
+            Some(crate::topology::store::StoreKind::Versioned { history_ms, .. })
+                if grace_ms <= *history_ms => {}
+            Some(crate::topology::store::StoreKind::Versioned { .. }) => {
+                return Err(TopologyError::HistoryTooShort(name.clone()));
+            }
             _ => return Err(TopologyError::GraceNeedsVersioned(step.name.clone())),
         }
     }

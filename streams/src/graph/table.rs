@@ -53,7 +53,9 @@ impl Graph {
         }
         match self.tables[table].view.clone() {
             View::Source { store, .. } => vec![store.name],
-            View::Aggregate { store } | View::Derived { store: Some(store), .. } | View::Join { store: Some(store), .. } => vec![store],
+            View::Aggregate { store }
+            | View::Derived { store: Some(store), .. }
+            | View::Join { store: Some(store), .. } => vec![store],
             View::Derived { parent, store: None } => self.stores_of(parent),
             View::Join { this, other, store: None } => {
                 let mut stores = self.stores_of(this);
@@ -80,7 +82,9 @@ impl Graph {
         let able = match self.tables[table].view.clone() {
             View::Source { materialized, .. } => force == Force::Materialize || materialized,
             View::Aggregate { .. } | View::Derived { store: Some(_), .. } => true,
-            View::Derived { parent, store: None } | View::Suppress { parent, .. } => self.send_old_values(parent, force),
+            View::Derived { parent, store: None } | View::Suppress { parent, .. } => {
+                self.send_old_values(parent, force)
+            }
             View::Join { this, other, .. } => {
                 self.send_old_values(this, Force::Materialize);
                 self.send_old_values(other, Force::Materialize)

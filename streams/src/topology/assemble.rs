@@ -25,7 +25,12 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     /// A source of topics by name or pattern.
-    pub(crate) fn source(&mut self, name: &str, topics: SourceTopics, operator: Arc<dyn Operator>) -> Result<(), TopologyError> {
+    pub(crate) fn source(
+        &mut self,
+        name: &str,
+        topics: SourceTopics,
+        operator: Arc<dyn Operator>,
+    ) -> Result<(), TopologyError> {
         match &topics {
             SourceTopics::Names(names) => {
                 for topic in names {
@@ -39,7 +44,12 @@ impl Assembly {
     }
 
     /// A processor below `parents`.
-    pub(crate) fn processor(&mut self, name: &str, operator: Arc<dyn Operator>, parents: &[String]) -> Result<(), TopologyError> {
+    pub(crate) fn processor(
+        &mut self,
+        name: &str,
+        operator: Arc<dyn Operator>,
+        parents: &[String],
+    ) -> Result<(), TopologyError> {
         self.add(name, NodeKind::Processor(operator), parents)
     }
 
@@ -71,7 +81,11 @@ impl Assembly {
         let place = self.place(processor.0, processor.0)?;
         self.parts.nodes[place].stores.push(store.name.clone());
         let processors = vec![processor.0.to_owned()];
-        self.parts.global_stores.push(Store { changelog: Changelog::Source(topic.to_owned()), processors, ..store });
+        self.parts.global_stores.push(Store {
+            changelog: Changelog::Source(topic.to_owned()),
+            processors,
+            ..store
+        });
         Ok(())
     }
 
@@ -145,7 +159,8 @@ impl Assembly {
         if self.places.contains_key(name) {
             return Err(TopologyError::NameTaken(name.to_owned()));
         }
-        let found: Result<Vec<usize>, TopologyError> = parents.iter().map(|parent| self.place(name, parent)).collect();
+        let found: Result<Vec<usize>, TopologyError> =
+            parents.iter().map(|parent| self.place(name, parent)).collect();
         let found = found?;
         let place = self.parts.nodes.len();
         self.places.insert(name.to_owned(), place);
@@ -153,7 +168,13 @@ impl Assembly {
         for parent in &found {
             self.unite(place, *parent);
         }
-        self.parts.nodes.push(Node { name: name.to_owned(), kind, parents: found, stores: Vec::new(), subtopology: 0 });
+        self.parts.nodes.push(Node {
+            name: name.to_owned(),
+            kind,
+            parents: found,
+            stores: Vec::new(),
+            subtopology: 0,
+        });
         Ok(())
     }
 
@@ -174,7 +195,8 @@ impl Assembly {
 
     fn add_pattern(&mut self, pattern: &str) -> Result<(), TopologyError> {
         // Java's Matcher.matches wants the whole name.
-        let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|_| TopologyError::IllegalPattern(pattern.to_owned()))?;
+        let whole = Regex::new(&format!("^(?:{pattern})$"))
+            .map_err(|_| TopologyError::IllegalPattern(pattern.to_owned()))?;
         if self.read.iter().any(|topic| whole.is_match(topic)) {
             return Err(TopologyError::PatternOverlap(pattern.to_owned()));
         }

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use super::order::{added, copied, JavaTree};
+use super::order::{JavaTree, added, copied};
 use super::{Node, NodeKind, SinkTarget, SourceTopics, Topology};
 
 /// A node with its neighbours, in the order in which Java prints them.
@@ -26,7 +26,8 @@ impl Topology {
     pub fn describe(&self) -> String {
         let mut text = String::from("Topologies:\n ");
         for number in 0..self.subtopologies() {
-            let group: Vec<(usize, &Node)> = self.nodes().iter().enumerate().filter(|(_, node)| node.subtopology == number).collect();
+            let group: Vec<(usize, &Node)> =
+                self.nodes().iter().enumerate().filter(|(_, node)| node.subtopology == number).collect();
             text.push_str("  ");
             match group.iter().find(|(_, node)| self.is_global_source(node)) {
                 Some((_, source)) => describe_global(&mut text, number, source, &group),
@@ -38,7 +39,10 @@ impl Topology {
 }
 
 fn describe_global(text: &mut String, number: usize, source: &Node, group: &[(usize, &Node)]) {
-    let processor = group.iter().find(|(_, node)| !node.parents.is_empty()).map_or("none", |(_, node)| node.name.as_str());
+    let processor = group
+        .iter()
+        .find(|(_, node)| !node.parents.is_empty())
+        .map_or("none", |(_, node)| node.name.as_str());
     let store = group.iter().find_map(|(_, node)| node.stores.first()).map_or("none", String::as_str);
     let NodeKind::Source { topics, .. } = &source.kind else { return };
     let topics = topics_text(topics);
@@ -69,7 +73,8 @@ fn draw(group: Vec<(usize, &Node)>) -> Vec<Drawn<'_>> {
     // The group is a HashSet of names; a HashMap is then filled in that order.
     let in_set = added(group, |(_, node)| &node.name);
     let in_map = added(in_set, |(_, node)| &node.name);
-    let new = |(place, node)| Drawn { node, place, size: 1, parents: JavaTree::new(), children: JavaTree::new() };
+    let new =
+        |(place, node)| Drawn { node, place, size: 1, parents: JavaTree::new(), children: JavaTree::new() };
     let mut drawn: Vec<Drawn<'_>> = in_map.into_iter().map(new).collect();
     for at in 0..drawn.len() {
         for parent in drawn[at].node.parents.clone() {
@@ -127,12 +132,16 @@ fn node_text(text: &mut String, drawn: &[Drawn<'_>], at: usize) {
     let name = &one.node.name;
     // Writing to a String cannot fail.
     let _ = match &one.node.kind {
-        NodeKind::Source { topics, .. } => write!(text, "Source: {name} (topics: {})\n      --> {children}", topics_text(topics)),
+        NodeKind::Source { topics, .. } => {
+            write!(text, "Source: {name} (topics: {})\n      --> {children}", topics_text(topics))
+        }
         NodeKind::Processor(_) => {
             let stores = copied(added(one.node.stores.clone(), String::as_str)).join(", ");
             write!(text, "Processor: {name} (stores: [{stores}])\n      --> {children}\n      <-- {parents}")
         }
-        NodeKind::Sink { target: SinkTarget::Topic(topic), .. } => write!(text, "Sink: {name} (topic: {topic})\n      <-- {parents}"),
+        NodeKind::Sink { target: SinkTarget::Topic(topic), .. } => {
+            write!(text, "Sink: {name} (topic: {topic})\n      <-- {parents}")
+        }
         NodeKind::Sink { target: SinkTarget::Chosen(by), .. } => {
             write!(text, "Sink: {name} (extractor class: {by})\n      <-- {parents}")
         }

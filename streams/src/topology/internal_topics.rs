@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::store::{Changelog, Duplicates, Store, StoreKind};
 use super::Topology;
+use super::store::{Changelog, Duplicates, Store, StoreKind};
 
 /// `windowstore.changelog.additional.retention.ms`, and what a versioned store's compaction waits beyond its history.
 const DAY_MS: i64 = 86_400_000;
@@ -28,14 +28,22 @@ impl Topology {
             let read = self.nodes().iter().any(|node| reads(node, &topic.name));
             if read {
                 let name = format!("{id}-{}", topic.name);
-                topics.push(InternalTopic { name, config: repartition_config(), partitions: topic.partitions });
+                topics.push(InternalTopic {
+                    name,
+                    config: repartition_config(),
+                    partitions: topic.partitions,
+                });
             }
         }
         for store in self.stores() {
             if let (Changelog::Own(over), false) = (&store.changelog, store.processors.is_empty()) {
                 let mut config = changelog_config(store);
                 config.extend(over.clone());
-                topics.push(InternalTopic { name: format!("{id}-{}-changelog", store.name), config, partitions: None });
+                topics.push(InternalTopic {
+                    name: format!("{id}-{}-changelog", store.name),
+                    config,
+                    partitions: None,
+                });
             }
         }
         topics.sort_by(|left, right| left.name.cmp(&right.name));
@@ -45,13 +53,16 @@ impl Topology {
 
 fn reads(node: &super::Node, topic: &str) -> bool {
     match &node.kind {
-        super::NodeKind::Source { topics: super::SourceTopics::Names(names), .. } => names.iter().any(|name| name == topic),
+        super::NodeKind::Source { topics: super::SourceTopics::Names(names), .. } => {
+            names.iter().any(|name| name == topic)
+        }
         _ => false,
     }
 }
 
 fn settings(pairs: &[(&str, String)]) -> BTreeMap<String, String> {
-    let mut config: BTreeMap<String, String> = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut config: BTreeMap<String, String> =
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     config.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
     config
 }
@@ -72,8 +83,12 @@ fn changelog_config(store: &Store) -> BTreeMap<String, String> {
         settings(&[("cleanup.policy", policy.to_owned()), ("retention.ms", kept)])
     };
     match &store.kind {
-        StoreKind::Window { retention_ms, duplicates: Duplicates::Kept, .. } => windowed("delete", *retention_ms),
-        StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => windowed("compact,delete", *retention_ms),
+        StoreKind::Window { retention_ms, duplicates: Duplicates::Kept, .. } => {
+            windowed("delete", *retention_ms)
+        }
+        StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => {
+            windowed("compact,delete", *retention_ms)
+        }
         StoreKind::Versioned { history_ms, .. } => {
             let lag = history_ms.saturating_add(DAY_MS).to_string();
             settings(&[("cleanup.policy", "compact".to_owned()), ("min.compaction.lag.ms", lag)])

@@ -188,8 +188,8 @@ impl Topology {
 
 fn operator(node: &super::Node) -> &dyn Operator {
     match &node.kind {
-        super::NodeKind::Source { operator, .. } | super::NodeKind::Processor(operator) | super::NodeKind::Sink { operator, .. } => {
-            operator.as_ref()
-        }
+        super::NodeKind::Source { operator, .. }
+        | super::NodeKind::Processor(operator)
+        | super::NodeKind::Sink { operator, .. } => operator.as_ref(),
     }
 }
