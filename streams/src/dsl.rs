@@ -50,6 +50,8 @@ pub(crate) struct Flow {
     sources: Vec<String>,
     /// The key changed since the last repartition.
     rekeyed: bool,
+    /// The name that the user gave the next operator.
+    given: Option<String>,
     /// The repartition that a join already made of this very handle.
     repartition: Rc<Cell<Option<NodeId>>>,
 }
@@ -62,12 +64,18 @@ impl Flow {
             name: name.into(),
             sources,
             rekeyed: false,
+            given: None,
             repartition: Rc::new(Cell::new(None)),
         }
     }
 
     fn graph(&self) -> RefMut<'_, Graph> {
         self.graph.borrow_mut()
+    }
+
+    /// The same place, with a name for the next operator.
+    fn named(&self, name: &str) -> Flow {
+        Flow { given: Some(name.to_owned()), ..self.clone() }
     }
 
     fn rekeyed(mut self, rekeyed: bool) -> Flow {
@@ -93,7 +101,7 @@ impl Flow {
         operator: Arc<dyn Operator>,
         traits: Traits,
     ) -> Flow {
-        let name = self.graph().name_or(given, prefix);
+        let name = self.graph().name_or(given.or(self.given.as_deref()), prefix);
         self.step(Step::new(name, operator), traits)
     }
 }

@@ -258,12 +258,11 @@ impl<T> streams::serde::Serde<T> for Nowhere {
     }
 }
 
-/// Scenarios 23 to 43 and 47: windows and what is emitted of them.
+/// Scenarios 23 to 34 and 40: windows.
 fn windows(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
     let keep = |_: &String, v: String, so_far: String| cat(so_far, v);
     let merge = |_: &String, l: String, r: String| cat(l, r);
     let group = || text(b, "in").group_by_key();
-    let unbounded = || Suppressed::until_window_closes(Buffer::unbounded());
     match name {
         "tumbling_count" | "tumbling_grace0" => {
             group().windowed_by(params.tumbling()).count("w").to_stream().to_with("out", windowed())
@@ -303,6 +302,27 @@ fn windows(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
                 .to_stream()
                 .to_with("out", windowed());
         }
+        "retention_expiry_fetch" => {
+            let (retention_ms, size_ms) =
+                (params.number("retention_ms") as i64, params.number("size_ms") as i64);
+            b.add_store(Store::new(
+                "w",
+                StoreKind::Window { retention_ms, size_ms, duplicates: Duplicates::Replaced },
+            ));
+            text(b, "in").process(|| Same, (), &["w"]).to("out");
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Scenarios 35 to 39, 41 to 43 and 47: what is emitted when windows close.
+fn closed_windows(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
+    let keep = |_: &String, v: String, so_far: String| cat(so_far, v);
+    let merge = |_: &String, l: String, r: String| cat(l, r);
+    let group = || text(b, "in").group_by_key();
+    let unbounded = || Suppressed::until_window_closes(Buffer::unbounded());
+    match name {
         "emit_final_tumbling" | "emit_final_hopping" | "emit_final_default_throttle" => {
             let windows = group().windowed_by(params.tumbling()).emit_strategy(EmitStrategy::OnWindowClose);
             windows.aggregate(String::new, keep, "w").to_stream().to_with("out", windowed());
@@ -341,21 +361,12 @@ fn windows(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
                 .to_stream()
                 .to_with("out", windowed());
         }
-        "retention_expiry_fetch" => {
-            let (retention_ms, size_ms) =
-                (params.number("retention_ms") as i64, params.number("size_ms") as i64);
-            b.add_store(Store::new(
-                "w",
-                StoreKind::Window { retention_ms, size_ms, duplicates: Duplicates::Replaced },
-            ));
-            text(b, "in").process(|| Same, (), &["w"]).to("out");
-        }
         _ => return false,
     }
     true
 }
 
-/// Scenarios 44 to 46, 48 and 62 to 70: tables.
+/// Scenarios 44 to 46, 48 and 62 to 67: tables.
 fn tables(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
     let limit = |buffer| Suppressed::until_time_limit(params.time("limit_ms"), buffer);
     match name {
@@ -405,6 +416,14 @@ fn tables(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
             let r: Rows = b.table("R", versioned("vr"));
             l.join(&r, both, ()).to_stream().to("out");
         }
+        _ => return false,
+    }
+    true
+}
+
+/// Scenarios 68 to 70: joins by a foreign key.
+fn foreign_keys(name: &str, b: &StreamsBuilder) -> bool {
+    match name {
         "fk_inner" => {
             let (l, r) = (rows(b, "L"), rows(b, "R"));
             l.join_foreign_key(&r, |_, v| Some(first(v)), both, "joined").to_stream().to("out");
@@ -530,7 +549,9 @@ fn build(name: &str, params: &Params<'_>) -> Option<StreamsBuilder> {
     let known = stateless(name, &builder)
         || aggregates(name, &builder, params)
         || windows(name, &builder, params)
+        || closed_windows(name, &builder, params)
         || tables(name, &builder, params)
+        || foreign_keys(name, &builder)
         || stream_joins(name, &builder, params)
         || runtime(name, &builder);
     known.then_some(builder)
@@ -576,4 +597,34 @@ fn every_scenario_has_javas_text_and_internal_topics() {
     assert_eq!(headers.len(), 160, "80 scenarios under both cache sizes");
     let wrong: Vec<String> = headers.iter().filter_map(difference).collect();
     assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), headers.len(), wrong.join("\n"));
+}
+
+/// RepartitionWithMergeOptimizingTest of Apache Kafka: two rekeyed streams, merged and counted twice.
+fn merged_counts(rules: &[Optimization]) -> String {
+    let b = StreamsBuilder::new();
+    let source =
+        |topic, name: &str| b.stream_with(topic, Consumed::with(StringSerde, StringSerde).named(name));
+    let (a, c) = (source("inputA", "sourceAStream"), source("inputB", "sourceBStream"));
+    let a: Text = a.named("mappedAStream").map(|_, v: String| (first(&v), v));
+    let c: Text = c.named("mappedBStream").map(|_, v: String| (first(&v), v));
+    let merged = a.named("mergedStream").merge(&c);
+    let long =
+        merged.group_by_key_with(grouped().named("long-groupByKey")).named("long-count").count("long-store");
+    long.named("long-toStream").to_stream().to_with("outputTopic_0", windowed().named("long-to"));
+    let text = merged
+        .group_by_key_with(grouped().named("string-groupByKey"))
+        .named("string-count")
+        .count("string-store");
+    let text =
+        text.named("string-toStream").to_stream().named("string-mapValues").map_values(|n| n.to_string());
+    text.to_with("outputTopic_1", windowed().named("string-to"));
+    b.build_optimized(rules).expect("the topology is sound").describe()
+}
+
+#[test]
+fn repartition_topics_of_merged_streams_become_one() {
+    let expected = include_str!("../../tests/golden/topology/merged_counts_optimized.txt");
+    assert_eq!(merged_counts(&Optimization::ALL), expected);
+    let expected = include_str!("../../tests/golden/topology/merged_counts.txt");
+    assert_eq!(merged_counts(&[]), expected);
 }

@@ -48,6 +48,11 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         CogroupedKStream { first: first.clone(), parts: Vec::new() }
     }
 
+    /// The same, whose nodes get this name (Java's `Named`).
+    pub fn named(self, name: &str) -> CogroupedKStream<K, A> {
+        CogroupedKStream { first: self.first.named(name), ..self }
+    }
+
     /// Takes one more stream in.
     pub fn cogroup<V: Data, R: Into<Option<A>>>(
         mut self,
@@ -116,13 +121,14 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let mut graph = self.first.graph();
         let groups: Vec<&[String]> = self.parts.iter().map(|part| part.flow.sources.as_slice()).collect();
         graph.copartition(&groups);
+        let given = self.first.given.as_deref();
         let mut aggregates = Vec::new();
-        for (part, parent) in self.parts.iter().zip(parents) {
-            let name = graph.new_name(AGGREGATE);
+        for (number, (part, parent)) in self.parts.iter().zip(parents).enumerate() {
+            let name = graph.suffixed_or(given, &format!("-cogroup-agg-{number}"), AGGREGATE);
             let step = Step::new(name.clone(), (part.make)(common)).owning(vec![store.clone()]);
             aggregates.push(graph.add(&[parent], name, Kind::Processor(step), traits));
         }
-        let name = graph.new_name("COGROUPKSTREAM-MERGE-");
+        let name = graph.suffixed_or(given, "-cogroup-merge", "COGROUPKSTREAM-MERGE-");
         let step = Step::new(name.clone(), pass::<O, Change<A>>("cogroup merge"));
         let node = graph.add(&aggregates, name.clone(), Kind::Processor(step), Traits::default());
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });

@@ -102,6 +102,11 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         KGroupedStream { flow, key, value, topic, repartition: Rc::new(Cell::new(None)) }
     }
 
+    /// The same group, whose aggregate's processor gets this name (Java's `Named`).
+    pub fn named(&self, name: &str) -> KGroupedStream<K, V> {
+        KGroupedStream { flow: self.flow.named(name), ..self.clone() }
+    }
+
     /// How many records each key has; null keys and values do not count.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
         let materialized = materialized.into();
@@ -170,7 +175,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             graph.new_store_name(plan.prefix);
         }
         let store = materialized.store(&mut graph, plan.prefix, kind);
-        let name = graph.new_name(plan.prefix);
+        let name = graph.name_or(self.flow.given.as_deref(), plan.prefix);
         drop(graph);
         let (parent, sources) = self.repartitioned(&store.name);
         let operator = Aggregation {

@@ -50,6 +50,11 @@ const VALUE_CHANGES: Traits = Traits {
 const KEY_CHANGES: Traits = Traits { changes_key: true, changes_value: false, ..VALUE_CHANGES };
 
 impl<K: Data, V: Data> KStream<K, V> {
+    /// The same stream, whose next operator gets this name (Java's `Named`).
+    pub fn named(&self, name: &str) -> KStream<K, V> {
+        self.same(self.flow.named(name))
+    }
+
     fn same(&self, flow: Flow) -> KStream<K, V> {
         KStream { flow, key: self.key.clone(), value: self.value.clone() }
     }
@@ -222,7 +227,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// This stream and the other one as one; records of both keep their own order.
     pub fn merge(&self, other: &KStream<K, V>) -> KStream<K, V> {
         let mut graph = self.flow.graph();
-        let name = graph.new_name("KSTREAM-MERGE-");
+        let name = graph.name_or(self.flow.given.as_deref(), "KSTREAM-MERGE-");
         let traits = Traits { merges: true, ..Traits::default() };
         let step = Step::new(name.clone(), pass::<K, V>("merge"));
         let node = graph.add(&[self.flow.node, other.flow.node], name.clone(), Kind::Processor(step), traits);

@@ -10,7 +10,7 @@ use super::table::KTable;
 use super::windows::{JoinWindows, millis};
 use super::{Flow, asked_by_operator, repartition_edge};
 use crate::error::TopologyError;
-use crate::graph::{Graph, Kind, NodeId, Step, StreamJoin, Traits};
+use crate::graph::{Graph, Kind, NodeId, Owns, Step, StreamJoin, Traits};
 use crate::op::join::{JoinKind, Joiner, KeepWindow, KeySelector, Side, StreamJoinSide, StreamTableJoin};
 use crate::op::stateless::pass;
 use crate::record::Data;
@@ -154,42 +154,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             Arc::new(right),
             names.window_store(&names.other_store, windows),
         );
-        let side = |side: Side, store: &str| {
-            Arc::new(StreamJoinSide {
-                side,
-                kind,
-                windows,
-                store: store.to_owned(),
-                unmatched: names.unmatched.clone(),
-                joiner: Arc::clone(&joiner),
-            })
-        };
-        let stores = |store: &str| {
-            let mut stores = vec![names.window_store(store, windows)];
-            stores.extend(
-                names
-                    .unmatched
-                    .as_ref()
-                    .map(|name| Store::new(name.clone(), StoreKind::OuterJoin).uncached()),
-            );
-            stores
-        };
-        let plan = StreamJoin {
-            this: (
-                names.this_window.clone(),
-                Step::new(names.this.clone(), side(Side::Left, &names.other_store))
-                    .owning(stores(&names.other_store)),
-            ),
-            other: (
-                names.other_window.clone(),
-                Step::new(names.other.clone(), side(Side::Right, &names.this_store))
-                    .owning(stores(&names.this_store)),
-            ),
-            merge: Step::new(names.merge.clone(), pass::<K, O>("join merge")),
-            alone: Step::new(names.merge.clone(), side(Side::Both, &names.this_store))
-                .owning(vec![names.window_store(&names.this_store, windows)]),
-            is_self: false,
-        };
+        let plan = join_plan(&names, kind, windows, &joiner);
         let traits = Traits { takes_null_key: kind != JoinKind::Inner, ..Traits::default() };
         let node =
             graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
@@ -243,7 +208,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K, O> {
         let mut graph = self.flow.graph();
         // Java takes the left join's name for both kinds.
-        let name = graph.new_name("KSTREAM-LEFTJOIN-");
+        let name = graph.name_or(self.flow.given.as_deref(), "KSTREAM-LEFTJOIN-");
         let stores = graph.stores_of(table.table);
         drop(graph);
         let operator = Arc::new(StreamTableJoin { kind, stores, selector, buffer: None, joiner });
@@ -312,6 +277,33 @@ impl JoinNames {
             duplicates: Duplicates::Kept,
         };
         Store::new(name, kind).uncached()
+    }
+}
+
+/// The processors of both sides, what brings their results together, and what stands for all of it in a self-join.
+fn join_plan<K: Data, L: Data, R: Data, O: Data>(
+    names: &JoinNames,
+    kind: JoinKind,
+    windows: JoinWindows,
+    joiner: &Joiner<K, L, R, O>,
+) -> StreamJoin {
+    let side = |name: &str, side: Side, store: &str| {
+        let (unmatched, joiner) = (names.unmatched.clone(), Arc::clone(joiner));
+        let operator = StreamJoinSide { side, kind, windows, store: store.to_owned(), unmatched, joiner };
+        Step::new(name, Arc::new(operator)).owning(vec![names.window_store(store, windows)])
+    };
+    let unmatched = |mut step: Step| {
+        if let (Owns::Stores(stores), Some(name)) = (&mut step.owns, &names.unmatched) {
+            stores.push(Store::new(name.clone(), StoreKind::OuterJoin).uncached());
+        }
+        step
+    };
+    StreamJoin {
+        this: (names.this_window.clone(), unmatched(side(&names.this, Side::Left, &names.other_store))),
+        other: (names.other_window.clone(), unmatched(side(&names.other, Side::Right, &names.this_store))),
+        merge: Step::new(names.merge.clone(), pass::<K, O>("join merge")),
+        alone: side(&names.merge, Side::Both, &names.this_store),
+        is_self: false,
     }
 }
 

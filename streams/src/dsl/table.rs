@@ -42,6 +42,11 @@ impl<K, V> Clone for KTable<K, V> {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
+    /// The same table, whose next operator gets this name (Java's `Named`).
+    pub fn named(&self, name: &str) -> KTable<K, V> {
+        KTable { flow: self.flow.named(name), ..self.clone() }
+    }
+
     /// The changes as a stream; a deletion is a null.
     pub fn to_stream(&self) -> KStream<K, V> {
         let operator = stateless(
@@ -102,7 +107,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             graph.new_store_name(prefix);
         }
         let store = materialized.name.clone().map(|name| materialized.named_store(name, StoreKind::KeyValue));
-        let name = graph.new_name(prefix);
+        let name = graph.name_or(self.flow.given.as_deref(), prefix);
         // KTableFilter asks its parent at once, but does not make it keep its rows.
         graph.send_old_values(self.table, Force::OnlyIfMaterialized);
         let kept = store.as_ref().map(|store| store.name.clone());
@@ -169,6 +174,11 @@ pub struct KGroupedTable<K, V> {
 }
 
 impl<K: Data, V: Data> KGroupedTable<K, V> {
+    /// The same group, whose aggregate's nodes get this name (Java's `Named`).
+    pub fn named(self, name: &str) -> KGroupedTable<K, V> {
+        KGroupedTable { flow: self.flow.named(name), ..self }
+    }
+
     /// How many rows each group has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
         let adder: Aggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1));
@@ -226,9 +236,10 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     ) -> KTable<K, A> {
         let mut graph = self.flow.graph();
         let store = materialized.store(&mut graph, "KTABLE-AGGREGATE-", StoreKind::KeyValue);
-        let sink = graph.new_name("KSTREAM-SINK-");
-        let source = graph.new_name("KSTREAM-SOURCE-");
-        let name = graph.new_name(prefix);
+        let given = self.flow.given.as_deref();
+        let sink = graph.suffixed_or(given, "-sink", "KSTREAM-SINK-");
+        let source = graph.suffixed_or(given, "-source", "KSTREAM-SOURCE-");
+        let name = graph.name_or(given, prefix);
         let topic = format!("{}-repartition", self.topic.as_deref().unwrap_or(&store.name));
         drop(graph);
         let parent = self.repartition(topic, sink, source.clone());

@@ -55,9 +55,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Materialized<K, O>,
     ) -> KTable<K, O> {
         let mut graph = self.flow.graph();
-        let given = materialized.origin == Origin::Given;
-        let store = given.then(|| materialized.store(&mut graph, "KTABLE-MERGE-", StoreKind::KeyValue));
-        let merge = graph.new_name("KTABLE-MERGE-");
+        let is_given = materialized.origin == Origin::Given;
+        let store = is_given.then(|| materialized.store(&mut graph, "KTABLE-MERGE-", StoreKind::KeyValue));
+        let given = self.flow.given.as_deref();
+        let merge = graph.name_or(given, "KTABLE-MERGE-");
         let sources = graph.copartition(&[&self.flow.sources, &other.flow.sources]);
         if kind != JoinKind::Inner {
             graph.send_old_values(self.table, Force::Materialize);
@@ -65,8 +66,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         if kind == JoinKind::Outer {
             graph.send_old_values(other.table, Force::Materialize);
         }
-        let (this_name, other_name) =
-            (graph.new_name("KTABLE-JOINTHIS-"), graph.new_name("KTABLE-JOINOTHER-"));
+        let (this_name, other_name) = (
+            graph.suffixed_or(given, "-join-this", "KTABLE-JOINTHIS-"),
+            graph.suffixed_or(given, "-join-other", "KTABLE-JOINOTHER-"),
+        );
         let (this_stores, other_stores) = (graph.stores_of(self.table), graph.stores_of(other.table));
         let kept = store.as_ref().map(|store| store.name.clone());
         let table = graph.add_table(View::Join { this: self.table, other: other.table, store: kept.clone() });
@@ -83,7 +86,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             other: (other.flow.name.clone(), Step::new(other_name, Arc::new(that)).connecting(this_stores)),
             merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()),
         };
-        let traits = Traits { versioned: Some(given && materialized.is_versioned()), ..Traits::default() };
+        let traits = Traits { versioned: Some(is_given && materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(
             &[self.flow.node, other.flow.node],
             merge.clone(),
