@@ -11,6 +11,8 @@ pub(crate) mod repartition;
 mod optimise;
 // Plan -> topology.
 mod build;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -77,15 +77,15 @@ fn cat(left: String, right: String) -> String {
     left + "+" + &right
 }
 
-fn both(left: &String, right: &String) -> String {
+fn both<T: std::fmt::Display>(left: &T, right: &T) -> String {
     format!("{left}+{right}")
 }
 
-fn left(left: &String, right: Option<&String>) -> String {
-    format!("{left}+{right:?}")
+fn left<T: std::fmt::Debug>(left: &T, right: Option<&T>) -> String {
+    format!("{left:?}+{right:?}")
 }
 
-fn outer(left: Option<&String>, right: Option<&String>) -> String {
+fn outer<T: std::fmt::Debug>(left: Option<&T>, right: Option<&T>) -> String {
     format!("{left:?}+{right:?}")
 }
 
