@@ -628,3 +628,41 @@ fn repartition_topics_of_merged_streams_become_one() {
     let expected = include_str!("../../tests/golden/topology/merged_counts.txt");
     assert_eq!(merged_counts(&[]), expected);
 }
+
+/// RepartitionOptimizingTest of Apache Kafka: one rekeyed stream is processed, counted, aggregated, reduced and joined with its count.
+fn many_repartitions(rules: &[Optimization]) -> String {
+    let b = StreamsBuilder::new();
+    let source = b.stream_with("input", Consumed::with(StringSerde, StringSerde).named("sourceStream"));
+    let mapped: Text = source.named("source-map").map(|k, v: String| (k.unwrap_or_default(), v));
+    let filtered = mapped.named("process-filter").filter(|_, _| true);
+    filtered.named("process-mapValues").map_values(|v| v).process(|| Same, "process", &[]);
+    let group = |stream: &Text, name: &str| stream.group_by_key_with(grouped().named(name));
+    let counts = group(&mapped, "count-groupByKey").named("count").count("count-store");
+    let counts = counts.named("count-toStream").to_stream();
+    counts.to_with("outputTopic_0", windowed().named("count-to"));
+    let lengths = group(&mapped, "aggregate-groupByKey").named("aggregate").aggregate(
+        || 0i32,
+        |_, v, sum| sum + v.len() as i32,
+        "aggregate-store",
+    );
+    lengths.named("aggregate-toStream").to_stream().to_with("outputTopic_1", windowed().named("reduce-to"));
+    let peeked = mapped.named("reduce-filter").filter(|_, _| true).named("reduce-peek").peek(|_, _| {});
+    let reduced = group(&peeked, "reduce-groupByKey").named("reducer").reduce(cat, "reduce-store");
+    reduced.named("reduce-toStream").to_stream().to("outputTopic_2");
+    let windows = JoinWindows::of_time_difference_and_grace(Duration::from_secs(5), Duration::ZERO);
+    let joined = Joined::with(StringSerde, StringSerde, NumberSerde).named("join").store_name("kept");
+    let filtered = mapped.named("join-filter").filter(|_, _| true);
+    let result = filtered.join(&counts, |v: &String, n: &i64| format!("{v}:{n}"), windows, joined);
+    result.to_with("joinedOutputTopic", windowed().named("join-to"));
+    // Apache's test names the stores of the join by suppliers.
+    let text = b.build_optimized(rules).expect("the topology is sound").describe();
+    text.replace("kept-other-join-store", "other-join-store").replace("kept-this-join-store", "join-store")
+}
+
+#[test]
+fn repartition_topics_below_one_key_change_become_one() {
+    let expected = include_str!("../../tests/golden/topology/repartitions_optimized.txt");
+    assert_eq!(many_repartitions(&Optimization::ALL), expected);
+    let expected = include_str!("../../tests/golden/topology/repartitions.txt");
+    assert_eq!(many_repartitions(&[]), expected);
+}
