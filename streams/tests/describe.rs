@@ -214,13 +214,8 @@ fn aggregates(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
         }
         "cogroup_session" => {
             let (one, two) = (text(b, "in1").group_by_key(), text(b, "in2").group_by_key());
-            let table = one.cogroup(keep).cogroup(&two, keep).aggregate_sessions(
-                params.session(),
-                String::new,
-                |_, l, r| cat(l, r),
-                "cs",
-            );
-            table.to_stream().to_with("out", windowed());
+            let sessions = one.cogroup(keep).cogroup(&two, keep).windowed_by(params.session());
+            sessions.aggregate(String::new, |_, l, r| cat(l, r), "cs").to_stream().to_with("out", windowed());
         }
         "table_group_by_same_key" => {
             let table = rows(b, "in").group_by(|k, v| (Some(k.clone()), Some(v.clone())), grouped());

@@ -1,13 +1,12 @@
 //! Several grouped streams into one aggregate (KIP-150).
 //! Made by `KGroupedStream::cogroup`. Never merges their records: all sides work on one store.
-//! Not done: time and sliding windows.
 
 use std::sync::Arc;
 
 use super::grouped::{KGroupedStream, WindowSpec};
 use super::materialized::Materialized;
 use super::table::KTable;
-use super::windows::{EmitStrategy, SessionWindows};
+use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
 use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::repartition::Edge;
 use crate::graph::table::View;
@@ -26,7 +25,7 @@ type Make<K, A> = Arc<dyn Fn(&Common<K, A>) -> Arc<dyn Operator>>;
 /// What is common to all streams of one aggregate.
 struct Common<K, A> {
     initial: Arc<dyn Fn() -> A + Send + Sync>,
-    session: Option<(SessionWindows, Merger<K, A>)>,
+    span: Span<K, A>,
     store: String,
 }
 
@@ -67,14 +66,10 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             let aggregator: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| {
                 aggregate(key, value, so_far.unwrap_or_else(|| first())).into()
             });
-            let span = match &common.session {
-                Some((windows, merge)) => Span::Session(*windows, Arc::clone(merge)),
-                None => Span::Forever,
-            };
             Arc::new(Aggregation {
                 initializer,
                 aggregator,
-                span,
+                span: common.span.clone(),
                 emit: EmitStrategy::default(),
                 store: common.store.clone(),
             })
@@ -92,25 +87,26 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     ) -> KTable<K, A> {
         let materialized = materialized.into();
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, StoreKind::KeyValue);
-        let common = Common { initial: Arc::new(initial), session: None, store: store.name.clone() };
+        let common = Common { initial: Arc::new(initial), span: Span::Forever, store: store.name.clone() };
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         KTable { key: materialized.key, value: materialized.value, ..self.table(&common, &store, traits) }
     }
 
-    /// One aggregate a key and session of all streams; `merge` makes one of two sessions that meet.
-    pub fn aggregate_sessions(
+    /// Groups by windows or sessions too.
+    pub fn windowed_by<W: WindowSpec>(self, windows: W) -> WindowedCogroupedKStream<K, A, W> {
+        WindowedCogroupedKStream { cogrouped: self, windows }
+    }
+
+    fn windowed(
         &self,
-        windows: SessionWindows,
         initial: impl Fn() -> A + Send + Sync + 'static,
-        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
-        materialized: impl Into<Materialized<K, A>>,
+        span: Span<K, A>,
+        windows: &impl WindowSpec,
+        materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let materialized = materialized.into();
         let kind = windows.store_kind(materialized.retention_ms);
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
-        let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
-        let common =
-            Common { initial: Arc::new(initial), session: Some((windows, merge)), store: store.name.clone() };
+        let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
         KTable { value: materialized.value, ..self.table(&common, &store, traits) }
     }
@@ -139,6 +135,53 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             key: None,
             value: None,
         }
+    }
+}
+
+/// Several grouped streams on their way into one aggregate a window.
+pub struct WindowedCogroupedKStream<K, A, W> {
+    cogrouped: CogroupedKStream<K, A>,
+    windows: W,
+}
+
+macro_rules! windowed {
+    ($windows:ident, $span:ident) => {
+        impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, $windows> {
+            /// One aggregate a key and window of all streams.
+            pub fn aggregate(
+                &self,
+                initial: impl Fn() -> A + Send + Sync + 'static,
+                materialized: impl Into<Materialized<K, A>>,
+            ) -> KTable<Windowed<K>, A> {
+                self.cogrouped.windowed(
+                    initial,
+                    Span::$span(self.windows),
+                    &self.windows,
+                    materialized.into(),
+                )
+            }
+        }
+    };
+}
+
+windowed!(TimeWindows, Time);
+windowed!(SlidingWindows, Sliding);
+
+impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, SessionWindows> {
+    /// One aggregate a key and session of all streams; `merge` makes one of two sessions that meet.
+    pub fn aggregate(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, A>>,
+    ) -> KTable<Windowed<K>, A> {
+        let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
+        self.cogrouped.windowed(
+            initial,
+            Span::Session(self.windows, merge),
+            &self.windows,
+            materialized.into(),
+        )
     }
 }
 

@@ -351,6 +351,19 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
         self.windowed(count_plan(&materialized), materialized, Span::Session(self.windows, merge))
     }
 
+    /// One value a key and session; the same closure makes one of two sessions that meet.
+    pub fn reduce<R: Into<Option<V>>>(
+        &self,
+        reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> KTable<Windowed<K>, V> {
+        let reduce = Arc::new(reduce);
+        let both = Arc::clone(&reduce);
+        let merge: Merger<K, V> = Arc::new(move |_, left, right| both(left, right).into());
+        let plan = reduce_plan(move |left, right| reduce(left, right));
+        self.windowed(plan, materialized.into(), Span::Session(self.windows, merge))
+    }
+
     /// One aggregate a key and session; `merge` makes one of two sessions that meet.
     pub fn aggregate<A: Data, R: Into<Option<A>>>(
         &self,

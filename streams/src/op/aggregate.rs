@@ -41,6 +41,17 @@ pub enum Span<K, A> {
     Session(SessionWindows, Merger<K, A>),
 }
 
+impl<K, A> Clone for Span<K, A> {
+    fn clone(&self) -> Span<K, A> {
+        match self {
+            Span::Forever => Span::Forever,
+            Span::Time(windows) => Span::Time(*windows),
+            Span::Sliding(windows) => Span::Sliding(*windows),
+            Span::Session(windows, merger) => Span::Session(*windows, Arc::clone(merger)),
+        }
+    }
+}
+
 /// How rows of a grouped table become an aggregate.
 pub struct TableAggregation<K, V, A> {
     /// Where it starts.
