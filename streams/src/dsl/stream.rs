@@ -23,7 +23,7 @@ use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
 use crate::serde::{DefaultSerde, SharedSerde};
 use crate::topology::SinkTarget;
-use crate::topology::processor::{Children, Context, Operator};
+use crate::topology::processor::{Children, Context, Operator, ProcessResult};
 use crate::topology::store::StoreKind;
 
 /// A stream of records with keys `K` and values `V`.
@@ -126,9 +126,8 @@ impl<K: Data, V: Data> KStream<K, V> {
             move |mut record: Record<K, V>, next: &mut Children<K, I::Item>, context: &mut Context| {
                 let Some(value) = record.value.take() else { return Ok(()) };
                 let rest = record.with_value(None);
-                map(value).into_iter().try_for_each(|value| {
-                    next.forward(Record { value: Some(value), ..rest.clone() }, context)
-                })
+                let records = |rest: Record<K, I::Item>, value| Record { value: Some(value), ..rest };
+                each(map(value), rest, records, next, context)
             },
         );
         KStream {
@@ -154,6 +153,21 @@ impl<K: Data, V: Data> KStream<K, V> {
         KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
     }
 
+    /// Another key and value for each, tombstones among them.
+    pub fn map_nullable<L: Data, W: Data>(
+        &self,
+        map: impl Fn(Option<K>, Option<V>) -> (Option<L>, Option<W>) + Send + Sync + 'static,
+    ) -> KStream<L, W> {
+        let operator = stateless(
+            "map",
+            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+                let (key, value) = map(record.key.take(), record.value.take());
+                next.forward(record.with_pair(key, value), context)
+            },
+        );
+        KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
+    }
+
     /// Any number of keys and values for each; none for a null value.
     pub fn flat_map<L: Data, W: Data, I>(
         &self,
@@ -168,9 +182,9 @@ impl<K: Data, V: Data> KStream<K, V> {
                 let Some(value) = record.value.take() else { return Ok(()) };
                 let pairs = map(record.key.take(), value);
                 let rest: Record<L, W> = record.with_pair(None, None);
-                pairs.into_iter().try_for_each(|(key, value)| {
-                    next.forward(Record { key: Some(key), value: Some(value), ..rest.clone() }, context)
-                })
+                let records =
+                    |rest: Record<L, W>, (key, value)| Record { key: Some(key), value: Some(value), ..rest };
+                each(pairs, rest, records, next, context)
             },
         );
         KStream { flow: self.step("KSTREAM-FLATMAP-", operator, KEY_CHANGES), key: None, value: None }
@@ -181,18 +195,26 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
     ) -> KStream<L, V> {
+        self.select_key_nullable(move |key, value| value.map(|value| select(key, value)))
+    }
+
+    /// Another key for each, tombstones among them.
+    pub fn select_key_nullable<L: Data>(
+        &self,
+        select: impl Fn(Option<&K>, Option<&V>) -> Option<L> + Send + Sync + 'static,
+    ) -> KStream<L, V> {
         KStream { flow: self.keyed(None, select), key: None, value: self.value.clone() }
     }
 
     fn keyed<L: Data>(
         &self,
         given: Option<&str>,
-        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
+        select: impl Fn(Option<&K>, Option<&V>) -> Option<L> + Send + Sync + 'static,
     ) -> Flow {
         let operator = stateless(
             "select key",
             move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
-                let key = record.value.as_ref().map(|value| select(record.key.as_ref(), value));
+                let key = select(record.key.as_ref(), record.value.as_ref());
                 let Record { value, timestamp, headers, .. } = record;
                 next.forward(Record { key, value, timestamp, headers }, context)
             },
@@ -359,6 +381,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
         grouped: Grouped<L, V>,
     ) -> KGroupedStream<L, V> {
+        let select = move |key: Option<&K>, value: Option<&V>| value.map(|value| select(key, value));
         let flow = self.keyed(grouped.name.as_deref(), select);
         KGroupedStream::new(flow, grouped.name, grouped.key, grouped.value.or(self.value.clone()))
     }
@@ -401,4 +424,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         let stores = stores.iter().map(|store| (*store).to_owned()).collect();
         self.flow.step(Step::new(name, operator).connecting(stores), Traits::default())
     }
+}
+
+/// Forwards a record for each item; what they have in common is copied for all but the last.
+fn each<T, L: Data, W: Data>(
+    items: impl IntoIterator<Item = T>,
+    common: Record<L, W>,
+    record: impl Fn(Record<L, W>, T) -> Record<L, W>,
+    next: &mut Children<L, W>,
+    context: &mut Context,
+) -> ProcessResult {
+    let mut items = items.into_iter();
+    let Some(mut item) = items.next() else { return Ok(()) };
+    for following in items {
+        next.forward(record(common.clone(), std::mem::replace(&mut item, following)), context)?;
+    }
+    next.forward(record(common, item), context)
 }
