@@ -72,8 +72,8 @@ impl Graph {
             Kind::Repartition(repartition) => write_repartition(repartition, &parents, assembly),
             Kind::StreamJoin(join) => self.write_stream_join(join, assembly),
             Kind::TableJoin(join) => {
-                self.write_unconnected(&join.this.1, &[join.this.0.clone()], assembly)?;
-                self.write_unconnected(&join.other.1, &[join.other.0.clone()], assembly)?;
+                self.write_unconnected(&join.this.1, std::slice::from_ref(&join.this.0), assembly)?;
+                self.write_unconnected(&join.other.1, std::slice::from_ref(&join.other.0), assembly)?;
                 self.write_step(
                     &join.merge,
                     &[join.this.1.name.clone(), join.other.1.name.clone()],
@@ -94,7 +94,7 @@ impl Graph {
         }
         let topics = SourceTopics::Names(vec![source.topic.clone()]);
         assembly.source(&source.source, topics, source.reader.clone())?;
-        self.write_step(&source.step, &[source.source.clone()], assembly)?;
+        self.write_step(&source.step, std::slice::from_ref(&source.source), assembly)?;
         if let (Scope::TaskFromSource, Some(store)) = (source.scope, store) {
             assembly.reuse_source(&store.name, &source.topic);
         }
@@ -103,10 +103,10 @@ impl Graph {
 
     fn write_stream_join(&self, join: &StreamJoin, assembly: &mut Assembly) -> Result<(), TopologyError> {
         if join.is_self {
-            return self.write_step(&join.alone, &[join.this.0.clone()], assembly);
+            return self.write_step(&join.alone, std::slice::from_ref(&join.this.0), assembly);
         }
-        self.write_step(&join.this.1, &[join.this.0.clone()], assembly)?;
-        self.write_step(&join.other.1, &[join.other.0.clone()], assembly)?;
+        self.write_step(&join.this.1, std::slice::from_ref(&join.this.0), assembly)?;
+        self.write_step(&join.other.1, std::slice::from_ref(&join.other.0), assembly)?;
         self.write_step(&join.merge, &[join.this.1.name.clone(), join.other.1.name.clone()], assembly)
     }
 

@@ -60,10 +60,10 @@ impl Graph {
 
     fn reuse_sources(&mut self) {
         for node in &mut self.nodes {
-            if let Kind::TableSource(source) = &mut node.kind {
-                if source.scope == Scope::Task {
-                    source.scope = Scope::TaskFromSource;
-                }
+            if let Kind::TableSource(source) = &mut node.kind
+                && source.scope == Scope::Task
+            {
+                source.scope = Scope::TaskFromSource;
             }
         }
     }
