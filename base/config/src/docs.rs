@@ -1,4 +1,4 @@
-//! Pages of documentation made of the tables: docs/{broker,topic,producer,consumer,admin}-configs.md.
+//! Pages of documentation made of the tables: docs/{broker,topic,producer,consumer,admin,streams}-configs.md.
 //!
 //! `tests/golden.rs` checks that the pages are current; `UPDATE=1 cargo test -p millstream-base-config` writes them.
 

@@ -13,6 +13,8 @@ pub mod table_topic;
 pub mod table_group;
 /// The keys of clients.
 pub mod table_client;
+/// The keys of Kafka Streams applications.
+pub mod table_streams;
 /// Whether a text is a legal value of a key.
 pub mod valid;
 /// Properties files and `key=value` arguments.

@@ -6,12 +6,13 @@ use std::io::{Read, Write};
 use millstream_base_config::table_broker::BROKER_KEYS;
 use millstream_base_config::table_client::{ADMIN_KEYS, CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::table_group::{CLIENT_METRICS_KEYS, GROUP_KEYS, QUOTA_KEYS};
+use millstream_base_config::table_streams::STREAMS_KEYS;
 use millstream_base_config::table_topic::TOPIC_KEYS;
 use millstream_base_config::valid::check;
 use millstream_base_config::key::find;
 use millstream_base_config::{Fallback, Key, Kind, Update};
 
-const EVERY_TABLE: [&[Key]; 8] = [
+const EVERY_TABLE: [&[Key]; 9] = [
     BROKER_KEYS,
     TOPIC_KEYS,
     PRODUCER_KEYS,
@@ -20,6 +21,7 @@ const EVERY_TABLE: [&[Key]; 8] = [
     GROUP_KEYS,
     CLIENT_METRICS_KEYS,
     QUOTA_KEYS,
+    STREAMS_KEYS,
 ];
 
 const APACHE: &str = include_str!("../golden/keys.tsv");
@@ -36,6 +38,7 @@ fn names_types_defaults_and_importance_are_apaches() {
         ("group", GROUP_KEYS),
         ("client-metrics", CLIENT_METRICS_KEYS),
         ("quota", QUOTA_KEYS),
+        ("streams", STREAMS_KEYS),
     ] {
         let rows =
             APACHE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| row[0] == scope);
@@ -169,6 +172,7 @@ fn pages_are_current() {
         ("producer", "Producer configuration", PRODUCER_KEYS),
         ("consumer", "Consumer configuration", CONSUMER_KEYS),
         ("admin", "Admin client configuration", ADMIN_KEYS),
+        ("streams", "Streams configuration", STREAMS_KEYS),
     ] {
         let path = docs.join(format!("{name}-configs.md"));
         let of_client = !["broker", "topic"].contains(&name);
