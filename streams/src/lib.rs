@@ -18,6 +18,8 @@
 //!
 //! Not done: the task runtime, stores, serdes of windows and JSON; operators with state are recorded, but not run.
 
+// What an application sets.
+pub mod config;
 // What can be wrong with a topology.
 pub mod error;
 // What flows: records, changes, windowed keys.
