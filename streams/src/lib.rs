@@ -26,6 +26,8 @@ pub mod error;
 pub mod record;
 // Keys and values to bytes and back.
 pub mod serde;
+// Where stores keep their rows.
+pub mod state;
 // What applications write.
 pub mod dsl;
 // What nodes do.

@@ -1,0 +1,11 @@
+//! Where stores keep their rows: engines, byte formats, segmented stores, the folders on disk.
+//! Called by the operators' typed stores, the task that commits them, and the runtime that opens folders. Synchronous and
+//! owned by one thread; never speaks to a broker, never knows a topology.
+
+// An ordered keyspace of bytes, and its engines.
+pub mod rows;
+// What can go wrong with state.
+pub mod error;
+
+pub use error::StateError;
+pub use rows::{MemoryRows, Order, Row, Rows, Span};

@@ -1,0 +1,105 @@
+//! The engine in memory: a sorted map. What is not committed cannot be taken back, and nothing outlives the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::{ChangelogOffsets, Order, RolledBack, RowIter, Rows, Span};
+use crate::state::error::StateError;
+
+/// Rows in a sorted map.
+#[derive(Debug, Default)]
+pub struct MemoryRows {
+    rows: BTreeMap<Bytes, Bytes>,
+    offsets: HashMap<(String, i32), i64>,
+    uncommitted: usize,
+}
+
+impl MemoryRows {
+    /// No rows.
+    pub fn new() -> MemoryRows {
+        MemoryRows::default()
+    }
+}
+
+fn bounds<'a>(span: &Span<'a>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    (span.from.map_or(Bound::Unbounded, Bound::Included), span.to.map_or(Bound::Unbounded, Bound::Excluded))
+}
+
+impl Rows for MemoryRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        Ok(self.rows.get(key).cloned())
+    }
+
+    fn put(&mut self, key: &[u8], value: Option<Bytes>) -> Result<(), StateError> {
+        self.uncommitted += key.len() + value.as_ref().map_or(0, Bytes::len);
+        match value {
+            None => {
+                self.rows.remove(key);
+            }
+            Some(value) => match self.rows.get_mut(key) {
+                Some(present) => *present = value,
+                None => {
+                    self.rows.insert(Bytes::copy_from_slice(key), value);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn range<'a>(&'a self, span: Span<'_>, order: Order) -> RowIter<'a> {
+        if span.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let rows =
+            self.rows.range::<[u8], _>(bounds(&span)).map(|(key, value)| Ok((key.clone(), value.clone())));
+        match order {
+            Order::Ascending => Box::new(rows),
+            Order::Descending => Box::new(rows.rev()),
+        }
+    }
+
+    fn delete_range(&mut self, span: Span<'_>) -> Result<(), StateError> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        let mut rest = match span.from {
+            None => std::mem::take(&mut self.rows),
+            Some(from) => self.rows.split_off(from),
+        };
+        if let Some(to) = span.to {
+            let mut after = rest.split_off(to);
+            self.rows.append(&mut after);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
+        for (topic, partition, offset) in offsets {
+            self.offsets.insert(((*topic).to_owned(), *partition), *offset);
+        }
+        self.uncommitted = 0;
+        Ok(())
+    }
+
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        Ok(self.offsets.get(&(topic.to_owned(), partition)).copied())
+    }
+
+    fn roll_back(&mut self) -> Result<RolledBack, StateError> {
+        Ok(if self.uncommitted == 0 { RolledBack::Yes } else { RolledBack::No })
+    }
+
+    fn flush(&mut self) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted
+    }
+
+    fn approximate_len(&self) -> u64 {
+        self.rows.len() as u64
+    }
+}
