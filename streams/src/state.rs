@@ -4,6 +4,8 @@
 
 // An ordered keyspace of bytes, and its engines.
 pub mod rows;
+// Bytes of stores, changelogs and internal topics.
+pub mod format;
 // What can go wrong with state.
 pub mod error;
 
