@@ -39,7 +39,7 @@ pub fn append(list: Option<&[u8]>, entry: &[u8]) -> Result<Bytes, Malformed> {
 }
 
 /// A list whose entries all take the same number of bytes; the places of nulls stand before them.
-pub fn write_list_of_one_length<'a>(entries: &[Option<&'a [u8]>], out: &mut Vec<u8>) {
+pub fn write_list_of_one_length(entries: &[Option<&[u8]>], out: &mut Vec<u8>) {
     out.push(OF_ONE_LENGTH);
     let nulls: Vec<usize> = (0..entries.len()).filter(|at| entries[*at].is_none()).collect();
     write_count(nulls.len(), out);
