@@ -20,6 +20,8 @@
 
 // What an application sets.
 pub mod config;
+// Which thread of which instance runs which task.
+pub mod assign;
 // What can be wrong with a topology.
 pub mod error;
 // What flows: records, changes, windowed keys.
