@@ -45,6 +45,8 @@ use crate::metadata::Cluster;
 mod position;
 // What is done, counted.
 mod metrics;
+// An assignor of the application's own.
+mod plugin;
 // What members write for one another.
 mod embedded;
 // Which partitions a group's members read.
@@ -79,6 +81,7 @@ pub use decode::{OwnedRecord, Record, Records, TimestampType};
 use fetch::{Arrival, Fetcher};
 use metrics::Tally;
 use offsets::Found;
+pub use plugin::{GroupAssignment, GroupAssignor, GroupMember};
 use position::Partitions;
 use rebalance::{Described, Subscription};
 
@@ -327,6 +330,8 @@ pub struct Consumer {
     tally: Arc<Tally>,
     topics: metrics::Topics,
     polled: Option<Moment>,
+    /// Partitions came or went, and an assignor of the application's is to see it before the member joins again.
+    told: bool,
 }
 
 impl Drop for Consumer {
@@ -375,6 +380,7 @@ impl Consumer {
             tally,
             topics: metrics::Topics::new(),
             polled: None,
+            told: false,
         }
     }
 
@@ -434,7 +440,13 @@ impl Consumer {
                 self.take(event)?;
             }
             self.tell_commits();
+            if std::mem::take(&mut self.told) {
+                return Ok(Records::default());
+            }
             self.rebalance();
+            if std::mem::take(&mut self.told) {
+                return Ok(Records::default());
+            }
             self.auto_commit();
             let mut blocked = self.refresh();
             if self.may_read() {

@@ -30,6 +30,7 @@ use super::assign::{self, Assignor, Member, Topics};
 use super::embedded::{read_assignment, read_subscription, write_assignment, write_subscription};
 use super::group::{Generation, Membership, Next};
 use super::metrics::Tally;
+use super::plugin::{GroupAssignment, GroupAssignor};
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
 use crate::config::ConsumerConfig;
@@ -49,7 +50,7 @@ const JOIN_SLACK: Duration = Duration::from_secs(5);
 pub(super) enum Joined {
     /// Partitions. The leader of the group: how many partitions each topic had that it assigned; a change calls for a
     /// rebalance.
-    Assigned { partitions: Vec<TopicPartition>, counts: Option<BTreeMap<String, usize>> },
+    Assigned { assignment: GroupAssignment, counts: Option<BTreeMap<String, usize>> },
     /// The member is out of the group with what it owned, which has to be told before it joins anew.
     ThrownOut,
 }
@@ -86,6 +87,8 @@ pub(super) struct Coordinator {
     last_poll: Mutex<Moment>,
     /// By assignor's name.
     memory: Mutex<BTreeMap<&'static str, Memory>>,
+    /// In place of the assignors that the settings name.
+    pub plugin: Mutex<Option<Arc<dyn GroupAssignor>>>,
     pub tally: Arc<Tally>,
     /// What ended the membership for good.
     fatal: Mutex<Option<ClientError>>,
@@ -115,6 +118,7 @@ impl Coordinator {
             changed: Notify::new(),
             last_poll: Mutex::new(Moment::now()),
             memory: Mutex::default(),
+            plugin: Mutex::new(None),
             tally,
             fatal: Mutex::new(None),
         })
@@ -265,13 +269,13 @@ impl Coordinator {
         let generation = self.membership.lock().generation.clone();
         tracing::debug!(group = self.group, generation = generation.number, member = generation.member, "joined");
         let name = reply.protocol_name.clone();
-        let Some(partitions) = self.sync(&generation, reply.protocol_name, assignments).await? else { return Ok(None) };
+        let Some(assignment) = self.sync(&generation, reply.protocol_name, assignments).await? else { return Ok(None) };
         if let Some(assignor) = name.as_deref().and_then(Assignor::named) {
             let mut memory = self.memory.lock();
             let known = memory.entry(assignor.name()).or_default();
-            (known.assigned, known.generation) = (Some(partitions.clone()), generation.number);
+            (known.assigned, known.generation) = (Some(assignment.partitions.clone()), generation.number);
         }
-        Ok(Some(Joined::Assigned { partitions, counts }))
+        Ok(Some(Joined::Assigned { assignment, counts }))
     }
 
     /// What each assignor lets this member say.
@@ -281,6 +285,19 @@ impl Coordinator {
         owned: &[TopicPartition],
         sent: &Generation,
     ) -> Result<Vec<JoinGroupRequestProtocol>, ClientError> {
+        let plugin = self.plugin.lock().clone();
+        if let Some(plugin) = plugin {
+            let member = Member {
+                topics: topics.to_vec(),
+                owned: owned.to_vec(),
+                generation: Some(sent.number),
+                rack: self.config.rack.clone(),
+                user_data: plugin.user_data(topics),
+                ..Member::default()
+            };
+            let said = write_subscription(&member)?;
+            return Ok(vec![JoinGroupRequestProtocol::default().with_name(text(plugin.name())).with_metadata(said)]);
+        }
         let memory = self.memory.lock().clone();
         let protocol = |assignor: &Assignor| {
             let known = memory.get(assignor.name()).cloned().unwrap_or_default();
@@ -303,7 +320,7 @@ impl Coordinator {
         generation: &Generation,
         protocol_name: Option<StrBytes>,
         assignments: Vec<SyncGroupRequestAssignment>,
-    ) -> Result<Option<Vec<TopicPartition>>, ClientError> {
+    ) -> Result<Option<GroupAssignment>, ClientError> {
         let request = SyncGroupRequest::default()
             .with_group_id(self.group_id())
             .with_generation_id(generation.number)
@@ -343,8 +360,6 @@ impl Coordinator {
         chosen: Option<&str>,
         members: &[JoinGroupResponseMember],
     ) -> Result<(BTreeMap<String, usize>, Vec<SyncGroupRequestAssignment>), ClientError> {
-        let assignor = chosen.and_then(Assignor::named);
-        let assignor = assignor.ok_or(ClientError::State("the group chose an assignor that this client does not have"))?;
         let mut known = Vec::with_capacity(members.len());
         for member in members {
             known.push(read_subscription(&member.member_id, member.group_instance_id.as_deref(), &member.metadata)?);
@@ -352,17 +367,22 @@ impl Coordinator {
         let mut topics: Vec<String> = known.iter().flat_map(|member| member.topics.clone()).collect();
         topics.sort();
         topics.dedup();
+        let plugin = self.plugin.lock().clone();
+        if let Some(plugin) = plugin {
+            let made = plugin.assign(known.into_iter().map(Into::into).collect()).await?;
+            // It may have made topics.
+            self.cluster.metadata(Some(&topics), self.config.missing).await?;
+            return Ok((self.counts(&topics), told(made)?));
+        }
+        let assignor = chosen.and_then(Assignor::named);
+        let assignor = assignor.ok_or(ClientError::State("the group chose an assignor that this client does not have"))?;
         let described = racks(&self.cluster.metadata(Some(&topics), self.config.missing).await?);
         let counts = self.counts(&topics);
         let mut newest = self.memory.lock().get(assignor.name()).map_or(-1, |known| known.newest);
         let made = assign::assign(assignor, &described, &known, &mut newest);
         self.memory.lock().entry(assignor.name()).or_default().newest = newest;
-        let mut assignments = Vec::with_capacity(known.len());
-        for (member, partitions) in made {
-            let assignment = write_assignment(&partitions)?;
-            assignments.push(SyncGroupRequestAssignment::default().with_member_id(text(&member)).with_assignment(assignment));
-        }
-        Ok((counts, assignments))
+        let plain = |(member, partitions)| (member, GroupAssignment { partitions, user_data: None });
+        Ok((counts, told(made.into_iter().map(plain).collect())?))
     }
 
     /// How many partitions each topic has; those that are not there are left out.
@@ -539,6 +559,15 @@ impl Coordinator {
             tracing::debug!(group = self.group, %error, "leaving the group failed");
         }
     }
+}
+
+/// What SyncGroup tells each member.
+fn told(made: BTreeMap<String, GroupAssignment>) -> Result<Vec<SyncGroupRequestAssignment>, ClientError> {
+    let one = |(member, assignment): (String, GroupAssignment)| {
+        let written = write_assignment(&assignment)?;
+        Ok(SyncGroupRequestAssignment::default().with_member_id(text(&member)).with_assignment(written))
+    };
+    made.into_iter().map(one).collect()
 }
 
 /// Of each partition of each topic the racks that its replicas stand in.

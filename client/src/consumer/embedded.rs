@@ -10,6 +10,7 @@ use millstream_protocol::messages::consumer_protocol_subscription::TopicPartitio
 use millstream_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, Encodable, StrBytes};
 
 use super::assign::Member;
+use super::plugin::GroupAssignment;
 use crate::TopicPartition;
 use crate::error::ClientError;
 use crate::metadata::{text, topic_name};
@@ -59,12 +60,7 @@ fn subscription(id: &str, instance: Option<&str>, bytes: &[u8]) -> Option<Member
     let topics = (0..int(&mut rest)?).map(|_| string(&mut rest)).collect::<Option<Vec<String>>>()?;
     let mut member =
         Member { id: id.to_owned(), instance: instance.map(str::to_owned), topics, ..Member::default() };
-    let length = int(&mut rest)?;
-    if let Ok(length) = usize::try_from(length) {
-        let (data, after) = rest.split_at_checked(length)?;
-        member.user_data = Some(Bytes::copy_from_slice(data));
-        rest = after;
-    }
+    member.user_data = user_data(&mut rest)?;
     if version >= 1 {
         member.owned = partitions(&mut rest)?;
     }
@@ -78,23 +74,33 @@ fn subscription(id: &str, instance: Option<&str>, bytes: &[u8]) -> Option<Member
 }
 
 /// What the leader tells a member.
-pub(super) fn write_assignment(partitions: &[TopicPartition]) -> Result<Bytes, ClientError> {
-    let topics = by_topic(partitions).into_iter();
+pub(super) fn write_assignment(assignment: &GroupAssignment) -> Result<Bytes, ClientError> {
+    let topics = by_topic(&assignment.partitions).into_iter();
     let topics = topics.map(|(name, partitions)| AssignedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
-    embed(&ConsumerProtocolAssignment::default().with_assigned_partitions(topics.collect()))
+    let user_data = assignment.user_data.clone();
+    embed(&ConsumerProtocolAssignment::default().with_assigned_partitions(topics.collect()).with_user_data(user_data))
 }
 
 /// What the leader said, sorted.
-pub(super) fn read_assignment(bytes: &[u8]) -> Result<Vec<TopicPartition>, ClientError> {
+pub(super) fn read_assignment(bytes: &[u8]) -> Result<GroupAssignment, ClientError> {
     // A member that nobody assigned anything to gets no bytes at all.
     if bytes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(GroupAssignment::default());
     }
     let mut rest = bytes;
     short(&mut rest).filter(|version| *version >= 0).ok_or(MALFORMED)?;
-    let mut places = partitions(&mut rest).ok_or(MALFORMED)?;
-    places.sort();
-    Ok(places)
+    let mut partitions = partitions(&mut rest).ok_or(MALFORMED)?;
+    partitions.sort();
+    let user_data = user_data(&mut rest).ok_or(MALFORMED)?;
+    Ok(GroupAssignment { partitions, user_data })
+}
+
+/// Bytes with their length before them; none for a negative one.
+fn user_data(rest: &mut &[u8]) -> Option<Option<Bytes>> {
+    let Ok(length) = usize::try_from(int(rest)?) else { return Some(None) };
+    let (data, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(Some(Bytes::copy_from_slice(data)))
 }
 
 fn short(rest: &mut &[u8]) -> Option<i16> {
@@ -148,10 +154,11 @@ mod tests {
         for cut in 0..bytes.len() - 4 {
             assert!(read_subscription("m", None, &bytes[..cut]).is_err(), "cut at {cut}");
         }
-        let places = [TopicPartition::new("a", 0), TopicPartition::new("a", 3), TopicPartition::new("b", 1)];
-        let bytes = write_assignment(&places).unwrap();
-        assert_eq!(read_assignment(&bytes).unwrap(), places);
-        for cut in 1..bytes.len() - 4 {
+        let partitions = vec![TopicPartition::new("a", 0), TopicPartition::new("a", 3), TopicPartition::new("b", 1)];
+        let assignment = GroupAssignment { partitions, user_data: Some(Bytes::from_static(b"more")) };
+        let bytes = write_assignment(&assignment).unwrap();
+        assert_eq!(read_assignment(&bytes).unwrap(), assignment);
+        for cut in 1..bytes.len() {
             assert!(read_assignment(&bytes[..cut]).is_err(), "cut at {cut}");
         }
         assert!(read_subscription("m", None, &[0, 0, 0x7f, 0xff, 0xff, 0xff]).is_err());

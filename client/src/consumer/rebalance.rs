@@ -7,6 +7,7 @@
 //! Not done: racks of replicas that change call for no rebalance.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millstream_base_env::clock::Moment;
@@ -16,6 +17,7 @@ use regex::Regex;
 use tokio::task::AbortHandle;
 
 use super::coordinator::Joined;
+use super::plugin::{GroupAssignment, GroupAssignor};
 use super::{Assignment, Assignor, Consumer, Event, Offsets, TopicPartition};
 use crate::config::{InternalTopics, Missing};
 use crate::connection::backoff;
@@ -150,8 +152,24 @@ impl Consumer {
         Ok(())
     }
 
+    /// Who gives out partitions in place of the assignors that the settings name; set before topics are subscribed to.
+    ///
+    /// # Errors
+    /// Without a group.
+    pub fn set_assignor(&mut self, assignor: Arc<dyn GroupAssignor>) -> Result<(), ClientError> {
+        *self.coordinator()?.plugin.lock() = Some(assignor);
+        Ok(())
+    }
+
+    fn plugin(&self) -> Option<Arc<dyn GroupAssignor>> {
+        self.group.as_ref()?.plugin.lock().clone()
+    }
+
     /// Java: the assignors' common protocol, cooperative only when all of them are.
     pub(super) fn protocol(&self) -> Protocol {
+        if self.plugin().is_some() {
+            return Protocol::Cooperative;
+        }
         let all = self.config.assignors.iter().all(|assignor| *assignor == Assignor::CooperativeSticky);
         if all { Protocol::Cooperative } else { Protocol::Eager }
     }
@@ -213,6 +231,7 @@ impl Consumer {
         self.owed.clear();
         let places = self.partitions.places();
         self.partitions.assign([]);
+        self.told |= !places.is_empty() && self.plugin().is_some();
         if let Some(listener) = self.listener.as_mut().filter(|_| !places.is_empty()) {
             listener.lost(&places);
         }
@@ -249,8 +268,8 @@ impl Consumer {
         };
         subscription.rebalance = Rebalance::None;
         subscription.joining = None;
-        let (partitions, counts) = match result {
-            Ok(Joined::Assigned { partitions, counts }) => (partitions, counts),
+        let (assignment, counts) = match result {
+            Ok(Joined::Assigned { assignment, counts }) => (assignment, counts),
             // The next turn tells the listener and joins anew.
             Ok(Joined::ThrownOut) => return Ok(()),
             Err(error) => {
@@ -260,6 +279,12 @@ impl Consumer {
         };
         self.tally.rebalances.took(subscription.began.elapsed());
         subscription.counts = counts;
+        let GroupAssignment { partitions, user_data } = assignment;
+        let plugin = self.plugin();
+        if let Some(plugin) = &plugin {
+            plugin.assigned(&partitions, user_data);
+            self.told = true;
+        }
         let before = self.partitions.places();
         let revoked: Vec<TopicPartition> = before.iter().filter(|place| !partitions.contains(place)).cloned().collect();
         if !revoked.is_empty() {

@@ -90,7 +90,8 @@ async fn a_listener_says_where_its_partitions_are_read_from() {
     consumer.set_listener(Box::new(Stored));
     consumer.subscribe(&["t"]).unwrap();
     let partitions = vec![TopicPartition::new("t", 0)];
-    consumer.joined(0, Ok(Joined::Assigned { partitions: partitions.clone(), counts: None })).unwrap();
+    let assignment = GroupAssignment { partitions: partitions.clone(), user_data: None };
+    consumer.joined(0, Ok(Joined::Assigned { assignment, counts: None })).unwrap();
     assert_eq!(consumer.position(&partitions[0]).await.unwrap(), 42);
 }
 
