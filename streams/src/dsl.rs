@@ -35,7 +35,7 @@ use std::sync::Arc;
 use crate::graph::repartition::{AskedBy, Edge};
 use crate::graph::{Graph, Kind, NodeId, Step, Traits};
 use crate::op::edge::{Partitioner, Sink, Source};
-use crate::op::stateless::stateless;
+use crate::op::stateless::{pass, stateless};
 use crate::record::{Data, Record};
 use crate::serde::SharedSerde;
 use crate::topology::processor::{Children, Operator};
@@ -114,11 +114,16 @@ fn repartition_edge<K: Data, V: Data>(
 ) -> Edge {
     let filter =
         stateless("repartition filter", |record: Record<K, V>, next: &mut Children<K, V>, context| {
-            next.forward(record, context)
+            if record.key.is_some() { next.forward(record, context) } else { Ok(()) }
         });
     let writer = Sink { key: key.clone(), value: value.clone(), partitioner, chooser: None };
-    let reader = Source { key, value, timestamps: None };
-    Edge { filter, writer: Arc::new(writer), reader: Arc::new(reader) }
+    let reader = Source { key, value, timestamps: None, policy: None };
+    Edge {
+        filter,
+        pass: pass::<K, V>("repartition filter"),
+        writer: Arc::new(writer),
+        reader: Arc::new(reader),
+    }
 }
 
 /// Repartitions for an operator that needs records by key.

@@ -51,6 +51,8 @@ pub(crate) struct Step {
     pub(crate) owns: Owns,
     /// Stores of others that it reads.
     pub(crate) connects: Vec<String>,
+    /// The table whose changes it hands on, which may be asked to send old values.
+    pub(crate) table: Option<TableId>,
 }
 
 /// The stores that come into being with a processor.
@@ -63,7 +65,13 @@ pub(crate) enum Owns {
 
 impl Step {
     pub(crate) fn new(name: impl Into<String>, operator: Arc<dyn Operator>) -> Step {
-        Step { name: name.into(), operator, owns: Owns::Stores(Vec::new()), connects: Vec::new() }
+        Step {
+            name: name.into(),
+            operator,
+            owns: Owns::Stores(Vec::new()),
+            connects: Vec::new(),
+            table: None,
+        }
     }
 
     pub(crate) fn owning(mut self, stores: Vec<Store>) -> Step {
@@ -73,6 +81,11 @@ impl Step {
 
     pub(crate) fn owning_table(mut self, table: TableId) -> Step {
         self.owns = Owns::Table(table);
+        self.table(table)
+    }
+
+    pub(crate) fn table(mut self, table: TableId) -> Step {
+        self.table = Some(table);
         self
     }
 

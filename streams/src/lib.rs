@@ -38,6 +38,12 @@ pub mod op;
 pub mod graph;
 // The topology, and its text.
 pub mod topology;
+// A part of it at work on one partition.
+pub mod task;
+// Typed stores.
+pub mod store;
+// A topology at work without a broker.
+pub mod driver;
 
 pub use dsl::builder::{GlobalKTable, StreamsBuilder};
 pub use dsl::grouped::KGroupedStream;

@@ -5,8 +5,10 @@
 pub mod stateless;
 // Where records enter and leave.
 pub mod edge;
-// Aggregations.
+// Aggregations of a stream by key.
 pub mod aggregate;
+// Aggregations of a grouped table.
+pub mod table_aggregate;
 // Joins.
 pub mod join;
 // Tables: source, filter, map, group, suppress.

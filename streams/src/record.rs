@@ -23,7 +23,21 @@ pub struct Record<K, V> {
     pub headers: Vec<Header>,
 }
 
+/// Time and headers of a record, for what is written because of it.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// Its time.
+    pub timestamp: i64,
+    /// Its headers.
+    pub headers: &'a [Header],
+}
+
 impl<K, V> Record<K, V> {
+    /// Time and headers.
+    pub fn about(&self) -> About<'_> {
+        About { timestamp: self.timestamp, headers: &self.headers }
+    }
+
     /// A record without headers.
     pub fn new(key: Option<K>, value: Option<V>, timestamp: i64) -> Record<K, V> {
         Record { key, value, timestamp, headers: Vec::new() }
@@ -49,6 +63,13 @@ pub struct Change<V> {
     pub old: Option<V>,
     /// False if a later value was stored already (versioned tables).
     pub latest: bool,
+}
+
+impl<V> Change<V> {
+    /// A change to the latest value of a key.
+    pub fn latest(new: Option<V>, old: Option<V>) -> Change<V> {
+        Change { new, old, latest: true }
+    }
 }
 
 /// A span of time; whether `end` belongs to it depends on the kind of window, as in Kafka Streams.

@@ -1,14 +1,16 @@
 //! Keys and values to bytes and back.
 //! Called by sources, sinks and stores; given by the user in Consumed, Produced, Grouped, Materialized and Joined. Never allocates for `Bytes`.
-//! Not done: windowed keys, lists, JSON by serde.
+//! Not done: lists, JSON by serde, UUIDs, booleans.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::record::{Window, Windowed};
+
 /// Bytes that are no value of the type.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{found} bytes are no {expected}")]
 pub struct SerdeError {
     /// What was looked for.
@@ -23,6 +25,10 @@ pub trait Serde<T>: Send + Sync {
     fn serialize(&self, value: &T, out: &mut Vec<u8>);
     /// The value from its bytes; it may keep a part of them.
     fn deserialize(&self, bytes: Bytes) -> Result<T, SerdeError>;
+    /// How many of a key's bytes say which partition it belongs to (WindowedStreamPartitioner: the key in the window).
+    fn routing_len(&self, whole: usize) -> usize {
+        whole
+    }
 }
 
 /// A serde that several nodes use.
@@ -94,6 +100,71 @@ numbers! {
     i64, "long";
     f32, "float";
     f64, "double";
+}
+
+/// A key and the start of its window, which is `size_ms` long (Java's TimeWindowedSerde).
+pub struct TimeWindowedSerde<K> {
+    inner: SharedSerde<K>,
+    size_ms: i64,
+}
+
+impl<K> TimeWindowedSerde<K> {
+    /// The keys' serde, and how long windows are.
+    pub fn new(inner: SharedSerde<K>, size: std::time::Duration) -> TimeWindowedSerde<K> {
+        TimeWindowedSerde { inner, size_ms: i64::try_from(size.as_millis()).unwrap_or(i64::MAX) }
+    }
+}
+
+/// Takes the last eight bytes off.
+fn split_time(bytes: &mut Bytes, expected: &'static str) -> Result<i64, SerdeError> {
+    let short = SerdeError { expected, found: bytes.len() };
+    let time = bytes.len().checked_sub(8).map(|at| bytes.split_off(at)).ok_or(short)?;
+    Ok(i64::from_be_bytes(time.as_ref().try_into().expect("eight bytes were split off")))
+}
+
+impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
+    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) {
+        self.inner.serialize(&windowed.key, out);
+        out.extend_from_slice(&windowed.window.start.to_be_bytes());
+    }
+
+    fn deserialize(&self, mut bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
+        let start = split_time(&mut bytes, "key of a window")?;
+        let window = Window { start, end: start.saturating_add(self.size_ms) };
+        Ok(Windowed { key: self.inner.deserialize(bytes)?, window })
+    }
+
+    fn routing_len(&self, whole: usize) -> usize {
+        whole.saturating_sub(8)
+    }
+}
+
+/// A key and the end and start of its session (Java's SessionWindowedSerde).
+pub struct SessionWindowedSerde<K>(SharedSerde<K>);
+
+impl<K> SessionWindowedSerde<K> {
+    /// The keys' serde.
+    pub fn new(inner: SharedSerde<K>) -> SessionWindowedSerde<K> {
+        SessionWindowedSerde(inner)
+    }
+}
+
+impl<K> Serde<Windowed<K>> for SessionWindowedSerde<K> {
+    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) {
+        self.0.serialize(&windowed.key, out);
+        out.extend_from_slice(&windowed.window.end.to_be_bytes());
+        out.extend_from_slice(&windowed.window.start.to_be_bytes());
+    }
+
+    fn deserialize(&self, mut bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
+        let start = split_time(&mut bytes, "key of a session")?;
+        let end = split_time(&mut bytes, "key of a session")?;
+        Ok(Windowed { key: self.0.deserialize(bytes)?, window: Window { start, end } })
+    }
+
+    fn routing_len(&self, whole: usize) -> usize {
+        whole.saturating_sub(16)
+    }
 }
 
 impl DefaultSerde for String {

@@ -71,6 +71,8 @@ pub struct Node {
     pub stores: Vec<String>,
     /// The sub-topology it belongs to.
     pub subtopology: usize,
+    /// Whether something below wants the value before each change.
+    pub sends_old: bool,
 }
 
 /// A repartition or foreign-key topic of the topology.
@@ -134,6 +136,21 @@ impl Topology {
     /// How many sub-topologies there are; those of global tables make no tasks.
     pub fn subtopologies(&self) -> usize {
         self.inner.subtopologies
+    }
+
+    /// Whether this node belongs to a global table.
+    pub fn is_global(&self, node: &Node) -> bool {
+        let mut sources = self.nodes().iter().filter(|other| other.subtopology == node.subtopology);
+        sources.any(|other| self.is_global_source(other))
+    }
+
+    /// The whole name of a topic: one of the application's own has the application id before it.
+    pub fn whole_name(&self, application_id: &str, topic: &str) -> String {
+        if self.repartition_topics().iter().any(|own| own.name == topic) {
+            format!("{application_id}-{topic}")
+        } else {
+            topic.to_owned()
+        }
     }
 
     /// Whether this source feeds a global table.

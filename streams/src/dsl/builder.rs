@@ -69,6 +69,7 @@ impl StreamsBuilder {
             key: consumed.key.clone(),
             value: consumed.value.clone(),
             timestamps: consumed.timestamps,
+            policy: consumed.policy,
         };
         let kind = Kind::Source { topics, reset: consumed.reset, operator: Arc::new(operator) };
         let node = graph.add(&[ROOT], name.clone(), kind, Traits::default());
@@ -100,6 +101,7 @@ impl StreamsBuilder {
             materialized.key.clone().or(consumed.key.clone()),
             materialized.value.clone().or(consumed.value.clone()),
         );
+        let materialized = materialized.or_serdes(&key, &value);
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
         let named = materialized.queryable();
@@ -118,9 +120,9 @@ impl StreamsBuilder {
         topic: &str,
         materialized: impl Into<Materialized<K, V>>,
     ) -> GlobalKTable<K, V> {
-        let materialized = materialized.into();
+        let materialized = materialized.into().or_serdes(&Some(K::serde()), &Some(V::serde()));
         let mut graph = self.graph.borrow_mut();
-        let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
+        let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue).uncached();
         let view = View::Source { store, materialized: true };
         let source =
             table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
@@ -161,7 +163,12 @@ fn table_source<K: Data, V: Data>(
     let source = graph.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");
     let name = graph.name_or(consumed.name.as_deref(), "KTABLE-SOURCE-");
     let table = graph.add_table(view);
-    let reader = Source { key: consumed.key, value: consumed.value, timestamps: consumed.timestamps };
+    let reader = Source {
+        key: consumed.key,
+        value: consumed.value,
+        timestamps: consumed.timestamps,
+        policy: consumed.policy,
+    };
     let step =
         Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
     TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), step, table, scope }

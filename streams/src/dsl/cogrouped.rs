@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::grouped::{KGroupedStream, WindowSpec};
+use super::grouped::{KGroupedStream, WindowSpec, merger};
 use super::materialized::Materialized;
 use super::table::KTable;
 use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
@@ -11,7 +11,7 @@ use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::repartition::Edge;
 use crate::graph::table::View;
 use crate::graph::{Kind, NodeId, Step, Traits};
-use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
+use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Span};
 use crate::op::stateless::pass;
 use crate::record::{Change, Data, Windowed};
 use crate::topology::processor::Operator;
@@ -64,7 +64,11 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
                 (Arc::clone(&common.initial), Arc::clone(&common.initial), Arc::clone(&aggregate));
             let initializer: Initializer<A> = Arc::new(move || Some(start()));
             let aggregator: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| {
-                aggregate(key, value, so_far.unwrap_or_else(|| first())).into()
+                let so_far = so_far.unwrap_or_else(|| first());
+                match value {
+                    Some(value) => aggregate(key, value, so_far).into(),
+                    None => Some(so_far),
+                }
             });
             Arc::new(Aggregation {
                 initializer,
@@ -175,7 +179,7 @@ impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, SessionWindows> {
         merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
-        let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
+        let merge = merger(merge);
         self.cogrouped.windowed(
             initial,
             Span::Session(self.windows, merge),

@@ -68,9 +68,11 @@ fn reduce_plan<K: Data, V: Data, R: Into<Option<V>>>(
     Plan {
         prefix: REDUCE,
         initializer: Arc::new(|| None),
-        aggregator: Arc::new(move |_, value, so_far| match so_far {
-            Some(so_far) => reduce(so_far, value).into(),
-            None => Some(value),
+        // A null in a window changes nothing: the closure sees values that are there.
+        aggregator: Arc::new(move |_, value, so_far| match (so_far, value) {
+            (Some(so_far), Some(value)) => reduce(so_far, value).into(),
+            (so_far, None) => so_far,
+            (None, value) => value,
         }),
         burns: false,
     }
@@ -86,10 +88,24 @@ fn aggregate_plan<K: Data, V: Data, A: Data, R: Into<Option<A>>>(
         prefix: AGGREGATE,
         initializer: Arc::new(move || Some(start())),
         aggregator: Arc::new(move |key, value, so_far| {
-            aggregate(key, value, so_far.unwrap_or_else(|| initial())).into()
+            let so_far = so_far.unwrap_or_else(|| initial());
+            match value {
+                Some(value) => aggregate(key, value, so_far).into(),
+                None => Some(so_far),
+            }
         }),
         burns: false,
     }
+}
+
+/// The merger of two sessions from a closure that sees aggregates that are there.
+pub(crate) fn merger<K: Data, A: Data>(
+    merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+) -> Merger<K, A> {
+    Arc::new(move |key, left, right| match (left, right) {
+        (Some(left), Some(right)) => Some(merge(key, left, right)),
+        (left, right) => left.or(right),
+    })
 }
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
@@ -119,7 +135,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
-        let materialized = materialized.into();
+        let materialized = materialized.into().or_serdes(&self.key, &self.value);
         self.forever(reduce_plan(reduce), materialized)
     }
 
@@ -147,7 +163,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     fn forever<A: Data>(&self, plan: Plan<K, V, A>, materialized: Materialized<K, A>) -> KTable<K, A> {
-        let key = materialized.key.clone().or(self.key.clone());
+        let materialized = materialized.or_serdes(&self.key, &None);
+        let key = materialized.key.clone();
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let table = self.aggregated::<K, A>(
             plan,
@@ -187,7 +204,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         };
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
-        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]);
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let node = graph.add(&[parent], name.clone(), crate::graph::Kind::Processor(step), traits);
         drop(graph);
         KTable {
@@ -347,7 +364,7 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     /// How many records each key and session has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         let materialized = materialized.into();
-        let merge: Merger<K, i64> = Arc::new(|_, left, right| Some(left + right));
+        let merge: Merger<K, i64> = Arc::new(|_, left, right| Some(left.unwrap_or(0) + right.unwrap_or(0)));
         self.windowed(count_plan(&materialized), materialized, Span::Session(self.windows, merge))
     }
 
@@ -359,7 +376,10 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     ) -> KTable<Windowed<K>, V> {
         let reduce = Arc::new(reduce);
         let both = Arc::clone(&reduce);
-        let merge: Merger<K, V> = Arc::new(move |_, left, right| both(left, right).into());
+        let merge: Merger<K, V> = Arc::new(move |_, left, right| match (left, right) {
+            (Some(left), Some(right)) => both(left, right).into(),
+            (left, right) => left.or(right),
+        });
         let plan = reduce_plan(move |left, right| reduce(left, right));
         self.windowed(plan, materialized.into(), Span::Session(self.windows, merge))
     }
@@ -372,7 +392,7 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
         merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
-        let merge: Merger<K, A> = Arc::new(move |key, left, right| Some(merge(key, left, right)));
+        let merge = merger(merge);
         self.windowed(
             aggregate_plan(initial, aggregate),
             materialized.into(),

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::windows::millis;
 use crate::graph::Graph;
+use crate::record::Data;
 use crate::serde::{Serde, SharedSerde};
-use crate::topology::store::{Changelog, Engine, Store, StoreKind};
+use crate::store::TableStore;
+use crate::topology::store::{Changelog, Engine, Store, StoreKind, StoreMaker};
 
 /// How a table is kept.
 pub struct Materialized<K, V> {
@@ -21,6 +23,22 @@ pub struct Materialized<K, V> {
     changelog: Changelog,
     cached: bool,
     versioned: Option<(i64, Option<i64>)>,
+}
+
+impl<K, V> Clone for Materialized<K, V> {
+    fn clone(&self) -> Materialized<K, V> {
+        Materialized {
+            name: self.name.clone(),
+            key: self.key.clone(),
+            value: self.value.clone(),
+            retention_ms: self.retention_ms,
+            origin: self.origin,
+            engine: self.engine,
+            changelog: self.changelog.clone(),
+            cached: self.cached,
+            versioned: self.versioned,
+        }
+    }
 }
 
 /// Whether the caller gave a Materialized: some calls use up one number more then.
@@ -108,6 +126,18 @@ impl<K, V> Materialized<K, V> {
     pub(crate) fn queryable(&self) -> Option<String> {
         self.name.clone()
     }
+}
+
+impl<K: Data, V: Data> Materialized<K, V> {
+    /// With the serdes that are known from elsewhere, where none were given.
+    pub(crate) fn or_serdes(
+        self,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Materialized<K, V> {
+        let (key, value) = (self.key.clone().or(key.clone()), self.value.clone().or(value.clone()));
+        Materialized { key, value, ..self }
+    }
 
     /// The store; a name is made, and a number used up, where there is none (MaterializedInternal).
     pub(crate) fn store(&self, graph: &mut Graph, prefix: &str, kind: StoreKind) -> Store {
@@ -125,11 +155,24 @@ impl<K, V> Materialized<K, V> {
             }
             (kind, _) => kind,
         };
+        let maker = self.maker(&kind);
         Store {
             engine: self.engine,
             changelog: self.changelog.clone(),
             cached: self.cached,
+            maker,
             ..Store::new(name, kind)
+        }
+    }
+
+    /// Makes the typed store of that kind.
+    fn maker(&self, kind: &StoreKind) -> Option<StoreMaker> {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        match kind {
+            StoreKind::KeyValue => {
+                Some(StoreMaker::new(move |parts| TableStore::<K, V>::table(parts, &key, &value)))
+            }
+            _ => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::graph::OffsetReset;
 use crate::op::edge::{Partitioner, TimestampExtractor};
 use crate::record::Record;
 use crate::serde::{Serde, SharedSerde};
+use crate::task::settings::TimestampPolicy;
 
 /// A name for an operator; `()` for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct Consumed<K, V> {
     pub(crate) key: Option<SharedSerde<K>>,
     pub(crate) value: Option<SharedSerde<V>>,
     pub(crate) timestamps: Option<TimestampExtractor<K, V>>,
+    pub(crate) policy: Option<TimestampPolicy>,
     pub(crate) reset: Option<OffsetReset>,
 }
 
@@ -75,7 +77,7 @@ serdes!(Consumed);
 
 impl<K, V> Consumed<K, V> {
     pub(crate) fn unset() -> Consumed<K, V> {
-        Consumed { name: None, key: None, value: None, timestamps: None, reset: None }
+        Consumed { name: None, key: None, value: None, timestamps: None, policy: None, reset: None }
     }
 
     /// The time of a record, from it and the partition's time so far; a negative one leaves the record out.
@@ -84,6 +86,11 @@ impl<K, V> Consumed<K, V> {
         extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static,
     ) -> Consumed<K, V> {
         Consumed { timestamps: Some(Arc::new(extractor)), ..self }
+    }
+
+    /// What happens to a record without a valid time.
+    pub fn timestamp_policy(self, policy: TimestampPolicy) -> Consumed<K, V> {
+        Consumed { policy: Some(policy), ..self }
     }
 
     /// Where to start without an offset.

@@ -3,7 +3,7 @@
 //!
 //! A closure sees a value that is there; what happens to a null is said at each call, and `_nullable` calls see it too.
 //! A key is given as `Option`, since any topic may hold records without one.
-//! Not done: closures that return a Result.
+//! Not done: closures that return a Result, but for try_map_values.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
 use crate::serde::{DefaultSerde, SharedSerde};
 use crate::topology::SinkTarget;
-use crate::topology::processor::{Children, Context, Operator, ProcessResult};
+use crate::topology::processor::{Children, Context, Failure, Operator, ProcessError, ProcessResult};
 use crate::topology::store::StoreKind;
 
 /// A stream of records with keys `K` and values `V`.
@@ -105,6 +105,26 @@ impl<K: Data, V: Data> KStream<K, V> {
             "map values",
             move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
                 let value = map(record.value.take());
+                next.forward(record.with_value(value), context)
+            },
+        );
+        KStream {
+            flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES),
+            key: self.key.clone(),
+            value: None,
+        }
+    }
+
+    /// Another value for each, or an error, about which the processing handler decides; null stays null.
+    pub fn try_map_values<W: Data, E: Into<ProcessError>>(
+        &self,
+        map: impl Fn(V) -> Result<W, E> + Send + Sync + 'static,
+    ) -> KStream<K, W> {
+        let operator = stateless(
+            "map values",
+            move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
+                let value = record.value.take().map(&map).transpose();
+                let value = value.map_err(|error| Failure::processing(error.into()))?;
                 next.forward(record.with_value(value), context)
             },
         );
@@ -305,7 +325,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn to_chosen(
         &self,
         text: &str,
-        choose: impl Fn(&Record<K, V>) -> String + Send + Sync + 'static,
+        choose: impl Fn(&Record<K, V>, &Context) -> String + Send + Sync + 'static,
         produced: Produced<K, V>,
     ) {
         self.sink(SinkTarget::Chosen(text.to_owned()), produced, Some(Arc::new(choose)));
@@ -335,6 +355,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             materialized.key.clone().or(self.key.clone()),
             materialized.value.clone().or(self.value.clone()),
         );
+        let materialized = materialized.or_serdes(&key, &value);
         let mut graph = self.flow.graph();
         let name = graph.name_or(named.0.as_deref(), "KSTREAM-TOTABLE-");
         let store = materialized.store(&mut graph, "KSTREAM-TOTABLE-", StoreKind::KeyValue);

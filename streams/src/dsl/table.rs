@@ -14,9 +14,10 @@ use crate::error::TopologyError;
 use crate::graph::repartition::{AskedBy, Repartition};
 use crate::graph::table::{Force, TableId, View};
 use crate::graph::{Kind, NodeId, Step, Traits};
-use crate::op::aggregate::{Aggregator, Initializer, TableAggregation};
+use crate::op::aggregate::Initializer;
 use crate::op::stateless::stateless;
 use crate::op::table::{SelectRows, Suppress, TransformRows};
+use crate::op::table_aggregate::{RowAggregator, TableAggregation};
 use crate::record::{Change, Data, Record};
 use crate::serde::SharedSerde;
 use crate::topology::processor::{Children, Context};
@@ -106,7 +107,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         if given && materialized.name.is_none() {
             graph.new_store_name(prefix);
         }
-        let store = materialized.name.clone().map(|name| materialized.named_store(name, StoreKind::KeyValue));
+        let with_serdes = materialized.clone().or_serdes(&self.key, &None);
+        let store = materialized.name.clone().map(|name| with_serdes.named_store(name, StoreKind::KeyValue));
         let name = graph.name_or(self.flow.given.as_deref(), prefix);
         // KTableFilter asks its parent at once, but does not make it keep its rows.
         graph.send_old_values(self.table, Force::OnlyIfMaterialized);
@@ -116,7 +118,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         let operator = TransformRows { function: Arc::new(row), store: kept };
         let traits = Traits { versioned: given.then(|| materialized.is_versioned()), ..Traits::default() };
         (
-            self.flow.step(Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()), traits),
+            self.flow.step(
+                Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()).table(table),
+                traits,
+            ),
             table,
         )
     }
@@ -181,8 +186,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
 
     /// How many rows each group has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
-        let adder: Aggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1));
-        let subtractor: Aggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) - 1));
+        let adder: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1));
+        let subtractor: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) - 1));
         self.aggregated("KTABLE-AGGREGATE-", Arc::new(|| Some(0)), adder, subtractor, materialized.into())
     }
 
@@ -193,11 +198,11 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         subtract: impl Fn(V, V) -> S + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
-        let adder: Aggregator<K, V, V> = Arc::new(move |_, value, so_far| match so_far {
+        let adder: RowAggregator<K, V, V> = Arc::new(move |_, value, so_far| match so_far {
             Some(so_far) => add(so_far, value).into(),
             None => Some(value),
         });
-        let subtractor: Aggregator<K, V, V> =
+        let subtractor: RowAggregator<K, V, V> =
             Arc::new(move |_, value, so_far| subtract(so_far?, value).into());
         self.aggregated("KTABLE-REDUCE-", Arc::new(|| None), adder, subtractor, materialized.into())
     }
@@ -212,9 +217,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     ) -> KTable<K, A> {
         let initial = Arc::new(initial);
         let start = Arc::clone(&initial);
-        let adder: Aggregator<K, V, A> =
+        let adder: RowAggregator<K, V, A> =
             Arc::new(move |key, value, so_far| add(key, value, so_far.unwrap_or_else(|| initial())).into());
-        let subtractor: Aggregator<K, V, A> =
+        let subtractor: RowAggregator<K, V, A> =
             Arc::new(move |key, value, so_far| subtract(key, value, so_far?).into());
         self.aggregated(
             "KTABLE-AGGREGATE-",
@@ -230,10 +235,11 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         &self,
         prefix: &str,
         initializer: Initializer<A>,
-        adder: Aggregator<K, V, A>,
-        subtractor: Aggregator<K, V, A>,
+        adder: RowAggregator<K, V, A>,
+        subtractor: RowAggregator<K, V, A>,
         materialized: Materialized<K, A>,
     ) -> KTable<K, A> {
+        let materialized = materialized.or_serdes(&self.key, &None);
         let mut graph = self.flow.graph();
         let store = materialized.store(&mut graph, "KTABLE-AGGREGATE-", StoreKind::KeyValue);
         let given = self.flow.given.as_deref();
@@ -246,7 +252,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         let operator = TableAggregation { initializer, adder, subtractor, store: store.name.clone() };
-        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]);
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);

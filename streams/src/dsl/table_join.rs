@@ -55,6 +55,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Materialized<K, O>,
     ) -> KTable<K, O> {
         let mut graph = self.flow.graph();
+        let materialized = materialized.or_serdes(&self.key, &None);
         let is_given = materialized.origin == Origin::Given;
         let store = is_given.then(|| materialized.store(&mut graph, "KTABLE-MERGE-", StoreKind::KeyValue));
         let given = self.flow.given.as_deref();
@@ -82,9 +83,15 @@ impl<K: Data, V: Data> KTable<K, V> {
         let that = TableJoinSide { side: Side::Right, kind, stores: this_stores.clone(), joiner };
         let merged = Arc::new(MergeJoined::<K, O> { store: kept, types: PhantomData });
         let plan = TableJoin {
-            this: (self.flow.name.clone(), Step::new(this_name, Arc::new(this)).connecting(other_stores)),
-            other: (other.flow.name.clone(), Step::new(other_name, Arc::new(that)).connecting(this_stores)),
-            merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()),
+            this: (
+                self.flow.name.clone(),
+                Step::new(this_name, Arc::new(this)).connecting(other_stores).table(table),
+            ),
+            other: (
+                other.flow.name.clone(),
+                Step::new(other_name, Arc::new(that)).connecting(this_stores).table(table),
+            ),
+            merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()).table(table),
         };
         let traits = Traits { versioned: Some(is_given && materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(

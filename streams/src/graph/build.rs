@@ -69,7 +69,9 @@ impl Graph {
             Kind::Sink { target, operator } => {
                 assembly.sink(&one.name, target.clone(), operator.clone(), &parents)
             }
-            Kind::Repartition(repartition) => write_repartition(repartition, &parents, assembly),
+            Kind::Repartition(repartition) => {
+                write_repartition(repartition, self.leads_to_null_keys(node), &parents, assembly)
+            }
             Kind::StreamJoin(join) => self.write_stream_join(join, assembly),
             Kind::TableJoin(join) => {
                 self.write_unconnected(&join.this.1, std::slice::from_ref(&join.this.0), assembly)?;
@@ -83,6 +85,14 @@ impl Graph {
                 connect(&join.other.1, assembly)
             }
         }
+    }
+
+    /// NodesWithRelaxedNullKeyJoinDownstream: whether a join that answers records without a key stands below.
+    fn leads_to_null_keys(&self, node: NodeId) -> bool {
+        let children = &self.nodes[node].children;
+        children
+            .iter()
+            .any(|child| self.nodes[*child].traits.takes_null_key || self.leads_to_null_keys(*child))
     }
 
     fn write_table_source(&self, source: &TableSource, assembly: &mut Assembly) -> Result<(), TopologyError> {
@@ -128,6 +138,9 @@ impl Graph {
         assembly: &mut Assembly,
     ) -> Result<(), TopologyError> {
         assembly.processor(&step.name, step.operator.clone(), parents)?;
+        if step.table.is_some_and(|table| self.sends_old(table)) {
+            assembly.send_old(&step.name);
+        }
         let stores = match &step.owns {
             Owns::Stores(stores) => stores.clone(),
             Owns::Table(table) => self.source_store(*table).cloned().into_iter().collect(),
@@ -209,6 +222,7 @@ fn same_topics(left: &SourceTopics, right: &SourceTopics) -> bool {
 
 fn write_repartition(
     repartition: &Repartition,
+    takes_null_keys: bool,
     parents: &[String],
     assembly: &mut Assembly,
 ) -> Result<(), TopologyError> {
@@ -219,7 +233,9 @@ fn write_repartition(
     assembly.repartition_topic(&repartition.topic, partitions);
     let above = match &repartition.filter {
         Some(filter) => {
-            assembly.processor(filter, repartition.edge.filter.clone(), parents)?;
+            let edge = &repartition.edge;
+            let operator = if takes_null_keys { &edge.pass } else { &edge.filter };
+            assembly.processor(filter, operator.clone(), parents)?;
             vec![filter.clone()]
         }
         None => parents.to_vec(),

@@ -25,6 +25,8 @@ pub(crate) struct Repartition {
 pub(crate) struct Edge {
     /// Passes records on whose key is there.
     pub(crate) filter: Arc<dyn Operator>,
+    /// Passes all records on: a join below takes those without a key too.
+    pub(crate) pass: Arc<dyn Operator>,
     /// Serializes and sends.
     pub(crate) writer: Arc<dyn Operator>,
     /// Deserializes and hands on.

@@ -104,4 +104,9 @@ impl Graph {
             _ => None,
         }
     }
+
+    /// Whether changes of a table carry the value before.
+    pub(crate) fn sends_old(&self, table: TableId) -> bool {
+        self.tables[table].sends_old
+    }
 }

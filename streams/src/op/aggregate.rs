@@ -1,19 +1,24 @@
-//! Aggregations by key and by window: what the user gave, typed, with the store each works on.
-//! Recorded by `dsl`. Never keeps an aggregate itself: that is the store's.
-//! Not done: the processors, which come with the stores.
+//! Aggregations of a stream by key over all time, and what the user gave for any other, typed.
+//! Recorded by `dsl`; the stores keep the aggregates. Those by window stand in `window_aggregate`, by session in
+//! `session_aggregate`, those of a table in `table_aggregate`.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
-use crate::record::Data;
-use crate::topology::processor::Operator;
+use crate::record::{Change, Data, Record};
+use crate::store::{Stamped, TableOutput, TableStore};
+use crate::topology::processor::{
+    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+};
 
 /// The aggregate before the first value; None where the first value itself is it (`reduce`).
 pub type Initializer<A> = Arc<dyn Fn() -> Option<A> + Send + Sync>;
-/// Key, value and the aggregate so far to the next one; None deletes it.
-pub type Aggregator<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> Option<A> + Send + Sync>;
+/// Key, value and the aggregate so far to the next one; None deletes it. The value is None for a null in a window.
+pub type Aggregator<K, V, A> = Arc<dyn Fn(&K, Option<V>, Option<A>) -> Option<A> + Send + Sync>;
 /// Two sessions' aggregates to one.
-pub type Merger<K, A> = Arc<dyn Fn(&K, A, A) -> Option<A> + Send + Sync>;
+pub type Merger<K, A> = Arc<dyn Fn(&K, Option<A>, Option<A>) -> Option<A> + Send + Sync>;
 
 /// How values of a stream become an aggregate.
 pub struct Aggregation<K, V, A> {
@@ -52,18 +57,6 @@ impl<K, A> Clone for Span<K, A> {
     }
 }
 
-/// How rows of a grouped table become an aggregate.
-pub struct TableAggregation<K, V, A> {
-    /// Where it starts.
-    pub initializer: Initializer<A>,
-    /// Takes a new value in.
-    pub adder: Aggregator<K, V, A>,
-    /// Takes an old value out.
-    pub subtractor: Aggregator<K, V, A>,
-    /// The store of the aggregates.
-    pub store: String,
-}
-
 impl<K: Data, V: Data, A: Data> Operator for Aggregation<K, V, A> {
     fn name(&self) -> &'static str {
         match &self.span {
@@ -73,10 +66,59 @@ impl<K: Data, V: Data, A: Data> Operator for Aggregation<K, V, A> {
             Span::Session(..) => "session aggregate",
         }
     }
+
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        match &self.span {
+            Span::Forever => {
+                let store = linking.store::<TableStore<K, A>>(&self.store)?;
+                let output = TableOutput::new(linking, &self.store, &store, Children::typed(children)?);
+                Ok(AnyLink::new::<K, V>(Running {
+                    initializer: Arc::clone(&self.initializer),
+                    aggregator: Arc::clone(&self.aggregator),
+                    store,
+                    output,
+                }))
+            }
+            Span::Time(_) | Span::Sliding(_) | Span::Session(..) => Err(LinkError::NotRunnable(self.name())),
+        }
+    }
 }
 
-impl<K: Data, V: Data, A: Data> Operator for TableAggregation<K, V, A> {
-    fn name(&self) -> &'static str {
-        "table aggregate"
+/// KStreamAggregate and KStreamReduce.
+struct Running<K: Data, V, A: Data> {
+    initializer: Initializer<A>,
+    aggregator: Aggregator<K, V, A>,
+    store: Rc<RefCell<TableStore<K, A>>>,
+    output: TableOutput<TableStore<K, A>>,
+}
+
+impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
+    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let (Some(key), Some(value)) = (record.key.take(), record.value.take()) else {
+            context.drop_record();
+            return Ok(());
+        };
+        let mut timestamp = record.timestamp;
+        let updated = self.store.borrow_mut().update(
+            &key,
+            self.output.old(),
+            record.about(),
+            context,
+            |before: Option<Stamped<A>>| {
+                let so_far = match before {
+                    Some(before) => {
+                        timestamp = timestamp.max(before.timestamp);
+                        Some(before.value)
+                    }
+                    None => (self.initializer)(),
+                };
+                let value = (self.aggregator)(&key, Some(value), so_far)?;
+                Some(Stamped { value, timestamp })
+            },
+        )?;
+        let Some(updated) = updated else { return self.output.make_room(context) };
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let value = Some(Change::latest(new, old));
+        self.output.forward(Record { key: Some(key), value, timestamp, headers: record.headers }, context)
     }
 }

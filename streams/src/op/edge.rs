@@ -1,18 +1,26 @@
 //! Sources and sinks: how bytes become records and records bytes.
-//! Recorded by `dsl`; a source links as the entry of typed records, a sink waits for the task's producer.
+//! Recorded by `dsl`; a source makes the queues of its partitions, a sink gives bytes to the task's collector.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::record::{Data, Record};
 use crate::serde::SharedSerde;
-use crate::topology::processor::{AnyLink, Children, Context, LinkError, Operator, Process, ProcessResult};
+use crate::task::collector::{Outgoing, To, TopicId};
+use crate::task::queue::{SourceNode, TypedSource};
+use crate::task::settings::TimestampPolicy;
+use crate::topology::processor::{
+    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+};
+use crate::topology::{NodeKind, SinkTarget};
 
 /// The time of a record: from it and the partition's time so far; negative to leave it out.
 pub type TimestampExtractor<K, V> = Arc<dyn Fn(&Record<K, V>, i64) -> i64 + Send + Sync>;
 /// The partitions to send a record to, out of so many: None lets the producer choose, no partition drops it (KIP-837).
 pub type Partitioner<K, V> = Arc<dyn Fn(&str, Option<&K>, Option<&V>, u32) -> Option<Vec<u32>> + Send + Sync>;
 /// The topic of a record.
-pub type TopicChooser<K, V> = Arc<dyn Fn(&Record<K, V>) -> String + Send + Sync>;
+pub type TopicChooser<K, V> = Arc<dyn Fn(&Record<K, V>, &Context) -> String + Send + Sync>;
 
 /// Reads a topic; a serde that is None comes from the configuration.
 pub struct Source<K, V> {
@@ -22,6 +30,8 @@ pub struct Source<K, V> {
     pub value: Option<SharedSerde<V>>,
     /// The time of a record, where it is not the broker's.
     pub timestamps: Option<TimestampExtractor<K, V>>,
+    /// What happens to a record without a valid time; None is for the settings to say.
+    pub policy: Option<TimestampPolicy>,
 }
 
 /// Writes to a topic.
@@ -36,26 +46,112 @@ pub struct Sink<K, V> {
     pub chooser: Option<TopicChooser<K, V>>,
 }
 
-struct Entry<K, V>(Children<K, V>);
-
-impl<K: Data, V: Data> Process<K, V> for Entry<K, V> {
-    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
-        self.0.forward(record, context)
-    }
-}
-
 impl<K: Data, V: Data> Operator for Source<K, V> {
     fn name(&self) -> &'static str {
         "source"
     }
 
-    fn link(&self, children: Vec<AnyLink>) -> Result<AnyLink, LinkError> {
-        Ok(AnyLink::new::<K, V>(Entry(Children::typed(children)?)))
+    fn source(
+        &self,
+        children: Vec<AnyLink>,
+        linking: &mut Linking<'_>,
+    ) -> Result<Box<dyn SourceNode>, LinkError> {
+        Ok(Box::new(TypedSource {
+            node: Rc::clone(linking.node()),
+            children: Rc::new(RefCell::new(Children::<K, V>::typed(children)?)),
+            key: linking.serde(&self.key)?,
+            value: linking.serde(&self.value)?,
+            policy: self.policy.unwrap_or(linking.settings().timestamps),
+            extractor: self.timestamps.clone(),
+        }))
     }
+}
+
+/// A sink of one task.
+struct Sending<K, V> {
+    target: Target<K, V>,
+    key: SharedSerde<K>,
+    value: SharedSerde<V>,
+    partitioner: Option<Partitioner<K, V>>,
+    key_bytes: Vec<u8>,
+    value_bytes: Vec<u8>,
+}
+
+enum Target<K, V> {
+    One(TopicId, String),
+    Chosen(TopicChooser<K, V>),
 }
 
 impl<K: Data, V: Data> Operator for Sink<K, V> {
     fn name(&self) -> &'static str {
         "sink"
+    }
+
+    fn link(&self, _children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let target = match (&linking.topology_node().kind, &self.chooser) {
+            (_, Some(chooser)) => Target::Chosen(chooser.clone()),
+            (NodeKind::Sink { target: SinkTarget::Topic(name), .. }, None) => {
+                let name = name.clone();
+                Target::One(linking.topic(&name), name)
+            }
+            _ => return Err(LinkError::NotRunnable("sink without a topic")),
+        };
+        Ok(AnyLink::new::<K, V>(Sending {
+            target,
+            key: linking.serde(&self.key)?,
+            value: linking.serde(&self.value)?,
+            partitioner: self.partitioner.clone(),
+            key_bytes: Vec::new(),
+            value_bytes: Vec::new(),
+        }))
+    }
+}
+
+impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
+    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let topic = match &self.target {
+            Target::One(topic, _) => *topic,
+            Target::Chosen(choose) => {
+                let name = choose(&record, context);
+                context.topic(&name)
+            }
+        };
+        self.key_bytes.clear();
+        self.value_bytes.clear();
+        if let Some(key) = &record.key {
+            self.key.serialize(key, &mut self.key_bytes);
+        }
+        if let Some(value) = &record.value {
+            self.value.serialize(value, &mut self.value_bytes);
+        }
+        let key = record.key.is_some().then_some(self.key_bytes.as_slice());
+        let send = |to: To<'_>, context: &mut Context| {
+            context.send(Outgoing {
+                topic,
+                to,
+                key,
+                value: record.value.is_some().then_some(self.value_bytes.as_slice()),
+                timestamp: Some(record.timestamp),
+                headers: &record.headers,
+            })
+        };
+        let chosen = self.partitioner.as_ref().and_then(|partitioner| {
+            let count = context.collector().partitions(topic);
+            let name = match &self.target {
+                Target::One(_, name) => name.as_str(),
+                Target::Chosen(_) => "",
+            };
+            partitioner(name, record.key.as_ref(), record.value.as_ref(), count)
+        });
+        match (chosen, key) {
+            (Some(partitions), _) => {
+                for partition in partitions {
+                    send(To::Partition(partition), context)?;
+                }
+            }
+            (None, Some(key)) => send(To::Hash(&key[..self.key.routing_len(key.len())]), context)?,
+            (None, None) => send(To::Any, context)?,
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Operators that are a function of one record: filter, map, merge and their like.
-//! Recorded by `dsl`; they run without a task runtime. Never keeps anything from one record to the next.
+//! Recorded by `dsl`; they need nothing of the task. Never keeps anything from one record to the next.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::record::{Data, Record};
-use crate::topology::processor::{AnyLink, Children, Context, LinkError, Operator, Process, ProcessResult};
+use crate::topology::processor::{
+    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+};
 
 struct Stateless<F, K, V, L, W> {
     name: &'static str,
@@ -42,7 +44,7 @@ where
         self.name
     }
 
-    fn link(&self, children: Vec<AnyLink>) -> Result<AnyLink, LinkError> {
+    fn link(&self, children: Vec<AnyLink>, _linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
         let children = Children::typed(children)?;
         Ok(AnyLink::new::<K, V>(Running { function: Arc::clone(&self.function), children }))
     }

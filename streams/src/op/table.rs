@@ -1,13 +1,18 @@
 //! Operators on tables: the source that keeps it, filter, map, group, suppress.
 //! Recorded by `dsl`. Never keeps a row itself: that is the store's.
-//! Not done: the processors, which come with the stores.
+//! Not done: the processors of all but the source.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::suppressed::Suppressed;
-use crate::record::Data;
-use crate::topology::processor::Operator;
+use crate::record::{Change, Data, Record};
+use crate::store::{Stamped, TableOutput, TableStore};
+use crate::topology::processor::{
+    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+};
 
 /// Makes changes out of records, and keeps the rows if something needs them.
 pub struct KeepTable<K, V> {
@@ -44,6 +49,51 @@ pub struct Suppress<K, V> {
 impl<K: Data, V: Data> Operator for KeepTable<K, V> {
     fn name(&self) -> &'static str {
         "table source"
+    }
+
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let children = Children::<K, Change<V>>::typed(children)?;
+        let Some(name) = linking.topology_node().stores.first().cloned() else {
+            return Ok(AnyLink::new::<K, V>(Passing(children)));
+        };
+        let store = linking.store::<TableStore<K, V>>(&name)?;
+        let output = TableOutput::new(linking, &name, &store, children);
+        Ok(AnyLink::new::<K, V>(Keeping { store, output }))
+    }
+}
+
+/// KTableSource without a store: what was there before is not known.
+struct Passing<K, V>(Children<K, Change<V>>);
+
+impl<K: Data, V: Data> Process<K, V> for Passing<K, V> {
+    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        if record.key.is_none() {
+            context.drop_record();
+            return Ok(());
+        }
+        let change = Change::latest(record.value.take(), None);
+        self.0.forward(record.with_value(Some(change)), context)
+    }
+}
+
+/// KTableSource with a store: rows are replaced in the order of offsets, whatever their times.
+struct Keeping<K: Data, V: Data> {
+    store: Rc<RefCell<TableStore<K, V>>>,
+    output: TableOutput<TableStore<K, V>>,
+}
+
+impl<K: Data, V: Data> Process<K, V> for Keeping<K, V> {
+    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let Some(key) = record.key.take() else {
+            context.drop_record();
+            return Ok(());
+        };
+        let row = record.value.take().map(|value| Stamped { value, timestamp: record.timestamp });
+        let updated =
+            self.store.borrow_mut().update(&key, self.output.old(), record.about(), context, |_| row)?;
+        let Some(updated) = updated else { return self.output.make_room(context) };
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        self.output.forward(record.with_pair(Some(key), Some(Change::latest(new, old))), context)
     }
 }
 

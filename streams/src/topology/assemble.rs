@@ -53,6 +53,13 @@ impl Assembly {
         self.add(name, NodeKind::Processor(operator), parents)
     }
 
+    /// Something below this processor wants the value before each change.
+    pub(crate) fn send_old(&mut self, name: &str) {
+        if let Some(place) = self.places.get(name) {
+            self.parts.nodes[*place].sends_old = true;
+        }
+    }
+
     /// A sink below `parents`.
     pub(crate) fn sink(
         &mut self,
@@ -174,6 +181,7 @@ impl Assembly {
             parents: found,
             stores: Vec::new(),
             subtopology: 0,
+            sends_old: false,
         });
         Ok(())
     }

@@ -2,6 +2,13 @@
 //! Made by `dsl` and `graph`; read by the runtime, which makes the store, and by `internal_topics`. Never touches a disk.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::record::Data;
+use crate::serde::{Serde, SharedSerde};
+use crate::store::{Held, KeyValueStore, StoreParts};
+use crate::task::LinkError;
 
 /// How a store's rows are laid out and how long they live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +91,44 @@ pub struct Store {
     pub cached: bool,
     /// Names of the processors connected to it, in the order of connection.
     pub processors: Vec<String>,
+    /// Makes the store of a task, with the types of its keys and values.
+    pub maker: Option<StoreMaker>,
 }
+
+/// Makes the typed store of a task from its definition and rows.
+#[derive(Clone)]
+pub struct StoreMaker(Arc<Make>);
+
+type Make = dyn Fn(StoreParts<'_>) -> Result<Held, LinkError> + Send + Sync;
+
+impl StoreMaker {
+    /// This closure, called once a task.
+    pub fn new(
+        make: impl Fn(StoreParts<'_>) -> Result<Held, LinkError> + Send + Sync + 'static,
+    ) -> StoreMaker {
+        StoreMaker(Arc::new(make))
+    }
+
+    /// The store of a task.
+    pub fn make(&self, parts: StoreParts<'_>) -> Result<Held, LinkError> {
+        (self.0)(parts)
+    }
+}
+
+impl fmt::Debug for StoreMaker {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("StoreMaker")
+    }
+}
+
+impl PartialEq for StoreMaker {
+    /// Closures cannot be compared; a definition is the same by what else it says.
+    fn eq(&self, _other: &StoreMaker) -> bool {
+        true
+    }
+}
+
+impl Eq for StoreMaker {}
 
 impl Store {
     /// A store with a changelog and a cache, on the configured engine, connected to nothing.
@@ -96,7 +140,27 @@ impl Store {
             changelog: Changelog::Own(BTreeMap::new()),
             cached: true,
             processors: Vec::new(),
+            maker: None,
         }
+    }
+
+    /// A store of keys and values for processors of the user, without a cache.
+    pub fn key_value<K: Data, V: Data>(
+        name: impl Into<String>,
+        key: impl Serde<K> + 'static,
+        value: impl Serde<V> + 'static,
+    ) -> Store {
+        let (key, value): (Option<SharedSerde<K>>, Option<SharedSerde<V>>) =
+            (Some(Arc::new(key)), Some(Arc::new(value)));
+        Store::new(name, StoreKind::KeyValue)
+            .uncached()
+            .made_by(StoreMaker::new(move |parts| KeyValueStore::<K, V>::plain(parts, &key, &value)))
+    }
+
+    /// The same definition with its types.
+    pub fn made_by(mut self, maker: StoreMaker) -> Store {
+        self.maker = Some(maker);
+        self
     }
 
     /// The same store without a cache.

@@ -1,0 +1,154 @@
+//! Typed stores: what operators and processors work on. Serdes, record cache and changelog over the bytes of `state`.
+//! Made once a task from the topology's definitions (`Store::maker`), shared by its nodes as `Rc<RefCell<..>>`. Never
+//! forwards a record itself: `TableOutput` does, while nothing is borrowed.
+//!
+//! The layers are Java's metered, caching and change-logging stores in one: a value is decoded once when it comes into
+//! the cache, and encoded once when it leaves it; the same bytes go to the rows and to the changelog.
+
+// Decoded values that wait for a flush.
+pub mod cache;
+// Keys and their latest values.
+pub mod key_value;
+// What goes on from a table's store.
+pub mod output;
+
+use std::any::Any;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+pub use cache::{Budget, Eldest};
+pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
+pub use output::TableOutput;
+
+use crate::record::{Change, Header, Record};
+use crate::serde::SharedSerde;
+use crate::state::rows::{ChangelogOffsets, Row};
+use crate::state::{Rows, StateError};
+use crate::task::context::Context;
+use crate::task::errors::Failure;
+use crate::task::{LinkError, Origin, Settings, TopicId};
+use crate::topology::store::Store;
+
+/// What a task does with any of its stores.
+pub trait TaskStore {
+    /// All rows as the engine has them, in their order.
+    fn dump(&self) -> Result<Vec<Row>, StateError>;
+
+    /// Takes over a record of the changelog (or of the source topic that stands for one).
+    fn restore(
+        &self,
+        key: Bytes,
+        value: Option<Bytes>,
+        timestamp: i64,
+        headers: &[Header],
+    ) -> Result<(), StateError>;
+
+    /// Writes what waits in the cache, without handing it on; a table's output does both in one.
+    fn flush(&self, context: &mut Context) -> Result<(), Failure>;
+
+    /// Makes the rows durable together with how far the changelog is contained in them.
+    fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError>;
+
+    /// The changelog offset that was committed last.
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError>;
+}
+
+/// A store of a task: by its type for nodes, and for what the task does with any.
+#[derive(Clone)]
+pub struct Held {
+    /// `Rc<RefCell<the typed store>>`, without its type.
+    pub any: Rc<dyn Any>,
+    /// The task's side of it.
+    pub task: Rc<dyn TaskStore>,
+}
+
+impl Held {
+    /// A store that both sides share.
+    pub fn new<S>(store: S) -> Held
+    where
+        std::cell::RefCell<S>: TaskStore + 'static,
+    {
+        let shared = Rc::new(std::cell::RefCell::new(store));
+        Held { any: Rc::clone(&shared) as Rc<dyn Any>, task: shared }
+    }
+}
+
+/// Where a store writes its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangelogTo {
+    /// The changelog topic.
+    pub topic: TopicId,
+    /// The task's partition.
+    pub partition: u32,
+}
+
+/// What a store is made of.
+pub struct StoreParts<'a> {
+    /// Its definition.
+    pub definition: &'a Store,
+    /// Its rows.
+    pub rows: Box<dyn Rows>,
+    /// Where its changes go, if anywhere.
+    pub changelog: Option<ChangelogTo>,
+    /// What the caches of the thread may hold together.
+    pub budget: Rc<Budget>,
+    /// The task's settings.
+    pub settings: &'a Settings,
+}
+
+impl StoreParts<'_> {
+    /// The serde that was given, or the one known for the type.
+    pub fn serde<T: 'static>(&self, given: &Option<SharedSerde<T>>) -> Result<SharedSerde<T>, LinkError> {
+        let known = given.clone().or_else(|| self.settings.serde::<T>());
+        known.ok_or_else(|| LinkError::NoSerde {
+            node: self.definition.name.clone(),
+            type_name: std::any::type_name::<T>(),
+        })
+    }
+}
+
+/// What left a cache and goes on to the nodes below.
+pub struct Flushed<K, V> {
+    /// The change.
+    pub record: Record<K, Change<V>>,
+    /// Where the record came from that last wrote it.
+    pub origin: Origin,
+}
+
+/// Whether changes carry the value before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Old {
+    /// They do.
+    Sent,
+    /// Nothing below asked for it.
+    Left,
+}
+
+/// A store with a cache in front.
+pub trait Cached: 'static {
+    /// The key that goes on.
+    type Key;
+    /// The value that goes on.
+    type Value;
+
+    /// Whether there is a cache.
+    fn is_cached(&self) -> bool;
+
+    /// How many entries wait.
+    fn waiting(&self) -> usize;
+
+    /// Writes the entry that waits longest; None if nothing goes on from it.
+    #[allow(clippy::type_complexity, reason = "one answer of two types that the trait names")]
+    fn flush_next(
+        &mut self,
+        old: Old,
+        context: &mut Context,
+    ) -> Result<Option<Flushed<Self::Key, Self::Value>>, Failure>;
+
+    /// Moves the entry that was not used for the longest time to the front of those that wait, if it waits.
+    fn begin_eviction(&mut self) -> Eldest;
+
+    /// Drops the entry that was not used for the longest time.
+    fn evict(&mut self);
+}

@@ -1,0 +1,466 @@
+//! Keys and their latest values: the store of aggregates and tables, with a time beside each value, and that of
+//! processors of the user, without.
+//! Called by operators and processors of one task. Rows have Java's layout: 8 bytes of time and the value, or the value
+//! alone. The changelog has the value alone, and the time as that of the record.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cache::{Cache, Eldest, Keys, Writer};
+use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
+use crate::record::{About, Change, Data, Header, Record};
+use crate::serde::{Serde, SerdeError, SharedSerde};
+use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key};
+use crate::state::{Rows, StateError};
+use crate::task::LinkError;
+use crate::task::collector::{Outgoing, To};
+use crate::task::context::Context;
+use crate::task::errors::{Failure, TaskError};
+
+/// A value and its time, as tables and aggregates keep it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamped<V> {
+    /// The value.
+    pub value: V,
+    /// Its time.
+    pub timestamp: i64,
+}
+
+/// A table's store.
+pub type TableStore<K, V> = KeyValueStore<K, Stamped<V>>;
+
+/// The layout of a value with its time.
+pub struct StampedSerde<V>(pub SharedSerde<V>);
+
+impl<V> Serde<Stamped<V>> for StampedSerde<V> {
+    fn serialize(&self, stamped: &Stamped<V>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&stamped.timestamp.to_be_bytes());
+        self.0.serialize(&stamped.value, out);
+    }
+
+    fn deserialize(&self, mut bytes: Bytes) -> Result<Stamped<V>, SerdeError> {
+        if bytes.len() < STAMP {
+            return Err(SerdeError { expected: "value with a time", found: bytes.len() });
+        }
+        let value = bytes.split_off(STAMP);
+        let stamp = bytes.as_ref().try_into().expect("eight bytes were left");
+        Ok(Stamped { value: self.0.deserialize(value)?, timestamp: i64::from_be_bytes(stamp) })
+    }
+}
+
+/// How many bytes the time before a value takes.
+const STAMP: usize = 8;
+
+/// Keys `K` and what is stored under each.
+pub struct KeyValueStore<K, S> {
+    pub(crate) name: String,
+    rows: Box<dyn Rows>,
+    key: SharedSerde<K>,
+    value: SharedSerde<S>,
+    /// How many bytes before the value are its time.
+    stamp: usize,
+    changelog: Option<ChangelogTo>,
+    cache: Option<Cache<S>>,
+    key_bytes: Vec<u8>,
+}
+
+impl<K: Data, V: Data> TableStore<K, V> {
+    /// The store of a table: each value has its time.
+    pub fn table(
+        parts: StoreParts<'_>,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        Ok(Held::new(KeyValueStore::new(parts, key, Arc::new(StampedSerde(value)), STAMP)))
+    }
+}
+
+impl<K: Data, V: Data> KeyValueStore<K, V> {
+    /// The store of a processor of the user: values alone.
+    pub fn plain(
+        parts: StoreParts<'_>,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        Ok(Held::new(KeyValueStore::new(parts, key, value, 0)))
+    }
+}
+
+/// A key's value before and after an update.
+pub struct Updated<S> {
+    /// Before; None if there was none, or nobody wants to know.
+    pub old: Option<S>,
+    /// After; None if it was deleted.
+    pub new: Option<S>,
+}
+
+impl<K: Data, S: Data> KeyValueStore<K, S> {
+    fn new(parts: StoreParts<'_>, key: SharedSerde<K>, value: SharedSerde<S>, stamp: usize) -> Self {
+        // Processors of the user look for ranges of keys, operators for one at a time.
+        let keys = if stamp == 0 { Keys::Ordered } else { Keys::Hashed };
+        KeyValueStore {
+            name: parts.definition.name.clone(),
+            rows: parts.rows,
+            key,
+            value,
+            stamp,
+            changelog: parts.changelog,
+            cache: parts.definition.cached.then(|| Cache::new(keys, parts.budget)),
+            key_bytes: Vec::new(),
+        }
+    }
+
+    /// The serde of the keys.
+    pub fn key_serde(&self) -> &SharedSerde<K> {
+        &self.key
+    }
+
+    fn broken(&self, error: SerdeError) -> Failure {
+        Failure::fatal(TaskError::Broken(format!("store {}: a row is damaged: {error}", self.name)))
+    }
+
+    fn decode(&self, bytes: Bytes) -> Result<S, Failure> {
+        self.value.deserialize(bytes).map_err(|error| self.broken(error))
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<S>, Failure> {
+        self.rows.get(key)?.map(|bytes| self.decode(bytes)).transpose()
+    }
+
+    /// Puts the bytes of a key aside; they come back with `restore_key`, so that no call allocates for them.
+    fn encode_key(&mut self, key: &K) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.key_bytes);
+        bytes.clear();
+        self.key.serialize(key, &mut bytes);
+        bytes
+    }
+
+    /// What is stored under a key.
+    pub fn get(&mut self, key: &K) -> Result<Option<S>, Failure> {
+        let bytes = self.encode_key(key);
+        let found = self.get_bytes(&bytes);
+        self.key_bytes = bytes;
+        found
+    }
+
+    fn get_bytes(&mut self, key: &[u8]) -> Result<Option<S>, Failure> {
+        if self.cache.is_some() {
+            self.load(key)?;
+        }
+        match &mut self.cache {
+            Some(cache) => Ok(cache.get(key).and_then(|slot| slot.value.clone())),
+            None => self.read(key),
+        }
+    }
+
+    /// Brings a row into the cache.
+    fn load(&mut self, key: &[u8]) -> Result<(), Failure> {
+        let Some(cache) = &mut self.cache else { return Ok(()) };
+        if cache.get(key).is_some() {
+            return Ok(());
+        }
+        if let Some(bytes) = self.rows.get(key)? {
+            let length = bytes.len();
+            let value = self.value.deserialize(bytes).map_err(|error| {
+                Failure::fatal(TaskError::Broken(format!("store {}: a row is damaged: {error}", self.name)))
+            })?;
+            cache.insert_clean(key, value, length);
+        }
+        Ok(())
+    }
+
+    /// Sets what is stored under a key; None deletes it. `about` is the record because of which it is set.
+    pub fn put(
+        &mut self,
+        key: &K,
+        value: Option<S>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let bytes = self.encode_key(key);
+        let done = match &mut self.cache {
+            Some(cache) => {
+                cache.put(&bytes, value, writer(about, context));
+                Ok(())
+            }
+            None => self.write(&bytes, value.as_ref(), about, context).map(drop),
+        };
+        self.key_bytes = bytes;
+        done
+    }
+
+    /// Sets what is stored under a key from what was; both are told if there is no cache, and so something goes on at once.
+    pub fn update(
+        &mut self,
+        key: &K,
+        old: Old,
+        about: About<'_>,
+        context: &mut Context,
+        change: impl FnOnce(Option<S>) -> Option<S>,
+    ) -> Result<Option<Updated<S>>, Failure> {
+        let bytes = self.encode_key(key);
+        let done = self.update_bytes(&bytes, old, about, context, change);
+        self.key_bytes = bytes;
+        done
+    }
+
+    fn update_bytes(
+        &mut self,
+        key: &[u8],
+        old: Old,
+        about: About<'_>,
+        context: &mut Context,
+        change: impl FnOnce(Option<S>) -> Option<S>,
+    ) -> Result<Option<Updated<S>>, Failure> {
+        self.load(key)?;
+        if let Some(cache) = &mut self.cache {
+            match cache.get(key) {
+                Some(slot) => {
+                    slot.value = change(slot.value.take());
+                    slot.writer.set(about, context);
+                    cache.touch(key);
+                }
+                None => cache.put(key, change(None), writer(about, context)),
+            }
+            return Ok(None);
+        }
+        let before = self.read(key)?;
+        let kept = if old == Old::Sent { before.clone() } else { None };
+        let new = change(before);
+        self.write(key, new.as_ref(), about, context)?;
+        Ok(Some(Updated { old: kept, new }))
+    }
+
+    /// Writes a row and its changelog record; how many bytes the value took.
+    fn write(
+        &mut self,
+        key: &[u8],
+        value: Option<&S>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<Option<usize>, Failure> {
+        let bytes = value.map(|value| {
+            let mut bytes = Vec::new();
+            self.value.serialize(value, &mut bytes);
+            Bytes::from(bytes)
+        });
+        self.rows.put(key, bytes.clone())?;
+        if let Some(to) = self.changelog {
+            let (timestamp, headers) = match (&bytes, self.stamp) {
+                (_, 0) => (about.timestamp, about.headers),
+                (Some(bytes), _) => (stamp_of(bytes), &[][..]),
+                (None, _) => (about.timestamp, &[][..]),
+            };
+            context.send(Outgoing {
+                topic: to.topic,
+                to: To::Partition(to.partition),
+                key: Some(key),
+                value: bytes.as_ref().map(|bytes| &bytes[self.stamp..]),
+                timestamp: Some(timestamp),
+                headers,
+            })?;
+        }
+        Ok(bytes.map(|bytes| bytes.len()))
+    }
+
+    /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
+    pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
+        let bytes = |key: &K| {
+            let mut bytes = Vec::new();
+            self.key.serialize(key, &mut bytes);
+            bytes
+        };
+        let (from, to) = (from.map(bytes), to.map(|to| after_key(&bytes(to))));
+        let span = Span { from: from.as_deref(), to: to.as_deref() };
+        self.merged(span, order)
+    }
+
+    fn merged(&self, span: Span<'_>, order: Order) -> Result<Vec<(K, S)>, Failure> {
+        let mut cached = self.cache.as_ref().map(|cache| cache.range(span.from, span.to)).unwrap_or_default();
+        // Taken from the back, in the order that is asked for.
+        if order == Order::Ascending {
+            cached.reverse();
+        }
+        let key = |bytes: &Bytes| self.key.deserialize(bytes.clone()).map_err(|error| self.broken(error));
+        let mut found = Vec::new();
+        for row in self.rows.range(span, order) {
+            let (row_key, row_value) = row?;
+            let mut replaced = false;
+            while let Some(slot) = cached.last() {
+                let goes_first = match order {
+                    Order::Ascending => slot.key <= row_key,
+                    Order::Descending => slot.key >= row_key,
+                };
+                if !goes_first {
+                    break;
+                }
+                replaced |= slot.key == row_key;
+                if let Some(value) = &slot.value {
+                    found.push((key(&slot.key)?, value.clone()));
+                }
+                cached.pop();
+            }
+            if !replaced {
+                found.push((key(&row_key)?, self.decode(row_value)?));
+            }
+        }
+        while let Some(slot) = cached.pop() {
+            if let Some(value) = &slot.value {
+                found.push((key(&slot.key)?, value.clone()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes the entry that waits longest.
+    fn flush_one(
+        &mut self,
+        old: Old,
+        context: &mut Context,
+    ) -> Result<Option<(Bytes, Updated<S>, Writer)>, Failure> {
+        let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
+        let (key, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
+        let before = if new.is_none() || old == Old::Sent { self.rows.get(&key)? } else { None };
+        // CachingKeyValueStore.putAndMaybeForward: a deletion of what was never written leaves no trace.
+        let mut length = None;
+        let is_seen = new.is_some() || before.is_some();
+        if is_seen {
+            let about = About { timestamp: writer.timestamp, headers: &writer.headers };
+            length = self.write(&key, new.as_ref(), about, context)?;
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.written(&key, length);
+        }
+        if !is_seen {
+            return Ok(None);
+        }
+        let before = if old == Old::Sent { before } else { None };
+        let old = before.map(|bytes| self.decode(bytes)).transpose()?;
+        Ok(Some((key, Updated { old, new }, writer)))
+    }
+}
+
+/// What a user's processor does, whose time and headers the context knows.
+impl<K: Data, V: Data> KeyValueStore<K, V> {
+    /// Sets a key's value; None deletes it.
+    pub fn set(&mut self, key: &K, value: Option<V>, context: &mut Context) -> Result<(), Failure> {
+        let headers = std::mem::take(&mut context.headers);
+        let about = About { timestamp: context.timestamp, headers: &headers };
+        let done = self.put(key, value, about, context);
+        context.headers = headers;
+        done
+    }
+
+    /// Sets a key's value if there is none, and gives the one that is there.
+    pub fn put_if_absent(&mut self, key: &K, value: V, context: &mut Context) -> Result<Option<V>, Failure> {
+        let present = self.get(key)?;
+        if present.is_none() {
+            self.set(key, Some(value), context)?;
+        }
+        Ok(present)
+    }
+
+    /// Deletes a key, and gives the value that was there.
+    pub fn delete(&mut self, key: &K, context: &mut Context) -> Result<Option<V>, Failure> {
+        let present = self.get(key)?;
+        self.set(key, None, context)?;
+        Ok(present)
+    }
+}
+
+fn stamp_of(bytes: &[u8]) -> i64 {
+    bytes.first_chunk().map_or(-1, |stamp| i64::from_be_bytes(*stamp))
+}
+
+pub(crate) fn writer(about: About<'_>, context: &Context) -> Writer {
+    Writer { origin: context.origin().clone(), timestamp: about.timestamp, headers: about.headers.to_vec() }
+}
+
+impl Writer {
+    pub(crate) fn set(&mut self, about: About<'_>, context: &Context) {
+        self.origin.clone_from(context.origin());
+        self.timestamp = about.timestamp;
+        self.headers.clear();
+        self.headers.extend_from_slice(about.headers);
+    }
+}
+
+impl<K: Data, V: Data> Cached for TableStore<K, V> {
+    type Key = K;
+    type Value = V;
+
+    fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    fn waiting(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::waiting)
+    }
+
+    fn flush_next(&mut self, old: Old, context: &mut Context) -> Result<Option<Flushed<K, V>>, Failure> {
+        let Some((key, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
+        let key = self.key.deserialize(key).map_err(|error| self.broken(error))?;
+        let timestamp = updated.new.as_ref().map_or(writer.timestamp, |new| new.timestamp);
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let value = Some(Change::latest(new, old));
+        let record = Record { key: Some(key), value, timestamp, headers: writer.headers };
+        Ok(Some(Flushed { record, origin: writer.origin }))
+    }
+
+    fn begin_eviction(&mut self) -> Eldest {
+        self.cache.as_mut().map_or(Eldest::Nothing, Cache::begin_eviction)
+    }
+
+    fn evict(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.evict();
+        }
+    }
+}
+
+impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
+    fn dump(&self) -> Result<Vec<Row>, StateError> {
+        self.borrow().rows.range(Span::ALL, Order::Ascending).collect()
+    }
+
+    fn restore(
+        &self,
+        key: Bytes,
+        value: Option<Bytes>,
+        timestamp: i64,
+        _headers: &[Header],
+    ) -> Result<(), StateError> {
+        let mut store = self.borrow_mut();
+        let row = value.map(|value| {
+            if store.stamp == 0 {
+                return value;
+            }
+            let mut row = Vec::with_capacity(STAMP + value.len());
+            row.extend_from_slice(&timestamp.to_be_bytes());
+            row.extend_from_slice(&value);
+            Bytes::from(row)
+        });
+        store.rows.put(&key, row)
+    }
+
+    fn flush(&self, context: &mut Context) -> Result<(), Failure> {
+        let mut store = self.borrow_mut();
+        let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
+        for _ in 0..waiting {
+            store.flush_one(Old::Left, context)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
+        self.borrow_mut().rows.commit(offsets)
+    }
+
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        self.borrow().rows.committed(topic, partition)
+    }
+}

@@ -1,0 +1,258 @@
+//! What a node sees of its task: where the record came from, the times, the collector, timers, what was left out.
+//! Made once a task and lent to each call. Never owned by a node: stores and children are what a node keeps.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::collector::{Collector, Outgoing, SendFailure, To, TopicId};
+use super::errors::{
+    ErrorContext, Failure, Place, ProcessError, ProcessResult, Response, TaskError, dead_letter_headers,
+};
+use super::settings::Settings;
+use super::timers::{Clock, Timer, Timers};
+use crate::record::{About, Header};
+use crate::store::cache::Budget;
+
+/// Where the record that is processed was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Its topic; None while a timer runs.
+    pub topic: Option<Rc<str>>,
+    /// Its partition; -1 while a timer runs.
+    pub partition: i32,
+    /// Its offset; -1 while a timer runs.
+    pub offset: i64,
+}
+
+impl Origin {
+    /// No record: a timer runs.
+    pub fn timer() -> Origin {
+        Origin { topic: None, partition: -1, offset: -1 }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let topic = self.topic.as_deref().unwrap_or_default().to_owned();
+        Place { topic, partition: self.partition, offset: self.offset }
+    }
+}
+
+/// Bytes and metadata of the record in flight, kept only where a handler or a dead letter may want them.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    pub(crate) timestamp: i64,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+}
+
+/// The task's side that a processor sees.
+pub struct Context {
+    collector: Box<dyn Collector>,
+    settings: Rc<Settings>,
+    budget: Rc<Budget>,
+    origin: Origin,
+    stream_time: i64,
+    wall_clock: i64,
+    dropped: u64,
+    timers: Timers,
+    commit_requested: bool,
+    dead_letters: Option<TopicId>,
+    pub(crate) trace: Option<Box<Trace>>,
+    /// Time and headers of the record that a processor of the user works on, for the stores that it writes to.
+    pub(crate) timestamp: i64,
+    pub(crate) headers: Vec<Header>,
+    /// The processor of the user that is running, for its timers.
+    pub(crate) timed: Option<usize>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        mut collector: Box<dyn Collector>,
+        settings: Rc<Settings>,
+        budget: Rc<Budget>,
+        wall_clock: i64,
+    ) -> Context {
+        let dead_letters = settings.dead_letters.as_deref().map(|name| collector.topic(name));
+        let traces = dead_letters.is_some() || settings.on_processing.is_some();
+        Context {
+            collector,
+            settings,
+            budget,
+            origin: Origin::timer(),
+            stream_time: -1,
+            wall_clock,
+            dropped: 0,
+            timers: Timers::new(),
+            commit_requested: false,
+            dead_letters,
+            trace: traces.then(Box::default),
+            timestamp: -1,
+            headers: Vec::new(),
+            timed: None,
+        }
+    }
+
+    /// Where the record that is processed was read.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Another origin, while what a cache held back is handed on; the answer is to be put back.
+    pub fn replace_origin(&mut self, origin: Origin) -> Origin {
+        std::mem::replace(&mut self.origin, origin)
+    }
+
+    /// The largest time of a record of this task so far; -1 before the first.
+    pub fn stream_time(&self) -> i64 {
+        self.stream_time
+    }
+
+    /// The time of day, in ms since 1970, as of the start of this record or timer.
+    pub fn wall_clock(&self) -> i64 {
+        self.wall_clock
+    }
+
+    /// The task's settings.
+    pub fn settings(&self) -> &Rc<Settings> {
+        &self.settings
+    }
+
+    /// How much the caches of this thread may hold.
+    pub fn budget(&self) -> &Rc<Budget> {
+        &self.budget
+    }
+
+    /// Counts a record that an operator had to leave out (`dropped-records-total`).
+    pub fn drop_record(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// How many records were left out.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Time and headers of the record that a processor of the user works on.
+    pub fn about(&self) -> About<'_> {
+        About { timestamp: self.timestamp, headers: &self.headers }
+    }
+
+    /// Asks for a commit soon.
+    pub fn request_commit(&mut self) {
+        self.commit_requested = true;
+    }
+
+    pub(crate) fn take_commit_request(&mut self) -> bool {
+        std::mem::take(&mut self.commit_requested)
+    }
+
+    /// Sets a timer for the processor that is running: its `punctuate` is called each time it fires.
+    pub fn schedule(&mut self, clock: Clock, interval: std::time::Duration) -> Option<Timer> {
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        Some(self.timers.schedule(self.timed?, clock, interval_ms, self.wall_clock))
+    }
+
+    /// Stops a timer.
+    pub fn cancel(&mut self, timer: Timer) {
+        self.timers.cancel(timer);
+    }
+
+    pub(crate) fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    /// Gives a record to the collector.
+    pub fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure> {
+        self.collector.send(record)
+    }
+
+    /// The number of a topic.
+    pub fn topic(&mut self, name: &str) -> TopicId {
+        self.collector.topic(name)
+    }
+
+    /// The collector.
+    pub fn collector(&mut self) -> &mut dyn Collector {
+        self.collector.as_mut()
+    }
+
+    pub(crate) fn set_wall_clock(&mut self, now: i64) {
+        self.wall_clock = now;
+    }
+
+    pub(crate) fn advance_stream_time(&mut self, timestamp: i64) {
+        self.stream_time = self.stream_time.max(timestamp);
+    }
+
+    /// Keeps what a handler may want to know of the record that goes to a node; the answer is to be put back.
+    #[cold]
+    pub(crate) fn retrace(&mut self, timestamp: i64, headers: Vec<Header>) -> Option<(i64, Vec<Header>)> {
+        let trace = self.trace.as_mut()?;
+        let before = std::mem::replace(&mut trace.headers, headers);
+        Some((std::mem::replace(&mut trace.timestamp, timestamp), before))
+    }
+
+    /// Asks the handler about an error of the user's; an error of any other kind goes through.
+    #[cold]
+    pub(crate) fn fail(&mut self, failure: Failure, node: &str) -> ProcessResult {
+        let error = failure.split().map_err(Failure::fatal)?;
+        let (place, handler) = (self.origin.place(), self.settings.on_processing.clone());
+        let trace = self.trace.take().unwrap_or_default();
+        let about = ErrorContext {
+            node,
+            place: &place,
+            timestamp: trace.timestamp,
+            headers: &trace.headers,
+            key: trace.key.as_ref(),
+            value: trace.value.as_ref(),
+            error: &error,
+        };
+        let response = handler.map_or(Response::Fail, |handler| handler(&about));
+        let sent = self.send_dead_letter(&about);
+        self.trace = self.traces().then_some(trace);
+        sent?;
+        match response {
+            Response::Continue => {
+                self.drop_record();
+                Ok(())
+            }
+            Response::Fail => {
+                Err(Failure::fatal(TaskError::Processing { node: node.to_owned(), place, cause: error }))
+            }
+        }
+    }
+
+    /// Asks the handler about a record that is no key or value of its type.
+    #[cold]
+    pub(crate) fn fail_deserialization(
+        &mut self,
+        about: &ErrorContext<'_>,
+        cause: ProcessError,
+    ) -> Result<(), TaskError> {
+        let handler = self.settings.on_deserialization.clone();
+        let response = handler.map_or(Response::Fail, |handler| handler(about));
+        self.send_dead_letter(about)?;
+        match response {
+            Response::Continue => {
+                self.drop_record();
+                Ok(())
+            }
+            Response::Fail => Err(TaskError::Deserialization { place: about.place.clone(), cause }),
+        }
+    }
+
+    fn traces(&self) -> bool {
+        self.dead_letters.is_some() || self.settings.on_processing.is_some()
+    }
+
+    fn send_dead_letter(&mut self, about: &ErrorContext<'_>) -> Result<(), SendFailure> {
+        let Some(topic) = self.dead_letters else { return Ok(()) };
+        let headers = dead_letter_headers(about);
+        let key = about.key.map(Bytes::as_ref);
+        let to = key.map_or(To::Any, To::Hash);
+        let value = about.value.map(Bytes::as_ref);
+        let timestamp = Some(about.timestamp);
+        self.collector.send(Outgoing { topic, to, key, value, timestamp, headers: &headers })
+    }
+}

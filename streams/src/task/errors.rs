@@ -1,0 +1,243 @@
+//! What can go wrong with a record, who decides what follows, and the dead letter that may be written of it.
+//! Made by nodes, queues and stores; the handlers are the user's. Never decides by itself to go on.
+//! Not done: handlers of production errors; handlers that write dead letters of their own.
+
+use std::any::TypeId;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::collector::SendFailure;
+use crate::record::Header;
+use crate::state::StateError;
+
+/// What a closure or processor of the user said.
+pub struct ProcessError {
+    class: Cow<'static, str>,
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl ProcessError {
+    /// An error by name and message.
+    pub fn named(class: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ProcessError {
+        ProcessError { class: class.into(), cause: message.into().into() }
+    }
+
+    /// The name of its type, as a dead letter shows it.
+    pub fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The error itself.
+    pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.cause.as_ref()
+    }
+}
+
+impl fmt::Debug for ProcessError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}: {}", self.class, self.cause)
+    }
+}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}", self.cause)
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for ProcessError {
+    fn from(error: E) -> ProcessError {
+        ProcessError { class: std::any::type_name::<E>().into(), cause: Box::new(error) }
+    }
+}
+
+/// Why a record did not get through. An error of the user's is still to be decided about; any other ends the task.
+pub struct Failure(Box<Kind>);
+
+enum Kind {
+    Processing(ProcessError),
+    Fatal(TaskError),
+}
+
+/// What a node answers.
+pub type ProcessResult = Result<(), Failure>;
+
+impl Failure {
+    /// An error that no handler is asked about.
+    pub fn fatal(error: TaskError) -> Failure {
+        Failure(Box::new(Kind::Fatal(error)))
+    }
+
+    /// An error of the user's.
+    pub fn processing(error: ProcessError) -> Failure {
+        Failure(Box::new(Kind::Processing(error)))
+    }
+
+    /// The error of the user's, or the one that ends the task.
+    pub(crate) fn split(self) -> Result<ProcessError, TaskError> {
+        match *self.0 {
+            Kind::Processing(error) => Ok(error),
+            Kind::Fatal(error) => Err(error),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_ref() {
+            Kind::Processing(error) => error.fmt(to),
+            Kind::Fatal(error) => error.fmt(to),
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    /// Errors of stores and of the task itself end the task; any other is the user's.
+    fn from(error: E) -> Failure {
+        let own = [TypeId::of::<TaskError>(), TypeId::of::<StateError>(), TypeId::of::<SendFailure>()];
+        if !own.contains(&TypeId::of::<E>()) {
+            return Failure::processing(error.into());
+        }
+        let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
+        let boxed = match boxed.downcast::<TaskError>() {
+            Ok(error) => return Failure::fatal(*error),
+            Err(boxed) => boxed,
+        };
+        match boxed.downcast::<StateError>() {
+            Ok(error) => Failure::fatal(TaskError::State(*error)),
+            Err(boxed) => match boxed.downcast::<SendFailure>() {
+                Ok(error) => Failure::fatal(TaskError::Send(*error)),
+                Err(boxed) => Failure::processing(ProcessError::named("error", boxed.to_string())),
+            },
+        }
+    }
+}
+
+/// Where a record came from, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The topic; empty for a timer.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "topic {} partition {} offset {}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Why a task ended.
+#[derive(Debug, Error)]
+pub enum TaskError {
+    /// A record was no key or value of its type, and the handler said fail.
+    #[error("deserialization failed at {place}: {cause}")]
+    Deserialization {
+        /// Which record.
+        place: Place,
+        /// What the serde said.
+        cause: ProcessError,
+    },
+    /// A record has a time that none can have, and the extractor fails on it.
+    #[error("record at {place} has the invalid timestamp {timestamp}")]
+    Timestamp {
+        /// Which record.
+        place: Place,
+        /// Its time.
+        timestamp: i64,
+    },
+    /// A closure or processor failed, and the handler said fail.
+    #[error("processing failed in {node} at {place}: {cause}")]
+    Processing {
+        /// Which node.
+        node: String,
+        /// Which record.
+        place: Place,
+        /// What it said.
+        cause: ProcessError,
+    },
+    /// A closure or processor panicked.
+    #[error("processing panicked at {place}: {cause}")]
+    Panic {
+        /// Which record.
+        place: Place,
+        /// The panic's message.
+        cause: String,
+    },
+    /// A store could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A record could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendFailure),
+    /// A row or a record of the application's own topics is damaged, or a store is used against its rules.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What a handler says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Response {
+    /// The task ends.
+    Fail,
+    /// The record is left out.
+    Continue,
+}
+
+/// What a handler is told.
+#[derive(Debug)]
+pub struct ErrorContext<'a> {
+    /// The node that failed.
+    pub node: &'a str,
+    /// The topic, partition and offset of the record that was processed.
+    pub place: &'a Place,
+    /// Its time.
+    pub timestamp: i64,
+    /// Its headers.
+    pub headers: &'a [Header],
+    /// The bytes of its key as it was read.
+    pub key: Option<&'a Bytes>,
+    /// The bytes of its value as it was read.
+    pub value: Option<&'a Bytes>,
+    /// What went wrong.
+    pub error: &'a ProcessError,
+}
+
+/// Decides about a record that was no key or value of its type.
+pub type DeserializationHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
+/// Decides about a record whose processing failed.
+pub type ProcessingHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
+
+/// The headers of a dead letter (KIP-1034), after those of the record.
+pub(crate) fn dead_letter_headers(about: &ErrorContext<'_>) -> Vec<Header> {
+    let text = |name: &str, value: String| (format!("__streams.errors.{name}"), Some(Bytes::from(value)));
+    let mut headers = about.headers.to_vec();
+    headers.extend([
+        text("exception", about.error.class().to_owned()),
+        text("message", about.error.to_string()),
+        text("stacktrace", chain(about.error)),
+        text("topic", about.place.topic.clone()),
+        text("partition", about.place.partition.to_string()),
+        text("offset", about.place.offset.to_string()),
+    ]);
+    headers
+}
+
+/// An error and what caused it, a line each.
+fn chain(error: &ProcessError) -> String {
+    let mut text = format!("{}: {error}", error.class());
+    let mut source = error.cause().source();
+    while let Some(cause) = source {
+        text.push_str(&format!("\ncaused by: {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,404 @@
+//! The task itself: records in, one at a time through the nodes, timers, and the steps of a commit.
+//! Driven by the runtime's threads and the test driver, which decide when. Never polls, sleeps or commits offsets itself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use regex::Regex;
+
+use super::collector::{Collector, TopicId};
+use super::context::{Context, Origin};
+use super::errors::{ProcessResult, TaskError};
+use super::group::Group;
+use super::link::{Flush, LinkError, Linking, Setup, Stores, TimedNode, fatal};
+use super::queue::{Incoming, SourceNode};
+use super::settings::Settings;
+use super::timers::Clock;
+use crate::state::{Rows, StateError};
+use crate::store::{Budget, ChangelogTo, StoreParts, TaskStore};
+use crate::topology::store::{Changelog, Store};
+use crate::topology::{Node, NodeKind, SourceTopics, Topology};
+
+/// Which nodes a task has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All but those of global tables: how the test driver runs a topology.
+    Whole,
+    /// One sub-topology.
+    Subtopology(usize),
+    /// The tables that each instance has the whole of.
+    Globals,
+}
+
+/// What a task is made of.
+pub struct TaskParts<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// Which of its nodes.
+    pub part: Part,
+    /// Which partition of its topics.
+    pub partition: u32,
+    /// Settings.
+    pub settings: Rc<Settings>,
+    /// Where bytes go.
+    pub collector: Box<dyn Collector>,
+    /// Opens the rows of a store.
+    pub rows: &'a mut dyn FnMut(&Store) -> Result<Box<dyn Rows>, StateError>,
+    /// What the caches of the thread may hold.
+    pub budget: Rc<Budget>,
+    /// The stores of global tables.
+    pub globals: Option<&'a Stores>,
+    /// The time of day.
+    pub wall_clock: i64,
+}
+
+/// A partition that a task reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The topic, with the application id before it if it is one of its own.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// A source of the task, with whole names of topics.
+struct TaskSource {
+    topics: SourceTopics,
+    node: Box<dyn SourceNode>,
+}
+
+/// A running task.
+pub struct Task {
+    context: Context,
+    stores: Stores,
+    globals: Option<Stores>,
+    sources: Vec<TaskSource>,
+    inputs: Vec<Input>,
+    group: Group,
+    /// Each store's, and what hands on from its cache, in the order in which Java flushes them.
+    flushes: Vec<(Option<Rc<dyn Flush>>, Rc<dyn TaskStore>)>,
+    timed: Vec<TimedNode>,
+    consumed: Vec<Option<i64>>,
+    commit_needed: bool,
+}
+
+impl Task {
+    /// Makes the stores of a task, links its nodes and sets its processors up. Stores are as the engine has them: what
+    /// is missing is restored before the first record.
+    pub fn new(mut parts: TaskParts<'_>) -> Result<Task, LinkError> {
+        let (settings, budget) = (Rc::clone(&parts.settings), Rc::clone(&parts.budget));
+        let topology = parts.topology;
+        let in_task = |node: &Node| match parts.part {
+            Part::Whole => !topology.is_global(node),
+            Part::Subtopology(wanted) => node.subtopology == wanted,
+            Part::Globals => topology.is_global(node),
+        };
+        let places: Vec<usize> =
+            (0..topology.nodes().len()).filter(|place| in_task(&topology.nodes()[*place])).collect();
+        let mut stores = Stores::default();
+        let mut topics = |name: &str| parts.collector.topic(name);
+        for definition in definitions(topology, &places) {
+            let changelog = changelog_of(definition, &settings, parts.partition, &mut topics);
+            let rows = (parts.rows)(definition)?;
+            let maker = definition.maker.as_ref();
+            let maker = maker.ok_or_else(|| LinkError::UntypedStore(definition.name.clone()))?;
+            let budget = Rc::clone(&budget);
+            let held = maker.make(StoreParts { definition, rows, changelog, budget, settings: &settings })?;
+            stores.add(&definition.name, held);
+        }
+        let mut context = Context::new(parts.collector, Rc::clone(&settings), budget, parts.wall_clock);
+        let mut linking = Linking::new(topology, &mut context, &stores, parts.globals);
+        let sources = topology.link(&places, &mut linking)?;
+        let (mut by_store, timed) =
+            (std::mem::take(&mut linking.flushes), std::mem::take(&mut linking.timed));
+        let flushes = stores
+            .names()
+            .iter()
+            .filter_map(|name| Some((by_store.remove(name), Rc::clone(&stores.held(name)?.task))));
+        let flushes = flushes.collect();
+        set_up(&timed, &stores, parts.globals, &mut context)?;
+        let mut task = Task {
+            context,
+            stores,
+            globals: parts.globals.cloned(),
+            sources: Vec::new(),
+            inputs: Vec::new(),
+            group: Group::new(settings.max_idle_ms),
+            flushes,
+            timed,
+            consumed: Vec::new(),
+            commit_needed: false,
+        };
+        for (place, node) in sources {
+            let topics = topics_of(topology, &topology.nodes()[place], &settings.application_id);
+            task.sources.push(TaskSource { topics, node });
+        }
+        let partition = i32::try_from(parts.partition).unwrap_or(i32::MAX);
+        let inputs: Vec<String> = task.sources.iter().flat_map(|source| source.names()).collect();
+        for topic in &inputs {
+            task.add_input(topic, partition);
+        }
+        Ok(task)
+    }
+
+    /// Adds a partition to read, of a topic that a source reads by name or that matches its pattern.
+    pub fn add_input(&mut self, topic: &str, partition: i32) -> Option<usize> {
+        let source = self.sources.iter().find(|source| source.reads(topic))?;
+        self.group.add_queue(source.node.queue(topic, partition));
+        self.inputs.push(Input { topic: topic.to_owned(), partition });
+        self.consumed.push(None);
+        Some(self.inputs.len() - 1)
+    }
+
+    /// The partitions that it reads; their places are what `add` and its like take.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Its stores.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// The global stores that it looks into.
+    pub fn globals(&self) -> Option<&Stores> {
+        self.globals.as_ref()
+    }
+
+    /// What its nodes see.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// What its nodes see.
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// Adds records of one partition, in order.
+    pub fn add(
+        &mut self,
+        input: usize,
+        records: impl IntoIterator<Item = Incoming>,
+    ) -> Result<(), TaskError> {
+        self.group.add(input, records, &mut self.context)
+    }
+
+    /// How many records of a partition wait.
+    pub fn buffered(&self, input: usize) -> usize {
+        self.group.buffered(input)
+    }
+
+    /// Tells how many records the broker has beyond those that were fetched; None if it has not said.
+    pub fn set_lag(&mut self, input: usize, lag: Option<i64>) {
+        self.group.set_lag(input, lag);
+    }
+
+    /// The largest time of a partition so far.
+    pub fn partition_time(&self, input: usize) -> i64 {
+        self.group.partition_time(input)
+    }
+
+    /// Starts a partition from that time.
+    pub fn set_partition_time(&mut self, input: usize, timestamp: i64) {
+        self.group.set_partition_time(input, timestamp);
+        self.context.advance_stream_time(timestamp);
+    }
+
+    /// Whether there is any record.
+    pub fn has_records(&self) -> bool {
+        self.group.has_records()
+    }
+
+    /// Whether the next record may be processed, or a partition without records is to be waited for.
+    pub fn is_processable(&mut self, now: i64) -> bool {
+        self.group.is_ready(now)
+    }
+
+    /// Sends the next record through the nodes; false if there is none.
+    pub fn process(&mut self, now: i64) -> Result<bool, TaskError> {
+        let Some((input, _, offset)) = self.group.next(&mut self.context)? else { return Ok(false) };
+        self.context.set_wall_clock(now);
+        let (queue, context) = (self.group.queue(input), &mut self.context);
+        let done = catch_unwind(AssertUnwindSafe(|| queue.run(context)));
+        self.finish(done)?;
+        self.consumed[input] = Some(offset);
+        self.commit_needed = true;
+        Ok(true)
+    }
+
+    fn finish(&self, done: std::thread::Result<ProcessResult>) -> Result<(), TaskError> {
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure)) => Err(fatal(failure)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                let cause = text.unwrap_or_else(|| "a panic without a message".to_owned());
+                Err(TaskError::Panic { place: self.context.origin().place(), cause })
+            }
+        }
+    }
+
+    /// Fires the timers of stream time that are due; whether there was one.
+    pub fn punctuate_stream_time(&mut self) -> Result<bool, TaskError> {
+        match self.context.stream_time() {
+            -1 => Ok(false),
+            now => self.punctuate(Clock::StreamTime, now),
+        }
+    }
+
+    /// Fires the timers of the wall clock that are due; whether there was one.
+    pub fn punctuate_wall_clock(&mut self, now: i64) -> Result<bool, TaskError> {
+        self.context.set_wall_clock(now);
+        self.punctuate(Clock::WallClock, now)
+    }
+
+    fn punctuate(&mut self, clock: Clock, now: i64) -> Result<bool, TaskError> {
+        let mut fired = false;
+        while let Some(due) = self.context.timers().due(clock, now) {
+            fired = true;
+            let before = self.context.replace_origin(Origin::timer());
+            if let Some(trace) = self.context.trace.as_mut() {
+                **trace = super::context::Trace { timestamp: now, ..Default::default() };
+            }
+            let (node, context) = (&self.timed[due.node], &mut self.context);
+            let done =
+                catch_unwind(AssertUnwindSafe(|| match node.processor.punctuate(due.timer, now, context) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => context.fail(failure, &node.name),
+                }));
+            self.finish(done)?;
+            self.context.replace_origin(before);
+            self.context.timers().again(clock, due, now);
+        }
+        self.commit_needed |= fired;
+        Ok(fired)
+    }
+
+    /// Whether something happened since the last commit.
+    pub fn is_commit_needed(&self) -> bool {
+        self.commit_needed
+    }
+
+    /// Whether a processor asked for a commit.
+    pub fn take_commit_request(&mut self) -> bool {
+        self.context.take_commit_request()
+    }
+
+    /// First step of a commit: caches are written and handed on. What this produces must be sent before offsets are.
+    pub fn flush(&mut self) -> Result<(), TaskError> {
+        for (output, store) in &self.flushes {
+            let context = &mut self.context;
+            let done = catch_unwind(AssertUnwindSafe(|| match output {
+                Some(output) => output.flush(context),
+                None => store.flush(context),
+            }));
+            self.finish(done)?;
+        }
+        Ok(())
+    }
+
+    /// Second step: the offset to commit for each partition of which a record was processed: that of the next record to
+    /// process, or None where that is the position of the consumer, because no record waits.
+    pub fn offsets(&self) -> Vec<(usize, Option<i64>)> {
+        let consumed = self.consumed.iter().enumerate().filter(|(_, offset)| offset.is_some());
+        consumed.map(|(input, _)| (input, self.group.head_offset(input))).collect()
+    }
+
+    /// The offset of the last record that was processed.
+    pub fn last_offset(&self, input: usize) -> Option<i64> {
+        self.consumed[input]
+    }
+
+    /// Last step: what was committed needs no commit again.
+    pub fn committed(&mut self) {
+        self.commit_needed = false;
+    }
+
+    /// Forgets the records that wait.
+    pub fn clear(&mut self) {
+        self.group.clear();
+    }
+
+    /// Closes the processors of the user.
+    pub fn close(&mut self) {
+        self.timed.iter().for_each(|node| node.processor.close());
+    }
+}
+
+/// The stores of these nodes, in the order of the nodes (InternalTopologyBuilder.build).
+fn definitions<'a>(topology: &'a Topology, places: &[usize]) -> Vec<&'a Store> {
+    let mut found: Vec<&Store> = Vec::new();
+    for name in places.iter().flat_map(|place| &topology.nodes()[*place].stores) {
+        let all = topology.stores().iter().chain(topology.global_stores());
+        for store in all.filter(|store| store.name == *name) {
+            if !found.iter().any(|known| known.name == store.name) {
+                found.push(store);
+            }
+        }
+    }
+    found
+}
+
+fn changelog_of(
+    store: &Store,
+    settings: &Settings,
+    partition: u32,
+    topic: &mut dyn FnMut(&str) -> TopicId,
+) -> Option<ChangelogTo> {
+    match &store.changelog {
+        Changelog::Own(_) => {
+            let name = format!("{}-{}-changelog", settings.application_id, store.name);
+            Some(ChangelogTo { topic: topic(&name), partition })
+        }
+        Changelog::Source(_) | Changelog::Off => None,
+    }
+}
+
+/// Processors in the order of the nodes; they were linked from the last to the first.
+fn set_up(
+    timed: &[TimedNode],
+    stores: &Stores,
+    globals: Option<&Stores>,
+    context: &mut Context,
+) -> Result<(), LinkError> {
+    for number in (0..timed.len()).rev() {
+        context.timed = Some(number);
+        let node = &timed[number];
+        node.processor.init(&mut Setup { node, stores, globals, context })?;
+    }
+    context.timed = None;
+    Ok(())
+}
+
+fn topics_of(topology: &Topology, node: &Node, application_id: &str) -> SourceTopics {
+    match &node.kind {
+        NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
+            SourceTopics::Pattern(pattern.clone())
+        }
+        NodeKind::Source { topics: SourceTopics::Names(names), .. } => {
+            SourceTopics::Names(names.iter().map(|name| topology.whole_name(application_id, name)).collect())
+        }
+        NodeKind::Processor(_) | NodeKind::Sink { .. } => SourceTopics::Names(Vec::new()),
+    }
+}
+
+impl TaskSource {
+    fn names(&self) -> Vec<String> {
+        match &self.topics {
+            SourceTopics::Names(names) => names.clone(),
+            SourceTopics::Pattern(_) => Vec::new(),
+        }
+    }
+
+    fn reads(&self, topic: &str) -> bool {
+        match &self.topics {
+            SourceTopics::Names(names) => names.iter().any(|name| name == topic),
+            // The pattern was checked when the topology was built.
+            SourceTopics::Pattern(pattern) => {
+                Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(topic))
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Timers of processors, in stream time and in wall-clock time (PunctuationQueue, PunctuationSchedule).
+//! Set through `Context`; the task asks what is due. Each fires at most once a look, with the present time; those missed
+//! in between are left out.
+
+use std::collections::HashSet;
+
+use super::heap::Heap;
+
+/// By which clock a timer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The largest time of a record so far.
+    StreamTime,
+    /// The time of day.
+    WallClock,
+}
+
+/// A timer, to cancel it by, and to know which one fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Timer(u64);
+
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    timer: Timer,
+    node: usize,
+    interval_ms: i64,
+}
+
+/// A timer that is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    pub(crate) timer: Timer,
+    pub(crate) node: usize,
+    at: i64,
+    interval_ms: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Timers {
+    stream: Heap<Schedule>,
+    wall: Heap<Schedule>,
+    next: u64,
+    cancelled: HashSet<Timer>,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Timers {
+        Timers { stream: Heap::new(), wall: Heap::new(), next: 0, cancelled: HashSet::new() }
+    }
+
+    fn heap(&mut self, clock: Clock) -> &mut Heap<Schedule> {
+        match clock {
+            Clock::StreamTime => &mut self.stream,
+            Clock::WallClock => &mut self.wall,
+        }
+    }
+
+    /// A timer of stream time first fires with the first record, one of the wall clock after an interval.
+    pub(crate) fn schedule(&mut self, node: usize, clock: Clock, interval_ms: i64, wall_clock: i64) -> Timer {
+        let (timer, interval_ms) = (Timer(self.next), interval_ms.max(1));
+        self.next += 1;
+        let first = match clock {
+            Clock::StreamTime => 0,
+            Clock::WallClock => wall_clock.saturating_add(interval_ms),
+        };
+        self.heap(clock).push(first, Schedule { timer, node, interval_ms });
+        timer
+    }
+
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        self.cancelled.insert(timer);
+    }
+
+    /// The next timer that is due; `again` must follow once it has fired.
+    pub(crate) fn due(&mut self, clock: Clock, now: i64) -> Option<Due> {
+        while let Some((at, _)) = self.heap(clock).peek() {
+            if *at > now {
+                return None;
+            }
+            let (at, schedule) = self.heap(clock).pop()?;
+            if !self.cancelled.remove(&schedule.timer) {
+                let Schedule { timer, node, interval_ms } = schedule;
+                return Some(Due { timer, node, at, interval_ms });
+            }
+        }
+        None
+    }
+
+    /// Sets a timer that has fired again, unless it was cancelled meanwhile.
+    pub(crate) fn again(&mut self, clock: Clock, due: Due, now: i64) {
+        if self.cancelled.remove(&due.timer) {
+            return;
+        }
+        let mut next = due.at.saturating_add(due.interval_ms);
+        if now >= next {
+            let missed = (now - due.at) / due.interval_ms;
+            next = due.at.saturating_add((missed + 1).saturating_mul(due.interval_ms));
+        }
+        if next > now {
+            let schedule = Schedule { timer: due.timer, node: due.node, interval_ms: due.interval_ms };
+            self.heap(clock).push(next, schedule);
+        }
+    }
+}
