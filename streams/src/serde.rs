@@ -11,13 +11,27 @@ use crate::record::{Window, Windowed};
 
 /// Bytes that are no value of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{found} bytes are no {expected}")]
-pub struct SerdeError {
-    /// What was looked for.
-    pub expected: &'static str,
-    /// How many bytes there were.
-    pub found: usize,
+pub enum SerdeError {
+    /// They have no meaning to the type.
+    #[error("{found} bytes are no {expected}")]
+    Malformed {
+        /// What was looked for.
+        expected: &'static str,
+        /// How many bytes there were.
+        found: usize,
+    },
+    /// They are more or fewer than all values of the type have. Dead letters show the text of Java's deserializer.
+    #[error("Size of data received by {deserializer} is not {size}")]
+    Size {
+        /// Java's name.
+        deserializer: &'static str,
+        /// How many there must be.
+        size: usize,
+    },
 }
+
+/// The error that Java's deserializers make of all that is wrong, as dead letters name it.
+pub(crate) const DESERIALIZATION_CLASS: &str = "org.apache.kafka.common.errors.SerializationException";
 
 /// Turns a `T` into bytes and back; a null never comes here.
 pub trait Serde<T>: Send + Sync {
@@ -81,7 +95,8 @@ macro_rules! numbers {
             }
 
             fn deserialize(&self, bytes: Bytes) -> Result<$number, SerdeError> {
-                let array = bytes.as_ref().try_into().map_err(|_| SerdeError { expected: $name, found: bytes.len() })?;
+                let size = std::mem::size_of::<$number>();
+                let array = bytes.as_ref().try_into().map_err(|_| SerdeError::Size { deserializer: $name, size })?;
                 Ok(<$number>::from_be_bytes(array))
             }
         }
@@ -95,11 +110,11 @@ macro_rules! numbers {
 }
 
 numbers! {
-    i16, "short";
-    i32, "integer";
-    i64, "long";
-    f32, "float";
-    f64, "double";
+    i16, "ShortDeserializer";
+    i32, "IntegerDeserializer";
+    i64, "LongDeserializer";
+    f32, "FloatDeserializer";
+    f64, "DoubleDeserializer";
 }
 
 /// A key and the start of its window, which is `size_ms` long (Java's TimeWindowedSerde).
@@ -111,13 +126,17 @@ pub struct TimeWindowedSerde<K> {
 impl<K> TimeWindowedSerde<K> {
     /// The keys' serde, and how long windows are.
     pub fn new(inner: SharedSerde<K>, size: std::time::Duration) -> TimeWindowedSerde<K> {
-        TimeWindowedSerde { inner, size_ms: i64::try_from(size.as_millis()).unwrap_or(i64::MAX) }
+        TimeWindowedSerde::of_millis(inner, i64::try_from(size.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn of_millis(inner: SharedSerde<K>, size_ms: i64) -> TimeWindowedSerde<K> {
+        TimeWindowedSerde { inner, size_ms }
     }
 }
 
 /// Takes the last eight bytes off.
 fn split_time(bytes: &mut Bytes, expected: &'static str) -> Result<i64, SerdeError> {
-    let short = SerdeError { expected, found: bytes.len() };
+    let short = SerdeError::Malformed { expected, found: bytes.len() };
     let time = bytes.len().checked_sub(8).map(|at| bytes.split_off(at)).ok_or(short)?;
     Ok(i64::from_be_bytes(time.as_ref().try_into().expect("eight bytes were split off")))
 }

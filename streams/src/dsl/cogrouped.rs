@@ -14,6 +14,7 @@ use crate::graph::{Kind, NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Span};
 use crate::op::stateless::pass;
 use crate::record::{Change, Data, Windowed};
+use crate::serde::SharedSerde;
 use crate::topology::processor::Operator;
 use crate::topology::store::{Store, StoreKind};
 
@@ -39,12 +40,13 @@ struct Part<K, A> {
 /// Grouped streams on their way into one aggregate.
 pub struct CogroupedKStream<K, A> {
     first: Flow,
+    key: Option<SharedSerde<K>>,
     parts: Vec<Part<K, A>>,
 }
 
 impl<K: Data, A: Data> CogroupedKStream<K, A> {
     pub(crate) fn new(first: &Flow) -> CogroupedKStream<K, A> {
-        CogroupedKStream { first: first.clone(), parts: Vec::new() }
+        CogroupedKStream { first: first.clone(), key: None, parts: Vec::new() }
     }
 
     /// The same, whose nodes get this name (Java's `Named`).
@@ -54,22 +56,29 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
 
     /// Takes one more stream in.
     pub fn cogroup<V: Data, R: Into<Option<A>>>(
-        mut self,
+        self,
         grouped: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        self.cogroup_nullable(grouped, move |key, value, so_far| match value {
+            Some(value) => aggregate(key, value, so_far).into(),
+            None => Some(so_far),
+        })
+    }
+
+    /// The same with a closure that also sees the nulls that windows and sessions hand on.
+    pub fn cogroup_nullable<V: Data>(
+        mut self,
+        grouped: &KGroupedStream<K, V>,
+        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         let aggregate = Arc::new(aggregate);
         let make: Make<K, A> = Arc::new(move |common| {
             let (start, first, aggregate) =
                 (Arc::clone(&common.initial), Arc::clone(&common.initial), Arc::clone(&aggregate));
             let initializer: Initializer<A> = Arc::new(move || Some(start()));
-            let aggregator: Aggregator<K, V, A> = Arc::new(move |key, value, so_far| {
-                let so_far = so_far.unwrap_or_else(|| first());
-                match value {
-                    Some(value) => aggregate(key, value, so_far).into(),
-                    None => Some(so_far),
-                }
-            });
+            let aggregator: Aggregator<K, V, A> =
+                Arc::new(move |key, value, so_far| aggregate(key, value, so_far.unwrap_or_else(|| first())));
             Arc::new(Aggregation {
                 initializer,
                 aggregator,
@@ -79,6 +88,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             })
         });
         let edge = repartition_edge(grouped.key.clone(), grouped.value.clone(), None);
+        self.key = self.key.or(grouped.key.clone());
         self.parts.push(Part { flow: grouped.flow.clone(), topic: grouped.topic.clone(), edge, make });
         self
     }
@@ -89,7 +99,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         initial: impl Fn() -> A + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<K, A> {
-        let materialized = materialized.into();
+        let materialized = materialized.into().or_serdes(&self.key, &None);
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, StoreKind::KeyValue);
         let common = Common { initial: Arc::new(initial), span: Span::Forever, store: store.name.clone() };
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
@@ -108,11 +118,13 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         windows: &impl WindowSpec,
         materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
+        let materialized = materialized.or_serdes(&self.key, &None);
+        let key = materialized.key.clone().map(|key| windows.key_serde(key));
         let kind = windows.store_kind(materialized.retention_ms);
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
         let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
-        KTable { value: materialized.value, ..self.table(&common, &store, traits) }
+        KTable { key, value: materialized.value, ..self.table(&common, &store, traits) }
     }
 
     /// CogroupedStreamAggregateBuilder: all repartitions, then all aggregates, then what brings their results together.
@@ -122,16 +134,16 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let groups: Vec<&[String]> = self.parts.iter().map(|part| part.flow.sources.as_slice()).collect();
         graph.copartition(&groups);
         let given = self.first.given.as_deref();
+        let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         let mut aggregates = Vec::new();
         for (number, (part, parent)) in self.parts.iter().zip(parents).enumerate() {
             let name = graph.suffixed_or(given, &format!("-cogroup-agg-{number}"), AGGREGATE);
-            let step = Step::new(name.clone(), (part.make)(common)).owning(vec![store.clone()]);
+            let step = Step::new(name.clone(), (part.make)(common)).owning(vec![store.clone()]).table(table);
             aggregates.push(graph.add(&[parent], name, Kind::Processor(step), traits));
         }
         let name = graph.suffixed_or(given, "-cogroup-merge", "COGROUPKSTREAM-MERGE-");
         let step = Step::new(name.clone(), pass::<O, Change<A>>("cogroup merge"));
         let node = graph.add(&aggregates, name.clone(), Kind::Processor(step), Traits::default());
-        let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         drop(graph);
         KTable {
             flow: Flow::new(&self.first.graph, node, name.clone(), vec![name]),

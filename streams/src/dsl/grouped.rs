@@ -1,6 +1,6 @@
 //! Records grouped by key, and their aggregates: over all time, windows, or sessions.
 //! Made by `group_by_key`, `group_by` and `windowed_by`. Never aggregates here: the operators do.
-//! Not done: aggregators that see null values (windows hand them on in Java).
+//! Windows and sessions hand null values on: plain closures do not see them, and the aggregate stays; `_nullable` ones do.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::graph::table::View;
 use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
 use crate::record::{Data, Windowed};
-use crate::serde::SharedSerde;
+use crate::serde::{SessionWindowedSerde, SharedSerde, TimeWindowedSerde};
 use crate::topology::store::{Duplicates, StoreKind};
 
 pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
@@ -106,6 +106,36 @@ pub(crate) fn merger<K: Data, A: Data>(
         (Some(left), Some(right)) => Some(merge(key, left, right)),
         (left, right) => left.or(right),
     })
+}
+
+fn nullable_reduce_plan<K: Data, V: Data>(
+    reduce: impl Fn(V, Option<V>) -> Option<V> + Send + Sync + 'static,
+) -> Plan<K, V, V> {
+    Plan {
+        prefix: REDUCE,
+        initializer: Arc::new(|| None),
+        aggregator: Arc::new(move |_, value, so_far| match so_far {
+            Some(so_far) => reduce(so_far, value),
+            None => value,
+        }),
+        burns: false,
+    }
+}
+
+fn nullable_aggregate_plan<K: Data, V: Data, A: Data>(
+    initial: impl Fn() -> A + Send + Sync + 'static,
+    aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+) -> Plan<K, V, A> {
+    let initial = Arc::new(initial);
+    let start = Arc::clone(&initial);
+    Plan {
+        prefix: AGGREGATE,
+        initializer: Arc::new(move || Some(start())),
+        aggregator: Arc::new(move |key, value, so_far| {
+            aggregate(key, value, so_far.unwrap_or_else(|| initial()))
+        }),
+        burns: false,
+    }
 }
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
@@ -247,6 +277,9 @@ pub trait WindowSpec: sealed::Sealed + Copy + 'static {
     /// The store of its aggregates.
     #[doc(hidden)]
     fn store_kind(&self, retention_ms: Option<i64>) -> StoreKind;
+    /// The serde of windowed keys in topics.
+    #[doc(hidden)]
+    fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>>;
     /// Whether `count` uses up a number more (sliding windows never did).
     #[doc(hidden)]
     const COUNT_BURNS: bool;
@@ -257,6 +290,10 @@ fn window_kind(size_ms: i64, retention_ms: i64) -> StoreKind {
 }
 
 impl WindowSpec for TimeWindows {
+    fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
+        Arc::new(TimeWindowedSerde::of_millis(key, self.size_ms))
+    }
+
     const COUNT_BURNS: bool = true;
 
     fn close_ms(&self) -> i64 {
@@ -269,6 +306,10 @@ impl WindowSpec for TimeWindows {
 }
 
 impl WindowSpec for SlidingWindows {
+    fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
+        Arc::new(TimeWindowedSerde::of_millis(key, self.difference_ms))
+    }
+
     const COUNT_BURNS: bool = false;
 
     fn close_ms(&self) -> i64 {
@@ -283,6 +324,10 @@ impl WindowSpec for SlidingWindows {
 }
 
 impl WindowSpec for SessionWindows {
+    fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
+        Arc::new(SessionWindowedSerde::new(key))
+    }
+
     const COUNT_BURNS: bool = true;
 
     fn close_ms(&self) -> i64 {
@@ -313,16 +358,40 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
         materialized: Materialized<K, A>,
         span: Span<K, A>,
     ) -> KTable<Windowed<K>, A> {
+        let materialized = materialized.or_serdes(&self.grouped.key, &None);
+        let key = materialized.key.clone().map(|key| self.windows.key_serde(key));
         let kind = self.windows.store_kind(materialized.retention_ms);
         let traits =
             Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
-        self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits)
+        let table = self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits);
+        KTable { key, ..table }
     }
 }
 
 macro_rules! windowed {
     ($windows:ident, $span:ident) => {
         impl<K: Data, V: Data> WindowedKStream<K, V, $windows> {
+            /// One value a key and window, of a closure that also sees nulls.
+            pub fn reduce_nullable(
+                &self,
+                reduce: impl Fn(V, Option<V>) -> Option<V> + Send + Sync + 'static,
+                materialized: impl Into<Materialized<K, V>>,
+            ) -> KTable<Windowed<K>, V> {
+                let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
+                self.windowed(nullable_reduce_plan(reduce), materialized, Span::$span(self.windows))
+            }
+
+            /// One aggregate a key and window, of a closure that also sees nulls.
+            pub fn aggregate_nullable<A: Data>(
+                &self,
+                initial: impl Fn() -> A + Send + Sync + 'static,
+                aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+                materialized: impl Into<Materialized<K, A>>,
+            ) -> KTable<Windowed<K>, A> {
+                let plan = nullable_aggregate_plan(initial, aggregate);
+                self.windowed(plan, materialized.into(), Span::$span(self.windows))
+            }
+
             /// How many records each key and window has.
             pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
                 let materialized = materialized.into();
@@ -337,7 +406,8 @@ macro_rules! windowed {
                 reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, V>>,
             ) -> KTable<Windowed<K>, V> {
-                self.windowed(reduce_plan(reduce), materialized.into(), Span::$span(self.windows))
+                let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
+                self.windowed(reduce_plan(reduce), materialized, Span::$span(self.windows))
             }
 
             /// One aggregate a key and window.
@@ -361,6 +431,18 @@ windowed!(TimeWindows, Time);
 windowed!(SlidingWindows, Sliding);
 
 impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
+    /// One aggregate a key and session, of a closure that also sees nulls.
+    pub fn aggregate_nullable<A: Data>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, A>>,
+    ) -> KTable<Windowed<K>, A> {
+        let plan = nullable_aggregate_plan(initial, aggregate);
+        self.windowed(plan, materialized.into(), Span::Session(self.windows, merger(merge)))
+    }
+
     /// How many records each key and session has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         let materialized = materialized.into();
@@ -381,7 +463,8 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
             (left, right) => left.or(right),
         });
         let plan = reduce_plan(move |left, right| reduce(left, right));
-        self.windowed(plan, materialized.into(), Span::Session(self.windows, merge))
+        let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
+        self.windowed(plan, materialized, Span::Session(self.windows, merge))
     }
 
     /// One aggregate a key and session; `merge` makes one of two sessions that meet.

@@ -120,11 +120,18 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(V) -> Result<W, E> + Send + Sync + 'static,
     ) -> KStream<K, W> {
+        self.try_map_values_nullable(move |value| value.map(&map).transpose())
+    }
+
+    /// The same, tombstones among them.
+    pub fn try_map_values_nullable<W: Data, E: Into<ProcessError>>(
+        &self,
+        map: impl Fn(Option<V>) -> Result<Option<W>, E> + Send + Sync + 'static,
+    ) -> KStream<K, W> {
         let operator = stateless(
             "map values",
             move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
-                let value = record.value.take().map(&map).transpose();
-                let value = value.map_err(|error| Failure::processing(error.into()))?;
+                let value = map(record.value.take()).map_err(|error| Failure::processing(error.into()))?;
                 next.forward(record.with_value(value), context)
             },
         );
@@ -196,14 +203,26 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         I: IntoIterator<Item = (L, W)> + 'static,
     {
+        self.flat_map_nullable(move |key, value| {
+            let pairs = value.map(|value| map(key, value));
+            pairs.into_iter().flatten().map(|(key, value)| (Some(key), Some(value)))
+        })
+    }
+
+    /// Any number of keys and values for each, tombstones among them; either may be missing.
+    pub fn flat_map_nullable<L: Data, W: Data, I>(
+        &self,
+        map: impl Fn(Option<K>, Option<V>) -> I + Send + Sync + 'static,
+    ) -> KStream<L, W>
+    where
+        I: IntoIterator<Item = (Option<L>, Option<W>)> + 'static,
+    {
         let operator = stateless(
             "flat map",
             move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-                let Some(value) = record.value.take() else { return Ok(()) };
-                let pairs = map(record.key.take(), value);
+                let pairs = map(record.key.take(), record.value.take());
                 let rest: Record<L, W> = record.with_pair(None, None);
-                let records =
-                    |rest: Record<L, W>, (key, value)| Record { key: Some(key), value: Some(value), ..rest };
+                let records = |rest: Record<L, W>, (key, value)| Record { key, value, ..rest };
                 each(pairs, rest, records, next, context)
             },
         );

@@ -42,7 +42,7 @@ impl<V> Serde<Stamped<V>> for StampedSerde<V> {
 
     fn deserialize(&self, mut bytes: Bytes) -> Result<Stamped<V>, SerdeError> {
         if bytes.len() < STAMP {
-            return Err(SerdeError { expected: "value with a time", found: bytes.len() });
+            return Err(SerdeError::Malformed { expected: "value with a time", found: bytes.len() });
         }
         let value = bytes.split_off(STAMP);
         let stamp = bytes.as_ref().try_into().expect("eight bytes were left");

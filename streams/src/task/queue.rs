@@ -14,7 +14,7 @@ use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, TaskError}
 use super::settings::TimestampPolicy;
 use crate::op::edge::TimestampExtractor;
 use crate::record::{Data, Header, Record};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::serde::{DESERIALIZATION_CLASS, SerdeError, SharedSerde};
 use crate::topology::processor::Children;
 
 /// A record as it was read.
@@ -144,7 +144,7 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
 
     #[cold]
     fn refuse(&self, raw: &Incoming, error: SerdeError, context: &mut Context) -> Result<(), TaskError> {
-        let (place, cause) = (self.place(raw.offset), ProcessError::from(error));
+        let (place, cause) = (self.place(raw.offset), deserialization(error));
         let about = ErrorContext {
             node: &self.source.node,
             place: &place,
@@ -154,8 +154,12 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
             value: raw.value.as_ref(),
             error: &cause,
         };
-        context.fail_deserialization(&about, ProcessError::from(error))
+        context.fail_deserialization(&about, deserialization(error))
     }
+}
+
+fn deserialization(error: SerdeError) -> ProcessError {
+    ProcessError::named(DESERIALIZATION_CLASS, error.to_string())
 }
 
 impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
