@@ -1,7 +1,7 @@
 //! Kafka Streams in Rust: a typed DSL whose topologies have Java's node names, topics and `describe` text.
 //!
-//! So far the lowest layer stands: DSL -> plan -> topology -> text, and operators without state that can be linked and run.
-//! Used by applications, examples and the ksql engine. Never speaks to a broker here, and never opens a store.
+//! DSL -> plan -> topology -> tasks. A task runs without a broker in [`driver::TopologyTestDriver`].
+//! Used by applications, examples and the ksql engine. How an operator with state is written stands in [`task`].
 //!
 //! # Architecture of the record path
 //! The budget is 5 to 20 ns of node graph a record (research D.3), so these are fixed before the runtime comes:
@@ -16,7 +16,7 @@
 //!   task on the thread that runs it; so a child with several parents is an `Rc<RefCell<..>>`, not a lock.
 //! - **Nulls.** `Record.key` and `Record.value` are `Option`; plain closures see values that are there, `_nullable` ones all.
 //!
-//! Not done: the task runtime, stores, serdes of windows and JSON; operators with state are recorded, but not run.
+//! Not done: threads that run tasks against a broker; joins, suppression and groups of tables are recorded, but not run.
 
 // What an application sets.
 pub mod config;

@@ -130,7 +130,7 @@ fn stateless(name: &str, b: &StreamsBuilder) -> bool {
         }
         "dynamic_sink_topic" => b.stream::<String, String>(["in1", "in2"]).to_chosen(
             "TopicByValue",
-            |record| record.value.clone().unwrap_or_default(),
+            |record, _| record.value.clone().unwrap_or_default(),
             Produced::with(StringSerde, StringSerde),
         ),
         "repartition_named" => {
@@ -249,7 +249,7 @@ impl<T> streams::serde::Serde<T> for Nowhere {
     fn serialize(&self, _value: &T, _out: &mut Vec<u8>) {}
 
     fn deserialize(&self, bytes: bytes::Bytes) -> Result<T, streams::serde::SerdeError> {
-        Err(streams::serde::SerdeError { expected: "described value", found: bytes.len() })
+        Err(streams::serde::SerdeError::Malformed { expected: "described value", found: bytes.len() })
     }
 }
 

@@ -2,9 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use super::*;
+use crate::driver::TopologyTestDriver;
 use crate::dsl::options::Topics;
 use crate::op::custom::Processor;
+use crate::task::{Incoming, Settings, TaskError};
+use crate::topology::{NodeKind, SourceTopics};
 use crate::{KStream, StreamsBuilder};
 
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -24,14 +29,16 @@ fn watch(stream: &KStream<String, String>, seen: &Seen, name: &'static str) {
 /// Sends values, None a null, into the sources in turn, and gives what was seen.
 fn run(builder: &StreamsBuilder, seen: &Seen, values: &[Option<&str>]) -> Vec<String> {
     let topology = builder.build().expect("the topology is sound");
-    let sources = topology.link(0).expect("no operator needs a task");
-    let typed = |(_, link): (usize, AnyLink)| link.typed::<String, String>().expect("sources are of text");
-    let mut sources: Vec<Link<String, String>> = sources.into_iter().map(typed).collect();
-    let mut context = Context::default();
-    let count = sources.len();
+    let topics = topology.nodes().iter().filter_map(|node| match &node.kind {
+        NodeKind::Source { topics: SourceTopics::Names(names), .. } => Some(names[0].clone()),
+        _ => None,
+    });
+    let topics: Vec<String> = topics.collect();
+    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
     for (at, value) in values.iter().enumerate() {
-        let record = Record::new(Some("k".to_owned()), value.map(str::to_owned), 0);
-        sources[at % count].forward(record, &mut context).expect("no closure fails");
+        let value = value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+        let record = Incoming { key: Some(Bytes::from_static(b"k")), value, ..Incoming::default() };
+        driver.pipe(&topics[at % topics.len()], record).expect("no closure fails");
     }
     std::mem::take(&mut *seen.lock().expect("one thread"))
 }
@@ -106,9 +113,30 @@ fn a_child_of_two_parents_is_one_processor() {
 }
 
 #[test]
-fn what_needs_a_task_says_so() {
+fn an_error_of_a_closure_ends_the_task_and_names_the_record() {
     let builder = StreamsBuilder::new();
-    stream(&builder, "in").to("out");
+    let failing = stream(&builder, "in").named("fails").try_map_values(|value| match value.as_str() {
+        "bad" => Err(std::fmt::Error),
+        _ => Ok(value),
+    });
+    failing.to("out");
     let topology = builder.build().expect("the topology is sound");
-    assert_eq!(topology.link(0).err(), Some(LinkError::NeedsRuntime("sink")));
+    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let record = |value| Incoming { value: Some(Bytes::from_static(value)), ..Incoming::default() };
+    driver.pipe("in", record(b"good")).expect("a good value");
+    let error = driver.pipe("in", record(b"bad")).expect_err("a bad one");
+    let text = error.to_string();
+    assert!(text.starts_with("processing failed in fails at topic in partition 0 offset 1"), "{text}");
+    assert_eq!(driver.take_outputs().len(), 1);
+}
+
+#[test]
+fn a_panic_ends_the_task() {
+    let builder = StreamsBuilder::new();
+    stream(&builder, "in").map_values(|_| -> String { panic!("no value is good") }).to("out");
+    let topology = builder.build().expect("the topology is sound");
+    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let record = Incoming { value: Some(Bytes::from_static(b"v")), ..Incoming::default() };
+    let error = driver.pipe("in", record).expect_err("a panic");
+    assert!(matches!(&error, TaskError::Panic { cause, .. } if cause == "no value is good"), "{error}");
 }
