@@ -6,6 +6,10 @@
 pub mod rows;
 // Bytes of stores, changelogs and internal topics.
 pub mod format;
+// Rows by segments of time.
+pub mod segments;
+// Values by key and window.
+pub mod window;
 // What can go wrong with state.
 pub mod error;
 

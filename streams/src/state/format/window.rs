@@ -68,6 +68,25 @@ pub fn read_store_key(mut bytes: Bytes) -> Result<WindowKey, Malformed> {
     Ok(WindowKey { key: bytes, start, sequence })
 }
 
+/// The last key that a scan of all keys up to this one, and starts up to `to`, looks at (OrderedBytes.upperRange).
+pub fn write_upper_range(key: &[u8], to: i64, out: &mut Vec<u8>) {
+    let mut suffix = [0; SUFFIX];
+    suffix[..8].copy_from_slice(&to.to_be_bytes());
+    suffix[8..].copy_from_slice(&i32::MAX.to_be_bytes());
+    write_upper_bound(key, &suffix, out);
+}
+
+/// The key, cut where its bytes are smaller than the first one of the largest suffix, and that suffix: rows of shorter keys
+/// are smaller than it too. Keys are taken to have at least one byte.
+pub(crate) fn write_upper_bound(key: &[u8], suffix: &[u8], out: &mut Vec<u8>) {
+    let kept = match suffix[0] {
+        0 => key.len(),
+        first => key.iter().skip(1).position(|byte| *byte < first).map_or(key.len(), |at| at + 1),
+    };
+    out.extend_from_slice(&key[..kept]);
+    out.extend_from_slice(suffix);
+}
+
 /// A time-first row's key: 0, start, key, sequence.
 pub fn write_time_first_key(key: &[u8], start: i64, sequence: i32, out: &mut Vec<u8>) {
     out.push(TIME_FIRST);
