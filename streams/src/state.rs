@@ -10,6 +10,16 @@ pub mod format;
 pub mod segments;
 // Values by key and window.
 pub mod window;
+// Values by key and session.
+pub mod session;
+// Values by key over time.
+pub mod versioned;
+// Records that wait for a time: suppress.
+pub mod suppress_buffer;
+// Records that wait for a time: joins with grace.
+pub mod grace_buffer;
+// Records that wait for a match: outer joins.
+pub mod unmatched;
 // What can go wrong with state.
 pub mod error;
 

@@ -30,7 +30,13 @@ impl Instance {
             let lag = match (self.offsets.get(task).copied().unwrap_or(0), end) {
                 (RUNNING, _) => RUNNING,
                 (UNKNOWN, _) => i64::MAX,
-                (offset, None) => if offset > 0 { 0 } else { i64::MAX },
+                (offset, None) => {
+                    if offset > 0 {
+                        0
+                    } else {
+                        i64::MAX
+                    }
+                }
                 // It claims more than there is: what it has is wrong, and is restored from the start.
                 (offset, Some(end)) if *end < offset => *end,
                 (offset, Some(end)) => end - offset,

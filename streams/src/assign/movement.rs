@@ -32,7 +32,8 @@ pub(super) fn move_tasks(
     caught_up: &CaughtUp,
     warmups_max: usize,
 ) -> usize {
-    let by_lag: BTreeMap<TaskId, Vec<ProcessId>> = stateful.iter().map(|task| (*task, by_lag(instances, *task))).collect();
+    let by_lag: BTreeMap<TaskId, Vec<ProcessId>> =
+        stateful.iter().map(|task| (*task, by_lag(instances, *task))).collect();
     let mut moves = Moves { instances, caught_up, by_lag, left: warmups_max, warming: BTreeSet::new() };
     moves.actives() + moves.standbys()
 }
@@ -77,7 +78,9 @@ impl Moves<'_> {
 
     fn ready(&self, task: TaskId, fits: impl Fn(&Instance) -> bool) -> Option<ProcessId> {
         let ready = self.caught_up.get(&task)?;
-        lightest(self.instances, Instance::load, |process, instance| ready.contains(&process) && fits(instance))
+        lightest(self.instances, Instance::load, |process, instance| {
+            ready.contains(&process) && fits(instance)
+        })
     }
 
     /// The least behind of those that are less behind than `target`.
@@ -96,7 +99,8 @@ impl Moves<'_> {
         for (task, target) in &wanted {
             let (task, target) = (*task, *target);
             let copied = self.ready(task, |instance| instance.standby.contains(&task));
-            let source = copied.or_else(|| self.ready(task, |_| true)).or_else(|| self.ahead(task, target, |_| true));
+            let source =
+                copied.or_else(|| self.ready(task, |_| true)).or_else(|| self.ahead(task, target, |_| true));
             let Some(source) = source.filter(|source| *source != target) else { continue };
             self.at(target).active.remove(&task);
             let swapped = self.at(source).standby.remove(&task);

@@ -21,7 +21,12 @@ pub(super) enum Outcome {
 }
 
 /// Gives every task to one instance, and copies to others.
-pub(super) fn place(instances: &mut Instances, all: &BTreeSet<TaskId>, stateful: &BTreeSet<TaskId>, options: &Options) -> Outcome {
+pub(super) fn place(
+    instances: &mut Instances,
+    all: &BTreeSet<TaskId>,
+    stateful: &BTreeSet<TaskId>,
+    options: &Options,
+) -> Outcome {
     let order: Vec<ProcessId> = instances.keys().copied().collect();
     for (task, process) in stateful.iter().zip(order.iter().cycle()) {
         active_of(instances, *process).insert(*task);
@@ -38,7 +43,11 @@ pub(super) fn place(instances: &mut Instances, all: &BTreeSet<TaskId>, stateful:
     if moved > 0 { Outcome::Probing } else { Outcome::Stable }
 }
 
-fn set_of(instances: &mut Instances, process: ProcessId, pick: fn(&mut Instance) -> &mut BTreeSet<TaskId>) -> &mut BTreeSet<TaskId> {
+fn set_of(
+    instances: &mut Instances,
+    process: ProcessId,
+    pick: fn(&mut Instance) -> &mut BTreeSet<TaskId>,
+) -> &mut BTreeSet<TaskId> {
     pick(instances.entry(process).or_default())
 }
 
@@ -57,7 +66,8 @@ pub(super) fn lightest(
     fits: impl Fn(ProcessId, &Instance) -> bool,
 ) -> Option<ProcessId> {
     let fitting = instances.iter().filter(|(process, instance)| fits(**process, instance));
-    let least = fitting.min_by(|left, right| load(left.1).total_cmp(&load(right.1)).then(left.0.cmp(right.0)));
+    let least =
+        fitting.min_by(|left, right| load(left.1).total_cmp(&load(right.1)).then(left.0.cmp(right.0)));
     least.map(|(process, _)| *process)
 }
 
@@ -91,7 +101,8 @@ fn evens_out(source: &Instance, target: &Instance) -> bool {
     if skew <= 0.0 {
         return false;
     }
-    let after = (source.count() as f64 - 1.0) / source.capacity() - (target.count() as f64 + 1.0) / target.capacity();
+    let after =
+        (source.count() as f64 - 1.0) / source.capacity() - (target.count() as f64 + 1.0) / target.capacity();
     (0.0..skew).contains(&after)
 }
 
@@ -102,7 +113,8 @@ fn copy(instances: &mut Instances, stateful: &BTreeSet<TaskId>, replicas: usize)
     }
     for task in stateful {
         for missing in (1..=replicas).rev() {
-            let Some(process) = lightest(instances, Instance::load, |_, instance| !instance.has(*task)) else {
+            let Some(process) = lightest(instances, Instance::load, |_, instance| !instance.has(*task))
+            else {
                 tracing::warn!(%task, missing, "there are too few instances for the standby replicas of a task");
                 break;
             };

@@ -48,7 +48,8 @@ impl World {
 
     /// One rebalance; copies have `lag` records to go.
     fn rebalance(&mut self, lag: i64) {
-        let members: Vec<Member> = self.members.iter().map(|(id, (process, has))| self.said(id, *process, has, lag)).collect();
+        let members: Vec<Member> =
+            self.members.iter().map(|(id, (process, has))| self.said(id, *process, has, lag)).collect();
         let told = assign(&members, &self.tasks, &self.options, 1000);
         for (id, assignment) in told {
             let bytes = assignment.write();
@@ -118,8 +119,9 @@ impl World {
 fn every_task_runs_once_whatever_comes_and_goes() {
     for seed in 0..300 {
         let mut rng = Rng(seed);
-        let tasks: Vec<(usize, i32, bool)> =
-            (0..1 + rng.below(4) as usize).map(|sub| (sub, 1 + rng.below(9) as i32, rng.below(2) == 0)).collect();
+        let tasks: Vec<(usize, i32, bool)> = (0..1 + rng.below(4) as usize)
+            .map(|sub| (sub, 1 + rng.below(9) as i32, rng.below(2) == 0))
+            .collect();
         let options = Options { standby_replicas: rng.below(3) as usize, ..Options::default() };
         let mut world = World::new(&tasks, options);
         world.join(1, 1 + rng.below(3) as usize);
@@ -156,7 +158,8 @@ fn instances_and_threads_are_even() {
 
 #[test]
 fn nothing_moves_when_nothing_changes() {
-    let mut world = World::new(&[(0, 7, true), (1, 4, true)], Options { standby_replicas: 1, ..Options::default() });
+    let mut world =
+        World::new(&[(0, 7, true), (1, 4, true)], Options { standby_replicas: 1, ..Options::default() });
     (0..3).for_each(|instance| world.join(instance, 2));
     world.settle(0);
     let before = world.members.clone();

@@ -19,7 +19,12 @@ pub(super) enum State {
 pub(super) type Spread = BTreeMap<String, Vec<TaskId>>;
 
 /// Spreads `tasks`; `load` counts what each thread got before, and then these as well.
-pub(super) fn spread(tasks: &BTreeSet<TaskId>, state: State, instance: &Instance, load: &mut BTreeMap<String, usize>) -> Spread {
+pub(super) fn spread(
+    tasks: &BTreeSet<TaskId>,
+    state: State,
+    instance: &Instance,
+    load: &mut BTreeMap<String, usize>,
+) -> Spread {
     let mut spread: Spread = instance.threads.iter().map(|thread| (thread.clone(), Vec::new())).collect();
     let total: usize = load.values().sum::<usize>() + tasks.len();
     let least = total / instance.threads.len().max(1);

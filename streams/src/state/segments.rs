@@ -119,16 +119,18 @@ impl Segments {
     }
 
     fn drop_before(&mut self, oldest: i64) -> Result<(), StateError> {
-        while let Some(segment) = self.present.first().copied().filter(|segment| *segment < oldest) {
-            // A segment without a number after it is that of the latest values, which is never dropped.
-            if segment < 0 {
-                break;
-            }
+        // A segment with a number below 0 is none of time: it is never dropped.
+        while let Some(segment) = self.present.range(0..oldest.max(0)).next().copied() {
             let (from, to) = (segment.to_be_bytes(), (segment + 1).to_be_bytes());
             self.rows.delete_range(Span::new(&from, &to))?;
             self.present.remove(&segment);
         }
         Ok(())
+    }
+
+    /// Makes a segment take rows at any stream time: one with a number below 0.
+    pub fn keep(&mut self, segment: i64) {
+        self.present.insert(segment);
     }
 
     /// Whether a segment may have rows.

@@ -102,7 +102,7 @@ impl WindowRows {
     }
 
     /// Sets the value of a key and window start; None deletes it, and does nothing where duplicates are kept.
-    /// The sequence number that the row got is that of the changelog's key.
+    /// The sequence number that the row got is that of the changelog's key; an expired row goes there too, as in Java.
     pub fn put(&mut self, key: &[u8], start: i64, value: Option<Bytes>) -> Result<(Stored, i32), StateError> {
         if self.settings.duplicates == Duplicates::Kept {
             if value.is_none() {
