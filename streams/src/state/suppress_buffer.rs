@@ -121,10 +121,10 @@ impl SuppressBuffer {
     pub fn restore(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), StateError> {
         match value {
             None => {
-                if let Some(time) = self.times.remove(&key) {
-                    if let Some(removed) = self.waiting.remove(&(time, key.clone())) {
-                        self.memory -= memory(&key, &removed);
-                    }
+                if let Some(time) = self.times.remove(&key)
+                    && let Some(removed) = self.waiting.remove(&(time, key.clone()))
+                {
+                    self.memory -= memory(&key, &removed);
                 }
             }
             Some(value) => {

@@ -47,8 +47,8 @@ pub struct VersionedRows {
 pub fn default_interval_ms(history_ms: i64) -> i64 {
     match history_ms {
         ..=60_000 => (history_ms / 3).max(2_000),
-        ..=300_000 => (history_ms / 5).max(20_000),
-        ..=3_600_000 => (history_ms / 12).max(60_000),
+        60_001..=300_000 => (history_ms / 5).max(20_000),
+        300_001..=3_600_000 => (history_ms / 12).max(60_000),
         _ => (history_ms / 24).max(300_000),
     }
 }
@@ -336,10 +336,10 @@ impl VersionedRows {
 
     /// The value that was valid at a time; out of history only the latest value is known.
     pub fn get_as_of(&self, key: &[u8], timestamp: i64) -> Result<Option<VersionedRow>, StateError> {
-        if let Some((valid_from, value)) = self.latest(key)? {
-            if valid_from <= timestamp {
-                return Ok(Some(VersionedRow { value, valid_from, valid_to: None }));
-            }
+        if let Some((valid_from, value)) = self.latest(key)?
+            && valid_from <= timestamp
+        {
+            return Ok(Some(VersionedRow { value, valid_from, valid_to: None }));
         }
         if self.is_expired(timestamp) {
             return Ok(None);
@@ -373,10 +373,10 @@ impl VersionedRows {
         order: Order,
     ) -> Result<Vec<VersionedRow>, StateError> {
         let mut rows = Vec::new();
-        if let Some((valid_from, value)) = self.latest(key)? {
-            if valid_from <= to {
-                rows.push(VersionedRow { value, valid_from, valid_to: None });
-            }
+        if let Some((valid_from, value)) = self.latest(key)?
+            && valid_from <= to
+        {
+            rows.push(VersionedRow { value, valid_from, valid_to: None });
         }
         if !self.is_expired(to) {
             for segment in self.segments.among(0..=self.segments.id(to), Order::Descending) {

@@ -14,7 +14,7 @@ fn store(history_ms: i64, segment_ms: i64) -> VersionedRows {
 
 fn value(number: u8) -> Option<Bytes> {
     // Every fifth is a deletion.
-    (number % 5 != 0).then(|| Bytes::from(vec![number; usize::from(number % 3)]))
+    (!number.is_multiple_of(5)).then(|| Bytes::from(vec![number; usize::from(number % 3)]))
 }
 
 fn get(store: &VersionedRows, timestamp: i64) -> Option<(Bytes, i64, Option<i64>)> {
