@@ -8,7 +8,7 @@ pub mod options;
 pub mod java_order;
 /// Numbers with a fraction.
 pub mod java_number;
-/// Dates and durations.
+/// Dates.
 pub mod java_time;
 /// Lists of names and patterns.
 pub mod topic_filter;

@@ -165,13 +165,17 @@ impl View {
 
     async fn groups(&self, ends: &BTreeMap<TopicPartition, i64>) -> Result<BTreeMap<String, Group>, ClientError> {
         let mut groups = BTreeMap::new();
-        for listing in self.admin.list_consumer_groups(&[], &[]).await? {
+        let listed = self.admin.list_consumer_groups(&[], &[]).await?;
+        let ids: Vec<String> = listed.iter().map(|listing| listing.group_id.clone()).collect();
+        let (described, mut committed) = (self.admin.describe_groups(&ids).await?, self.admin.committed_offsets_of(&ids).await?);
+        for listing in listed {
             let mut group = Group { state: listing.state, ..Group::default() };
             // A group may go between two questions.
-            if let Ok(described) = self.admin.describe_group(&listing.group_id).await {
+            if let Some(Ok(described)) = described.get(&listing.group_id) {
                 group.members = described.members.len();
             }
-            for (at, committed) in self.admin.committed_offsets(&listing.group_id).await.unwrap_or_default() {
+            let offsets = committed.remove(&listing.group_id).and_then(Result::ok).unwrap_or_default();
+            for (at, committed) in offsets.into_iter().filter_map(|(at, committed)| Some((at, committed.ok()?))) {
                 group.committed += committed.offset;
                 group.lag += ends.get(&at).map_or(0, |end| (end - committed.offset).max(0));
             }

@@ -7,6 +7,8 @@
 
 // Request -> broker, and again.
 mod ask;
+// Many resources -> few requests, and again for those that are left.
+mod rounds;
 /// Topics: create, list, describe, alter, delete.
 pub mod topics;
 /// Consumer groups: list, describe, committed offsets, delete.
@@ -39,12 +41,13 @@ pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, Re
 pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use elections::{ElectionType, ReplicationFactor};
 pub use features::{Change, FeatureLevels, FeatureRange, FeatureUpdate, UpgradeType};
-pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, Node, RemovedMember};
+pub use crate::metadata::Node;
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, RemovedMember};
 pub use offsets::OffsetSpec;
 pub use quorum::{QuorumEndpoint, QuorumInfo, QuorumNode, QuorumReplica};
 pub use quotas::{QuotaChange, QuotaEntity, QuotaFilter, QuotaMatch};
 pub use scram::{ScramChange, ScramCredentials};
-pub use topics::{Creation, NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicListing};
+pub use topics::{Creation, NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicDescription, TopicListing};
 pub use transactions::{
     AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionState,
 };
@@ -85,6 +88,15 @@ impl std::fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)
     }
+}
+
+/// What belongs to partitions, by topic.
+pub(crate) fn by_topic<'a, T>(items: impl IntoIterator<Item = (&'a TopicPartition, T)>) -> BTreeMap<&'a str, Vec<T>> {
+    let mut topics: BTreeMap<&str, Vec<T>> = BTreeMap::new();
+    for (place, item) in items {
+        topics.entry(&place.topic).or_default().push(item);
+    }
+    topics
 }
 
 /// Administration of a cluster.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use millstream_base_config::effect_client::why_client_without;
 use millstream_base_config::key::{Key, find};
 use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
-use millstream_base_config::valid::{self, Value};
+use millstream_base_config::iso_duration;
+use millstream_base_config::valid::{self, Value, port_of};
 use millstream_protocol::compress::Codec;
 
 use crate::connection::sasl::Sasl;
@@ -579,6 +580,7 @@ impl Settings {
         };
         let id = self.text("client.id").filter(|id| !id.is_empty());
         let recovery = self.text("metadata.recovery.strategy").unwrap_or_default();
+        check_bootstrap(&bootstrap)?;
         Ok(ConnectionConfig {
             bootstrap,
             endpoints: Endpoints::Brokers,
@@ -744,27 +746,24 @@ impl ConsumerConfig {
     }
 }
 
-/// The duration behind `by_duration:`, `PnDTnHnMn.nS` (Java: `AutoOffsetResetStrategy`, `Duration.parse`).
-fn by_duration(text: &str) -> Result<Duration, ClientError> {
-    let illegal = || ClientError::Config(format!("Invalid value {text} for configuration auto.offset.reset"));
-    let (_, duration) = text.split_once(':').ok_or_else(illegal)?;
-    let duration = duration.to_ascii_uppercase();
-    let (days, times) = duration.strip_prefix('P').map(|rest| rest.split_once('T').unwrap_or((rest, ""))).ok_or_else(illegal)?;
-    let (mut total, mut found) = (Duration::ZERO, false);
-    for (part, units) in [(days, &[('D', 86_400.0)][..]), (times, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)][..])] {
-        let mut rest = part;
-        for (unit, seconds) in units {
-            let Some((number, after)) = rest.split_once(*unit) else { continue };
-            let number: f64 = number.parse().map_err(|_| illegal())?;
-            let length = Duration::try_from_secs_f64(number * seconds).map_err(|_| illegal())?;
-            total = total.checked_add(length).ok_or_else(illegal)?;
-            (rest, found) = (after, true);
-        }
-        if !rest.is_empty() {
-            return Err(illegal());
+/// Whether each of `bootstrap.servers` is a host and a port (Java: `ClientUtils.parseAndValidateAddresses`).
+pub(crate) fn check_bootstrap(addresses: &[String]) -> Result<(), ClientError> {
+    let refuse = |what: &str, address: &str| Err(ClientError::Config(format!("Invalid {what} in bootstrap.servers: {address}")));
+    for address in addresses {
+        match port_of(address) {
+            None => return refuse("url", address),
+            Some(port) if port.parse::<u16>().is_err() => return refuse("port", address),
+            Some(_) => {}
         }
     }
-    if found { Ok(total) } else { Err(illegal()) }
+    Ok(())
+}
+
+/// The duration behind `by_duration:` (Java: `AutoOffsetResetStrategy`).
+fn by_duration(text: &str) -> Result<Duration, ClientError> {
+    let illegal = || ClientError::Config(format!("Invalid value {text} for configuration auto.offset.reset"));
+    let ms = text.split_once(':').and_then(|(_, duration)| iso_duration::parse(duration));
+    ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis).ok_or_else(illegal)
 }
 
 #[cfg(test)]

@@ -169,8 +169,15 @@ impl Connection {
             more => backoff(more.saturating_add(1), config.setup_timeout, config.setup_timeout_max.max(config.setup_timeout)),
         };
         let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host(address)).await;
-        let looked_up = looked_up.unwrap_or_else(|_| Err(std::io::Error::other("the name was not resolved in time")));
-        let resolved: Vec<SocketAddr> = looked_up.map_err(failed)?.collect();
+        let looked_up = looked_up.unwrap_or_else(|_| {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the name was not resolved in time"))
+        });
+        let unresolved = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::TimedOut => error,
+            // A kind of its own, which connecting never gives.
+            _ => std::io::Error::new(std::io::ErrorKind::NotFound, error),
+        };
+        let resolved: Vec<SocketAddr> = looked_up.map_err(unresolved).map_err(failed)?.collect();
         Self::open_first(&resolved, limit, address, config).await
     }
 
@@ -245,7 +252,7 @@ impl Connection {
             reply = bare.start_version(0, &ApiVersionsRequest::default(), config.request_timeout)?.await_reply().await;
         }
         let reply = reply?;
-        check(reply.error_code, None)?;
+        check(reply.error_code, None).map_err(|error| error.at(address))?;
         let served = reply.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
         let features = reply.finalized_features.iter();
         let greeting = Greeting {
@@ -302,11 +309,12 @@ impl Connection {
 
     /// The newest version of `T` that both sides speak and that is not above `at_most`.
     fn version<T: Request>(&self, at_most: i16) -> Result<i16, ClientError> {
-        let api = ApiKey::try_from(T::KEY).map_err(|_| ClientError::Unsupported("this API"))?.api();
-        let (low, high) = self.shared.greeting.versions.get(&T::KEY).ok_or(ClientError::Unsupported(api.name))?;
+        let lacks = |api| ClientError::Unsupported { api, address: self.shared.address.clone() };
+        let api = ApiKey::try_from(T::KEY).map_err(|_| lacks("this API"))?.api();
+        let (low, high) = self.shared.greeting.versions.get(&T::KEY).ok_or_else(|| lacks(api.name))?;
         let version = at_most.min(*high).min(api.max_version);
         if version < *low || version < api.min_version {
-            return Err(ClientError::Unsupported(api.name));
+            return Err(lacks(api.name));
         }
         Ok(version)
     }
@@ -677,7 +685,8 @@ where
     match tokio::time::timeout(limit, attempts).await {
         Ok(result) => result,
         Err(_) => {
-            let because = last.map_or_else(String::new, |error| format!(" ({error})"));
+            let nothing = || format!(" (nothing was heard from {})", config.bootstrap.join(","));
+            let because = last.map_or_else(nothing, |error| format!(" ({error})"));
             Err(ClientError::Timeout { doing: format!("{doing}{because}"), limit })
         }
     }

@@ -75,6 +75,7 @@ mod commits;
 mod stream;
 
 use check::{Ask, Verdict};
+pub(crate) use embedded::read_assignment;
 pub use commits::CommitCallback;
 use coordinator::{Coordinator, Joined};
 pub use decode::{OwnedRecord, Record, Records, TimestampType};
@@ -283,6 +284,9 @@ enum Event {
     AutoCommitted(Option<(Offsets, Result<(), ClientError>)>),
 }
 
+/// What a join brought, and of which attempt.
+type Came = (u64, Result<Joined, ClientError>);
+
 /// How long a close may take (Java: `ConsumerUtils.DEFAULT_CLOSE_TIMEOUT_MS`).
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -314,6 +318,8 @@ pub struct Consumer {
     interceptors: Vec<Box<dyn ConsumerInterceptor>>,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
     commits: Option<commits::Queue>,
+    /// A join that is over; the listener hears of it within a poll.
+    came: Option<Came>,
     /// Of partitions that an assignment took away: to commit before the next join.
     owed: Offsets,
     refreshing: bool,
@@ -367,6 +373,7 @@ impl Consumer {
             interceptors: Vec::new(),
             work: FuturesUnordered::new(),
             commits: None,
+            came: None,
             owed: Offsets::new(),
             refreshing: false,
             refreshed: None,
@@ -438,6 +445,9 @@ impl Consumer {
             }
             while let Some(Some(event)) = self.work.next().now_or_never() {
                 self.take(event)?;
+            }
+            if let Some((attempt, result)) = self.came.take() {
+                self.joined(attempt, result)?;
             }
             self.tell_commits();
             if std::mem::take(&mut self.told) {
@@ -515,7 +525,10 @@ impl Consumer {
                 self.join();
                 Ok(())
             }
-            Event::Joined(attempt, result) => self.joined(attempt, result),
+            Event::Joined(attempt, result) => {
+                self.came = Some((attempt, result));
+                Ok(())
+            }
             Event::AutoCommitted(done) => {
                 self.auto_committed(done);
                 Ok(())

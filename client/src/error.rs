@@ -2,6 +2,7 @@
 //!
 //! An error can be cloned: one failure of a batch is told to everyone who waits for a record in it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +47,13 @@ pub enum ClientError {
         limit: Duration,
     },
     /// The broker does not serve the API in a version that this client speaks.
-    #[error("the broker does not support {0}")]
-    Unsupported(&'static str),
+    #[error("{address} does not support {api}")]
+    Unsupported {
+        /// The request.
+        api: &'static str,
+        /// `host:port`.
+        address: String,
+    },
     /// The request cannot be written in the version agreed on.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -55,15 +61,19 @@ pub enum ClientError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The broker said no.
-    #[error("{message}")]
+    #[error("{}{message}", said(.address, .subject))]
     Broker {
         /// The protocol's code.
         code: i16,
         /// The broker's message, else the code's own.
         message: String,
+        /// Who said it, as `host:port`; empty where this client found it out by itself.
+        address: String,
+        /// Of what: "topic orders", "group billing"; empty of the request as a whole.
+        subject: String,
     },
     /// The broker said no to a partition.
-    #[error("{topic}-{partition}: {message}")]
+    #[error("{}{message}", said(.address, &format!("{topic}-{partition}")))]
     Partition {
         /// The topic.
         topic: String,
@@ -73,6 +83,8 @@ pub enum ClientError {
         code: i16,
         /// The broker's message, else the code's own.
         message: String,
+        /// Who said it, as `host:port`; empty where this client found it out by itself.
+        address: String,
     },
     /// The partition has no leader known to the cluster.
     #[error("partition {topic}-{partition} has no leader")]
@@ -166,7 +178,46 @@ pub enum ClientError {
     State(&'static str),
 }
 
+/// What stands before a broker's words.
+fn said(address: &str, subject: &str) -> String {
+    match (address, subject) {
+        ("", "") => String::new(),
+        (address, "") => format!("{address} says: "),
+        ("", subject) => format!("{subject}: "),
+        (address, subject) => format!("{address} says of {subject}: "),
+    }
+}
+
 impl ClientError {
+    /// What a broker said, in its words alone (Java: `getMessage`); of every other error the whole text.
+    pub fn message(&self) -> String {
+        match self {
+            ClientError::Broker { message, .. } | ClientError::Partition { message, .. } => message.clone(),
+            ClientError::Transaction { cause, .. } => cause.message(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Names who said it, unless it is named already.
+    pub(crate) fn at(mut self, said_by: &str) -> Self {
+        if let ClientError::Broker { address, .. } | ClientError::Partition { address, .. } = &mut self
+            && address.is_empty()
+        {
+            said_by.clone_into(address);
+        }
+        self
+    }
+
+    /// Names what it was said of, unless that is named already.
+    pub(crate) fn of(mut self, what: impl Display) -> Self {
+        if let ClientError::Broker { subject, .. } = &mut self
+            && subject.is_empty()
+        {
+            *subject = what.to_string();
+        }
+        self
+    }
+
     /// The protocol's code, when a broker gave one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -188,7 +239,7 @@ impl ClientError {
                 self.code().map_or(ErrorClass::Fatal, ErrorClass::of)
             }
             ClientError::Config(_)
-            | ClientError::Unsupported(_)
+            | ClientError::Unsupported { .. }
             | ClientError::Authentication { .. }
             | ClientError::RecordTooLarge { .. } => ErrorClass::InvalidConfiguration,
             _ => ErrorClass::Fatal,
@@ -282,7 +333,7 @@ fn text(code: i16, message: Option<&str>) -> String {
     let own = || {
         ErrorCode::from_code(code).map_or_else(|| format!("error code {code}"), |code| code.message().to_owned())
     };
-    message.map_or_else(own, str::to_owned)
+    message.filter(|message| !message.is_empty()).map_or_else(own, str::to_owned)
 }
 
 /// Turns the code of a response into a result; zero is success.
@@ -290,16 +341,37 @@ fn text(code: i16, message: Option<&str>) -> String {
 /// # Errors
 /// [`ClientError::Broker`] for any other code.
 pub fn check(code: i16, message: Option<&str>) -> Result<(), ClientError> {
-    if code == 0 { Ok(()) } else { Err(ClientError::Broker { code, message: text(code, message) }) }
+    if code == 0 { Ok(()) } else { Err(of_code(code, message)) }
 }
 
-/// The error of a partition with the code that the broker at `address` gave it.
-pub(crate) fn of_partition_at(address: &str, topic: &str, partition: i32, code: i16) -> ClientError {
-    let message = format!("{address} says: {}", text(code, None));
-    ClientError::Partition { topic: topic.to_owned(), partition, code, message }
+/// As [`check`], of what is named ("topic orders").
+pub(crate) fn check_of(subject: impl Display, code: i16, message: Option<&str>) -> Result<(), ClientError> {
+    check(code, message).map_err(|error| error.of(subject))
+}
+
+/// The error of a code.
+pub(crate) fn of_code(code: i16, message: Option<&str>) -> ClientError {
+    ClientError::Broker { code, message: text(code, message), address: String::new(), subject: String::new() }
 }
 
 /// The error of a partition with a broker's code.
 pub(crate) fn of_partition(topic: &str, partition: i32, code: i16, message: Option<&str>) -> ClientError {
-    ClientError::Partition { topic: topic.to_owned(), partition, code, message: text(code, message) }
+    ClientError::Partition { topic: topic.to_owned(), partition, code, message: text(code, message), address: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_who_said_it_and_of_what_once() {
+        let code = ErrorCode::TopicAlreadyExists.code();
+        let error = of_code(code, Some("it exists"));
+        assert_eq!(error.to_string(), "it exists");
+        let error = error.at("h:1").of("topic t").at("other:2").of("topic u");
+        assert_eq!((error.to_string(), error.message()), ("h:1 says of topic t: it exists".to_owned(), "it exists".to_owned()));
+        let error = of_partition("t", 3, code, None).at("h:1").of("topic u");
+        assert_eq!(error.to_string(), format!("h:1 says of t-3: {}", ErrorCode::TopicAlreadyExists.message()));
+        assert!(check_of("group g", 0, None).is_ok());
+    }
 }

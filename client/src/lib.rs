@@ -13,14 +13,21 @@ pub mod metrics;
 pub mod connection;
 // Which brokers there are and who leads what.
 pub mod metadata;
+// First and last offsets, and those of a time.
+mod offsets;
+// What groups committed.
+mod committed;
 // Topics, groups, offsets: create, list, describe, alter, delete.
 pub mod admin;
+// The order of a Java hash map.
+pub mod java_order;
 // Records out.
 pub mod producer;
 // Records in.
 pub mod consumer;
 
 pub use admin::TopicPartition;
+use admin::by_topic;
 
 // A broker for tests.
 #[cfg(test)]

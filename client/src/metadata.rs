@@ -18,27 +18,60 @@ use millstream_protocol::messages::{DescribeClusterRequest, MetadataRequest, Met
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::config::{ConnectionConfig, Endpoints, Recovery};
+use crate::config::{ConnectionConfig, Endpoints, Recovery, check_bootstrap};
 pub use crate::config::Missing;
 use crate::connection::{Connection, backoff};
-use crate::error::{ClientError, check};
+use crate::error::{ClientError, check, check_of, of_code};
+
+// Who coordinates what.
+mod coordinators;
+
+pub(crate) use coordinators::Coordinated;
+use coordinators::Coordinators;
 
 /// `EndpointType.CONTROLLER` of DescribeCluster.
 pub(crate) const CONTROLLERS: i8 = 2;
-
-/// The name of a topic as messages carry it.
-pub fn topic_name(name: &str) -> TopicName {
-    TopicName(text(name))
-}
 
 /// Text as messages carry it.
 pub(crate) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
+/// The name of a topic as messages carry it.
+pub fn topic_name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
 /// `host:port`, with brackets around an IPv6 address.
 pub(crate) fn address(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// A broker and where it is.
+///
+/// ```no_run
+/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
+/// use client::admin::Node;
+///
+/// let (Node { id, host, port }, _) = admin.coordinator("billing").await?;
+/// println!("broker {id} at {host}:{port} coordinates the group");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Node {
+    /// Its id.
+    pub id: i32,
+    /// Its advertised host.
+    pub host: String,
+    /// Its advertised port.
+    pub port: i32,
+}
+
+impl Node {
+    /// `host:port`, with brackets around an IPv6 address.
+    pub(crate) fn address(&self) -> String {
+        address(&self.host, self.port)
+    }
 }
 
 /// Who leads a partition.
@@ -108,6 +141,7 @@ struct Known {
     controller: Option<String>,
     topics: HashMap<String, Arc<TopicView>>,
     features: Option<Features>,
+    coordinators: Coordinators,
 }
 
 /// Level of `transaction.version`, and the epoch of the features that it was read with.
@@ -144,9 +178,23 @@ impl Cluster {
         Self::with_config(ConnectionConfig { bootstrap, ..ConnectionConfig::default() })
     }
 
-    /// The cluster that `config` names. Connects to nothing yet.
-    pub fn with_config(config: ConnectionConfig) -> Self {
+    /// The cluster that `config` names. Connects to nothing yet; an address that is none is told by the first call.
+    pub fn with_config(mut config: ConnectionConfig) -> Self {
+        for address in &mut config.bootstrap {
+            // As Java takes them, with the name of a protocol before them.
+            if let Some((_, bare)) = address.split_once("://") {
+                *address = bare.to_owned();
+            }
+        }
         Cluster { config: Arc::new(config), known: Arc::default(), slots: Arc::default() }
+    }
+
+    /// Whether the bootstrap addresses are addresses.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`], which no waiting changes.
+    pub(crate) fn check(&self) -> Result<(), ClientError> {
+        check_bootstrap(&self.config.bootstrap)
     }
 
     /// The same cluster over connections of its own: a broker answers a connection's requests in their order, so that
@@ -246,7 +294,7 @@ impl Cluster {
         }
         self.find_controllers().await?;
         let found = self.known.lock().controller.clone();
-        let address = found.ok_or_else(|| check(ErrorCode::NotController.code(), None).err().unwrap_or(ClientError::NoBroker { id: -1 }))?;
+        let address = found.ok_or_else(|| of_code(ErrorCode::NotController.code(), None))?;
         self.at(&address).await
     }
 
@@ -257,8 +305,9 @@ impl Cluster {
 
     async fn find_controllers(&self) -> Result<(), ClientError> {
         let request = DescribeClusterRequest::default().with_endpoint_type(CONTROLLERS);
-        let response = self.first().await?.call(&request).await?;
-        check(response.error_code, response.error_message.as_deref())?;
+        let connection = self.first().await?;
+        let response = connection.call(&request).await?;
+        check(response.error_code, response.error_message.as_deref()).map_err(|error| error.at(connection.address()))?;
         let mut known = self.known.lock();
         known.addresses = response.brokers.iter().map(|node| (node.broker_id.0, address(&node.host, node.port))).collect();
         known.controller = known.addresses.get(&response.controller_id.0).cloned();
@@ -277,15 +326,23 @@ impl Cluster {
         if candidates.is_empty() || self.config.recovery == Recovery::Rebootstrap {
             candidates.extend(self.config.bootstrap.iter().cloned());
         }
-        let mut last = ClientError::Config("bootstrap.servers names no broker".to_owned());
+        self.check()?;
+        let (mut last, mut resolved) = (ClientError::Config("bootstrap.servers names no broker".to_owned()), candidates.is_empty());
         for (index, address) in candidates.iter().enumerate() {
             if candidates[..index].contains(address) {
                 continue;
             }
             match self.at(address).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) => last = error,
+                Err(error) => {
+                    resolved |= !is_unresolved(&error);
+                    last = error;
+                }
             }
+        }
+        if !resolved && self.known.lock().addresses.is_empty() {
+            // Who has never reached the cluster has its wrong name (Java: ConfigException); else the resolver is away.
+            return Err(ClientError::Config(format!("No resolvable bootstrap urls given in bootstrap.servers: {last}")));
         }
         Err(last)
     }
@@ -337,9 +394,18 @@ impl Cluster {
     /// # Errors
     /// When no broker answers. Errors of single topics stand in the response.
     pub async fn metadata(&self, topics: Option<&[String]>, missing: Missing) -> Result<MetadataResponse, ClientError> {
+        self.metadata_from(topics, missing).await.map(|(response, _)| response)
+    }
+
+    /// As [`Cluster::metadata`], with the address of who said it.
+    pub(crate) async fn metadata_from(
+        &self,
+        topics: Option<&[String]>,
+        missing: Missing,
+    ) -> Result<(MetadataResponse, String), ClientError> {
         if self.config.endpoints == Endpoints::Controllers {
             return match topics {
-                Some([]) => self.find_controllers().await.map(|()| MetadataResponse::default()),
+                Some([]) => self.find_controllers().await.map(|()| Default::default()),
                 _ => Err(not_of_controllers()),
             };
         }
@@ -347,21 +413,28 @@ impl Cluster {
         let request = MetadataRequest::default()
             .with_topics(topics.map(|names| names.iter().map(wanted).collect()))
             .with_allow_auto_topic_creation(missing == Missing::Create);
-        let mut response = self.any().await?.call(&request).await;
+        let mut connection = self.any().await?;
+        let mut response = connection.call(&request).await;
         if matches!(response, Err(ClientError::Lost { .. })) {
             // The broker may have closed a connection that stood idle; there may be others.
-            response = self.any().await?.call(&request).await;
+            connection = self.any().await?;
+            response = connection.call(&request).await;
         }
         let mut response = response?;
         if response.error_code == ErrorCode::RebootstrapRequired.code() {
             // KIP-1102: the brokers that are known belong to another cluster by now.
-            self.known.lock().addresses.clear();
+            {
+                let mut known = self.known.lock();
+                known.addresses.clear();
+                known.coordinators.clear();
+            }
             self.slots.lock().clear();
-            response = self.any().await?.call(&request).await?;
+            connection = self.any().await?;
+            response = connection.call(&request).await?;
         }
-        check(response.error_code, None)?;
+        check(response.error_code, None).map_err(|error| error.at(connection.address()))?;
         self.learn(&response);
-        Ok(response)
+        Ok((response, connection.address().to_owned()))
     }
 
     fn learn(&self, response: &MetadataResponse) {
@@ -435,9 +508,9 @@ impl Cluster {
         let names = [name.to_owned()];
         let doing = format!("finding topic {name} through {}", self.config.bootstrap.join(","));
         crate::connection::retrying(&doing, limit, &self.config, || async {
-            let response = self.metadata(Some(&names), missing).await?;
+            let (response, from) = self.metadata_from(Some(&names), missing).await?;
             for topic in &response.topics {
-                check(topic.error_code, None)?;
+                check_of(format_args!("topic {name}"), topic.error_code, None).map_err(|error| error.at(&from))?;
             }
             self.known_topic(name).ok_or(ClientError::NoLeader { topic: name.to_owned(), partition: 0 })
         })
@@ -445,10 +518,15 @@ impl Cluster {
     }
 }
 
+/// Whether an attempt to connect ended at the name.
+fn is_unresolved(error: &ClientError) -> bool {
+    matches!(error, ClientError::Connect { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// What Java's `KafkaAdminClient` says of a call that controllers do not serve.
 fn not_of_controllers() -> ClientError {
     let message = "This Admin API is not yet supported when communicating directly with the controller quorum.";
-    ClientError::Broker { code: ErrorCode::UnsupportedEndpointType.code(), message: message.to_owned() }
+    of_code(ErrorCode::UnsupportedEndpointType.code(), Some(message))
 }
 
 /// What a new description makes of the old one: a leader of an older epoch, told by a broker that lags behind, does
@@ -481,6 +559,16 @@ mod tests {
         };
         let partitions = leaders.iter().enumerate().map(partition).collect();
         MetadataResponseTopic::default().with_topic_id(Uuid::from_u128(id)).with_partitions(partitions)
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_told_at_once() {
+        for (bootstrap, says) in [("localhost", "Invalid url"), ("a..b:1", "No resolvable"), ("", "names no broker")] {
+            let config = ConnectionConfig { bootstrap: bootstrap.split(',').filter(|own| !own.is_empty()).map(str::to_owned).collect(), ..ConnectionConfig::default() };
+            let error = Cluster::with_config(config).any().await.err().expect("no broker");
+            assert!(matches!(error, ClientError::Config(_)) && error.to_string().contains(says), "{error}");
+        }
+        assert_eq!(Cluster::new("PLAINTEXT://h:1").config().bootstrap, ["h:1"]);
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl Producer {
         let coordinators = coordinators.map(|id| Coordinators::new(cluster.clone(), id, config.transaction_timeout));
         let mut accumulator = Accumulator::new(config.clone());
         accumulator.partitioner.clone_from(&plugins.partitioner);
-        accumulator.fatal = config.check().err();
+        accumulator.fatal = config.check().and_then(|()| cluster.check()).err();
         let shared = Arc::new(Shared {
             cluster,
             coordinators,

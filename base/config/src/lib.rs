@@ -17,6 +17,8 @@ pub mod table_client;
 pub mod table_streams;
 /// Whether a text is a legal value of a key.
 pub mod valid;
+/// Durations as Java writes them.
+pub mod iso_duration;
 /// Properties files and `key=value` arguments.
 pub mod parse;
 /// Which of several places a value comes from.

@@ -216,7 +216,7 @@ fn host_port(key: &Key, item: &str) -> Result<(), String> {
 }
 
 /// The digits at the end of `[protocol://]host:port` (Java: `Utils.HOST_PORT_PATTERN`).
-fn port_of(address: &str) -> Option<&str> {
+pub fn port_of(address: &str) -> Option<&str> {
     let (host, port) = address.rsplit_once(':')?;
     let host = host.split_once("://").map_or(host, |(_, host)| host);
     let host = host.strip_prefix('[').unwrap_or(host);

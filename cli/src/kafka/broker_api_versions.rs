@@ -40,7 +40,7 @@ async fn print_versions(admin: &Admin) -> Result<(), Ended> {
         let name = format!("{}:{} (id: {} rack: {} isFenced: {})", node.host, node.port, node.id, node.rack.as_deref().unwrap_or("null"), node.fenced);
         match admin.api_versions(node.id).await {
             Ok(versions) => println!("{name} -> {}", listed(&versions)),
-            Err(error) => println!("{name} -> ERROR: {error}"),
+            Err(error) => println!("{name} -> ERROR: {}", error.message()),
         }
     }
     output::as_objects(|| objects);

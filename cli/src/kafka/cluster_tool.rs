@@ -62,7 +62,7 @@ async fn act(admin: &Admin, name: &str, given: &ArgMatches) -> Result<(), Ended>
             let id = given.get_one::<i32>("id").copied().unwrap_or_default();
             match admin.unregister_broker(id).await {
                 Ok(()) => println!("Broker {id} is no longer registered."),
-                Err(ClientError::Unsupported(_)) => println!("The target cluster does not support the broker unregistration API."),
+                Err(ClientError::Unsupported { .. }) => println!("The target cluster does not support the broker unregistration API."),
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -286,10 +286,9 @@ async fn delete(admin: &Admin, given: &Given) -> Result<(), ClientError> {
 }
 
 async fn describe(admin: &Admin, given: &Given) -> Result<(), ClientError> {
-    let mut groups = BTreeMap::new();
-    for group in chosen(admin, given).await? {
-        groups.insert(group.clone(), admin.describe_group(&group).await?);
-    }
+    let chosen = chosen(admin, given).await?;
+    let described = admin.describe_groups(&chosen).await?.into_iter();
+    let groups = described.map(|(group, described)| Ok((group, described?))).collect::<Result<BTreeMap<_, _>, ClientError>>()?;
     let verbose = given.has("verbose");
     if given.has("members") {
         groups.values().for_each(|group| print_members(group, verbose));

@@ -186,7 +186,7 @@ fn outcome(name: &str, feature: &str, level: i16, dry: bool, error: Option<Clien
     match error {
         Some(error) => {
             let what = if disabled { format!("disable {feature}") } else { format!("{name} {feature} to {level}") };
-            format!("{} {what}. {error}", if dry { "Can not" } else { "Could not" })
+            format!("{} {what}. {}", if dry { "Can not" } else { "Could not" }, error.message())
         }
         None => {
             let what = if disabled { "disabled.".to_owned() } else { format!("{name}d to {level}.") };

@@ -47,7 +47,7 @@ pub fn run(words: &[String]) -> Ended {
 
 async fn list(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let failed = |error: ClientError| {
-        println!("Error while executing groups command : {error}");
+        println!("Error while executing groups command : {}", error.message());
         Ended::FailedAloud
     };
     let mut groups = admin.list_groups(&[], &[]).await.map_err(failed)?;

@@ -40,13 +40,14 @@ const CLASSES: &[(i16, &str)] = &[
 /// `Throwable.toString()`: class and message.
 pub fn to_string(error: &ClientError) -> String {
     let found = match error {
-        // Java's message does not repeat the partition.
-        ClientError::Partition { code, message, .. } => class_of(*code).map(|class| (class, message.clone())),
-        ClientError::Broker { code, .. } => class_of(*code).map(|class| (class, error.to_string())),
+        // Java's message repeats neither the partition nor who said it.
+        ClientError::Partition { code, message, .. } | ClientError::Broker { code, message, .. } => {
+            class_of(*code).map(|class| (class, message.clone()))
+        }
         ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => Some(("TimeoutException", error.to_string())),
         _ => None,
     };
-    found.map_or_else(|| error.to_string(), |(class, message)| format!("org.apache.kafka.common.errors.{class}: {message}"))
+    found.map_or_else(|| error.message(), |(class, message)| format!("org.apache.kafka.common.errors.{class}: {message}"))
 }
 
 fn class_of(code: i16) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! Dates and durations as Apache's tools read them (Java: `Utils.getDateTime`, `java.time.Duration.parse`).
+//! Dates as Apache's tools read and write them (Java: `Utils.getDateTime`).
 
 /// `2026-01-31T23:59:59.999`, with a zone (`Z`, `+01:00`, `+01`) or without for UTC, in milliseconds since the Unix epoch.
 ///
@@ -61,42 +61,6 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// `P1DT2H3M4.5S` in milliseconds.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    let text = text.to_ascii_uppercase();
-    let (negative, rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let rest = rest.strip_prefix('P')?;
-    let (days, time) = match rest.split_once('T') {
-        Some((days, time)) if !time.is_empty() => (days, time),
-        Some(_) => return None,
-        None => (rest, ""),
-    };
-    if days.is_empty() && time.is_empty() {
-        return None;
-    }
-    let mut total = if days.is_empty() { 0.0 } else { part(days.strip_suffix('D')?, false)? * 86_400_000.0 };
-    let mut rest = time;
-    for (unit, ms) in [('H', 3_600_000.0), ('M', 60_000.0), ('S', 1000.0)] {
-        if let Some((value, after)) = rest.split_once(unit) {
-            total += part(value, unit == 'S')? * ms;
-            rest = after;
-        }
-    }
-    let total = if negative { -total } else { total };
-    rest.is_empty().then_some(total as i64)
-}
-
-/// One number of a duration; only seconds may have a fraction.
-fn part(text: &str, fraction: bool) -> Option<f64> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, after) = digits.split_once('.').unwrap_or((digits, "0"));
-    let plain = number(whole).is_some() && number(after).is_some() && (fraction || !digits.contains('.'));
-    if plain { text.parse().ok() } else { None }
 }
 
 /// Year, month and day of a day since 1970-01-01 (the same algorithm, backwards).
@@ -171,17 +135,6 @@ mod tests {
         assert!(parse_datetime("2026-01-01").unwrap_err().contains("does not contain a 'T'"));
         for wrong in ["2026-02-29T00:00:00.000", "2026-13-01T00:00:00.000", "2026-01-01T24:00:00.000", "2026-01-01T00:00:00", "xT"] {
             assert!(parse_datetime(wrong).unwrap_err().starts_with("Unparseable date"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations_are_those_of_java() {
-        assert_eq!(parse_duration("PT1H30M"), Some(5_400_000));
-        assert_eq!(parse_duration("P2DT0.5S"), Some(172_800_500));
-        assert_eq!(parse_duration("-PT1M"), Some(-60_000));
-        assert_eq!(parse_duration("PT-1M"), Some(-60_000));
-        for wrong in ["", "P", "PT", "1D", "P1H", "PT1.5H", "PT1D", "PT1M2H", "PT1S5"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }
 

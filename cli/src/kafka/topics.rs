@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::admin::{Admin, NewTopic, PartitionDescription, Reassignment, TopicConfig, TopicDescription, TopicPartition};
+use client::TopicPartition;
+use client::admin::{
+    Admin, ConfigEntry, ConfigSource, NewTopic, PartitionDescription, Reassignment, ResourceKind, TopicDescription,
+};
 use client::error::ClientError;
 use millstream_broker_controller::uuid_text;
 use serde_json::{Map, Value, json};
@@ -143,7 +146,7 @@ async fn act(admin: &Admin, given: &Given) -> Result<(), Ended> {
 
 /// What the cluster said.
 fn refused(error: ClientError) -> Ended {
-    Ended::Failed(error.to_string())
+    Ended::Failed(error.message())
 }
 
 /// The topics that `--topic` matches, by name.
@@ -244,7 +247,7 @@ async fn alter(admin: &Admin, given: &Given) -> Result<(), Ended> {
 /// What `--describe` looked up beside the topics.
 struct Cluster {
     brokers: Vec<i32>,
-    configs: BTreeMap<String, Vec<TopicConfig>>,
+    configs: BTreeMap<String, Vec<ConfigEntry>>,
     reassignments: BTreeMap<TopicPartition, Reassignment>,
 }
 
@@ -274,14 +277,10 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let count = described.len();
     sort_as_hash_map(&mut described, Some(count), |topic| &topic.name);
     let names: Vec<String> = described.iter().map(|topic| topic.name.clone()).collect();
-    let partitions_of = |topic: &TopicDescription| -> Vec<TopicPartition> {
-        topic.partitions.iter().map(|own| TopicPartition::new(&topic.name, own.partition)).collect()
-    };
-    let partitions: BTreeSet<TopicPartition> = described.iter().flat_map(partitions_of).collect();
     let mut cluster = Cluster {
         brokers: admin.brokers().await.map_err(refused)?,
-        configs: if names.is_empty() { BTreeMap::new() } else { admin.topic_configs(&names).await.map_err(refused)? },
-        reassignments: if names.is_empty() { BTreeMap::new() } else { admin.list_partition_reassignments(Some(&partitions)).await.map_err(refused)? },
+        configs: configs_of(admin, &names).await.map_err(refused)?,
+        reassignments: moves_of(admin, &described).await.map_err(refused)?,
     };
     for configs in cluster.configs.values_mut() {
         sort_as_hash_map(configs, None, |config| &config.name);
@@ -295,10 +294,26 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     Ok(())
 }
 
+async fn configs_of(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, Vec<ConfigEntry>>, ClientError> {
+    let resources: Vec<_> = names.iter().map(|name| (ResourceKind::Topic, name.clone())).collect();
+    let described = admin.describe_each_config(&resources).await?.into_iter();
+    described.map(|((_, name), configs)| Ok((name, configs?))).collect()
+}
+
+async fn moves_of(admin: &Admin, topics: &[TopicDescription]) -> Result<BTreeMap<TopicPartition, Reassignment>, ClientError> {
+    let of_topic = |topic: &TopicDescription| {
+        let name = topic.name.clone();
+        topic.partitions.iter().map(move |own| TopicPartition::new(&name, own.partition)).collect::<Vec<_>>()
+    };
+    let places: BTreeSet<TopicPartition> = topics.iter().flat_map(of_topic).collect();
+    // An empty list would ask about none, which the broker refuses.
+    if places.is_empty() { Ok(BTreeMap::new()) } else { admin.list_partition_reassignments(Some(&places)).await }
+}
+
 /// What was set for the topic itself.
 fn own_configs<'a>(topic: &TopicDescription, cluster: &'a Cluster) -> Vec<(&'a str, &'a str)> {
     let configs = cluster.configs.get(&topic.name).into_iter().flatten();
-    configs.filter(|config| !config.default).map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or("null"))).collect()
+    configs.filter(|config| config.source != ConfigSource::DefaultConfig).map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or("null"))).collect()
 }
 
 /// The partitions that the flags ask for, an object each.

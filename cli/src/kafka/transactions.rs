@@ -300,16 +300,17 @@ async fn transactions_of(admin: &Admin, open: &[(TopicPartition, ProducerState)]
     }
     let wrong = failed(format!("Failed to list transactions for {} producers", ids.len()));
     let filter = TransactionFilter { states: Vec::new(), producer_ids: ids.iter().copied().collect(), longer_than_ms: None, id_pattern: None };
-    for listed in admin.list_transactions(&filter).await.map_err(&wrong)?.into_values() {
-        for listing in listed.map_err(&wrong)?.into_iter().filter(|listing| ids.contains(&listing.producer_id)) {
-            let id = listing.transactional_id;
-            let described = admin.describe_transactions(std::slice::from_ref(&id)).await.map_err(&wrong)?.remove(&id);
-            match described {
-                Some(Ok(description)) => drop(known.insert(listing.producer_id, description)),
-                Some(Err(error)) if error.code().is_some_and(|code| code.code() == TRANSACTIONAL_ID_NOT_FOUND) => {}
-                Some(Err(error)) => return Err(wrong(error)),
-                None => {}
-            }
+    let mut listed = BTreeMap::new();
+    for listings in admin.list_transactions(&filter).await.map_err(&wrong)?.into_values() {
+        let own = listings.map_err(&wrong)?.into_iter().filter(|listing| ids.contains(&listing.producer_id));
+        listed.extend(own.map(|listing| (listing.transactional_id, listing.producer_id)));
+    }
+    let names: Vec<String> = listed.keys().cloned().collect();
+    for (id, described) in admin.describe_transactions(&names).await.map_err(&wrong)? {
+        match described {
+            Ok(description) => drop(known.insert(listed[&id], description)),
+            Err(error) if error.code().is_some_and(|code| code.code() == TRANSACTIONAL_ID_NOT_FOUND) => {}
+            Err(error) => return Err(wrong(error)),
         }
     }
     Ok(known)

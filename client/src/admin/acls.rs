@@ -237,9 +237,10 @@ impl Admin {
                 .with_permission_type(acl.permission as i8)
         };
         let request = CreateAclsRequest::default().with_creations(acls.iter().map(creation).collect());
-        let response = self.ask(To::Any, &request, |_| Ok(())).await?;
-        let results = response.results.iter();
-        Ok(results.map(|own| check(own.error_code, own.error_message.as_deref())).collect())
+        let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
+        let results = response.results.iter().zip(acls);
+        let about = |acl: &AclBinding| format!("the ACL of {} on {} {}", acl.principal, acl.resource_type.name(), acl.resource_name);
+        Ok(results.map(|(own, acl)| from.says(about(acl), own.error_code, own.error_message.as_deref())).collect())
     }
 
     /// The ACLs that a filter matches.
@@ -256,7 +257,7 @@ impl Admin {
             .with_operation(filter.operation as i8)
             .with_permission_type(filter.permission as i8);
         let judge = |response: &DescribeAclsResponse| check(response.error_code, response.error_message.as_deref());
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, _) = self.ask(To::Any, &request, judge).await?;
         let mut found = Vec::new();
         for resource in response.resources {
             found.extend(resource.acls.iter().map(|acl| AclBinding {
@@ -291,11 +292,12 @@ impl Admin {
                 .with_permission_type(filter.permission as i8)
         };
         let request = DeleteAclsRequest::default().with_filters(filters.iter().map(wanted).collect());
-        let response = self.ask(To::Any, &request, |_| Ok(())).await?;
+        let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
         let results = response.filter_results.into_iter().map(|own| {
-            check(own.error_code, own.error_message.as_deref())?;
+            from.says("a filter of ACLs", own.error_code, own.error_message.as_deref())?;
             let matched = own.matching_acls.into_iter().map(|acl| {
-                let verdict = check(acl.error_code, acl.error_message.as_deref());
+                let about = format_args!("the ACL of {} on {}", &*acl.principal, &*acl.resource_name);
+                let verdict = from.says(about, acl.error_code, acl.error_message.as_deref());
                 let binding = AclBinding {
                     resource_type: ResourceType::of(acl.resource_type),
                     resource_name: acl.resource_name.to_string(),

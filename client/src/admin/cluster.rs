@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use millstream_protocol::messages::{
-    DescribeClusterRequest, DescribeLogDirsRequest, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest, UnregisterBrokerRequest,
+    UnregisterBrokerResponse,
 };
 
 use super::ask::To;
 use super::{Admin, TopicPartition};
 use crate::config::Endpoints;
-use crate::error::{ClientError, check};
+use crate::error::{ClientError, check, check_of};
 use crate::metadata::CONTROLLERS;
 
 /// A broker as the cluster knows it.
@@ -133,7 +134,8 @@ impl Admin {
         let request = DescribeClusterRequest::default()
             .with_endpoint_type(endpoints)
             .with_include_fenced_brokers(fenced == Fenced::Included);
-        let response = self.ask(To::Any, &request, |response| check(response.error_code, response.error_message.as_deref())).await?;
+        let judge = |response: &DescribeClusterResponse| check(response.error_code, response.error_message.as_deref());
+        let (response, _) = self.ask(To::Any, &request, judge).await?;
         let nodes = response.brokers.into_iter().map(|broker| ClusterNode {
             id: broker.broker_id.0,
             host: broker.host.to_string(),
@@ -150,7 +152,9 @@ impl Admin {
     /// The broker's.
     pub async fn unregister_broker(&self, id: i32) -> Result<(), ClientError> {
         let request = UnregisterBrokerRequest::default().with_broker_id(id.into());
-        let judge = |response: &UnregisterBrokerResponse| check(response.error_code, response.error_message.as_deref());
+        let judge = |response: &UnregisterBrokerResponse| {
+            check_of(format_args!("broker {id}"), response.error_code, response.error_message.as_deref())
+        };
         self.ask(To::Any, &request, judge).await.map(drop)
     }
 
@@ -169,7 +173,7 @@ impl Admin {
     /// The broker's. What is wrong with one folder stands beside it.
     pub async fn describe_log_dirs(&self, broker: i32) -> Result<Vec<LogDirDescription>, ClientError> {
         let request = DescribeLogDirsRequest::default().with_topics(None);
-        let response = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
+        let (response, from) = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
         let folders = response.results.into_iter().map(|folder| {
             let topics = folder.topics.iter();
             let replicas = topics.flat_map(|topic| {
@@ -184,8 +188,8 @@ impl Admin {
             });
             LogDirDescription {
                 replicas: replicas.collect(),
+                error: from.says(format_args!("folder {}", &*folder.log_dir), folder.error_code, None).err(),
                 path: folder.log_dir.to_string(),
-                error: check(folder.error_code, None).err(),
             }
         });
         Ok(folders.collect())

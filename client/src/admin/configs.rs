@@ -1,18 +1,21 @@
-//! Configs of topics, brokers, groups and client metrics: describe and alter one resource at a time.
+//! Configs of topics, brokers, groups and client metrics: describe several at a time, alter one.
 //!
 //! Called by `kafka-configs`. A broker's own configs are asked of and given to that broker, everything else to any
 //! (Java: `KafkaAdminClient.nodeFor`).
 
+use std::collections::BTreeMap;
+
 use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use millstream_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
 use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use millstream_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_protocol::messages::{
-    DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    ListConfigResourcesRequest,
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
 };
 
-use super::Admin;
 use super::ask::{MOVED, To, not_now};
 use super::topics::Creation;
+use super::{Admin, Each};
 use crate::config::Endpoints;
 use crate::error::{ClientError, check};
 use crate::metadata::text;
@@ -28,7 +31,7 @@ use crate::metadata::text;
 /// admin.alter_configs(ResourceKind::Topic, "orders", &changes).await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i8)]
 pub enum ResourceKind {
     /// A topic.
@@ -47,6 +50,19 @@ impl ResourceKind {
     fn of(id: i8) -> Option<Self> {
         let all = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
         all.into_iter().find(|kind| *kind as i8 == id)
+    }
+
+    /// What an error says of one.
+    fn named(self, name: &str) -> String {
+        let kind = match self {
+            Self::Topic => "topic",
+            Self::Broker if name.is_empty() => "all brokers",
+            Self::Broker => "broker",
+            Self::BrokerLogger => "the loggers of broker",
+            Self::ClientMetrics => "client metrics",
+            Self::Group => "group",
+        };
+        format!("{kind} {name}").trim_end().to_owned()
     }
 }
 
@@ -182,19 +198,13 @@ pub struct ConfigEntry {
 }
 
 impl Admin {
-    /// A broker answers for its own configs (Java: `KafkaAdminClient.nodeFor`).
-    fn broker_of(kind: ResourceKind, name: &str) -> To<'static> {
-        let own = matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger).then(|| name.parse::<i32>().ok()).flatten();
-        own.map_or(To::Any, To::Broker)
-    }
-
     /// The resources of `kinds` that have configs, of every kind for none (KIP-1142).
     ///
     /// # Errors
     /// The broker's.
     pub async fn list_config_resources(&self, kinds: &[ResourceKind]) -> Result<Vec<(ResourceKind, String)>, ClientError> {
         let request = ListConfigResourcesRequest::default().with_resource_types(kinds.iter().map(|kind| *kind as i8).collect());
-        let response = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
+        let (response, _) = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
         let listed = response.config_resources.into_iter();
         Ok(listed.filter_map(|own| Some((ResourceKind::of(own.resource_type)?, own.resource_name.to_string()))).collect())
     }
@@ -204,32 +214,37 @@ impl Admin {
     /// # Errors
     /// The broker's.
     pub async fn describe_configs(&self, kind: ResourceKind, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
-        let resource = DescribeConfigsResource::default()
-            .with_resource_type(kind as i8)
-            .with_resource_name(text(name))
-            .with_configuration_keys(None);
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
-        let response = self.ask(Self::broker_of(kind, name), &request, |_| Ok(())).await?;
-        let mut entries = Vec::new();
-        for result in response.results {
-            check(result.error_code, result.error_message.as_deref())?;
-            entries.extend(result.configs.into_iter().map(|config| ConfigEntry {
-                name: config.name.to_string(),
-                value: config.value.map(|value| value.to_string()),
-                source: ConfigSource::of(config.config_source),
-                sensitive: config.is_sensitive,
-                synonyms: config
-                    .synonyms
-                    .into_iter()
-                    .map(|synonym| ConfigSynonym {
-                        source: ConfigSource::of(synonym.source),
-                        name: synonym.name.to_string(),
-                        value: synonym.value.map(|value| value.to_string()),
-                    })
-                    .collect(),
-            }));
+        let resource = (kind, name.to_owned());
+        let mut described = self.describe_each_config(std::slice::from_ref(&resource)).await?;
+        described.remove(&resource).unwrap_or(Err(ClientError::State("no answer for the resource")))
+    }
+
+    /// Every config of resources with its synonyms, in the broker's order; what is known of each resource stands beside
+    /// it. Each broker is asked for its own, any for all others.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn describe_each_config(
+        &self,
+        resources: &[(ResourceKind, String)],
+    ) -> Result<Each<(ResourceKind, String), Vec<ConfigEntry>>, ClientError> {
+        let mut asked: BTreeMap<Option<i32>, Vec<DescribeConfigsResource>> = BTreeMap::new();
+        for (kind, name) in resources {
+            let resource = DescribeConfigsResource::default().with_resource_type(*kind as i8).with_resource_name(text(name));
+            asked.entry(own_broker(*kind, name)).or_default().push(resource.with_configuration_keys(None));
         }
-        Ok(entries)
+        let mut described = Each::new();
+        for (broker, resources) in asked {
+            let request = DescribeConfigsRequest::default().with_resources(resources).with_include_synonyms(true);
+            let (response, from) = self.ask(broker.map_or(To::Any, To::Broker), &request, |_| Ok(())).await?;
+            for result in response.results {
+                let Some(kind) = ResourceKind::of(result.resource_type) else { continue };
+                let name = result.resource_name.to_string();
+                let told = from.says(kind.named(&name), result.error_code, result.error_message.as_deref());
+                described.insert((kind, name), told.map(|()| result.configs.into_iter().map(entry).collect()));
+            }
+        }
+        Ok(described)
     }
 
     /// Sets configs of a resource, or with None takes them back.
@@ -273,12 +288,32 @@ impl Admin {
             .with_validate_only(creation == Creation::Tried);
         // The active controller changes what brokers are told; their loggers are their own.
         let by_controller = self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
-        let to = if by_controller { To::Any } else { Self::broker_of(kind, name) };
+        let own = own_broker(kind, name).filter(|_| !by_controller);
         let judge = |response: &IncrementalAlterConfigsResponse| {
             response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
-        let response = self.ask(to, &request, judge).await?;
-        response.responses.iter().try_for_each(|own| check(own.error_code, own.error_message.as_deref()))
+        let (response, from) = self.ask(own.map_or(To::Any, To::Broker), &request, judge).await?;
+        let told = |own: &AlterConfigsResourceResponse| from.says(kind.named(name), own.error_code, own.error_message.as_deref());
+        response.responses.iter().try_for_each(told)
     }
 }
 
+/// A broker answers for its own configs (Java: `KafkaAdminClient.nodeFor`).
+fn own_broker(kind: ResourceKind, name: &str) -> Option<i32> {
+    matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger).then(|| name.parse().ok()).flatten()
+}
+
+fn entry(config: DescribeConfigsResourceResult) -> ConfigEntry {
+    let synonym = |synonym: DescribeConfigsSynonym| ConfigSynonym {
+        source: ConfigSource::of(synonym.source),
+        name: synonym.name.to_string(),
+        value: synonym.value.map(|value| value.to_string()),
+    };
+    ConfigEntry {
+        name: config.name.to_string(),
+        value: config.value.map(|value| value.to_string()),
+        source: ConfigSource::of(config.config_source),
+        sensitive: config.is_sensitive,
+        synonyms: config.synonyms.into_iter().map(synonym).collect(),
+    }
+}

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use millstream_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use millstream_protocol::messages::elect_leaders_request::TopicPartitions;
@@ -14,10 +13,10 @@ use millstream_protocol::messages::{
     ListPartitionReassignmentsRequest,
 };
 
-use super::ask::{To, by_topic};
+use super::ask::To;
 use super::topics::Reassignment;
-use super::{Admin, TIMEOUT_MS, TopicPartition};
-use crate::error::{ClientError, check, of_partition};
+use super::{Admin, TIMEOUT_MS, TopicPartition, by_topic};
+use crate::error::{ClientError, check};
 use crate::metadata::{text, topic_name};
 
 /// Who may win an election (Java: `ElectionType`); the number is the protocol's.
@@ -74,17 +73,17 @@ impl Admin {
         partitions: Option<&BTreeSet<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let topics = partitions.map(|partitions| {
-            let topics = by_topic(partitions).into_iter();
+            let topics = by_topic(partitions.iter().map(|at| (at, at.partition))).into_iter();
             topics.map(|(name, indexes)| TopicPartitions::default().with_topic(topic_name(name)).with_partitions(indexes)).collect()
         });
         let request =
             ElectLeadersRequest::default().with_election_type(kind as i8).with_topic_partitions(topics).with_timeout_ms(TIMEOUT_MS);
-        let response = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
+        let (response, from) = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
         let mut results = BTreeMap::new();
         for topic in response.replica_election_results {
             for own in topic.partition_result {
                 let at = TopicPartition::new(&topic.topic.0, own.partition_id);
-                results.insert(at.clone(), verdict(&at, own.error_code, own.error_message.as_deref()));
+                results.insert(at.clone(), from.says_of(&at, own.error_code, own.error_message.as_deref()));
             }
         }
         Ok(results)
@@ -115,12 +114,12 @@ impl Admin {
         let judge = |response: &millstream_protocol::messages::AlterPartitionReassignmentsResponse| {
             check(response.error_code, response.error_message.as_deref())
         };
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, from) = self.ask(To::Any, &request, judge).await?;
         let mut results = BTreeMap::new();
         for topic in response.responses {
             for own in topic.partitions {
                 let at = TopicPartition::new(&topic.name.0, own.partition_index);
-                results.insert(at.clone(), verdict(&at, own.error_code, own.error_message.as_deref()));
+                results.insert(at.clone(), from.says_of(&at, own.error_code, own.error_message.as_deref()));
             }
         }
         Ok(results)
@@ -135,7 +134,7 @@ impl Admin {
         partitions: Option<&BTreeSet<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, Reassignment>, ClientError> {
         let topics = partitions.map(|partitions| {
-            let topics = by_topic(partitions).into_iter();
+            let topics = by_topic(partitions.iter().map(|at| (at, at.partition))).into_iter();
             topics
                 .map(|(name, indexes)| {
                     ListPartitionReassignmentsTopics::default().with_name(topic_name(name)).with_partition_indexes(indexes)
@@ -146,7 +145,7 @@ impl Admin {
         let judge = |response: &millstream_protocol::messages::ListPartitionReassignmentsResponse| {
             check(response.error_code, response.error_message.as_deref())
         };
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, _) = self.ask(To::Any, &request, judge).await?;
         let mut found = BTreeMap::new();
         for topic in response.topics {
             for own in topic.partitions {
@@ -184,21 +183,14 @@ impl Admin {
                 AlterReplicaLogDir::default().with_path(text(path)).with_topics(topics.collect())
             });
             let request = AlterReplicaLogDirsRequest::default().with_dirs(dirs.collect());
-            let response = self.ask(To::Broker(broker), &request, |_| Ok(())).await?;
+            let (response, from) = self.ask(To::Broker(broker), &request, |_| Ok(())).await?;
             for topic in response.results {
                 for own in topic.partitions {
                     let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
-                    results.insert((at.clone(), broker), verdict(&at, own.error_code, None));
+                    results.insert((at.clone(), broker), from.says_of(&at, own.error_code, None));
                 }
             }
         }
         Ok(results)
-    }
-}
-
-fn verdict(at: &TopicPartition, code: i16, message: Option<&str>) -> Result<(), ClientError> {
-    match ErrorCode::from_code(code) {
-        Some(ErrorCode::None) => Ok(()),
-        _ => Err(of_partition(&at.topic, at.partition, code, message)),
     }
 }

@@ -132,7 +132,7 @@ impl Admin {
             .with_client_software_name(StrBytes::from_static_str("millstream"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let to = broker.map_or(To::Any, To::Broker);
-        let response = self.ask(to, &request, |response| check(response.error_code, None)).await?;
+        let (response, _) = self.ask(to, &request, |response| check(response.error_code, None)).await?;
         let supported = response.supported_features.iter();
         let finalized = response.finalized_features.iter();
         Ok(FeatureLevels {
@@ -168,13 +168,14 @@ impl Admin {
         let retriable = |response: &millstream_protocol::messages::UpdateFeaturesResponse| {
             check(response.error_code, response.error_message.as_deref()).or_else(super::only_retriable)
         };
-        let response = self.ask(To::Any, &request, retriable).await?;
+        let (response, from) = self.ask(To::Any, &request, retriable).await?;
         // From version 2 on only the whole is judged: either all were changed or none.
-        let whole = check(response.error_code, response.error_message.as_deref());
-        let mut results: BTreeMap<_, _> = updates.keys().map(|name| (name.clone(), whole.clone())).collect();
-        if whole.is_ok() {
-            for own in response.results {
-                results.insert(own.feature.to_string(), check(own.error_code, own.error_message.as_deref()));
+        let whole = |name: &String| from.says(format_args!("feature {name}"), response.error_code, response.error_message.as_deref());
+        let mut results: BTreeMap<_, _> = updates.keys().map(|name| (name.clone(), whole(name))).collect();
+        if response.error_code == 0 {
+            for own in &response.results {
+                let about = format_args!("feature {}", &*own.feature);
+                results.insert(own.feature.to_string(), from.says(about, own.error_code, own.error_message.as_deref()));
             }
         }
         Ok(results)

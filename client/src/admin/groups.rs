@@ -1,33 +1,31 @@
 //! Consumer groups: list, describe, committed offsets, delete.
 //!
 //! Called by `kafka-consumer-groups`. Every call but the list goes to the group's coordinator. Requests stay in
-//! versions that name topics (OffsetFetch 7, OffsetCommit and OffsetDelete likewise), which every broker serves.
+//! versions that name topics.
 //!
 //! Not done: groups of the consumer, share and streams protocols (KIP-848, KIP-932, KIP-1071).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::{Buf, Bytes};
+use futures_util::future::join_all;
 use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
-use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use millstream_protocol::messages::{
-    ConsumerProtocolAssignment, Decodable, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
-    DescribeGroupsResponse, GroupId, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId, LeaveGroupRequest,
+    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 
-use super::ask::{To, by_topic, not_now};
-use super::{Admin, Each, TopicPartition, only_retriable};
+use super::ask::{Speaker, To, not_now};
+use super::{Admin, Each, Node, TopicPartition, by_topic};
+use crate::committed;
 use crate::connection::Connection;
-use crate::error::{ClientError, check};
-use crate::metadata::{text, topic_name};
+use crate::consumer::{OffsetAndMetadata, read_assignment};
+use crate::error::{ClientError, check, check_of};
+use crate::metadata::{Coordinated, text, topic_name};
 
-/// OffsetFetch 7 asks for one group; from 8 on for many.
-const FETCH_ONE: i16 = 7;
-/// OffsetCommit 9 names topics; from 10 on by id.
-const COMMIT_BY_NAME: i16 = 9;
 /// The coordinator is another one by now, or not ready (Java: `AlterConsumerGroupOffsetsHandler`).
 const ELSEWHERE: [ErrorCode; 3] = [
     ErrorCode::NotCoordinator,
@@ -60,27 +58,6 @@ pub struct GroupListing {
     pub state: String,
     /// classic, consumer and so on; empty from brokers before 3.8.
     pub group_type: String,
-}
-
-/// A broker and where it is.
-///
-/// ```no_run
-/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
-/// use client::admin::Node;
-///
-///
-/// let (Node { id, host, port }, _) = admin.coordinator("billing").await?;
-/// println!("broker {id} at {host}:{port} coordinates the group");
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its id.
-    pub id: i32,
-    /// Its advertised host.
-    pub host: String,
-    /// Its advertised port.
-    pub port: i32,
 }
 
 /// A group as its coordinator sees it.
@@ -179,13 +156,28 @@ fn group(id: &str) -> GroupId {
     GroupId(text(id))
 }
 
+impl From<OffsetAndMetadata> for CommittedOffset {
+    fn from(committed: OffsetAndMetadata) -> Self {
+        let OffsetAndMetadata { offset, leader_epoch, metadata } = committed;
+        CommittedOffset { offset, leader_epoch: Some(leader_epoch).filter(|epoch| *epoch >= 0), metadata }
+    }
+}
+
 impl Admin {
     /// The coordinator of a group, and a connection to it.
     ///
     /// # Errors
     /// When there is none yet, or it cannot be reached.
     pub async fn coordinator(&self, group_id: &str) -> Result<(Node, Connection), ClientError> {
-        self.await_coordinator(group_id, 0).await
+        let key = group_id.to_owned();
+        let round = |keys: Vec<String>| async move {
+            let found = self.cluster.find_coordinators(Coordinated::Group, &keys).await?;
+            Ok(found.into_iter().map(|(key, found)| (key, found.into())).collect())
+        };
+        let mut found = self.settle("finding the coordinator of group", [key], round).await?;
+        let node = found.remove(group_id).ok_or(ClientError::State("no coordinator in the answer"))??;
+        let connection = self.cluster.at(&node.address()).await?;
+        Ok((node, connection))
     }
 
     /// The groups of consumers on every broker; empty filters let all through. As Java's
@@ -204,13 +196,14 @@ impl Admin {
     /// # Errors
     /// The first of the brokers'.
     pub async fn list_groups(&self, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, ClientError> {
+        let request = ListGroupsRequest::default()
+            .with_states_filter(states.iter().map(|state| text(state)).collect())
+            .with_types_filter(types.iter().map(|kind| text(kind)).collect());
+        let brokers = self.brokers().await?;
+        let judge = |response: &ListGroupsResponse| check(response.error_code, None);
         let mut listed = Vec::new();
-        for broker in self.brokers().await? {
-            let request = ListGroupsRequest::default()
-                .with_states_filter(states.iter().map(|state| text(state)).collect())
-                .with_types_filter(types.iter().map(|kind| text(kind)).collect());
-            let response = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
-            let groups = response.groups.into_iter().map(|group| GroupListing {
+        for answer in join_all(brokers.iter().map(|broker| self.ask(To::Broker(*broker), &request, judge))).await {
+            let groups = answer?.0.groups.into_iter().map(|group| GroupListing {
                 group_id: group.group_id.0.to_string(),
                 protocol_type: group.protocol_type.to_string(),
                 state: group.group_state.to_string(),
@@ -226,30 +219,26 @@ impl Admin {
     /// # Errors
     /// The coordinator's, such as a group that is not there (from DescribeGroups 6 on; before, its state is Dead).
     pub async fn describe_group(&self, group_id: &str) -> Result<GroupDescription, ClientError> {
-        let (coordinator, _) = self.coordinator(group_id).await?;
-        let request = DescribeGroupsRequest::default().with_groups(vec![group(group_id)]);
-        let judge = |response: &DescribeGroupsResponse| {
-            response.groups.iter().try_for_each(|own| check(own.error_code, own.error_message.as_deref()))
-        };
-        let response = self.ask(To::Group(group_id), &request, judge).await?;
-        let Some(described) = response.groups.into_iter().next() else { return Err(ClientError::Unsupported("DescribeGroups")) };
-        let mut members = Vec::with_capacity(described.members.len());
-        for member in described.members {
-            members.push(MemberDescription {
-                member_id: member.member_id.to_string(),
-                instance_id: member.group_instance_id.map(|id| id.to_string()),
-                client_id: member.client_id.to_string(),
-                host: member.client_host.to_string(),
-                assignment: assignment(member.member_assignment),
+        let mut described = self.describe_groups(std::slice::from_ref(&group_id.to_owned())).await?;
+        described.remove(group_id).unwrap_or(Err(ClientError::State("no answer for the group")))
+    }
+
+    /// Describes groups, those of one coordinator in one request.
+    ///
+    /// # Errors
+    /// When no broker answers. What a coordinator says of a group stands beside it.
+    pub async fn describe_groups(&self, group_ids: &[String]) -> Result<Each<String, GroupDescription>, ClientError> {
+        let request = |ids: &[String]| DescribeGroupsRequest::default().with_groups(ids.iter().map(|id| group(id)).collect());
+        let read = |response: DescribeGroupsResponse, coordinator: &Node, from: &Speaker| {
+            let groups = response.groups.into_iter().map(|described| {
+                let id = described.group_id.0.to_string();
+                let told = from.says(Coordinated::Group.named(&id), described.error_code, described.error_message.as_deref());
+                (id, told.map(|()| description(described, coordinator)).into())
             });
-        }
-        Ok(GroupDescription {
-            group_id: group_id.to_owned(),
-            coordinator,
-            state: described.group_state.to_string(),
-            assignor: described.protocol_data.to_string(),
-            members,
-        })
+            groups.collect()
+        };
+        let round = |ids| self.at_coordinators(Coordinated::Group, ids, i16::MAX, request, read);
+        self.settle("describing group", group_ids.iter().cloned(), round).await
     }
 
     /// What a group committed.
@@ -266,29 +255,36 @@ impl Admin {
     /// # Errors
     /// The coordinator's about the group.
     pub async fn each_committed_offset(&self, group_id: &str) -> Result<Each<TopicPartition, CommittedOffset>, ClientError> {
-        let request = OffsetFetchRequest::default().with_group_id(group(group_id)).with_topics(None);
-        let judge = |response: &OffsetFetchResponse| check(response.error_code, None);
-        let response = self.ask_at_most(FETCH_ONE, To::Group(group_id), &request, judge).await?;
-        let mut offsets = Each::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let at = TopicPartition::new(&topic.name.0, partition.partition_index);
-                if let Err(error) = check(partition.error_code, None) {
-                    offsets.insert(at, Err(error));
-                    continue;
-                }
-                if partition.committed_offset < 0 {
-                    continue;
-                }
-                let committed = CommittedOffset {
-                    offset: partition.committed_offset,
-                    leader_epoch: Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0),
-                    metadata: partition.metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
-                };
-                offsets.insert(at, Ok(committed));
-            }
-        }
-        Ok(offsets)
+        let mut committed = self.committed_offsets_of(std::slice::from_ref(&group_id.to_owned())).await?;
+        committed.remove(group_id).unwrap_or(Err(ClientError::State("no answer for the group")))
+    }
+
+    /// What groups committed, those of one coordinator in one request.
+    ///
+    /// # Errors
+    /// When no broker answers. What a coordinator says of a group stands beside it, and of a partition beside that.
+    pub async fn committed_offsets_of(
+        &self,
+        group_ids: &[String],
+    ) -> Result<Each<String, Each<TopicPartition, CommittedOffset>>, ClientError> {
+        let request = |ids: &[String]| {
+            OffsetFetchRequest::default().with_groups(ids.iter().map(|id| committed::to_fetch(id, None)).collect())
+        };
+        let read = |response: OffsetFetchResponse, _: &Node, from: &Speaker| {
+            let groups = response.groups.into_iter().map(|own| {
+                let id = own.group_id.0.to_string();
+                let told = from.says(Coordinated::Group.named(&id), own.error_code, None);
+                let offsets = committed::fetched(own).into_iter().filter_map(|(at, committed)| match from.heard(committed) {
+                    Ok(None) => None,
+                    Ok(Some(committed)) => Some((at, Ok(committed.into()))),
+                    Err(error) => Some((at, Err(error))),
+                });
+                (id, told.map(|()| offsets.collect()).into())
+            });
+            groups.collect()
+        };
+        let round = |ids| self.at_coordinators(Coordinated::Group, ids, committed::BY_NAME, request, read);
+        self.settle("reading what was committed by group", group_ids.iter().cloned(), round).await
     }
 
     /// Commits offsets for a group without members.
@@ -308,29 +304,22 @@ impl Admin {
         group_id: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Each<TopicPartition>, ClientError> {
-        let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for (at, offset) in offsets {
-            let partition = OffsetCommitRequestPartition::default().with_partition_index(at.partition);
-            let partition = partition.with_committed_offset(*offset).with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(&at.topic).or_default().push(partition);
-        }
-        let topics = topics.into_iter();
-        let topics = topics.map(|(name, p)| OffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let offsets = offsets.iter().map(|(at, offset)| (at.clone(), OffsetAndMetadata::from(*offset))).collect();
         // OffsetCommitRequest.DEFAULT_GENERATION_ID: not a member.
         let request = OffsetCommitRequest::default()
             .with_group_id(group(group_id))
             .with_generation_id_or_member_epoch(-1)
-            .with_topics(topics.collect());
+            .with_topics(committed::to_commit(&offsets));
         let judge = |response: &OffsetCommitResponse| {
             let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.try_for_each(|partition| not_now(partition.error_code, None, &ELSEWHERE))
         };
-        let response = self.ask_at_most(COMMIT_BY_NAME, To::Group(group_id), &request, judge).await?;
+        let (response, from) = self.ask_at_most(committed::BY_NAME, To::Group(group_id), &request, judge).await?;
         let mut results = Each::new();
         for topic in response.topics {
             for own in topic.partitions {
                 let at = TopicPartition::new(&topic.name.0, own.partition_index);
-                results.insert(at, check(own.error_code, None));
+                results.insert(at.clone(), from.says_of(&at, own.error_code, None));
             }
         }
         Ok(results)
@@ -362,31 +351,35 @@ impl Admin {
             }
         };
         let request = LeaveGroupRequest::default().with_group_id(group(group_id)).with_members(members);
-        let response = self.ask(To::Group(group_id), &request, |response| check(response.error_code, None)).await?;
+        let judge = |response: &LeaveGroupResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
+        let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
         let removed = response.members.into_iter().map(|member| {
             let instance_id = member.group_instance_id.map(|id| id.to_string());
-            (RemovedMember { member_id: member.member_id.to_string(), instance_id }, check(member.error_code, None))
+            let about = instance_id.as_deref().unwrap_or(&member.member_id);
+            let verdict = from.says(format_args!("member {about} of group {group_id}"), member.error_code, None);
+            (RemovedMember { member_id: member.member_id.to_string(), instance_id }, verdict)
         });
         Ok(removed.collect())
     }
 
-    /// Deletes groups, each at its coordinator; the answer of each stands beside its id.
+    /// Deletes groups, those of one coordinator in one request; the answer of each stands beside its id.
     ///
     /// # Errors
-    /// When a coordinator cannot be reached.
+    /// When no broker answers.
     pub async fn delete_groups(&self, group_ids: &[String]) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
-        let mut deleted = Vec::with_capacity(group_ids.len());
-        for group_id in group_ids {
-            let request = DeleteGroupsRequest::default().with_groups_names(vec![group(group_id)]);
-            let judge = |response: &DeleteGroupsResponse| {
-                let mut results = response.results.iter();
-                results.try_for_each(|own| check(own.error_code, None).or_else(only_retriable))
-            };
-            let response = self.ask(To::Group(group_id), &request, judge).await?;
-            let code = response.results.first().map_or(0, |result| result.error_code);
-            deleted.push((group_id.clone(), check(code, None)));
-        }
-        Ok(deleted)
+        let request = |ids: &[String]| DeleteGroupsRequest::default().with_groups_names(ids.iter().map(|id| group(id)).collect());
+        let read = |response: DeleteGroupsResponse, _: &Node, from: &Speaker| {
+            let results = response.results.into_iter().map(|own| {
+                let id = own.group_id.0.to_string();
+                let verdict = from.says(Coordinated::Group.named(&id), own.error_code, None);
+                (id, verdict.into())
+            });
+            results.collect()
+        };
+        let round = |ids| self.at_coordinators(Coordinated::Group, ids, i16::MAX, request, read);
+        let mut deleted = self.settle("deleting group", group_ids.iter().cloned(), round).await?;
+        // As they were named.
+        Ok(group_ids.iter().filter_map(|id| deleted.remove_entry(id)).collect())
     }
 
     /// Deletes what a group committed for partitions; the answer of each stands beside it.
@@ -399,32 +392,36 @@ impl Admin {
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let partition = |index: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*index);
-        let topics = by_topic(partitions).into_iter().map(|(name, indexes)| {
-            let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(name));
-            topic.with_partitions(indexes.iter().map(partition).collect())
-        });
+        let topics = by_topic(partitions.iter().map(|at| (at, partition(&at.partition)))).into_iter();
+        let topics = topics.map(|(name, p)| OffsetDeleteRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());
-        let judge = |response: &OffsetDeleteResponse| check(response.error_code, None);
-        let response = self.ask(To::Group(group_id), &request, judge).await?;
+        let judge = |response: &OffsetDeleteResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
+        let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
         let mut results = BTreeMap::new();
         for topic in response.topics {
             for partition in topic.partitions {
                 let at = TopicPartition::new(&topic.name.0, partition.partition_index);
-                results.insert(at, check(partition.error_code, None));
+                results.insert(at.clone(), from.says_of(&at, partition.error_code, None));
             }
         }
         Ok(results)
     }
 }
 
-/// What a member's assignment says; nothing when it has none or it is not a consumer's.
-fn assignment(mut bytes: Bytes) -> BTreeSet<TopicPartition> {
-    if bytes.len() < 2 {
-        return BTreeSet::new();
+fn description(described: DescribedGroup, coordinator: &Node) -> GroupDescription {
+    let members = described.members.into_iter().map(|member| MemberDescription {
+        member_id: member.member_id.to_string(),
+        instance_id: member.group_instance_id.map(|id| id.to_string()),
+        client_id: member.client_id.to_string(),
+        host: member.client_host.to_string(),
+        // What is no consumer's assignment is shown as none.
+        assignment: read_assignment(&member.member_assignment).unwrap_or_default().partitions.into_iter().collect(),
+    });
+    GroupDescription {
+        group_id: described.group_id.0.to_string(),
+        coordinator: coordinator.clone(),
+        state: described.group_state.to_string(),
+        assignor: described.protocol_data.to_string(),
+        members: members.collect(),
     }
-    // Java: ConsumerProtocol.deserializeVersion; versions above the last known are read as it.
-    let version = bytes.get_i16().clamp(0, 3);
-    let Ok(assigned) = ConsumerProtocolAssignment::decode(&mut bytes, version) else { return BTreeSet::new() };
-    let topics = assigned.assigned_partitions.iter();
-    topics.flat_map(|topic| topic.partitions.iter().map(|partition| TopicPartition::new(&topic.topic.0, *partition))).collect()
 }

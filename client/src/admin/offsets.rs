@@ -4,18 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
-use millstream_base_env::clock::Moment;
-use millstream_base_env::task;
-use millstream_protocol::messages::ListOffsetsRequest;
-use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-
-use super::ask::To;
 use super::{Admin, Each, TopicPartition};
 use crate::config::Isolation;
-use crate::connection::backoff;
-use crate::error::{ClientError, check, of_partition};
-use crate::metadata::topic_name;
+use crate::error::ClientError;
+use crate::offsets::{self, At, EARLIEST, LATEST};
 
 /// Which offset of a partition (Java: `OffsetSpec`).
 ///
@@ -50,8 +42,8 @@ impl OffsetSpec {
     /// As ListOffsets writes it (Java: `ListOffsetsRequest`).
     fn timestamp(self) -> i64 {
         match self {
-            OffsetSpec::Latest => -1,
-            OffsetSpec::Earliest => -2,
+            OffsetSpec::Latest => LATEST,
+            OffsetSpec::Earliest => EARLIEST,
             OffsetSpec::MaxTimestamp => -3,
             OffsetSpec::EarliestLocal => -4,
             OffsetSpec::LatestTiered => -5,
@@ -78,7 +70,6 @@ impl Admin {
             match offset {
                 Ok(offset) => _ = offsets.insert(at, offset),
                 Err(ClientError::NoLeader { .. }) => {}
-                Err(ClientError::Partition { code, message, .. }) => return Err(ClientError::Broker { code, message }),
                 Err(other) => return Err(other),
             }
         }
@@ -89,81 +80,19 @@ impl Admin {
     /// is asked again until `default.api.timeout.ms` is over.
     ///
     /// # Errors
-    /// When no broker answers, or for a topic that is not there.
+    /// When no broker answers.
     pub async fn list_each_offset(
         &self,
         wanted: &BTreeMap<TopicPartition, OffsetSpec>,
         isolation: Isolation,
     ) -> Result<Each<TopicPartition, i64>, ClientError> {
-        let (started, config) = (Moment::now(), self.cluster.config());
-        let mut found = Each::new();
-        for failures in 1.. {
-            let left: BTreeMap<_, _> = wanted.iter().filter(|(at, _)| !found.contains_key(*at)).collect();
-            let answers = self.offsets_once(&left, isolation).await?;
-            let late = started.elapsed() >= self.timeout;
-            let (passing, settled): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, answer): &(_, Result<i64, _>)| {
-                !late && answer.as_ref().is_err_and(|error: &ClientError| error.is_retriable() && !is_leaderless(error))
-            });
-            found.extend(settled);
-            if passing.is_empty() {
-                break;
-            }
-            task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
-        }
-        Ok(found)
+        let round = |places| {
+            self.at_leaders(places, move |connection, places: Vec<TopicPartition>| async move {
+                let at = |at: &TopicPartition| At { time: wanted.get(at).map_or(LATEST, |spec| spec.timestamp()), leader_epoch: -1 };
+                let answers = offsets::list(&connection, places.iter().map(|place| (place, at(place))), isolation).await?;
+                Ok(answers.into_iter().map(|(at, listed)| (at, listed.map(|listed| listed.offset).into())).collect())
+            })
+        };
+        self.settle("finding the offset of", wanted.keys().cloned(), round).await
     }
-
-    /// Asks each leader once, all at the same time.
-    async fn offsets_once(
-        &self,
-        wanted: &BTreeMap<&TopicPartition, &OffsetSpec>,
-        isolation: Isolation,
-    ) -> Result<Vec<(TopicPartition, Result<i64, ClientError>)>, ClientError> {
-        let mut names: Vec<String> = wanted.keys().map(|at| at.topic.clone()).collect();
-        names.dedup();
-        let metadata = self.metadata(Some(&names)).await?;
-        let mut leaders: BTreeMap<TopicPartition, i32> = BTreeMap::new();
-        for topic in &metadata.topics {
-            check(topic.error_code, None)?;
-            let name = topic.name.as_ref().map(|name| name.0.to_string()).unwrap_or_default();
-            let led = topic.partitions.iter().filter(|partition| partition.leader_id.0 >= 0);
-            leaders.extend(led.map(|partition| (TopicPartition::new(&name, partition.partition_index), partition.leader_id.0)));
-        }
-        let mut answers = Vec::with_capacity(wanted.len());
-        let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<ListOffsetsPartition>>> = BTreeMap::new();
-        for (at, spec) in wanted {
-            let Some(leader) = leaders.get(*at) else {
-                answers.push(((*at).clone(), Err(ClientError::NoLeader { topic: at.topic.clone(), partition: at.partition })));
-                continue;
-            };
-            let partition = ListOffsetsPartition::default().with_partition_index(at.partition).with_timestamp(spec.timestamp());
-            asked.entry(*leader).or_default().entry(&at.topic).or_default().push(partition);
-        }
-        let asked = asked.into_iter().map(|(leader, topics)| async move {
-            let topics = topics.into_iter();
-            let topics = topics.map(|(name, p)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(p));
-            let request = ListOffsetsRequest::default()
-                .with_replica_id((-1).into())
-                .with_isolation_level(i8::from(isolation == Isolation::ReadCommitted))
-                .with_topics(topics.collect());
-            self.ask(To::Known(leader), &request, |_| Ok(())).await
-        });
-        for response in join_all(asked).await {
-            for topic in response?.topics {
-                for own in topic.partitions {
-                    let at = TopicPartition::new(&topic.name.0, own.partition_index);
-                    let answer = match own.error_code {
-                        0 => Ok(own.offset),
-                        code => Err(of_partition(&at.topic, at.partition, code, None)),
-                    };
-                    answers.push((at, answer));
-                }
-            }
-        }
-        Ok(answers)
-    }
-}
-
-fn is_leaderless(error: &ClientError) -> bool {
-    matches!(error, ClientError::NoLeader { .. })
 }

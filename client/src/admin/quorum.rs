@@ -2,7 +2,6 @@
 //!
 //! Called by `kafka-metadata-quorum`.
 
-use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::add_raft_voter_request::Listener;
 use millstream_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use millstream_protocol::messages::describe_quorum_response::ReplicaState;
@@ -132,7 +131,7 @@ impl Admin {
             let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.try_for_each(|own| check(own.error_code, own.error_message.as_deref()))
         };
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, from) = self.ask(To::Any, &request, judge).await?;
         let nodes = response.nodes.iter().map(|node| {
             let endpoints = node.listeners.iter().map(|listener| QuorumEndpoint {
                 listener: listener.name.to_string(),
@@ -143,10 +142,7 @@ impl Admin {
         });
         let nodes = nodes.collect();
         let partition = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let partition = match partition {
-            Some(partition) => partition,
-            None => return Err(check(ErrorCode::UnknownServerError.code(), None).err().unwrap_or(ClientError::Unsupported("DescribeQuorum"))),
-        };
+        let partition = partition.ok_or_else(|| from.unspoken("the quorum"))?;
         Ok(QuorumInfo {
             leader_id: partition.leader_id.0,
             leader_epoch: partition.leader_epoch,

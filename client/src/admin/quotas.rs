@@ -101,7 +101,7 @@ impl Admin {
             .with_components(filter.components.iter().map(component).collect())
             .with_strict(filter.only_these);
         let judge = |response: &DescribeClientQuotasResponse| check(response.error_code, response.error_message.as_deref());
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, _) = self.ask(To::Any, &request, judge).await?;
         let entries = response.entries.unwrap_or_default().into_iter().map(|entry| {
             let entity = entry.entity.into_iter();
             let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
@@ -133,11 +133,13 @@ impl Admin {
         let request = AlterClientQuotasRequest::default()
             .with_entries(changes.iter().map(entry).collect())
             .with_validate_only(change == Change::OnlyValidated);
-        let response = self.ask(To::Any, &request, |_| Ok(())).await?;
+        let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
         let entries = response.entries.into_iter().map(|entry| {
             let entity = entry.entity.into_iter();
             let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
-            (entity.collect(), check(entry.error_code, entry.error_message.as_deref()))
+            let entity: QuotaEntity = entity.collect();
+            let verdict = from.says(format_args!("the quota of {entity:?}"), entry.error_code, entry.error_message.as_deref());
+            (entity, verdict)
         });
         Ok(entries.collect())
     }

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::DeleteRecordsRequest;
 use millstream_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 
-use super::ask::To;
-use super::{Admin, TIMEOUT_MS, TopicPartition};
-use crate::error::{ClientError, check};
+use super::ask::Speaker;
+use super::rounds::Answers;
+use super::{Admin, TIMEOUT_MS, TopicPartition, by_topic};
+use crate::error::ClientError;
 use crate::metadata::topic_name;
 
 impl Admin {
@@ -18,36 +18,32 @@ impl Admin {
     /// offset.
     ///
     /// # Errors
-    /// When a leader cannot be reached.
+    /// When no broker answers.
     pub async fn delete_records(
         &self,
         before: &BTreeMap<TopicPartition, i64>,
     ) -> Result<BTreeMap<TopicPartition, Result<i64, ClientError>>, ClientError> {
-        let mut names: Vec<String> = before.keys().map(|at| at.topic.clone()).collect();
-        names.dedup();
-        self.metadata(Some(&names)).await?;
-        let mut results = BTreeMap::new();
-        let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<DeleteRecordsPartition>>> = BTreeMap::new();
-        for (at, offset) in before {
-            let Some(leader) = self.cluster.known_topic(&at.topic).and_then(|view| view.leader(at.partition)) else {
-                results.insert(at.clone(), check(ErrorCode::UnknownTopicOrPartition.code(), None).map(|()| -1));
-                continue;
-            };
-            let partition = DeleteRecordsPartition::default().with_partition_index(at.partition).with_offset(*offset);
-            asked.entry(leader.broker).or_default().entry(&at.topic).or_default().push(partition);
-        }
-        for (leader, topics) in asked {
-            let topics = topics.into_iter();
-            let topics = topics.map(|(name, p)| DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(p));
-            let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(TIMEOUT_MS);
-            let response = self.ask(To::Known(leader), &request, |_| Ok(())).await?;
-            for topic in response.topics {
-                for partition in topic.partitions {
-                    let at = TopicPartition::new(&topic.name.0, partition.partition_index);
-                    results.insert(at, check(partition.error_code, None).map(|()| partition.low_watermark));
+        let round = |places| {
+            self.at_leaders(places, move |connection, places: Vec<TopicPartition>| async move {
+                let partition = |at: &TopicPartition| {
+                    let offset = before.get(at).copied().unwrap_or_default();
+                    DeleteRecordsPartition::default().with_partition_index(at.partition).with_offset(offset)
+                };
+                let topics = by_topic(places.iter().map(|at| (at, partition(at)))).into_iter();
+                let topics = topics.map(|(name, p)| DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(p));
+                let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(TIMEOUT_MS);
+                let (response, from) = (connection.call(&request).await?, Speaker::of(&connection));
+                let mut answers = Answers::new();
+                for topic in response.topics {
+                    for own in topic.partitions {
+                        let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                        let answer = from.says_of(&at, own.error_code, None).map(|()| own.low_watermark);
+                        answers.push((at, answer.into()));
+                    }
                 }
-            }
-        }
-        Ok(results)
+                Ok(answers)
+            })
+        };
+        self.settle("deleting records of", before.keys().cloned(), round).await
     }
 }

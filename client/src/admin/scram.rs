@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use millstream_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use millstream_protocol::messages::describe_user_scram_credentials_request::UserName;
 use millstream_protocol::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, DescribeUserScramCredentialsRequest,
@@ -82,13 +83,13 @@ impl Admin {
         let judge = |response: &DescribeUserScramCredentialsResponse| {
             check(response.error_code, response.error_message.as_deref())
         };
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, from) = self.ask(To::Any, &request, judge).await?;
         let results = response.results.into_iter().map(|own| {
             let known = own.credential_infos.iter().filter_map(|info| {
                 let hash = [ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| *hash as i8 == info.mechanism)?;
                 Some((hash, info.iterations.unsigned_abs()))
             });
-            let verdict = check(own.error_code, own.error_message.as_deref());
+            let verdict = from.says(format_args!("user {}", &*own.user), own.error_code, own.error_message.as_deref());
             (own.user.to_string(), verdict.map(|()| known.collect()))
         });
         Ok(results.collect())
@@ -129,9 +130,12 @@ impl Admin {
             let mut results = response.results.iter();
             results.try_for_each(|own| check(own.error_code, None).or_else(only_retriable))
         };
-        let response = self.ask(To::Any, &request, judge).await?;
+        let (response, from) = self.ask(To::Any, &request, judge).await?;
         let results = response.results.iter();
-        Ok(results.map(|own| (own.user.to_string(), check(own.error_code, own.error_message.as_deref()))).collect())
+        let verdict = |own: &AlterUserScramCredentialsResult| {
+            from.says(format_args!("user {}", &*own.user), own.error_code, own.error_message.as_deref())
+        };
+        Ok(results.map(|own| (own.user.to_string(), verdict(own))).collect())
     }
 }
 

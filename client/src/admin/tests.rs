@@ -1,15 +1,21 @@
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::create_topics_response::CreatableTopicResult;
+use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use millstream_protocol::messages::describe_configs_response::DescribeConfigsResult;
+use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::describe_topic_partitions_response::{Cursor, DescribeTopicPartitionsResponseTopic};
 use millstream_protocol::messages::leave_group_response::MemberResponse;
 use millstream_protocol::messages::list_config_resources_response::ConfigResource;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use millstream_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use millstream_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use millstream_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    LeaveGroupRequest, LeaveGroupResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, StrBytes,
+    CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, GroupId,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, LeaveGroupRequest, LeaveGroupResponse,
+    ListConfigResourcesRequest, ListConfigResourcesResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+    OffsetFetchRequest, OffsetFetchResponse, StrBytes,
 };
 
 use super::*;
@@ -60,6 +66,66 @@ async fn what_became_of_each_topic_stands_beside_it_and_a_controller_that_moved_
     assert!(results["new"].is_ok());
     assert_eq!(results["old"].as_ref().unwrap_err().code(), Some(ErrorCode::TopicAlreadyExists));
     assert_eq!(broker.count(ApiKey::CreateTopics), 2);
+    let said = format!("{} says of topic old: {}", broker.address, ErrorCode::TopicAlreadyExists.message());
+    assert_eq!(results["old"].as_ref().unwrap_err().to_string(), said);
+}
+
+/// Of the groups g0, g1 and so on, of which the last is dead; the first answer says that all of them moved.
+fn groups(asked: &Asked, moved: bool) -> Act {
+    let code = |name: &str| match name {
+        _ if moved => ErrorCode::NotCoordinator,
+        "g2" => ErrorCode::GroupIdNotFound,
+        _ => ErrorCode::None,
+    };
+    match asked.key() {
+        ApiKey::FindCoordinator => coordinates(asked),
+        ApiKey::DescribeGroups => {
+            let group = |id: GroupId| DescribedGroup::default().with_error_code(code(&id.0).code()).with_group_id(id);
+            let groups = asked.read::<DescribeGroupsRequest>().groups.into_iter().map(group).collect();
+            asked.answer::<DescribeGroupsRequest>(&DescribeGroupsResponse::default().with_groups(groups))
+        }
+        _ => {
+            let group = |own: OffsetFetchRequestGroup| {
+                OffsetFetchResponseGroup::default().with_error_code(code(&own.group_id.0).code()).with_group_id(own.group_id)
+            };
+            let groups = asked.read::<OffsetFetchRequest>().groups.into_iter().map(group).collect();
+            asked.answer::<OffsetFetchRequest>(&OffsetFetchResponse::default().with_groups(groups))
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups_of_one_coordinator_go_in_one_request_and_are_asked_again_where_they_moved() {
+    let mut moved = true;
+    let broker = Scripted::start(move |asked| groups(asked, asked.key() == ApiKey::DescribeGroups && std::mem::take(&mut moved)));
+    let (admin, ids) = (admin(&broker), ["g0", "g1", "g2"].map(str::to_owned));
+    let described = admin.describe_groups(&ids).await.unwrap();
+    assert!(described["g0"].is_ok() && described["g1"].is_ok());
+    let error = described["g2"].as_ref().unwrap_err();
+    assert_eq!(error.to_string(), format!("{} says of group g2: {}", broker.address, ErrorCode::GroupIdNotFound.message()));
+    let requests = [ApiKey::FindCoordinator, ApiKey::DescribeGroups].map(|key| broker.count(key));
+    assert_eq!(requests, [2, 2], "found anew, all three at a time");
+    let committed = admin.committed_offsets_of(&ids).await.unwrap();
+    assert!(committed["g0"].is_ok() && committed["g2"].is_err());
+    assert_eq!([ApiKey::FindCoordinator, ApiKey::OffsetFetch].map(|key| broker.count(key)), [2, 1], "they are known by now");
+}
+
+#[tokio::test]
+async fn configs_of_each_resource_are_told() {
+    let broker = Scripted::start(|asked| {
+        let result = |own: DescribeConfigsResource| {
+            let code = if &*own.resource_name == "a" { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+            let result = DescribeConfigsResult::default().with_resource_type(own.resource_type);
+            result.with_resource_name(own.resource_name).with_error_code(code.code())
+        };
+        let results = asked.read::<DescribeConfigsRequest>().resources.into_iter().map(result).collect();
+        asked.answer::<DescribeConfigsRequest>(&DescribeConfigsResponse::default().with_results(results))
+    });
+    let [a, b] = ["a", "b"].map(|name| (ResourceKind::Topic, name.to_owned()));
+    let described = admin(&broker).describe_each_config(&[a.clone(), b.clone()]).await.unwrap();
+    assert!(described[&a].as_ref().is_ok_and(Vec::is_empty));
+    assert!(described[&b].as_ref().unwrap_err().to_string().contains("says of topic b"));
+    assert_eq!(broker.count(ApiKey::DescribeConfigs), 1);
 }
 
 #[tokio::test]
@@ -96,15 +162,24 @@ fn offsets(asked: &Asked, first: bool) -> Act {
 async fn offsets_of_each_partition_are_told_and_a_leader_that_moved_is_asked_again() {
     let mut first = true;
     let broker = Scripted::start(move |asked| match asked.key() {
-        ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port)], &[("t", &[1, -1, 1])])),
+        ApiKey::Metadata => {
+            let mut reply = described(&[(1, asked.port)], &[("t", &[1, -1, 1]), ("gone", &[])]);
+            reply.topics[1].error_code = ErrorCode::UnknownTopicOrPartition.code();
+            asked.answer::<MetadataRequest>(&reply)
+        }
         _ => offsets(asked, std::mem::take(&mut first)),
     });
     let at = |index| TopicPartition::new("t", index);
-    let wanted = (0..3).map(|index| (at(index), OffsetSpec::Latest)).collect();
+    let gone = TopicPartition::new("gone", 0);
+    let wanted = (0..3).map(at).chain([gone.clone()]).map(|at| (at, OffsetSpec::Latest)).collect();
     let found = admin(&broker).list_each_offset(&wanted, Isolation::ReadCommitted).await.unwrap();
     assert_eq!(found[&at(0)].as_ref().ok(), Some(&7));
     assert!(matches!(found[&at(1)], Err(ClientError::NoLeader { .. })));
-    assert_eq!(found[&at(2)].as_ref().unwrap_err().code(), Some(ErrorCode::TopicAuthorizationFailed));
+    let error = found[&at(2)].as_ref().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::TopicAuthorizationFailed));
+    assert!(error.to_string().starts_with(&format!("{} says of t-2: ", broker.address)), "{error}");
+    let error = found[&gone].as_ref().unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{} says of gone-0: ", broker.address)), "{error}");
 }
 
 #[tokio::test]

@@ -6,29 +6,23 @@ use std::collections::BTreeMap;
 
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use millstream_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use millstream_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use millstream_protocol::messages::create_topics_response::CreatableTopicResult;
 use millstream_protocol::messages::delete_topics_request::DeleteTopicState;
 use millstream_protocol::messages::delete_topics_response::DeletableTopicResult;
-use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 use millstream_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeTopicPartitionsRequest,
-    MetadataRequest, MetadataResponse, StrBytes,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest, MetadataRequest, MetadataResponse, TopicName,
 };
 use uuid::Uuid;
 
-use super::ask::{MOVED, To, not_now};
+use super::ask::{MOVED, Speaker, To, Told, not_now};
 use super::{Admin, Each, TIMEOUT_MS};
-use crate::error::{ClientError, check};
+use crate::error::ClientError;
 use crate::metadata::{text, topic_name};
-
-/// `ConfigResource.Type.TOPIC`.
-const TOPIC: i8 = 2;
-/// `DescribeConfigsResponse.ConfigSource.DEFAULT_CONFIG`.
-const DEFAULT_CONFIG: i8 = 5;
 
 /// A topic to create; None leaves the number to the broker.
 ///
@@ -184,8 +178,8 @@ pub enum Creation {
     Tried,
 }
 
-fn said(code: i16, message: Option<StrBytes>) -> Result<(), ClientError> {
-    check(code, message.as_deref())
+fn about(name: &str) -> String {
+    format!("topic {name}")
 }
 
 fn creatable(topic: &NewTopic) -> CreatableTopic {
@@ -233,8 +227,11 @@ impl Admin {
         let judge = |response: &CreateTopicsResponse| {
             response.topics.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
-        let response = self.ask(To::AnyBroker, &request, judge).await?;
-        let result = |own: CreatableTopicResult| (own.name.0.to_string(), said(own.error_code, own.error_message));
+        let (response, from) = self.ask(To::AnyBroker, &request, judge).await?;
+        let result = |own: CreatableTopicResult| {
+            let verdict = from.says(about(&own.name.0), own.error_code, own.error_message.as_deref());
+            (own.name.0.to_string(), verdict)
+        };
         Ok(response.topics.into_iter().map(result).collect())
     }
 
@@ -243,10 +240,8 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a topic that is not there; the others are deleted all the same.
     pub async fn delete_topics(&self, names: &[String]) -> Result<(), ClientError> {
-        self.deleted(names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect(), names)
-            .await?
-            .iter()
-            .try_for_each(|topic| check(topic.error_code, topic.error_message.as_deref()))
+        let (deleted, from) = self.deleted(by_name(names), names).await?;
+        deleted.iter().try_for_each(|own| verdict(own, &from))
     }
 
     /// As [`Admin::delete_topics`]; what became of each stands beside its name.
@@ -254,9 +249,8 @@ impl Admin {
     /// # Errors
     /// When no broker answers.
     pub async fn delete_each_topic(&self, names: &[String]) -> Result<Each<String>, ClientError> {
-        let wanted = names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect();
-        let results = self.deleted(wanted, names).await?.into_iter();
-        Ok(results.map(|own| (own.name.map(|name| name.0.to_string()).unwrap_or_default(), said(own.error_code, own.error_message))).collect())
+        let (deleted, from) = self.deleted(by_name(names), names).await?;
+        Ok(deleted.iter().map(|own| (name_of(own.name.as_ref()), verdict(own, &from))).collect())
     }
 
     /// Deletes topics by their ids; what became of each stands beside it.
@@ -265,15 +259,11 @@ impl Admin {
     /// When no broker answers, or it knows topics by name only.
     pub async fn delete_topic_ids(&self, ids: &[Uuid]) -> Result<Each<Uuid>, ClientError> {
         let wanted = ids.iter().map(|id| DeleteTopicState::default().with_name(None).with_topic_id(*id)).collect();
-        let results = self.deleted(wanted, &[]).await?.into_iter();
-        Ok(results.map(|own| (own.topic_id, said(own.error_code, own.error_message))).collect())
+        let (deleted, from) = self.deleted(wanted, &[]).await?;
+        Ok(deleted.iter().map(|own| (own.topic_id, verdict(own, &from))).collect())
     }
 
-    async fn deleted(
-        &self,
-        wanted: Vec<DeleteTopicState>,
-        names: &[String],
-    ) -> Result<Vec<DeletableTopicResult>, ClientError> {
+    async fn deleted(&self, wanted: Vec<DeleteTopicState>, names: &[String]) -> Told<Vec<DeletableTopicResult>> {
         // Up to version 5 topics go by name alone.
         let request = DeleteTopicsRequest::default()
             .with_topics(wanted)
@@ -282,7 +272,8 @@ impl Admin {
         let judge = |response: &DeleteTopicsResponse| {
             response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
-        Ok(self.ask(To::AnyBroker, &request, judge).await?.responses)
+        let (response, from) = self.ask(To::AnyBroker, &request, judge).await?;
+        Ok((response.responses, from))
     }
 
     /// Raises the number of partitions of topics, each to its count; `assignments` are the brokers of the new ones.
@@ -317,8 +308,12 @@ impl Admin {
         let judge = |response: &CreatePartitionsResponse| {
             response.results.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
-        let results = self.ask(To::AnyBroker, &request, judge).await?.results.into_iter();
-        Ok(results.map(|own| (own.name.0.to_string(), said(own.error_code, own.error_message))).collect())
+        let (response, from) = self.ask(To::AnyBroker, &request, judge).await?;
+        let result = |own: &CreatePartitionsTopicResult| {
+            let verdict = from.says(about(&own.name.0), own.error_code, own.error_message.as_deref());
+            (own.name.0.to_string(), verdict)
+        };
+        Ok(response.results.iter().map(result).collect())
     }
 
     /// Every topic with its partitions.
@@ -326,7 +321,7 @@ impl Admin {
     /// # Errors
     /// When no broker answers.
     pub async fn topics(&self) -> Result<MetadataResponse, ClientError> {
-        self.metadata(None).await
+        Ok(self.metadata(None).await?.0)
     }
 
     /// Every topic, by name.
@@ -337,7 +332,7 @@ impl Admin {
         let topics = self.topics().await?.topics.into_iter();
         let mut listed: Vec<TopicListing> = topics
             .map(|topic| TopicListing {
-                name: topic.name.map(|name| name.0.to_string()).unwrap_or_default(),
+                name: name_of(topic.name.as_ref()),
                 id: topic.topic_id,
                 internal: topic.is_internal,
             })
@@ -351,7 +346,7 @@ impl Admin {
     /// # Errors
     /// When no broker answers.
     pub async fn brokers(&self) -> Result<Vec<i32>, ClientError> {
-        let metadata = self.metadata(Some(&[])).await?;
+        let (metadata, _) = self.metadata(Some(&[])).await?;
         Ok(metadata.brokers.iter().map(|broker| broker.node_id.0).collect())
     }
 
@@ -376,7 +371,8 @@ impl Admin {
         let found = tokio::time::timeout(self.timeout, self.cluster.any_broker()).await;
         let broker = found.unwrap_or_else(|_| Err(self.late("finding a broker")))?;
         if !broker.serves(ApiKey::DescribeTopicPartitions) {
-            return Ok(from_metadata(self.metadata(Some(names)).await?));
+            let (metadata, from) = self.metadata(Some(names)).await?;
+            return Ok(from_metadata(metadata, &from));
         }
         let mut sorted = names.to_vec();
         sorted.sort();
@@ -390,10 +386,10 @@ impl Admin {
                 .with_topics(left.map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
                 .with_response_partition_limit(page)
                 .with_cursor(cursor.clone());
-            let response = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
+            let (response, from) = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
             for topic in response.topics {
-                let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
-                if let Err(error) = check(topic.error_code, None) {
+                let name = name_of(topic.name.as_ref());
+                if let Err(error) = from.says(about(&name), topic.error_code, None) {
                     described.push((name, Err(error)));
                     continue;
                 }
@@ -431,65 +427,33 @@ impl Admin {
     pub async fn describe_topic_id(&self, id: Uuid) -> Result<Vec<TopicDescription>, ClientError> {
         let topic = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        from_metadata(self.ask(To::AnyBroker, &request, |_| Ok(())).await?).into_iter().map(|(_, described)| described).collect()
-    }
-
-    /// Every config of topics, in the broker's order: name, value, and whether it is Kafka's default (Java:
-    /// `ConfigEntry.isDefault`).
-    ///
-    /// # Errors
-    /// The first of the broker's.
-    pub async fn topic_configs(&self, names: &[String]) -> Result<BTreeMap<String, Vec<TopicConfig>>, ClientError> {
-        let resource = |name: &String| {
-            let resource = DescribeConfigsResource::default().with_resource_type(TOPIC).with_resource_name(text(name));
-            resource.with_configuration_keys(None)
-        };
-        let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
-        let response = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
-        let mut found = BTreeMap::new();
-        for result in response.results {
-            check(result.error_code, result.error_message.as_deref())?;
-            let configs = result.configs.iter().map(|config| TopicConfig {
-                name: config.name.to_string(),
-                value: config.value.as_ref().map(ToString::to_string),
-                default: config.config_source == DEFAULT_CONFIG,
-            });
-            found.insert(result.resource_name.to_string(), configs.collect());
-        }
-        Ok(found)
+        let (metadata, from) = self.ask(To::AnyBroker, &request, |_| Ok(())).await?;
+        from_metadata(metadata, &from).into_iter().map(|(_, described)| described).collect()
     }
 }
 
-/// One config of a topic.
-///
-/// ```no_run
-/// # async fn example(admin: client::admin::Admin) -> Result<(), client::error::ClientError> {
-/// use client::admin::TopicConfig;
-///
-///
-/// let configs = admin.topic_configs(&["orders".to_owned()]).await?;
-/// let set = configs["orders"].iter().filter(|TopicConfig { default, .. }| !default);
-/// set.for_each(|own| println!("{}={:?}", own.name, own.value));
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicConfig {
-    /// The key.
-    pub name: String,
-    /// The value; None for a secret.
-    pub value: Option<String>,
-    /// Whether nobody set it, for the topic or for the broker.
-    pub default: bool,
+fn by_name(names: &[String]) -> Vec<DeleteTopicState> {
+    names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect()
+}
+
+fn name_of(name: Option<&TopicName>) -> String {
+    name.map(|name| name.0.to_string()).unwrap_or_default()
+}
+
+fn verdict(own: &DeletableTopicResult, from: &Speaker) -> Result<(), ClientError> {
+    let named = own.name.as_ref().map_or_else(|| own.topic_id.to_string(), |name| name.0.to_string());
+    from.says(about(&named), own.error_code, own.error_message.as_deref())
 }
 
 /// A topic's name and what is known of it.
 type Described = (String, Result<TopicDescription, ClientError>);
 
-fn from_metadata(metadata: MetadataResponse) -> Vec<Described> {
+fn from_metadata(metadata: MetadataResponse, from: &Speaker) -> Vec<Described> {
     let mut described = Vec::with_capacity(metadata.topics.len());
     for topic in metadata.topics {
-        let name = topic.name.as_ref().map(|name| name.0.to_string()).unwrap_or_default();
-        if let Err(error) = check(topic.error_code, None) {
+        let name = name_of(topic.name.as_ref());
+        let named = if name.is_empty() { topic.topic_id.to_string() } else { name.clone() };
+        if let Err(error) = from.says(about(&named), topic.error_code, None) {
             described.push((name, Err(error)));
             continue;
         }

@@ -4,18 +4,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::describe_producers_request::TopicRequest;
+use millstream_protocol::messages::describe_transactions_response::TransactionState as DescribedTransaction;
+use millstream_protocol::messages::list_transactions_response::TransactionState as ListedTransaction;
 use millstream_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use millstream_protocol::messages::{
-    DescribeProducersRequest, DescribeTransactionsRequest, InitProducerIdRequest, ListTransactionsRequest,
-    TransactionalId, WriteTxnMarkersRequest,
+    DescribeProducersRequest, DescribeTransactionsRequest, DescribeTransactionsResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListTransactionsRequest, ListTransactionsResponse, TransactionalId, WriteTxnMarkersRequest,
 };
 
-use super::ask::To;
-use super::{Admin, TopicPartition};
-use crate::error::{ClientError, check, of_partition};
-use crate::metadata::{text, topic_name};
+use super::ask::{Speaker, To};
+use super::rounds::Answers;
+use super::{Admin, TopicPartition, by_topic};
+use crate::connection::Connection;
+use crate::error::{ClientError, check, check_of, of_partition};
+use crate::metadata::{Coordinated, Node, text, topic_name};
 
 /// How far a transaction has come (Java: `TransactionState`).
 ///
@@ -222,62 +227,47 @@ impl Admin {
             .with_producer_id_filters(filter.producer_ids.iter().map(|id| (*id).into()).collect())
             .with_duration_filter(filter.longer_than_ms.unwrap_or(-1))
             .with_transactional_id_pattern(filter.id_pattern.as_deref().filter(|pattern| !pattern.is_empty()).map(text));
-        let mut listed = BTreeMap::new();
-        for broker in self.brokers().await? {
-            let loading = |response: &millstream_protocol::messages::ListTransactionsResponse| check(response.error_code, None);
-            let response = self.ask(To::Broker(broker), &request, loading).await;
-            let found = response.map(|response| {
-                let states = response.transaction_states.into_iter().map(|state| TransactionListing {
+        let loading = |response: &ListTransactionsResponse| check(response.error_code, None);
+        let asked = self.brokers().await?.into_iter().map(|broker| {
+            let request = &request;
+            async move {
+                let answer = self.ask(To::Broker(broker), request, loading).await;
+                let listing = |state: ListedTransaction| TransactionListing {
                     transactional_id: state.transactional_id.0.to_string(),
                     producer_id: state.producer_id.0,
                     state: TransactionState::parse(&state.transaction_state),
-                });
-                states.collect()
-            });
-            listed.insert(broker, found);
-        }
-        Ok(listed)
+                };
+                (broker, answer.map(|(response, _)| response.transaction_states.into_iter().map(listing).collect()))
+            }
+        });
+        Ok(join_all(asked).await.into_iter().collect())
     }
 
-    /// Describes the last transaction of each transactional id.
+    /// Describes the last transaction of each transactional id, those of one coordinator in one request.
     ///
     /// # Errors
-    /// When a coordinator cannot be reached. What it says of an id stands beside it.
+    /// When no broker answers. What a coordinator says of an id stands beside it.
     pub async fn describe_transactions(
         &self,
         ids: &[String],
     ) -> Result<BTreeMap<String, Result<TransactionDescription, ClientError>>, ClientError> {
-        let mut described = BTreeMap::new();
-        for id in ids {
-            described.insert(id.clone(), outcome(self.describe_transaction(id).await)?);
-        }
-        Ok(described)
+        let request = |ids: &[String]| {
+            DescribeTransactionsRequest::default().with_transactional_ids(ids.iter().map(|id| transactional(id)).collect())
+        };
+        let read = |response: DescribeTransactionsResponse, coordinator: &Node, from: &Speaker| {
+            let states = response.transaction_states.into_iter().map(|state| {
+                let id = state.transactional_id.0.to_string();
+                let told = from.says(Coordinated::Transaction.named(&id), state.error_code, None);
+                (id, told.map(|()| description(&state, coordinator)).into())
+            });
+            states.collect()
+        };
+        let round = |ids| self.at_coordinators(Coordinated::Transaction, ids, i16::MAX, request, read);
+        self.settle("describing the transaction of", ids.iter().cloned(), round).await
     }
 
-    async fn describe_transaction(&self, id: &str) -> Result<TransactionDescription, ClientError> {
-        let (coordinator, _) = self.await_coordinator(id, 1).await?;
-        let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![transactional(id)]);
-        let response = self
-            .ask(To::Transaction(id), &request, |response| {
-                response.transaction_states.iter().try_for_each(|state| check(state.error_code, None))
-            })
-            .await?;
-        let state = response.transaction_states.into_iter().next();
-        let state = state.ok_or(ClientError::Unsupported("DescribeTransactions"))?;
-        let topics = state.topics.iter();
-        let partitions = topics.flat_map(|topic| topic.partitions.iter().map(|index| TopicPartition::new(&topic.topic.0, *index)));
-        Ok(TransactionDescription {
-            coordinator: coordinator.id,
-            state: TransactionState::parse(&state.transaction_state),
-            producer_id: state.producer_id.0,
-            producer_epoch: state.producer_epoch,
-            timeout_ms: i64::from(state.transaction_timeout_ms),
-            started_ms: Some(state.transaction_start_time_ms).filter(|ms| *ms >= 0),
-            partitions: partitions.collect(),
-        })
-    }
-
-    /// The producers that each partition remembers, as `broker` knows them or, for None, the leader.
+    /// The producers that each partition remembers, as `broker` knows them or, for None, the leader; each is asked once
+    /// for all of its partitions.
     ///
     /// # Errors
     /// When no broker answers. What goes wrong with a partition stands beside it.
@@ -286,34 +276,16 @@ impl Admin {
         partitions: &BTreeSet<TopicPartition>,
         broker: Option<i32>,
     ) -> Result<BTreeMap<TopicPartition, Result<Vec<ProducerState>, ClientError>>, ClientError> {
-        let mut described = BTreeMap::new();
-        for at in partitions {
-            let topic = TopicRequest::default().with_name(topic_name(&at.topic)).with_partition_indexes(vec![at.partition]);
-            let request = DescribeProducersRequest::default().with_topics(vec![topic]);
-            let to = broker.map_or(To::Leader(at), To::Broker);
-            let answer = self.ask(to, &request, |response| {
-                let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-                partitions.try_for_each(|own| match own.error_code {
-                    0 => Ok(()),
-                    code => Err(of_partition(&at.topic, at.partition, code, own.error_message.as_deref())),
-                })
-            });
-            let found = answer.await.map(|response| {
-                let own = response.topics.into_iter().flat_map(|topic| topic.partitions);
-                let active = own.flat_map(|own| own.active_producers);
-                active.map(|state| ProducerState {
-                    producer_id: state.producer_id.0,
-                    producer_epoch: state.producer_epoch,
-                    last_sequence: state.last_sequence,
-                    last_timestamp: state.last_timestamp,
-                    coordinator_epoch: Some(state.coordinator_epoch).filter(|epoch| *epoch >= 0),
-                    current_transaction_start_offset: Some(state.current_txn_start_offset).filter(|offset| *offset >= 0),
-                })
-                .collect()
-            });
-            described.insert(at.clone(), outcome(found)?);
-        }
-        Ok(described)
+        let round = |places: Vec<TopicPartition>| async move {
+            match broker {
+                None => self.at_leaders(places, producers_at).await,
+                Some(id) => {
+                    self.metadata(Some(&[])).await?;
+                    producers_at(self.cluster.known_broker(id).await?, places).await
+                }
+            }
+        };
+        self.settle("describing the producers of", partitions.iter().cloned(), round).await
     }
 
     /// Ends a transaction that hangs, by writing an abort marker to the partition (KIP-664).
@@ -350,8 +322,7 @@ impl Admin {
         &self,
         ids: &[String],
     ) -> Result<BTreeMap<String, Result<(i64, i16), ClientError>>, ClientError> {
-        let mut fenced = BTreeMap::new();
-        for id in ids {
+        let asked = ids.iter().map(|id| async move {
             // Java: FenceProducersHandler takes the request's own timeout for the transaction's, which is replaced by
             // the next producer's.
             let request = InitProducerIdRequest::default()
@@ -359,11 +330,55 @@ impl Admin {
                 .with_transaction_timeout_ms(super::TIMEOUT_MS)
                 .with_producer_id((-1).into())
                 .with_producer_epoch(-1);
-            let answer = self.ask(To::Transaction(id), &request, |response| check(response.error_code, None)).await;
-            fenced.insert(id.clone(), outcome(answer.map(|reply| (reply.producer_id.0, reply.producer_epoch)))?);
-        }
-        Ok(fenced)
+            let judge = |response: &InitProducerIdResponse| {
+                check_of(Coordinated::Transaction.named(id), response.error_code, None)
+            };
+            let answer = self.ask(To::Transaction(id), &request, judge).await;
+            Ok((id.clone(), outcome(answer.map(|(reply, _)| (reply.producer_id.0, reply.producer_epoch)))?))
+        });
+        join_all(asked).await.into_iter().collect()
     }
+}
+
+fn description(state: &DescribedTransaction, coordinator: &Node) -> TransactionDescription {
+    let topics = state.topics.iter();
+    let partitions = topics.flat_map(|topic| topic.partitions.iter().map(|index| TopicPartition::new(&topic.topic.0, *index)));
+    TransactionDescription {
+        coordinator: coordinator.id,
+        state: TransactionState::parse(&state.transaction_state),
+        producer_id: state.producer_id.0,
+        producer_epoch: state.producer_epoch,
+        timeout_ms: i64::from(state.transaction_timeout_ms),
+        started_ms: Some(state.transaction_start_time_ms).filter(|ms| *ms >= 0),
+        partitions: partitions.collect(),
+    }
+}
+
+async fn producers_at(
+    connection: Connection,
+    places: Vec<TopicPartition>,
+) -> Result<Answers<TopicPartition, Vec<ProducerState>>, ClientError> {
+    let topics = by_topic(places.iter().map(|at| (at, at.partition))).into_iter();
+    let topics = topics.map(|(name, p)| TopicRequest::default().with_name(topic_name(name)).with_partition_indexes(p));
+    let request = DescribeProducersRequest::default().with_topics(topics.collect());
+    let (response, from) = (connection.call(&request).await?, Speaker::of(&connection));
+    let mut answers = Answers::new();
+    for topic in response.topics {
+        for own in topic.partitions {
+            let at = TopicPartition::new(&topic.name.0, own.partition_index);
+            let states = own.active_producers.iter().map(|state| ProducerState {
+                producer_id: state.producer_id.0,
+                producer_epoch: state.producer_epoch,
+                last_sequence: state.last_sequence,
+                last_timestamp: state.last_timestamp,
+                coordinator_epoch: Some(state.coordinator_epoch).filter(|epoch| *epoch >= 0),
+                current_transaction_start_offset: Some(state.current_txn_start_offset).filter(|offset| *offset >= 0),
+            });
+            let answer = from.says_of(&at, own.error_code, own.error_message.as_deref()).map(|()| states.collect());
+            answers.push((at, answer.into()));
+        }
+    }
+    Ok(answers)
 }
 
 /// What a broker said of one resource stays beside it; what keeps every other from being asked ends the call.

@@ -11,6 +11,19 @@ fn durations_are_read_as_java_does() {
     }
 }
 
+#[test]
+fn an_address_is_a_host_and_a_port() {
+    let check = |servers: &str| ProducerConfig::from_properties([("bootstrap.servers", servers)]).map(drop);
+    assert!(check("localhost:9092,[::1]:9092,PLAINTEXT://h:1").is_ok());
+    for (servers, said) in [
+        ("localhost", "Invalid url in bootstrap.servers: localhost"),
+        ("h:1,localhost:", "Invalid url in bootstrap.servers: localhost:"),
+        ("h:70000", "Invalid port in bootstrap.servers: h:70000"),
+    ] {
+        assert_eq!(check(servers).unwrap_err().to_string(), said);
+    }
+}
+
 const NONE: [(&str, &str); 0] = [];
 
 #[test]

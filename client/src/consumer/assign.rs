@@ -2,7 +2,7 @@
 //!
 //! Pure. Called by `coordinator.rs` with what the members subscribed to. Each assignor answers what Java's of the same
 //! name answers (`RangeAssignor`, `RoundRobinAssignor`, `StickyAssignor`, `CooperativeStickyAssignor`), so that a group
-//! of both settles; where Java's answer follows from the order of a `HashMap`, that order is kept (`java_order.rs`).
+//! of both settles; where Java's answer follows from the order of a `HashMap`, that order is kept (`java_set.rs`).
 //!
 //! Not done: partitions that a member claims and that its topic no longer has are passed over (Java gives them out).
 
@@ -14,7 +14,7 @@ use crate::TopicPartition;
 pub use crate::config::Assignor;
 
 // The order in which Java walks a hash table.
-mod java_order;
+mod java_set;
 // Racks of members and of replicas.
 mod racks;
 // Runs of each topic.

@@ -10,7 +10,7 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::OffsetForLeaderEpochRequest;
 use millstream_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 
-use crate::TopicPartition;
+use crate::{TopicPartition, by_topic};
 use crate::error::ClientError;
 use crate::metadata::{Cluster, Leader, topic_name};
 
@@ -47,7 +47,7 @@ pub(super) async fn ask(cluster: &Cluster, asks: Vec<Ask>) -> Vec<(Ask, Verdict)
             let verdict = match &ends {
                 Ok(ends) => ends.get(&ask.place).map_or(Verdict::Later, |end| judge(&ask, *end)),
                 // A broker that does not serve the request cannot be asked: nothing is known to be wrong.
-                Err(ClientError::Unsupported(_)) => Verdict::Holds,
+                Err(ClientError::Unsupported { .. }) => Verdict::Holds,
                 Err(_) => Verdict::Later,
             };
             (ask, verdict)
@@ -61,15 +61,13 @@ pub(super) async fn ask(cluster: &Cluster, asks: Vec<Ask>) -> Vec<(Ask, Verdict)
 type End = (i16, i32, i64);
 
 async fn ask_one(cluster: &Cluster, broker: i32, asks: &[Ask]) -> Result<BTreeMap<TopicPartition, End>, ClientError> {
-    let mut topics: BTreeMap<&str, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
-    for ask in asks {
-        let partition = OffsetForLeaderPartition::default()
+    let partition = |ask: &Ask| {
+        OffsetForLeaderPartition::default()
             .with_partition(ask.place.partition)
             .with_current_leader_epoch(ask.leader.epoch)
-            .with_leader_epoch(ask.epoch);
-        topics.entry(&ask.place.topic).or_default().push(partition);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| {
+            .with_leader_epoch(ask.epoch)
+    };
+    let topics = by_topic(asks.iter().map(|ask| (&ask.place, partition(ask)))).into_iter().map(|(name, partitions)| {
         OffsetForLeaderTopic::default().with_topic(topic_name(name)).with_partitions(partitions)
     });
     let request =

@@ -16,11 +16,9 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use millstream_protocol::messages::join_group_response::JoinGroupResponseMember;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
-use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use millstream_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use millstream_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use millstream_protocol::messages::{
-    FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, MetadataResponse,
+    GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, MetadataResponse,
     OffsetCommitRequest, OffsetFetchRequest, Request, StrBytes, SyncGroupRequest,
 };
 use parking_lot::Mutex;
@@ -31,17 +29,16 @@ use super::embedded::{read_assignment, read_subscription, write_assignment, writ
 use super::group::{Generation, Membership, Next};
 use super::metrics::Tally;
 use super::plugin::{GroupAssignment, GroupAssignor};
-use super::{OffsetAndMetadata, Offsets};
+use super::Offsets;
 use crate::TopicPartition;
+use crate::committed;
 use crate::config::ConsumerConfig;
 use crate::connection::{Connection, backoff, retrying};
-use crate::error::{ClientError, check, of_partition_at};
-use crate::metadata::{Cluster, address, text, topic_name};
+use crate::error::{ClientError, check_of, of_code, of_partition};
+use crate::metadata::{Cluster, Coordinated, text};
 use crate::producer::GroupMetadata;
 
 const PROTOCOL_TYPE: &str = "consumer";
-/// OffsetCommit and OffsetFetch 10 name topics by id; up to 9 they go by name.
-const OFFSETS_BY_NAME: i16 = 9;
 /// Java waits this much longer for JoinGroup than the broker may hold it back.
 const JOIN_SLACK: Duration = Duration::from_secs(5);
 
@@ -80,8 +77,6 @@ pub(super) struct Coordinator {
     config: ConsumerConfig,
     group: String,
     pub membership: Mutex<Membership>,
-    /// Where the coordinator was found.
-    address: Mutex<Option<String>>,
     /// Something happened that a poll should look at.
     pub changed: Notify,
     last_poll: Mutex<Moment>,
@@ -98,13 +93,6 @@ fn code_of(code: i16) -> ErrorCode {
     ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
 }
 
-fn refused(code: ErrorCode) -> ClientError {
-    match check(code.code(), None) {
-        Err(error) => error,
-        Ok(()) => ClientError::State("no error"),
-    }
-}
-
 impl Coordinator {
     pub fn new(cluster: &Cluster, config: ConsumerConfig, group: &str, tally: Arc<Tally>) -> Arc<Self> {
         Arc::new(Coordinator {
@@ -114,7 +102,6 @@ impl Coordinator {
             config,
             group: group.to_owned(),
             membership: Mutex::new(Membership::new()),
-            address: Mutex::new(None),
             changed: Notify::new(),
             last_poll: Mutex::new(Moment::now()),
             memory: Mutex::default(),
@@ -169,30 +156,28 @@ impl Coordinator {
 
     /// A connection to the coordinator, found if need be.
     async fn connection(&self) -> Result<Connection, ClientError> {
-        let known = self.address.lock().clone();
-        if let Some(address) = known {
-            return self.cluster.at(&address).await.inspect_err(|_| self.forget());
-        }
-        let request = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![text(&self.group)]);
-        let response = self.cluster.any().await?.call(&request).await?;
-        let found = response.coordinators.first().ok_or(ClientError::State("no coordinator in the answer"))?;
-        check(found.error_code, found.error_message.as_deref())?;
-        let address = address(&found.host, found.port);
-        *self.address.lock() = Some(address.clone());
-        self.cluster.at(&address).await.inspect_err(|_| self.forget())
+        self.cluster.coordinator(Coordinated::Group, &self.group).await
     }
 
-    /// Where the coordinator is, for errors.
-    fn place(&self) -> String {
-        self.address.lock().clone().unwrap_or_else(|| "the coordinator".to_owned())
+    /// The error of a code that the coordinator gave.
+    fn refused(&self, code: ErrorCode) -> ClientError {
+        let error = of_code(code.code(), None).of(Coordinated::Group.named(&self.group));
+        error.at(&self.cluster.coordinator_address(Coordinated::Group, &self.group))
     }
 
     fn forget(&self) {
-        *self.address.lock() = None;
+        self.cluster.forget_coordinator(Coordinated::Group, &self.group);
     }
 
     async fn ask<T: Request>(&self, at_most: i16, request: &T) -> Result<T::Response, ClientError> {
-        self.heard(self.connection().await?.call_at_most(at_most, request).await)
+        self.ask_from(at_most, request).await.map(|(response, _)| response)
+    }
+
+    /// The answer, and the address of who gave it.
+    async fn ask_from<T: Request>(&self, at_most: i16, request: &T) -> Result<(T::Response, String), ClientError> {
+        let connection = self.connection().await?;
+        let response = self.heard(connection.call_at_most(at_most, request).await)?;
+        Ok((response, connection.address().to_owned()))
     }
 
     /// Sends what the coordinator holds back until other members have come.
@@ -345,12 +330,13 @@ impl Coordinator {
         match next {
             Next::Proceed => Ok(true),
             Next::Rejoin => Ok(false),
-            Next::Later => Err(refused(code)),
+            Next::Later => Err(self.refused(code)),
             Next::FindCoordinator => {
+                let error = self.refused(code);
                 self.forget();
-                Err(refused(code))
+                Err(error)
             }
-            Next::Fail(code) => Err(refused(code)),
+            Next::Fail(code) => Err(self.refused(code)),
         }
     }
 
@@ -462,7 +448,7 @@ impl Coordinator {
 
     pub(super) async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
         let sent = match self.subscribed.load(Ordering::Acquire) {
-            true => self.membership.lock().to_commit().map_err(refused)?,
+            true => self.membership.lock().to_commit().map_err(|code| self.refused(code))?,
             false => Generation::none(),
         };
         let request = OffsetCommitRequest::default()
@@ -470,24 +456,22 @@ impl Coordinator {
             .with_generation_id_or_member_epoch(sent.number)
             .with_member_id(text(&sent.member))
             .with_group_instance_id(if sent.number < 0 { None } else { self.instance() })
-            .with_topics(commit_topics(offsets));
+            .with_topics(committed::to_commit(offsets));
         let started = Moment::now();
-        let reply = self.ask(OFFSETS_BY_NAME, &request).await?;
+        let (reply, from) = self.ask_from(committed::BY_NAME, &request).await?;
         self.tally.commits.took(started.elapsed());
         for topic in &reply.topics {
             for partition in &topic.partitions {
                 let code = code_of(partition.error_code);
                 let next = self.membership.lock().committed(code, &sent);
-                let error = || of_partition_at(&self.place(), &topic.name.0, partition.partition_index, partition.error_code);
-                match next {
-                    Next::Proceed => {}
-                    Next::FindCoordinator => {
-                        let error = error();
-                        self.forget();
-                        return Err(error);
-                    }
-                    _ => return Err(error()),
+                if next == Next::Proceed {
+                    continue;
                 }
+                if next == Next::FindCoordinator {
+                    self.forget();
+                }
+                let error = of_partition(&topic.name.0, partition.partition_index, partition.error_code, None);
+                return Err(error.at(&from));
             }
         }
         Ok(())
@@ -503,38 +487,21 @@ impl Coordinator {
     }
 
     async fn committed_once(&self, places: &[TopicPartition]) -> Result<Offsets, ClientError> {
-        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for place in places {
-            topics.entry(&place.topic).or_default().push(place.partition);
-        }
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(partitions)
-        });
-        let group = OffsetFetchRequestGroup::default().with_group_id(self.group_id()).with_topics(Some(topics.collect()));
         // KIP-447: offsets of a transaction that is open are waited for.
-        let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
-        let reply = self.ask(OFFSETS_BY_NAME, &request).await?;
+        let request = OffsetFetchRequest::default()
+            .with_groups(vec![committed::to_fetch(&self.group, Some(places))])
+            .with_require_stable(true);
+        let (reply, from) = self.ask_from(committed::BY_NAME, &request).await?;
         let mut offsets = Offsets::new();
         for group in reply.groups {
             let code = code_of(group.error_code);
             if matches!(code, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
                 self.forget();
             }
-            check(group.error_code, None)?;
-            for topic in group.topics {
-                for partition in topic.partitions {
-                    if partition.error_code != 0 {
-                        let (name, index) = (&topic.name.0, partition.partition_index);
-                        return Err(of_partition_at(&self.place(), name, index, partition.error_code));
-                    }
-                    if partition.committed_offset >= 0 {
-                        let committed = OffsetAndMetadata {
-                            offset: partition.committed_offset,
-                            leader_epoch: partition.committed_leader_epoch,
-                            metadata: partition.metadata.map(|note| note.to_string()).unwrap_or_default(),
-                        };
-                        offsets.insert(TopicPartition::new(&topic.name.0, partition.partition_index), committed);
-                    }
+            check_of(Coordinated::Group.named(&self.group), group.error_code, None).map_err(|error| error.at(&from))?;
+            for (place, committed) in committed::fetched(group) {
+                if let Some(committed) = committed.map_err(|error| error.at(&from))? {
+                    offsets.insert(place, committed);
                 }
             }
         }
@@ -591,20 +558,4 @@ fn racks(described: &MetadataResponse) -> Topics {
         topics.insert(name.0.to_string(), racks.collect());
     }
     topics
-}
-
-fn commit_topics(offsets: &Offsets) -> Vec<OffsetCommitRequestTopic> {
-    let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (place, offset) in offsets {
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(place.partition)
-            .with_committed_offset(offset.offset)
-            .with_committed_leader_epoch(offset.leader_epoch)
-            .with_committed_metadata(Some(text(&offset.metadata)));
-        topics.entry(&place.topic).or_default().push(partition);
-    }
-    let topic = |(name, partitions)| {
-        OffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(partitions)
-    };
-    topics.into_iter().map(topic).collect()
 }

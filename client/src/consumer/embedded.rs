@@ -1,6 +1,6 @@
 //! What members write for one another into JoinGroup and SyncGroup (Java: `ConsumerProtocol`).
 //!
-//! Called by `coordinator.rs`. What others wrote is read whoever they are: no count reserves memory.
+//! Called by `coordinator.rs`, and by admin for what members are assigned. What others wrote is read whoever they are: no count reserves memory.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use millstream_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocol
 
 use super::assign::Member;
 use super::plugin::GroupAssignment;
-use crate::TopicPartition;
 use crate::error::ClientError;
 use crate::metadata::{text, topic_name};
+use crate::{TopicPartition, by_topic};
 
 /// Version of subscriptions and assignments that Java 4.3 writes.
 const VERSION: i16 = 3;
@@ -26,19 +26,15 @@ fn embed(message: &impl Encodable) -> Result<Bytes, ClientError> {
     Ok(bytes.freeze())
 }
 
-fn by_topic(places: &[TopicPartition]) -> BTreeMap<&str, Vec<i32>> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for place in places {
-        topics.entry(&place.topic).or_default().push(place.partition);
-    }
-    topics
+fn numbers(places: &[TopicPartition]) -> BTreeMap<&str, Vec<i32>> {
+    by_topic(places.iter().map(|place| (place, place.partition)))
 }
 
 /// What a member tells the leader of itself; its id and instance stand beside it.
 pub(super) fn write_subscription(member: &Member) -> Result<Bytes, ClientError> {
     let mut topics: Vec<StrBytes> = member.topics.iter().map(|topic| text(topic)).collect();
     topics.sort();
-    let owned = by_topic(&member.owned).into_iter();
+    let owned = numbers(&member.owned).into_iter();
     let owned = owned.map(|(name, partitions)| OwnedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
     let subscription = ConsumerProtocolSubscription::default()
         .with_topics(topics)
@@ -75,14 +71,14 @@ fn subscription(id: &str, instance: Option<&str>, bytes: &[u8]) -> Option<Member
 
 /// What the leader tells a member.
 pub(super) fn write_assignment(assignment: &GroupAssignment) -> Result<Bytes, ClientError> {
-    let topics = by_topic(&assignment.partitions).into_iter();
+    let topics = numbers(&assignment.partitions).into_iter();
     let topics = topics.map(|(name, partitions)| AssignedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
     let user_data = assignment.user_data.clone();
     embed(&ConsumerProtocolAssignment::default().with_assigned_partitions(topics.collect()).with_user_data(user_data))
 }
 
 /// What the leader said, sorted.
-pub(super) fn read_assignment(bytes: &[u8]) -> Result<GroupAssignment, ClientError> {
+pub(crate) fn read_assignment(bytes: &[u8]) -> Result<GroupAssignment, ClientError> {
     // A member that nobody assigned anything to gets no bytes at all.
     if bytes.is_empty() {
         return Ok(GroupAssignment::default());

@@ -6,28 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use millstream_protocol::messages::ListOffsetsRequest;
-use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use parking_lot::Mutex;
 
 use crate::TopicPartition;
 use crate::config::{Isolation, Missing};
 use crate::connection::retrying;
-use crate::error::{ClientError, of_partition_at};
-use crate::metadata::{Cluster, Leader, topic_name};
-
-/// `ListOffsetsRequest.EARLIEST_TIMESTAMP`.
-pub(super) const EARLIEST: i64 = -2;
-/// `ListOffsetsRequest.LATEST_TIMESTAMP`.
-pub(super) const LATEST: i64 = -1;
-
-/// An answer for a partition; offset -1 where no record is as late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub offset: i64,
-    pub timestamp: i64,
-    pub leader_epoch: i32,
-}
+use crate::error::ClientError;
+use crate::metadata::{Cluster, Leader};
+use crate::offsets::{self, At, Listed};
 
 pub(super) type Found = BTreeMap<TopicPartition, Listed>;
 
@@ -62,13 +48,8 @@ impl Asker {
 
     /// The offset of each partition at its time, asked once of their leader; with what kept some from being found.
     pub async fn list_of(&self, leader: i32, times: &BTreeMap<TopicPartition, i64>) -> (Found, Result<(), ClientError>) {
-        let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
-        for (place, time) in times {
-            let epoch = self.leader(place).map_or(-1, |leader| leader.epoch);
-            topics.entry(&place.topic).or_default().push(wanted(place, *time, epoch));
-        }
         let found = Mutex::new(Found::new());
-        let result = if topics.is_empty() { Ok(()) } else { self.ask(leader, topics, &found).await };
+        let result = if times.is_empty() { Ok(()) } else { self.ask(leader, times.iter().map(|(place, time)| (place, *time)), &found).await };
         (found.into_inner(), result)
     }
 
@@ -82,19 +63,16 @@ impl Asker {
         if refresh || names.iter().any(|name| self.cluster.known_topic(name).is_none()) {
             self.cluster.metadata(Some(&names), self.missing).await?;
         }
-        let mut asked: BTreeMap<i32, BTreeMap<&str, Vec<ListOffsetsPartition>>> = BTreeMap::new();
+        let mut asked: BTreeMap<i32, Vec<(&TopicPartition, i64)>> = BTreeMap::new();
         let mut result = Ok(());
         for (place, time) in left {
             match self.leader(place) {
-                Some(leader) => {
-                    let topics = asked.entry(leader.broker).or_default();
-                    topics.entry(&place.topic).or_default().push(wanted(place, *time, leader.epoch));
-                }
+                Some(leader) => asked.entry(leader.broker).or_default().push((place, *time)),
                 // Those that have a leader are asked about all the same.
                 None => result = Err(ClientError::NoLeader { topic: place.topic.clone(), partition: place.partition }),
             }
         }
-        let answers = join_all(asked.into_iter().map(|(leader, topics)| self.ask(leader, topics, found))).await;
+        let answers = join_all(asked.into_iter().map(|(leader, wanted)| self.ask(leader, wanted, found))).await;
         // What no waiting changes is told first.
         let fatal = |answer: &Result<(), ClientError>| answer.as_ref().is_err_and(|error| !error.is_retriable());
         match answers.iter().position(fatal) {
@@ -103,50 +81,33 @@ impl Asker {
         }
     }
 
-    async fn ask(
+    async fn ask<'a>(
         &self,
         leader: i32,
-        topics: BTreeMap<&str, Vec<ListOffsetsPartition>>,
+        wanted: impl IntoIterator<Item = (&'a TopicPartition, i64)>,
         found: &Mutex<Found>,
     ) -> Result<(), ClientError> {
-        let topic = |(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions);
-        let request = ListOffsetsRequest::default()
-            .with_replica_id((-1).into())
-            .with_isolation_level(i8::from(self.isolation == Isolation::ReadCommitted))
-            .with_topics(topics.into_iter().map(topic).collect());
-        let connection = self.cluster.known_broker(leader).await.map_err(|error| match (error, request.topics.first()) {
+        let mut first = None;
+        let wanted = wanted.into_iter().map(|(place, time)| {
+            first.get_or_insert(place);
+            let leader_epoch = self.leader(place).map_or(-1, |leader| leader.epoch);
+            (place, At { time, leader_epoch })
+        });
+        let wanted: Vec<_> = wanted.collect();
+        let connection = self.cluster.known_broker(leader).await.map_err(|error| match (error, first) {
             // It is gone, and its partitions have another leader soon.
-            (ClientError::NoBroker { .. }, Some(topic)) => {
-                let partition = topic.partitions.first().map_or(-1, |partition| partition.partition_index);
-                ClientError::NoLeader { topic: topic.name.0.to_string(), partition }
+            (ClientError::NoBroker { .. }, Some(place)) => {
+                ClientError::NoLeader { topic: place.topic.clone(), partition: place.partition }
             }
             (error, _) => error,
         })?;
-        let reply = connection.call(&request).await?;
         let mut result = Ok(());
-        for topic in &reply.topics {
-            for partition in &topic.partitions {
-                let place = TopicPartition::new(&topic.name.0, partition.partition_index);
-                if partition.error_code == 0 {
-                    let listed = Listed {
-                        offset: partition.offset,
-                        timestamp: partition.timestamp,
-                        leader_epoch: partition.leader_epoch,
-                    };
-                    found.lock().insert(place, listed);
-                } else {
-                    let (name, index) = (&topic.name.0, partition.partition_index);
-                    result = Err(of_partition_at(connection.address(), name, index, partition.error_code));
-                }
+        for (place, answer) in offsets::list(&connection, wanted, self.isolation).await? {
+            match answer {
+                Ok(listed) => _ = found.lock().insert(place, listed),
+                Err(error) => result = Err(error),
             }
         }
         result
     }
-}
-
-fn wanted(place: &TopicPartition, time: i64, leader_epoch: i32) -> ListOffsetsPartition {
-    ListOffsetsPartition::default()
-        .with_partition_index(place.partition)
-        .with_timestamp(time)
-        .with_current_leader_epoch(leader_epoch)
 }

@@ -10,9 +10,10 @@ use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
 
 use super::check::{Ask, Verdict};
-use super::offsets::{Asker, EARLIEST, Found, LATEST};
+use super::offsets::{Asker, Found};
 use super::{Consumer, Event, OffsetAndTimestamp, Offsets, Reset, TopicPartition, check, position};
 use crate::error::ClientError;
+use crate::offsets::{EARLIEST, LATEST};
 
 /// Stands for a leader where none is needed.
 const NOBODY: i32 = -1;

@@ -96,6 +96,21 @@ async fn a_listener_says_where_its_partitions_are_read_from() {
 }
 
 #[tokio::test]
+async fn a_listener_is_told_by_polls_alone() {
+    let config = ConsumerConfig { group: Some("g".to_owned()), ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), config);
+    consumer.set_listener(Box::new(Stored));
+    consumer.subscribe(&["t"]).unwrap();
+    let place = TopicPartition::new("t", 0);
+    let assignment = GroupAssignment { partitions: vec![place.clone()], user_data: None };
+    let joined = Joined::Assigned { assignment, counts: None };
+    consumer.work.push(std::future::ready(Event::Joined(0, Ok(joined))).boxed());
+    assert!(consumer.position(&place).await.is_err() && consumer.assignment().is_empty());
+    consumer.poll(Duration::ZERO).await.unwrap();
+    assert!(consumer.came.is_none());
+}
+
+#[tokio::test]
 async fn who_was_replaced_reads_no_more_and_is_told_so_by_each_poll() {
     let broker = Scripted::start(|asked| other(asked, &[1]));
     let config = ConsumerConfig { group: Some("g".to_owned()), instance: Some("i".to_owned()), ..ConsumerConfig::default() };

@@ -17,7 +17,7 @@ use super::delivery::{Delivery, Outcome};
 use super::idempotent::{Repair, Sequences, Stamp};
 use super::partition::{Full, Sticky};
 use super::plugin::Partitioner;
-use super::txn::{Answer, Effect, Transactions};
+use super::txn::{Answer, Effect, Heard, Transactions};
 use super::{NewRecord, header_bytes};
 use crate::config::{Idempotence, Keys, Missing, ProducerConfig, Spread};
 use crate::error::ClientError;
@@ -628,8 +628,9 @@ impl Accumulator {
     }
 
     /// Takes a coordinator's answer.
-    pub fn answered(&mut self, answer: Answer) {
+    pub fn answered(&mut self, answer: Answer, heard: Heard) {
         let Some(transactions) = &mut self.transactions else { return };
+        transactions.hear(heard);
         if let (Effect::Identity(identity), Some(sequences)) = (transactions.answered(answer), &mut self.sequences) {
             sequences.begin_epoch(identity);
         }

@@ -25,10 +25,10 @@ use super::batch::{Batch, Sealed};
 use super::delivery::{RecordMetadata, Written};
 use super::idempotent::{Fate, Identity};
 use super::metrics::Left;
-use super::txn::{Answer, Ask, Asking, Next, Protocol, Transactions};
+use super::txn::{Answer, Ask, Asking, Heard, Next, Protocol, Transactions};
 use crate::config::{Acks, ProducerConfig};
 use crate::connection::Connection;
-use crate::error::{ClientError, check, of_partition};
+use crate::error::{ClientError, check_of, of_partition};
 use crate::metadata::{Cluster, Leader, topic_name};
 
 /// Produce 11 is the last before version 2 of transactions (Java: `LAST_STABLE_VERSION_BEFORE_TRANSACTION_V2`).
@@ -43,7 +43,7 @@ enum Event {
     Connected { broker: i32, result: Result<(), ClientError> },
     Refreshed(Result<(), ClientError>),
     Identified(Result<Identity, ClientError>),
-    Coordinated(Answer),
+    Coordinated(Answer, Heard),
 }
 
 #[derive(Default)]
@@ -184,7 +184,10 @@ impl Sender {
             _ => Vec::new(),
         };
         let coordinators = coordinators.clone();
-        self.work.push(Box::pin(async move { Event::Coordinated(coordinators.send(ask, wait_ms, own, names).await) }));
+        self.work.push(Box::pin(async move {
+            let (answer, heard) = coordinators.send(ask, wait_ms, own, names).await;
+            Event::Coordinated(answer, heard)
+        }));
     }
 
     /// Sends what is due; returns when to look again.
@@ -400,11 +403,11 @@ impl Sender {
                 }
                 self.relearn();
             }
-            Event::Coordinated(answer) => {
-                if let Some(why) = answer.trouble() {
+            Event::Coordinated(answer, heard) => {
+                if let Some(why) = answer.trouble(&heard) {
                     self.shared.trouble(Source::Any, why);
                 }
-                self.shared.accumulator.lock().answered(answer);
+                self.shared.accumulator.lock().answered(answer, heard);
                 self.shared.settled.notify_waiters();
             }
             Event::Identified(result) => {
@@ -503,7 +506,8 @@ impl Sender {
         let (place, id) = (batch.place, batch.id);
         let message = own.record_errors.iter().find_map(|record| record.batch_index_error_message.as_deref());
         let error = of_partition(name, own.index, own.error_code, message.or(own.error_message.as_deref()));
-        self.shared.trouble(Source::Leader(broker), format!("{} says {error}", self.shared.cluster.name_of(broker)));
+        let error = error.at(&self.shared.cluster.name_of(broker));
+        self.shared.trouble(Source::Leader(broker), error.to_string());
         if code == ErrorCode::MessageTooLarge && batch.count > 1 {
             self.shared.accumulator.lock().unmute(place);
             self.shared.metrics.lock().split(self.shared.now_ms());
@@ -731,7 +735,8 @@ async fn identify_at(cluster: &Cluster) -> Result<Identity, ClientError> {
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
-    let reply = cluster.any().await?.call(&request).await?;
-    check(reply.error_code, None)?;
+    let connection = cluster.any().await?;
+    let reply = connection.call(&request).await?;
+    check_of("a new producer", reply.error_code, None).map_err(|error| error.at(connection.address()))?;
     Ok(Identity { id: reply.producer_id.0, epoch: reply.producer_epoch })
 }

@@ -17,7 +17,7 @@ use super::batch::Place;
 use super::idempotent::Identity;
 use crate::TopicPartition;
 use crate::consumer::Offsets;
-use crate::error::{ClientError, ErrorClass, check};
+use crate::error::{ClientError, ErrorClass, of_partition};
 pub(crate) use crate::metadata::Features;
 
 // The words between here and the sender.
@@ -26,7 +26,7 @@ mod ask;
 mod call;
 
 pub use ask::GroupMetadata;
-pub(crate) use ask::{Answer, Ask, Effect, Ending, Next, Protocol, Verdict};
+pub(crate) use ask::{Answer, Ask, Effect, Ending, Heard, Next, Protocol, Verdict};
 use ask::OffsetsTask;
 pub(super) use call::{Coordinators, Sender as Asking};
 
@@ -83,6 +83,8 @@ pub(crate) struct Transactions {
     open_call: Option<(Call, Verdict)>,
     ending: Option<Verdict>,
     retry_backoff_ms: i64,
+    /// Who gave the answer that is being taken.
+    heard: Heard,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +111,22 @@ impl Transactions {
             open_call: None,
             ending: None,
             retry_backoff_ms,
+            heard: Heard::default(),
         }
+    }
+
+    /// Errors of the next answer name who gave it.
+    pub fn hear(&mut self, heard: Heard) {
+        self.heard = heard;
+    }
+
+    fn broker(&self, code: i16) -> ClientError {
+        self.heard.said(code)
+    }
+
+    /// Coordinators before 2.7 say INVALID_PRODUCER_EPOCH where later ones say PRODUCER_FENCED.
+    fn fenced(&self) -> ClientError {
+        self.broker(ErrorCode::ProducerFenced.code())
     }
 
     pub fn protocol(&self) -> Protocol {
@@ -328,7 +345,7 @@ impl Transactions {
     }
 
     fn not_found(&mut self, ask: Ask, code: i16) {
-        let error = broker(code);
+        let error = self.broker(code);
         match known(code) {
             code if code.is_retriable() => self.again(ask),
             ErrorCode::GroupAuthorizationFailed | ErrorCode::TransactionAbortable => self.abortable(&ask, error),
@@ -350,11 +367,11 @@ impl Transactions {
                 // Sender.shouldHandleAuthorizationError: the producer can be initialised again once it is allowed.
                 self.state = State::Uninitialized;
                 self.queue.clear();
-                self.tell_call(Err(broker(code)));
+                self.tell_call(Err(self.broker(code)));
             }
-            ErrorCode::TransactionAbortable => self.abortable(&ask, broker(code)),
-            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&ask, fenced()),
-            _ => self.fatal(&ask, broker(code)),
+            ErrorCode::TransactionAbortable => self.abortable(&ask, self.broker(code)),
+            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&ask, self.fenced()),
+            _ => self.fatal(&ask, self.broker(code)),
         }
         Effect::Nothing
     }
@@ -362,7 +379,7 @@ impl Transactions {
     fn partitions_added(&mut self, places: Vec<Place>, codes: &[(Place, i16)]) {
         let ask = Ask::AddPartitions(places);
         let mut refused = None;
-        for (_, code) in codes {
+        for (place, code) in codes {
             match known(*code) {
                 ErrorCode::None => {}
                 ErrorCode::ConcurrentTransactions if self.added.is_empty() => {
@@ -370,24 +387,24 @@ impl Transactions {
                     return self.again_in(ask, self.retry_backoff_ms.min(FIRST_PARTITIONS_BACKOFF_MS));
                 }
                 code if code.is_retriable() => return self.again(ask),
-                ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => return self.fatal(&ask, fenced()),
+                ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => return self.fatal(&ask, self.fenced()),
                 ErrorCode::TransactionalIdAuthorizationFailed
                 | ErrorCode::InvalidTxnState
-                | ErrorCode::InvalidProducerIdMapping => return self.fatal(&ask, broker(*code)),
-                ErrorCode::UnknownProducerId => return self.abortable_with_bump(&ask, broker(*code)),
-                ErrorCode::TransactionAbortable => return self.abortable(&ask, broker(*code)),
+                | ErrorCode::InvalidProducerIdMapping => return self.fatal(&ask, self.heard.said_of(*place, *code)),
+                ErrorCode::UnknownProducerId => return self.abortable_with_bump(&ask, self.heard.said_of(*place, *code)),
+                ErrorCode::TransactionAbortable => return self.abortable(&ask, self.heard.said_of(*place, *code)),
                 ErrorCode::OperationNotAttempted => {
                     // Another partition's code says why.
-                    refused.get_or_insert(*code);
+                    refused.get_or_insert((*place, *code));
                 }
-                _ => refused = Some(*code),
+                _ => refused = Some((*place, *code)),
             }
         }
         for (place, _) in codes {
             self.adding.remove(place);
         }
         match refused {
-            Some(code) => self.abortable(&ask, broker(code)),
+            Some((place, code)) => self.abortable(&ask, self.heard.said_of(place, code)),
             None => {
                 self.added.extend(codes.iter().map(|(place, _)| *place));
                 self.started = true;
@@ -396,7 +413,7 @@ impl Transactions {
     }
 
     fn offsets_added(&mut self, task: OffsetsTask, code: i16) {
-        let error = broker(code);
+        let error = self.broker(code);
         match known(code) {
             ErrorCode::None => {
                 self.started = true;
@@ -404,7 +421,7 @@ impl Transactions {
             }
             code if code.is_retriable() => self.again(Ask::AddOffsets(task)),
             ErrorCode::UnknownProducerId => self.abortable_with_bump(&Ask::AddOffsets(task), error),
-            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&Ask::AddOffsets(task), fenced()),
+            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&Ask::AddOffsets(task), self.fenced()),
             ErrorCode::GroupAuthorizationFailed | ErrorCode::TransactionAbortable => {
                 self.abortable(&Ask::AddOffsets(task), error);
             }
@@ -414,7 +431,7 @@ impl Transactions {
 
     fn offsets_committed(&mut self, mut task: OffsetsTask, codes: &[(TopicPartition, i16)]) {
         for (at, code) in codes {
-            let error = broker(*code);
+            let error = of_partition(&at.topic, at.partition, *code, None).at(&self.heard.address);
             match known(*code) {
                 ErrorCode::None => {
                     task.pending.remove(at);
@@ -428,7 +445,7 @@ impl Transactions {
                 | ErrorCode::GroupIdNotFound
                 | ErrorCode::StaleMemberEpoch => return self.abortable(&Ask::CommitOffsets(task), error),
                 ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => {
-                    return self.fatal(&Ask::CommitOffsets(task), fenced());
+                    return self.fatal(&Ask::CommitOffsets(task), self.fenced());
                 }
                 _ => return self.fatal(&Ask::CommitOffsets(task), error),
             }
@@ -451,11 +468,11 @@ impl Transactions {
                 }
             }
             code if code.is_retriable() => self.again(ask),
-            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&ask, fenced()),
-            ErrorCode::UnknownProducerId => self.abortable_with_bump(&ask, broker(code)),
+            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&ask, self.fenced()),
+            ErrorCode::UnknownProducerId => self.abortable_with_bump(&ask, self.broker(code)),
             // An abort that has to be aborted would never end.
-            ErrorCode::TransactionAbortable if !is_abort => self.abortable(&ask, broker(code)),
-            _ => self.fatal(&ask, broker(code)),
+            ErrorCode::TransactionAbortable if !is_abort => self.abortable(&ask, self.broker(code)),
+            _ => self.fatal(&ask, self.broker(code)),
         }
         Effect::Nothing
     }
@@ -485,7 +502,7 @@ impl Transactions {
                     | ErrorCode::UnsupportedVersion
                     | ErrorCode::InvalidProducerIdMapping
             )
-        ) || matches!(error, ClientError::Unsupported(_));
+        ) || matches!(error, ClientError::Unsupported { .. });
         if is_fatal {
             return self.enter_fatal(error.clone());
         }
@@ -650,30 +667,6 @@ fn unheard(call: Call) -> ClientError {
 
 fn known(code: i16) -> ErrorCode {
     ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
-}
-
-fn broker(code: impl Into<Code>) -> ClientError {
-    let code = code.into().0;
-    check(code, None).err().unwrap_or(ClientError::State("no error"))
-}
-
-/// Coordinators before 2.7 say INVALID_PRODUCER_EPOCH where later ones say PRODUCER_FENCED.
-fn fenced() -> ClientError {
-    broker(ErrorCode::ProducerFenced)
-}
-
-struct Code(i16);
-
-impl From<i16> for Code {
-    fn from(code: i16) -> Self {
-        Code(code)
-    }
-}
-
-impl From<ErrorCode> for Code {
-    fn from(code: ErrorCode) -> Self {
-        Code(code.code())
-    }
 }
 
 #[cfg(test)]

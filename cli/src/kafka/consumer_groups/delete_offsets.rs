@@ -53,7 +53,7 @@ pub async fn delete_offsets(admin: &Admin, given: &Given) -> Result<(), Failure>
     }
     match failed.as_ref().map(|error| (error.code().map_or(-1, |code| code.code()), error)) {
         None => println!("Request succeeded for deleting offsets from group {group}."),
-        Some((code, error)) if OF_GROUP.contains(&code) => println!("\nError: {error}"),
+        Some((code, error)) if OF_GROUP.contains(&code) => println!("\nError: {}", error.message()),
         Some((code, _)) if OF_PARTITION.contains(&code) => {
             println!("\nError: Encountered some partition-level error, see the follow-up details.");
         }

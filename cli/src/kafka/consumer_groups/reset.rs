@@ -54,7 +54,7 @@ fn wrapped(error: &ClientError) -> Failure {
 }
 
 fn said(error: ClientError) -> Failure {
-    Failure::Said(error.to_string())
+    Failure::Said(error.message())
 }
 
 async fn of_group(admin: &Admin, given: &Given, group: &str) -> Result<Plan, Failure> {
@@ -146,7 +146,7 @@ async fn planned(admin: &Admin, given: &Given, group: &str, partitions: &BTreeSe
         return from_time(admin, partitions, when.map_err(|reason| Failure::Said(format!("java.text.ParseException: {reason}")))?).await;
     }
     if let Some(text) = given.one("by-duration")? {
-        let back = java_time::parse_duration(text).ok_or_else(|| Failure::Said("Text cannot be parsed to a Duration".to_owned()))?;
+        let back = millstream_base_config::iso_duration::parse(text).ok_or_else(|| Failure::Said("Text cannot be parsed to a Duration".to_owned()))?;
         return from_time(admin, partitions, Clock::Real.now_ms().saturating_sub(back)).await;
     }
     if let Some(path) = given.one("from-file")? {

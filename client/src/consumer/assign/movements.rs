@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::java_order::JavaSet;
+use super::java_set::JavaSet;
 use super::sticky::{Group, Place};
 
 #[derive(Default)]

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::java_order::{JavaSet, place_hash, text_hash};
+use super::java_set::JavaSet;
+use crate::java_order::{place_hash, text_hash};
 use super::{Assignment, Assignor, Member, Topics, constrained, general, racks};
 use crate::TopicPartition;
 

@@ -9,7 +9,7 @@ use super::super::batch::Place;
 use super::super::idempotent::Identity;
 use crate::TopicPartition;
 use crate::consumer::Offsets;
-use crate::error::{ClientError, check};
+use crate::error::{ClientError, of_code, of_partition};
 
 /// Who reads the input of a transaction: the member of a group whose offsets go with it (Java: `ConsumerGroupMetadata`).
 ///
@@ -122,6 +122,32 @@ impl Ask {
     }
 }
 
+/// Who answered, and of what it spoke.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    /// `host:port`; empty when nobody answered.
+    pub address: String,
+    /// The transactional id, or the group.
+    pub subject: String,
+    /// Topics of the places that were asked about.
+    pub names: Vec<(Place, Arc<str>)>,
+}
+
+impl Heard {
+    /// The error of a code.
+    pub fn said(&self, code: i16) -> ClientError {
+        of_code(code, None).of(&self.subject).at(&self.address)
+    }
+
+    /// The error of a partition's code.
+    pub fn said_of(&self, place: Place, code: i16) -> ClientError {
+        match self.names.iter().find(|(known, _)| *known == place) {
+            Some((_, topic)) => of_partition(topic, place.1, code, None).at(&self.address),
+            None => self.said(code),
+        }
+    }
+}
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -139,7 +165,7 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// What went wrong, if something did.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self, heard: &Heard) -> Option<String> {
         let code = match self {
             Answer::Lost(error) => return Some(error.to_string()),
             Answer::NotFound(code) | Answer::Offsets(code) => *code,
@@ -147,7 +173,7 @@ impl Answer {
             Answer::Partitions(codes) => codes.iter().map(|(_, code)| *code).find(|code| *code != 0)?,
             Answer::Committed(codes) => codes.iter().map(|(_, code)| *code).find(|code| *code != 0)?,
         };
-        check(code, None).err().map(|error| error.to_string())
+        (code != 0).then(|| heard.said(code).to_string())
     }
 }
 

@@ -12,28 +12,23 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use millstream_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use millstream_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, GroupId,
-    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId, InitProducerIdRequest, TransactionalId,
+    TxnOffsetCommitRequest,
 };
-use parking_lot::Mutex;
 
 use super::super::batch::Place;
 use super::super::idempotent::Identity;
-use super::ask::{Answer, Ask, Ending, OffsetsTask, Protocol};
-use crate::TopicPartition;
+use super::ask::{Answer, Ask, Ending, Heard, OffsetsTask, Protocol};
 use crate::connection::Connection;
-use crate::error::{ClientError, check};
-use crate::metadata::{Cluster, address, text, topic_name};
+use crate::consumer::OffsetAndMetadata;
+use crate::error::ClientError;
+use crate::metadata::{Cluster, Coordinated, text, topic_name};
+use crate::{TopicPartition, by_topic};
 
-/// FindCoordinator 3 asks for one key; from 4 on for many.
-const FIND_ONE: i16 = 3;
 /// AddPartitionsToTxn 3 is a client's; later versions are what brokers verify with.
 const ADD_PARTITIONS: i16 = 3;
 /// EndTxn 4 and TxnOffsetCommit 4 are those of version 1 (Java: `LAST_STABLE_VERSION_BEFORE_TRANSACTION_V2`).
 const BEFORE_V2: i16 = 4;
-
-/// A coordinator's address by key, the empty one for the transactional id.
-type Known = BTreeMap<String, String>;
 
 /// What the requests of one producer share.
 #[derive(Clone)]
@@ -41,7 +36,6 @@ pub(in super::super) struct Coordinators {
     cluster: Cluster,
     transactional_id: Arc<str>,
     timeout_ms: i32,
-    known: Arc<Mutex<Known>>,
 }
 
 /// What a request says of its producer.
@@ -54,50 +48,31 @@ pub(in super::super) struct Sender {
 impl Coordinators {
     pub fn new(cluster: Cluster, transactional_id: &str, timeout: Duration) -> Self {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        Coordinators { cluster, transactional_id: transactional_id.into(), timeout_ms, known: Arc::default() }
+        Coordinators { cluster, transactional_id: transactional_id.into(), timeout_ms }
     }
 
     /// Sends `ask` after `wait_ms`; `names` are the topics of places.
-    pub async fn send(&self, ask: Ask, wait_ms: i64, own: Sender, names: Vec<(Place, Arc<str>)>) -> Answer {
+    pub async fn send(&self, ask: Ask, wait_ms: i64, own: Sender, names: Vec<(Place, Arc<str>)>) -> (Answer, Heard) {
         if wait_ms > 0 {
             task::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
         }
-        let group = match &ask {
-            Ask::CommitOffsets(task) => Some(task.group.group_id.clone()),
-            _ => None,
+        let (kind, key) = match &ask {
+            Ask::CommitOffsets(task) => (Coordinated::Group, &*task.group.group_id),
+            _ => (Coordinated::Transaction, &*self.transactional_id),
         };
-        let key = group.clone().unwrap_or_default();
-        let connection = match self.find(group.as_deref()).await {
+        let subject = kind.named(key);
+        let connection = match self.cluster.coordinator(kind, key).await {
             Ok(connection) => connection,
-            Err(ClientError::Broker { code, .. }) => return Answer::NotFound(code),
-            Err(error) => {
-                self.known.lock().remove(&key);
-                return Answer::Lost(error);
+            Err(ClientError::Broker { code, address, .. }) => {
+                return (Answer::NotFound(code), Heard { address, subject, names });
             }
+            Err(error) => return (Answer::Lost(error), Heard::default()),
         };
         let answer = self.call(&connection, &ask, own, &names).await.unwrap_or_else(Answer::Lost);
         if has_moved(&answer) {
-            self.known.lock().remove(&key);
+            self.cluster.forget_coordinator(kind, key);
         }
-        answer
-    }
-
-    /// The coordinator of the transactional id, or of a group.
-    async fn find(&self, group: Option<&str>) -> Result<Connection, ClientError> {
-        let key = group.unwrap_or_default().to_owned();
-        let known = self.known.lock().get(&key).cloned();
-        if let Some(known) = known {
-            return self.cluster.at(&known).await;
-        }
-        // FindCoordinatorRequest.CoordinatorType: a group is 0, a transaction 1.
-        let request = FindCoordinatorRequest::default()
-            .with_key(text(group.unwrap_or(&self.transactional_id)))
-            .with_key_type(i8::from(group.is_none()));
-        let found = self.cluster.any().await?.call_at_most(FIND_ONE, &request).await?;
-        check(found.error_code, found.error_message.as_deref())?;
-        let address = address(&found.host, found.port);
-        self.known.lock().insert(key, address.clone());
-        self.cluster.at(&address).await
+        (answer, Heard { address: connection.address().to_owned(), subject, names })
     }
 
     async fn call(
@@ -180,16 +155,14 @@ impl Coordinators {
         protocol: Protocol,
         task: &OffsetsTask,
     ) -> Result<Answer, ClientError> {
-        let mut topics: BTreeMap<&str, Vec<TxnOffsetCommitRequestPartition>> = BTreeMap::new();
-        for (at, offset) in &task.pending {
-            let partition = TxnOffsetCommitRequestPartition::default()
+        let partition = |(at, offset): (&TopicPartition, &OffsetAndMetadata)| {
+            TxnOffsetCommitRequestPartition::default()
                 .with_partition_index(at.partition)
                 .with_committed_offset(offset.offset)
                 .with_committed_leader_epoch(offset.leader_epoch)
-                .with_committed_metadata(Some(text(&offset.metadata)));
-            topics.entry(&at.topic).or_default().push(partition);
-        }
-        let topics = topics.into_iter();
+                .with_committed_metadata(Some(text(&offset.metadata)))
+        };
+        let topics = by_topic(task.pending.iter().map(|own| (own.0, partition(own)))).into_iter();
         let topics = topics.map(|(name, p)| TxnOffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = TxnOffsetCommitRequest::default()
             .with_transactional_id(TransactionalId(text(&self.transactional_id)))

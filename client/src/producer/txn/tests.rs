@@ -124,7 +124,7 @@ fn a_record_that_failed_spoils_the_transaction_until_it_is_aborted() {
     sent(&mut own, true);
     own.answered(Answer::Partitions(vec![(PLACE, 0)]));
     let commit = own.commit(V1).unwrap();
-    own.record_failed(&broker(ErrorCode::InvalidTimestamp));
+    own.record_failed(&crate::error::of_code(ErrorCode::InvalidTimestamp.code(), None));
     let error = commit.hear().expect("told at once").unwrap_err();
     assert_eq!((error.class(), error.code()), (ErrorClass::Abortable, Some(ErrorCode::InvalidTimestamp)));
     assert_eq!(own.begin().unwrap_err().class(), ErrorClass::Abortable);
@@ -137,7 +137,7 @@ fn a_record_that_failed_spoils_the_transaction_until_it_is_aborted() {
     own.add(PLACE);
     sent(&mut own, true);
     own.answered(Answer::Partitions(vec![(PLACE, 0)]));
-    own.record_failed(&broker(ErrorCode::InvalidTimestamp));
+    own.record_failed(&crate::error::of_code(ErrorCode::InvalidTimestamp.code(), None));
     let abort = own.abort(V1).unwrap();
     assert_eq!(sent(&mut own, false).as_deref(), Some("Abort V1 0"));
     own.answered(Answer::Ended { code: 0, identity: None });

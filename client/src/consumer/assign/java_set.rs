@@ -2,21 +2,7 @@
 //!
 //! Called by the sticky assignors. Never here: buckets that Java turns into trees (eight keys in one of 64).
 
-/// `String.hashCode`.
-pub(super) fn text_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
-}
-
-/// `TopicPartition.hashCode`.
-pub(super) fn place_hash(topic_hash: i32, partition: i32) -> i32 {
-    31_i32.wrapping_add(partition).wrapping_mul(31).wrapping_add(topic_hash)
-}
-
-/// Where a key's bucket stands in a table of `capacity`, a power of two.
-fn bucket(hash: i32, capacity: usize) -> usize {
-    let hash = hash as u32;
-    (hash ^ (hash >> 16)) as usize & (capacity - 1)
-}
+use crate::java_order::bucket;
 
 /// A hash set as Java keeps one: it grows with its keys and does not shrink.
 #[derive(Debug)]

@@ -1,0 +1,190 @@
+//! Questions about many resources that several brokers answer: all that one broker answers for go in one request, the
+//! brokers are asked at the same time, and what is only not possible now is asked again with the others that are left
+//! (Java: `AdminApiDriver`, `CoordinatorStrategy`, `PartitionLeaderStrategy`).
+//!
+//! Called by groups, transactions, offsets and records. Ends after `default.api.timeout.ms`; what kept a resource from
+//! an answer then stands beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use futures_util::future::join_all;
+use millstream_base_env::task;
+use millstream_protocol::error_code::ErrorCode;
+use millstream_protocol::messages::Request;
+
+use super::ask::{Speaker, has_moved};
+use super::{Admin, Each, TopicPartition};
+use crate::connection::{Connection, backoff};
+use crate::error::ClientError;
+use crate::metadata::{Coordinated, Node};
+
+/// What became of a resource.
+pub(super) enum Answer<R> {
+    /// Asking again changes nothing.
+    Settled(Result<R, ClientError>),
+    /// It is only not possible now.
+    Again(ClientError),
+}
+
+impl<R> From<Result<R, ClientError>> for Answer<R> {
+    fn from(result: Result<R, ClientError>) -> Self {
+        match result {
+            Err(error) if error.is_retriable() => Answer::Again(error),
+            other => Answer::Settled(other),
+        }
+    }
+}
+
+/// What became of some of the resources.
+pub(super) type Answers<K, R> = Vec<(K, Answer<R>)>;
+
+impl Admin {
+    /// Asks about `wanted` in rounds until each has an answer that asking again does not change.
+    ///
+    /// # Errors
+    /// When no broker says who answers.
+    pub(super) async fn settle<K, R, F>(
+        &self,
+        doing: &str,
+        wanted: impl IntoIterator<Item = K>,
+        round: impl Fn(Vec<K>) -> F,
+    ) -> Result<Each<K, R>, ClientError>
+    where
+        K: Ord + Clone + Display,
+        F: Future<Output = Result<Answers<K, R>, ClientError>>,
+    {
+        let config = self.cluster.config();
+        let mut left: BTreeMap<K, Option<ClientError>> = wanted.into_iter().map(|key| (key, None)).collect();
+        let mut settled = Each::new();
+        let rounds = async {
+            for failures in 1.. {
+                let keys: Vec<K> = left.keys().cloned().collect();
+                if keys.is_empty() {
+                    break;
+                }
+                let answers = match round(keys.clone()).await {
+                    Ok(answers) => answers,
+                    Err(error) if error.code().is_some() && error.is_retriable() => {
+                        keys.iter().map(|key| (key.clone(), Answer::Again(error.clone()))).collect()
+                    }
+                    Err(error) => return Err(error),
+                };
+                let mut unspoken: BTreeSet<K> = keys.into_iter().collect();
+                for (key, answer) in answers {
+                    unspoken.remove(&key);
+                    match answer {
+                        Answer::Again(error) => _ = left.insert(key, Some(error)),
+                        Answer::Settled(answer) => {
+                            left.remove(&key);
+                            settled.insert(key, answer);
+                        }
+                    }
+                }
+                for key in unspoken {
+                    left.remove(&key);
+                    settled.insert(key, Err(ClientError::State("the broker's answer does not speak of it")));
+                }
+                if !left.is_empty() {
+                    tracing::debug!(left = left.len(), failures, doing, "asking again");
+                    task::sleep(backoff(failures, config.retry_backoff, config.retry_backoff_max)).await;
+                }
+            }
+            Ok(())
+        };
+        let outcome = tokio::time::timeout(self.timeout, rounds).await;
+        outcome.unwrap_or(Ok(()))?;
+        for (key, why) in left {
+            let why = why.unwrap_or_else(|| self.late(&format!("{doing} {key}")));
+            settled.insert(key, Err(why));
+        }
+        Ok(settled)
+    }
+
+    /// One round at the coordinators of `keys`.
+    pub(super) async fn at_coordinators<T: Request, R>(
+        &self,
+        kind: Coordinated,
+        keys: Vec<String>,
+        at_most: i16,
+        request: impl Fn(&[String]) -> T,
+        read: impl Fn(T::Response, &Node, &Speaker) -> Answers<String, R>,
+    ) -> Result<Answers<String, R>, ClientError> {
+        let mut answers = Vec::with_capacity(keys.len());
+        let mut asked: BTreeMap<Node, Vec<String>> = BTreeMap::new();
+        for (key, found) in self.cluster.find_coordinators(kind, &keys).await? {
+            match found {
+                Ok(node) => asked.entry(node).or_default().push(key),
+                Err(error) => answers.push((key, Err(error).into())),
+            }
+        }
+        let (request, read) = (&request, &read);
+        let asked = asked.into_iter().map(|(node, keys)| async move {
+            let connection = self.cluster.at(&node.address()).await;
+            let answer = call(connection, at_most, &request(&keys)).await;
+            answer.map(|(response, from)| read(response, &node, &from)).unwrap_or_else(|error| of_all(keys, &error))
+        });
+        for (key, answer) in join_all(asked).await.into_iter().flatten() {
+            if matches!(&answer, Answer::Again(error) if has_moved(error)) {
+                self.cluster.forget_coordinator(kind, &key);
+            }
+            answers.push((key, answer));
+        }
+        Ok(answers)
+    }
+
+    /// One round at the leaders of `places`; `ask` carries out the call at one of them.
+    pub(super) async fn at_leaders<'a, R, F>(
+        &self,
+        places: Vec<TopicPartition>,
+        ask: impl Fn(Connection, Vec<TopicPartition>) -> F,
+    ) -> Result<Answers<TopicPartition, R>, ClientError>
+    where
+        F: Future<Output = Result<Answers<TopicPartition, R>, ClientError>> + 'a,
+    {
+        let mut names: Vec<String> = places.iter().map(|at| at.topic.clone()).collect();
+        names.dedup();
+        let (metadata, from) = self.metadata(Some(&names)).await?;
+        let code_of = |at: &TopicPartition| {
+            let own = metadata.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| *name.0 == *at.topic));
+            own.map_or(0, |topic| topic.error_code)
+        };
+        let codes: BTreeMap<&str, i16> = places.iter().map(|at| (at.topic.as_str(), code_of(at))).collect();
+        let mut answers = Vec::with_capacity(places.len());
+        let mut asked: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
+        for at in &places {
+            let known = from.says_of(at, codes[at.topic.as_str()], None);
+            match known.and_then(|()| self.leader_of(at)) {
+                Ok(leader) => asked.entry(leader).or_default().push(at.clone()),
+                // Who waits for a topic that is not there, or for a leader that is away, would wait for long.
+                Err(error) if matches!(error.code(), None | Some(ErrorCode::UnknownTopicOrPartition)) => {
+                    answers.push((at.clone(), Answer::Settled(Err(error))));
+                }
+                Err(error) => answers.push((at.clone(), Err(error).into())),
+            }
+        }
+        let ask = &ask;
+        let asked = asked.into_iter().map(|(leader, places)| async move {
+            let answer = match self.cluster.known_broker(leader).await {
+                Ok(connection) => ask(connection, places.clone()).await,
+                Err(error) => Err(error),
+            };
+            answer.unwrap_or_else(|error| of_all(places, &error))
+        });
+        answers.extend(join_all(asked).await.into_iter().flatten());
+        Ok(answers)
+    }
+}
+
+async fn call<T: Request>(
+    connection: Result<Connection, ClientError>,
+    at_most: i16,
+    request: &T,
+) -> Result<(T::Response, Speaker), ClientError> {
+    let connection = connection?;
+    Ok((connection.call_at_most(at_most, request).await?, Speaker::of(&connection)))
+}
+
+fn of_all<K, R>(keys: Vec<K>, error: &ClientError) -> Answers<K, R> {
+    keys.into_iter().map(|key| (key, Err(error.clone()).into())).collect()
+}
