@@ -98,6 +98,11 @@ pub struct StoreParts<'a> {
 }
 
 impl StoreParts<'_> {
+    /// Whether there is a cache: `statestore.cache.max.bytes=0` means none, not one that is always full.
+    pub fn is_cached(&self) -> bool {
+        self.definition.cached && !self.budget.is_off()
+    }
+
     /// The serde that was given, or the one known for the type.
     pub fn serde<T: 'static>(&self, given: &Option<SharedSerde<T>>) -> Result<SharedSerde<T>, LinkError> {
         let known = given.clone().or_else(|| self.settings.serde::<T>());

@@ -192,6 +192,14 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         CogroupedKStream::new(&self.flow).cogroup(self, aggregate)
     }
 
+    /// The same with a closure that also sees the nulls that windows and sessions hand on.
+    pub fn cogroup_nullable<A: Data>(
+        &self,
+        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        CogroupedKStream::new(&self.flow).cogroup_nullable(self, aggregate)
+    }
+
     fn forever<A: Data>(&self, plan: Plan<K, V, A>, materialized: Materialized<K, A>) -> KTable<K, A> {
         let materialized = materialized.or_serdes(&self.key, &None);
         let key = materialized.key.clone();

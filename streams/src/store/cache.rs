@@ -32,6 +32,11 @@ impl Budget {
         self.max.set(max);
     }
 
+    /// Whether nothing may be held.
+    pub fn is_off(&self) -> bool {
+        self.max.get() == 0
+    }
+
     /// Whether more is held than may be.
     pub fn is_exceeded(&self) -> bool {
         self.used.get() > self.max.get()

@@ -109,7 +109,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             value,
             stamp,
             changelog: parts.changelog,
-            cache: parts.definition.cached.then(|| Cache::new(keys, parts.budget)),
+            cache: parts.is_cached().then(|| Cache::new(keys, parts.budget)),
             key_bytes: Vec::new(),
         }
     }
@@ -250,10 +250,9 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         });
         self.rows.put(key, bytes.clone())?;
         if let Some(to) = self.changelog {
-            let (timestamp, headers) = match (&bytes, self.stamp) {
-                (_, 0) => (about.timestamp, about.headers),
-                (Some(bytes), _) => (stamp_of(bytes), &[][..]),
-                (None, _) => (about.timestamp, &[][..]),
+            let timestamp = match (&bytes, self.stamp) {
+                (Some(bytes), 1..) => stamp_of(bytes),
+                _ => about.timestamp,
             };
             context.send(Outgoing {
                 topic: to.topic,
@@ -261,7 +260,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
                 key: Some(key),
                 value: bytes.as_ref().map(|bytes| &bytes[self.stamp..]),
                 timestamp: Some(timestamp),
-                headers,
+                headers: &[],
             })?;
         }
         Ok(bytes.map(|bytes| bytes.len()))

@@ -1,0 +1,217 @@
+//! Scenarios 71 to 80, and the processor of 40: timers, stores of one's own, handlers, headers, idling.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use streams::dsl::options::Consumed;
+use streams::op::custom::{Processor, Setup};
+use streams::serde::{NumberSerde, StringSerde};
+use streams::state::Order;
+use streams::store::KeyValueStore;
+use streams::task::{Clock, LinkError, ProcessError, Timer, TimestampPolicy};
+use streams::topology::processor::{Children, Context, ProcessResult};
+use streams::topology::store::Store;
+use streams::{Record, StreamsBuilder};
+
+use super::Params;
+use super::functions::{cat, grouped, shown, stream};
+use super::stateless::by_first;
+
+type Next = Children<String, String>;
+type Text = Record<String, String>;
+
+pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
+    match name {
+        "punctuate_stream_time_gaps" => {
+            let interval = params.time("interval_ms");
+            stream(b, "in").process(move || StreamTime { interval, count: 0 }, (), &[]).to("out");
+        }
+        "punctuate_wall_clock_cancel" => {
+            let interval = params.time("interval_ms");
+            let ticking = move || WallClock { interval, fired: 0, ticking: None };
+            stream(b, "in").process(ticking, (), &[]).to("out");
+        }
+        "store_put_if_absent_range" => {
+            b.add_store(Store::key_value("s", StringSerde, StringSerde));
+            stream(b, "in").process(StoreCalls::default, (), &["s"]).to("out");
+        }
+        "continue_on_processing_error" => {
+            let s = stream(b, "in");
+            let counts = s.group_by_key().count("counts").to_stream();
+            counts.try_map_values(|n| if n % 3 == 0 { Err(cannot_map(n)) } else { Ok(n) }).to("out-count");
+            s.try_map_values_nullable(exclaim).to("out");
+        }
+        "dlq_deserialization" => b
+            .stream_with("in", Consumed::with(StringSerde, NumberSerde))
+            .map_values(|v: i64| v.wrapping_add(1))
+            .to("out"),
+        "dlq_processing_after_repartition" => {
+            let repartitioned = by_first(&stream(b, "in")).repartition("rp");
+            repartitioned.try_map_values_nullable(exclaim).to("out");
+        }
+        "log_and_skip_timestamp" => {
+            let one = stream(b, "in1");
+            let by_partition =
+                Consumed::with(StringSerde, StringSerde).timestamp_policy(TimestampPolicy::PartitionTime);
+            one.merge(&b.stream_with("in2", by_partition)).to("out");
+        }
+        "max_task_idle_two_inputs" => {
+            let l = stream(b, "L");
+            l.merge(&stream(b, "R")).to("out");
+        }
+        "headers_through_repartition" => {
+            let s = by_first(&stream(b, "in")).repartition("rp");
+            s.process_values(|| Mark, (), &[]).to("out");
+            s.group_by_key().reduce(|a, v| cat(&a, "+", &v), "agg").to_stream().to("out-agg");
+        }
+        "optimized_source_reuse_describe" => {
+            b.table::<String, String>("in1", "t").to_stream().to("out-table");
+            let s = by_first(&stream(b, "in2"));
+            s.group_by_key_with(grouped()).count("counts").to_stream().to("out-count");
+            let reduced = s.group_by_key_with(grouped()).reduce(|a, v| cat(&a, "+", &v), "agg");
+            reduced.to_stream().to("out-reduce");
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn cannot_map(value: impl std::fmt::Display) -> ProcessError {
+    ProcessError::named("java.lang.IllegalStateException", format!("cannot map {value}"))
+}
+
+fn exclaim(value: Option<String>) -> Result<Option<String>, ProcessError> {
+    match value {
+        Some(value) if value.starts_with('x') => Err(cannot_map(value)),
+        value => Ok(Some(shown(value.as_deref()).to_owned() + "!")),
+    }
+}
+
+/// Counts records, and says the count each time the stream time is due.
+struct StreamTime {
+    interval: Duration,
+    count: u64,
+}
+
+impl Processor for StreamTime {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
+        setup.context().schedule(Clock::StreamTime, self.interval);
+        Ok(())
+    }
+
+    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+        self.count += 1;
+        next.forward(record, context)
+    }
+
+    fn punctuate(&mut self, _: Timer, now: i64, next: &mut Next, context: &mut Context) -> ProcessResult {
+        let text = format!("{now}/{}", self.count);
+        next.forward(Record::new(Some("punctuated".to_owned()), Some(text), now), context)
+    }
+}
+
+/// Ticks three times and then cancels itself; a value that starts with x schedules it again.
+struct WallClock {
+    interval: Duration,
+    fired: u64,
+    ticking: Option<Timer>,
+}
+
+impl Processor for WallClock {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
+        self.ticking = setup.context().schedule(Clock::WallClock, self.interval);
+        Ok(())
+    }
+
+    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+        let starts = record.value.as_ref().is_some_and(|value| value.starts_with('x'));
+        if self.ticking.is_some() || !starts {
+            return Ok(());
+        }
+        self.ticking = context.schedule(Clock::WallClock, self.interval);
+        next.forward(record.with_value(Some("scheduled".to_owned())), context)
+    }
+
+    fn punctuate(&mut self, timer: Timer, now: i64, next: &mut Next, context: &mut Context) -> ProcessResult {
+        self.fired += 1;
+        let text = format!("{}@{now}", self.fired);
+        next.forward(Record::new(Some("tick".to_owned()), Some(text), now), context)?;
+        if self.fired.is_multiple_of(3) {
+            context.cancel(timer);
+            self.ticking = None;
+        }
+        Ok(())
+    }
+}
+
+/// Does what the first letter of the value says and forwards what the store answered.
+#[derive(Default)]
+struct StoreCalls {
+    store: Option<Rc<RefCell<KeyValueStore<String, String>>>>,
+}
+
+impl Processor for StoreCalls {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
+        self.store = Some(setup.store("s")?);
+        Ok(())
+    }
+
+    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+        let (Some(store), Some(key), Some(value)) = (&self.store, &record.key, &record.value) else {
+            return Ok(());
+        };
+        let mut store = store.borrow_mut();
+        let answer = match value.as_bytes()[0] {
+            b'a' => {
+                store.set(key, Some(value.clone()), context)?;
+                store.get(key)?
+            }
+            b'b' => store.put_if_absent(key, value.clone(), context)?,
+            b'c' => store.delete(key, context)?,
+            b'd' => Some(shown_rows(store.range(Some(key), Some(&"c".to_owned()), Order::Ascending)?)),
+            _ => Some(shown_rows(store.range(None, None, Order::Descending)?)),
+        };
+        drop(store);
+        next.forward(record.with_value(answer), context)
+    }
+}
+
+fn shown_rows(rows: Vec<(String, String)>) -> String {
+    rows.into_iter().map(|(key, value)| format!("{key}={value} ")).collect()
+}
+
+/// Adds one header to each record.
+struct Mark;
+
+impl Processor for Mark {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn process(&mut self, mut record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+        let mark = record.value.as_ref().map(|value| value[1..].to_owned().into());
+        record.headers.push(("mark".to_owned(), mark));
+        next.forward(record, context)
+    }
+}
+
+/// The processor of scenario 40.
+pub(super) struct Fetch;
+
+impl Processor for Fetch {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+        next.forward(record, context)
+    }
+}
