@@ -102,6 +102,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     fn new(parts: StoreParts<'_>, key: SharedSerde<K>, value: SharedSerde<S>, stamp: usize) -> Self {
         // Processors of the user look for ranges of keys, operators for one at a time.
         let keys = if stamp == 0 { Keys::Ordered } else { Keys::Hashed };
+        let cache = parts.is_cached().then(|| Cache::new(keys, parts.budget));
         KeyValueStore {
             name: parts.definition.name.clone(),
             rows: parts.rows,
@@ -109,7 +110,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             value,
             stamp,
             changelog: parts.changelog,
-            cache: parts.is_cached().then(|| Cache::new(keys, parts.budget)),
+            cache,
             key_bytes: Vec::new(),
         }
     }
