@@ -5,8 +5,15 @@ use bytes::Bytes;
 
 use super::error::StateError;
 
-// All in memory, filled from the changelog at each start.
+// In memory, filled from the changelog at each start.
 mod memory;
+
+// Writes that wait for a commit.
+#[cfg(feature = "rocksdb")]
+mod overlay;
+// On disk.
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
 
 pub use memory::MemoryRows;
 

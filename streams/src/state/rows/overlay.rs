@@ -1,0 +1,155 @@
+//! Writes that wait for a commit, over rows that are committed: what is read is both together.
+//! Owned by engines on disk. Without it a flush between two commits could carry rows to the disk that the committed offsets
+//! do not cover.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::{Order, Row, RowIter, Span};
+use crate::state::error::StateError;
+
+/// A span of keys whose committed rows are gone.
+#[derive(Debug)]
+pub(crate) struct Erased {
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Option<Vec<u8>>,
+}
+
+/// What a key's waiting write says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// This value.
+    Value(Bytes),
+    /// There is none.
+    Nothing,
+    /// Nothing waits: the committed row counts.
+    Unknown,
+}
+
+/// Waiting writes: ranges that go first, then single keys.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    pub(crate) erased: Vec<Erased>,
+    pub(crate) keys: BTreeMap<Bytes, Option<Bytes>>,
+    bytes: usize,
+}
+
+impl Overlay {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.erased.is_empty() && self.keys.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.erased.clear();
+        self.keys.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn is_erased(&self, key: &[u8]) -> bool {
+        self.erased
+            .iter()
+            .any(|erased| key >= &erased.from[..] && erased.to.as_deref().is_none_or(|to| key < to))
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Waiting {
+        match self.keys.get(key) {
+            Some(Some(value)) => Waiting::Value(value.clone()),
+            Some(None) => Waiting::Nothing,
+            None if self.is_erased(key) => Waiting::Nothing,
+            None => Waiting::Unknown,
+        }
+    }
+
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<Bytes>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        match self.keys.get_mut(key) {
+            Some(present) => *present = value,
+            None => {
+                self.keys.insert(Bytes::copy_from_slice(key), value);
+            }
+        }
+    }
+
+    pub(crate) fn erase(&mut self, span: Span<'_>) {
+        if span.is_empty() {
+            return;
+        }
+        self.keys.retain(|key, _| !span.contains(key));
+        let (from, to) = (span.from.unwrap_or_default().to_vec(), span.to.map(<[u8]>::to_vec));
+        self.bytes += from.len() + to.as_ref().map_or(0, Vec::len);
+        self.erased.push(Erased { from, to });
+    }
+
+    /// The rows of a span: the committed ones, which are in the same order, under what waits.
+    pub(crate) fn over<'a>(
+        &'a self,
+        committed: impl Iterator<Item = Result<Row, StateError>> + 'a,
+        span: Span<'_>,
+        order: Order,
+    ) -> RowIter<'a> {
+        if span.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        if self.is_empty() {
+            return Box::new(committed);
+        }
+        let committed = committed.filter(|row| !matches!(row, Ok((key, _)) if self.is_erased(key)));
+        let bounds = (
+            span.from.map_or(Bound::Unbounded, Bound::Included),
+            span.to.map_or(Bound::Unbounded, Bound::Excluded),
+        );
+        let keys = self.keys.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone()));
+        match order {
+            Order::Ascending => {
+                Box::new(Merged { committed: committed.peekable(), keys: keys.peekable(), order })
+            }
+            Order::Descending => {
+                Box::new(Merged { committed: committed.peekable(), keys: keys.rev().peekable(), order })
+            }
+        }
+    }
+}
+
+/// Two iterators in one order as one; of equal keys that of the second one counts.
+struct Merged<C: Iterator, K: Iterator> {
+    committed: Peekable<C>,
+    keys: Peekable<K>,
+    order: Order,
+}
+
+impl<C, K> Iterator for Merged<C, K>
+where
+    C: Iterator<Item = Result<Row, StateError>>,
+    K: Iterator<Item = (Bytes, Option<Bytes>)>,
+{
+    type Item = Result<Row, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let order = match (self.committed.peek(), self.keys.peek()) {
+                (Some(Ok((committed, _))), Some((waiting, _))) => match self.order {
+                    Order::Ascending => committed.cmp(waiting),
+                    Order::Descending => waiting.cmp(committed),
+                },
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                _ => return self.committed.next(),
+            };
+            if order.is_lt() {
+                return self.committed.next();
+            }
+            if order.is_eq() {
+                self.committed.next();
+            }
+            if let (key, Some(value)) = self.keys.next()? {
+                return Some(Ok((key, value)));
+            }
+        }
+    }
+}

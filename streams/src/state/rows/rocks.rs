@@ -1,0 +1,326 @@
+//! The engine on disk: RocksDB, one database a task, in it a column family a store and one for the changelogs' offsets.
+//!
+//! No write-ahead log: the changelog is that. Writes wait in memory until their commit, which is one batch of rows and
+//! offsets; column families are flushed together (`atomic_flush`). So what a crash leaves on disk is the state after some
+//! commit, with the offsets of that commit, also under exactly once: uncommitted writes never get there.
+//! Formats on disk are no exchange with Java: those are the changelogs.
+//! All databases of a process share one block cache and one budget of memtables (`Budget`).
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    ErrorKind, FlushOptions, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use super::overlay::{Overlay, Waiting};
+use super::{ChangelogOffsets, Order, RolledBack, Row, RowIter, Rows, Span};
+use crate::state::error::StateError;
+
+/// The column family of the offsets; every RocksDB has one of this name.
+const OFFSETS: &str = "default";
+/// A memtable's size, as in Kafka Streams.
+const MEMTABLE: usize = 16 << 20;
+/// How many files a database keeps open.
+const OPEN_FILES: i32 = 256;
+
+/// How much memory the databases of a process take together. Cheap to clone.
+#[derive(Clone)]
+pub struct Budget {
+    cache: Cache,
+    memtables: WriteBufferManager,
+    memtable: usize,
+}
+
+impl Budget {
+    /// So many bytes in all, and of these at most so many for memtables.
+    pub fn new(total: usize, memtables: usize) -> Budget {
+        let cache = Cache::new_lru_cache(total);
+        let memtables = memtables.min(total);
+        let manager =
+            WriteBufferManager::new_write_buffer_manager_with_cache(memtables, false, cache.clone());
+        Budget { cache, memtables: manager, memtable: MEMTABLE.min(memtables.max(64 << 10)) }
+    }
+
+    /// How many bytes of blocks and memtables there are.
+    pub fn used(&self) -> usize {
+        self.cache.get_usage()
+    }
+
+    fn options(&self) -> Options {
+        let mut options = self.family();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_atomic_flush(true);
+        options.set_write_buffer_manager(&self.memtables);
+        options.set_max_open_files(OPEN_FILES);
+        // One thread writes: what lets several in only costs it.
+        options.set_allow_concurrent_memtable_write(false);
+        options.set_max_background_jobs(2);
+        options.set_log_level(LogLevel::Error);
+        options.set_keep_log_file_num(1);
+        options.set_stats_dump_period_sec(0);
+        options.set_skip_stats_update_on_db_open(true);
+        options
+    }
+
+    fn family(&self) -> Options {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.cache);
+        table.set_bloom_filter(10.0, false);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        options.set_write_buffer_size(self.memtable);
+        options.set_max_write_buffer_number(3);
+        options.set_compression_type(DBCompressionType::None);
+        options
+    }
+}
+
+/// The database of one task.
+#[derive(Clone)]
+pub struct TaskDb(Rc<Open>);
+
+struct Open {
+    db: DB,
+    folder: PathBuf,
+    writes: WriteOptions,
+}
+
+impl TaskDb {
+    /// Opens the database in a folder, which is made if there is none, with at least these stores in it.
+    pub fn open(folder: &Path, stores: &[&str], budget: &Budget) -> Result<TaskDb, StateError> {
+        let failed = |error: rocksdb::Error| state_error("", folder, &error);
+        let options = budget.options();
+        let mut names: Vec<String> = match folder.join("CURRENT").exists() {
+            // All that are there must be opened, also those of stores that the topology no longer has.
+            true => DB::list_cf(&options, folder).map_err(failed)?,
+            false => vec![OFFSETS.to_owned()],
+        };
+        for store in stores {
+            let family = family_name(store);
+            if !names.contains(&family) {
+                names.push(family);
+            }
+        }
+        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, budget.family()));
+        let db = DB::open_cf_descriptors(&options, folder, families).map_err(failed)?;
+        let mut writes = WriteOptions::default();
+        writes.disable_wal(true);
+        Ok(TaskDb(Rc::new(Open { db, folder: folder.to_owned(), writes })))
+    }
+
+    /// The rows of a store that was named when the database was opened.
+    pub fn rows(&self, store: &str) -> Result<RocksRows, StateError> {
+        let rows = RocksRows {
+            open: Rc::clone(&self.0),
+            store: store.to_owned(),
+            family: family_name(store),
+            waiting: Overlay::default(),
+        };
+        rows.family(&rows.family)?;
+        Ok(rows)
+    }
+}
+
+/// So that a store may be called `default` too.
+fn family_name(store: &str) -> String {
+    format!("s.{store}")
+}
+
+fn state_error(store: &str, folder: &Path, error: &rocksdb::Error) -> StateError {
+    let (store, folder, cause) = (store.to_owned(), folder.to_owned(), error.to_string());
+    match error.kind() {
+        ErrorKind::Corruption => StateError::Corrupt { store, folder, cause },
+        // A file that the manifest names, and that is not there, or is short.
+        ErrorKind::IOError if cause.contains("No such file") || cause.contains("truncated") => {
+            StateError::Corrupt { store, folder, cause }
+        }
+        ErrorKind::IOError if cause.contains("lock ") => StateError::Locked { path: folder },
+        _ => StateError::Engine { store, folder, cause },
+    }
+}
+
+/// The rows of one store in a task's database.
+pub struct RocksRows {
+    open: Rc<Open>,
+    store: String,
+    family: String,
+    waiting: Overlay,
+}
+
+impl RocksRows {
+    fn error(&self, error: &rocksdb::Error) -> StateError {
+        state_error(&self.store, &self.open.folder, error)
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StateError> {
+        self.open.db.cf_handle(name).ok_or_else(|| StateError::Engine {
+            store: self.store.clone(),
+            folder: self.open.folder.clone(),
+            cause: "the database was opened without it".to_owned(),
+        })
+    }
+
+    fn offset_key(&self, topic: &str, partition: i32) -> Vec<u8> {
+        let mut key = self.store.as_bytes().to_vec();
+        // Neither names of topics nor of stores have a zero in them.
+        key.push(0);
+        key.extend_from_slice(topic.as_bytes());
+        key.push(0);
+        key.extend_from_slice(&partition.to_be_bytes());
+        key
+    }
+
+    fn committed_rows<'a>(&'a self, span: Span<'_>, order: Order) -> Result<Committed<'a>, StateError> {
+        let mut options = ReadOptions::default();
+        if let Some(from) = span.from {
+            options.set_iterate_lower_bound(from);
+        }
+        if let Some(to) = span.to {
+            options.set_iterate_upper_bound(to);
+        }
+        let mut iterator = self.open.db.raw_iterator_cf_opt(self.family(&self.family)?, options);
+        match order {
+            Order::Ascending => iterator.seek_to_first(),
+            Order::Descending => iterator.seek_to_last(),
+        }
+        Ok(Committed { rows: self, iterator, order, ended: false })
+    }
+
+    /// A key beyond all committed rows from `from` on; None if there are none.
+    fn after_last(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let span = Span { from: Some(from), to: None };
+        let last = self.committed_rows(span, Order::Descending)?.next().transpose()?;
+        Ok(last.map(|(key, _)| super::after_key(&key)))
+    }
+}
+
+/// Committed rows as RocksDB's iterator gives them; it is closed when this is dropped.
+struct Committed<'a> {
+    rows: &'a RocksRows,
+    iterator: DBRawIterator<'a>,
+    order: Order,
+    ended: bool,
+}
+
+impl Iterator for Committed<'_> {
+    type Item = Result<Row, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        if let (Some(key), Some(value)) = (self.iterator.key(), self.iterator.value()) {
+            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            match self.order {
+                Order::Ascending => self.iterator.next(),
+                Order::Descending => self.iterator.prev(),
+            }
+            return Some(Ok(row));
+        }
+        self.ended = true;
+        self.iterator.status().err().map(|error| Err(self.rows.error(&error)))
+    }
+}
+
+impl Rows for RocksRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        match self.waiting.get(key) {
+            Waiting::Value(value) => Ok(Some(value)),
+            Waiting::Nothing => Ok(None),
+            Waiting::Unknown => {
+                let value = self.open.db.get_pinned_cf(self.family(&self.family)?, key);
+                Ok(value.map_err(|error| self.error(&error))?.map(|value| Bytes::copy_from_slice(&value)))
+            }
+        }
+    }
+
+    fn put(&mut self, key: &[u8], value: Option<Bytes>) -> Result<(), StateError> {
+        self.waiting.put(key, value);
+        Ok(())
+    }
+
+    fn range<'a>(&'a self, span: Span<'_>, order: Order) -> RowIter<'a> {
+        if span.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        match self.committed_rows(span, order) {
+            Ok(committed) => self.waiting.over(committed, span, order),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn delete_range(&mut self, span: Span<'_>) -> Result<(), StateError> {
+        self.waiting.erase(span);
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        let family = self.family(&self.family)?;
+        for erased in &self.waiting.erased {
+            let to = match &erased.to {
+                Some(to) => Some(to.clone()),
+                None => self.after_last(&erased.from)?,
+            };
+            if let Some(to) = to {
+                batch.delete_range_cf(family, erased.from.clone(), to);
+            }
+        }
+        for (key, value) in &self.waiting.keys {
+            match value {
+                Some(value) => batch.put_cf(family, key, value),
+                None => batch.delete_cf(family, key),
+            }
+        }
+        let offset_family = self.family(OFFSETS)?;
+        for (topic, partition, offset) in offsets {
+            batch.put_cf(offset_family, self.offset_key(topic, *partition), offset.to_be_bytes());
+        }
+        self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error))?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        let value = self.open.db.get_pinned_cf(self.family(OFFSETS)?, self.offset_key(topic, partition));
+        let Some(value) = value.map_err(|error| self.error(&error))? else {
+            return Ok(None);
+        };
+        let offset = value.as_ref().try_into().map_err(|_| StateError::Corrupt {
+            store: self.store.clone(),
+            folder: self.open.folder.clone(),
+            cause: format!("the offset of {topic}-{partition} has {} bytes", value.len()),
+        })?;
+        Ok(Some(i64::from_be_bytes(offset)))
+    }
+
+    fn roll_back(&mut self) -> Result<RolledBack, StateError> {
+        self.waiting.clear();
+        Ok(RolledBack::Yes)
+    }
+
+    fn flush(&mut self) -> Result<(), StateError> {
+        let families = [self.family(OFFSETS)?, self.family(&self.family)?];
+        self.open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| self.error(&error))
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.waiting.bytes()
+    }
+
+    fn approximate_len(&self) -> u64 {
+        let keys = self.family(&self.family).ok().map(|family| {
+            self.open.db.property_int_value_cf(family, rocksdb::properties::ESTIMATE_NUM_KEYS).ok().flatten()
+        });
+        keys.flatten().unwrap_or_default() + self.waiting.keys.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;
