@@ -7,6 +7,14 @@ pub mod stateless;
 pub mod edge;
 // Aggregations of a stream by key.
 pub mod aggregate;
+// Aggregations by windows,
+mod window_aggregate;
+// by sliding windows,
+mod sliding_aggregate;
+// by sessions,
+mod session_aggregate;
+// and when those hand results on.
+mod emit;
 // Aggregations of a grouped table.
 pub mod table_aggregate;
 // Joins.

@@ -9,6 +9,10 @@
 pub mod cache;
 // Keys and their latest values.
 pub mod key_value;
+// Values by key and window.
+pub mod window;
+// Values by key and session.
+pub mod session;
 // What goes on from a table's store.
 pub mod output;
 
@@ -128,6 +132,20 @@ pub enum Old {
     Sent,
     /// Nothing below asked for it.
     Left,
+    /// Nothing goes on from a flush at all: the operator hands on what it finds in the store.
+    Unforwarded,
+}
+
+impl Old {
+    /// Whether the row before must be read to write this one: a deletion of what was never written leaves no trace, but
+    /// where nothing goes on it is written all the same (CachingKeyValueStore.putAndMaybeForward and its like).
+    pub(crate) fn asks(self, is_deletion: bool) -> bool {
+        match self {
+            Old::Sent => true,
+            Old::Left => is_deletion,
+            Old::Unforwarded => false,
+        }
+    }
 }
 
 /// A store with a cache in front.

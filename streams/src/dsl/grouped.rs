@@ -16,6 +16,7 @@ use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
 use crate::record::{Data, Windowed};
 use crate::serde::{SessionWindowedSerde, SharedSerde, TimeWindowedSerde};
+use crate::state::window::Index;
 use crate::topology::store::{Duplicates, StoreKind};
 
 pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
@@ -288,6 +289,9 @@ pub trait WindowSpec: sealed::Sealed + Copy + 'static {
     /// The serde of windowed keys in topics.
     #[doc(hidden)]
     fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>>;
+    /// Whether the store of windows that are emitted when they close finds the rows of a key.
+    #[doc(hidden)]
+    const CLOSED_INDEX: Index;
     /// Whether `count` uses up a number more (sliding windows never did).
     #[doc(hidden)]
     const COUNT_BURNS: bool;
@@ -298,6 +302,7 @@ fn window_kind(size_ms: i64, retention_ms: i64) -> StoreKind {
 }
 
 impl WindowSpec for TimeWindows {
+    const CLOSED_INDEX: Index = Index::None;
     fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
         Arc::new(TimeWindowedSerde::of_millis(key, self.size_ms))
     }
@@ -314,6 +319,7 @@ impl WindowSpec for TimeWindows {
 }
 
 impl WindowSpec for SlidingWindows {
+    const CLOSED_INDEX: Index = Index::ByKey;
     fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
         Arc::new(TimeWindowedSerde::of_millis(key, self.difference_ms))
     }
@@ -332,6 +338,7 @@ impl WindowSpec for SlidingWindows {
 }
 
 impl WindowSpec for SessionWindows {
+    const CLOSED_INDEX: Index = Index::ByKey;
     fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
         Arc::new(SessionWindowedSerde::new(key))
     }
@@ -368,6 +375,10 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
     ) -> KTable<Windowed<K>, A> {
         let materialized = materialized.or_serdes(&self.grouped.key, &None);
         let key = materialized.key.clone().map(|key| self.windows.key_serde(key));
+        let materialized = match self.emit {
+            EmitStrategy::OnWindowUpdate => materialized,
+            EmitStrategy::OnWindowClose => materialized.time_first(W::CLOSED_INDEX),
+        };
         let kind = self.windows.store_kind(materialized.retention_ms);
         let traits =
             Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };

@@ -9,7 +9,10 @@ use super::windows::millis;
 use crate::graph::Graph;
 use crate::record::Data;
 use crate::serde::{Serde, SharedSerde};
+use crate::state::window::{Index, Layout};
 use crate::store::TableStore;
+use crate::store::session::SessionStore;
+use crate::store::window::TableWindowStore;
 use crate::topology::store::{Changelog, Engine, Store, StoreKind, StoreMaker};
 
 /// How a table is kept.
@@ -23,6 +26,7 @@ pub struct Materialized<K, V> {
     changelog: Changelog,
     cached: bool,
     versioned: Option<(i64, Option<i64>)>,
+    layout: Layout,
 }
 
 impl<K, V> Clone for Materialized<K, V> {
@@ -37,6 +41,7 @@ impl<K, V> Clone for Materialized<K, V> {
             changelog: self.changelog.clone(),
             cached: self.cached,
             versioned: self.versioned,
+            layout: self.layout,
         }
     }
 }
@@ -60,6 +65,7 @@ impl<K, V> Materialized<K, V> {
             changelog: Changelog::Own(BTreeMap::new()),
             cached: true,
             versioned: None,
+            layout: Layout::KeyFirst,
         }
     }
 
@@ -139,6 +145,13 @@ impl<K: Data, V: Data> Materialized<K, V> {
         Materialized { key, value, ..self }
     }
 
+    /// With rows by time, as windows are kept that are emitted when they close. Windows of fixed length are cached all the
+    /// same (WindowStoreMaterializer), which shows: the rows that are read have not seen the newest time.
+    pub(crate) fn time_first(self, index: Index) -> Materialized<K, V> {
+        let cached = self.cached && index == Index::None;
+        Materialized { layout: Layout::TimeFirst { index }, cached, ..self }
+    }
+
     /// The store; a name is made, and a number used up, where there is none (MaterializedInternal).
     pub(crate) fn store(&self, graph: &mut Graph, prefix: &str, kind: StoreKind) -> Store {
         let name = match &self.name {
@@ -171,6 +184,16 @@ impl<K: Data, V: Data> Materialized<K, V> {
         match kind {
             StoreKind::KeyValue => {
                 Some(StoreMaker::new(move |parts| TableStore::<K, V>::table(parts, &key, &value)))
+            }
+            StoreKind::Window { .. } => {
+                let layout = self.layout;
+                Some(StoreMaker::new(move |parts| {
+                    TableWindowStore::<K, V>::table(parts, layout, &key, &value)
+                }))
+            }
+            StoreKind::Session { .. } => {
+                let layout = self.layout;
+                Some(StoreMaker::new(move |parts| SessionStore::<K, V>::table(parts, layout, &key, &value)))
             }
             _ => None,
         }

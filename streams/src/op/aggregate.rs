@@ -6,8 +6,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::emit::Emission;
+use super::session_aggregate::SessionAggregate;
+use super::sliding_aggregate::SlidingAggregate;
+use super::window_aggregate::{Parts, TimeAggregate};
 use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
 use crate::record::{Change, Data, Record};
+use crate::store::session::SessionStore;
+use crate::store::window::TableWindowStore;
 use crate::store::{Stamped, TableOutput, TableStore};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
@@ -79,8 +85,56 @@ impl<K: Data, V: Data, A: Data> Operator for Aggregation<K, V, A> {
                     output,
                 }))
             }
-            Span::Time(_) | Span::Sliding(_) | Span::Session(..) => Err(LinkError::NotRunnable(self.name())),
+            Span::Time(windows) => {
+                let parts = self.windowed(children, linking)?;
+                Ok(AnyLink::new::<K, V>(TimeAggregate { windows: *windows, parts }))
+            }
+            Span::Sliding(windows) => {
+                let parts = self.windowed(children, linking)?;
+                Ok(AnyLink::new::<K, V>(SlidingAggregate { windows: *windows, parts }))
+            }
+            Span::Session(windows, merger) => {
+                let store = linking.store::<SessionStore<K, A>>(&self.store)?;
+                let output = TableOutput::new(linking, &self.store, &store, Children::typed(children)?);
+                Ok(AnyLink::new::<K, V>(SessionAggregate {
+                    windows: *windows,
+                    initializer: Arc::clone(&self.initializer),
+                    aggregator: Arc::clone(&self.aggregator),
+                    merger: Arc::clone(merger),
+                    store,
+                    output,
+                    emission: self.emission(linking),
+                    stream_time: -1,
+                }))
+            }
         }
+    }
+}
+
+impl<K: Data, V: Data, A: Data> Aggregation<K, V, A> {
+    fn emission(&self, linking: &Linking<'_>) -> Emission {
+        Emission::new(self.emit, linking.settings().emit_interval_windows_ms)
+    }
+
+    fn windowed(
+        &self,
+        children: Vec<AnyLink>,
+        linking: &mut Linking<'_>,
+    ) -> Result<Parts<K, V, A>, LinkError> {
+        let store = linking.store::<TableWindowStore<K, A>>(&self.store)?;
+        let make = match self.emit {
+            EmitStrategy::OnWindowUpdate => TableOutput::new,
+            EmitStrategy::OnWindowClose => TableOutput::unforwarded,
+        };
+        let output = make(linking, &self.store, &store, Children::typed(children)?);
+        Ok(Parts {
+            initializer: Arc::clone(&self.initializer),
+            aggregator: Arc::clone(&self.aggregator),
+            store,
+            output,
+            emission: self.emission(linking),
+            stream_time: -1,
+        })
     }
 }
 

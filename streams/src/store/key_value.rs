@@ -324,10 +324,9 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     ) -> Result<Option<(Bytes, Updated<S>, Writer)>, Failure> {
         let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
         let (key, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
-        let before = if new.is_none() || old == Old::Sent { self.rows.get(&key)? } else { None };
-        // CachingKeyValueStore.putAndMaybeForward: a deletion of what was never written leaves no trace.
+        let before = if old.asks(new.is_none()) { self.rows.get(&key)? } else { None };
         let mut length = None;
-        let is_seen = new.is_some() || before.is_some();
+        let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();
         if is_seen {
             let about = About { timestamp: writer.timestamp, headers: &writer.headers };
             length = self.write(&key, new.as_ref(), about, context)?;
@@ -335,7 +334,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         if let Some(cache) = &mut self.cache {
             cache.written(&key, length);
         }
-        if !is_seen {
+        if !is_seen || old == Old::Unforwarded {
             return Ok(None);
         }
         let before = if old == Old::Sent { before } else { None };
@@ -372,7 +371,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     }
 }
 
-fn stamp_of(bytes: &[u8]) -> i64 {
+pub(crate) fn stamp_of(bytes: &[u8]) -> i64 {
     bytes.first_chunk().map_or(-1, |stamp| i64::from_be_bytes(*stamp))
 }
 
@@ -451,7 +450,7 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
         let mut store = self.borrow_mut();
         let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
         for _ in 0..waiting {
-            store.flush_one(Old::Left, context)?;
+            store.flush_one(Old::Unforwarded, context)?;
         }
         Ok(())
     }

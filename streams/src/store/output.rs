@@ -19,6 +19,7 @@ struct Inner<S: Cached> {
     store: Rc<RefCell<S>>,
     children: RefCell<Children<S::Key, Change<S::Value>>>,
     old: Old,
+    cached: bool,
 }
 
 impl<S: Cached> Clone for TableOutput<S> {
@@ -40,11 +41,37 @@ where
         children: Children<S::Key, Change<S::Value>>,
     ) -> TableOutput<S> {
         let old = linking.sends_old();
-        let inner = Rc::new(Inner { store: Rc::clone(store), children: RefCell::new(children), old });
-        if store.borrow().is_cached() {
+        TableOutput::with_old(linking, store_name, store, children, old)
+    }
+
+    /// The same for an operator that hands on what it finds in the store, so that nothing goes on from the cache.
+    pub fn unforwarded(
+        linking: &mut Linking<'_>,
+        store_name: &str,
+        store: &Rc<RefCell<S>>,
+        children: Children<S::Key, Change<S::Value>>,
+    ) -> TableOutput<S> {
+        TableOutput::with_old(linking, store_name, store, children, Old::Unforwarded)
+    }
+
+    fn with_old(
+        linking: &mut Linking<'_>,
+        store_name: &str,
+        store: &Rc<RefCell<S>>,
+        children: Children<S::Key, Change<S::Value>>,
+        old: Old,
+    ) -> TableOutput<S> {
+        let cached = store.borrow().is_cached();
+        let inner = Rc::new(Inner { store: Rc::clone(store), children: RefCell::new(children), old, cached });
+        if cached {
             linking.flush_with(store_name, Rc::clone(&inner) as Rc<dyn Flush>);
         }
         TableOutput(inner)
+    }
+
+    /// Whether a cache holds changes back.
+    pub fn is_cached(&self) -> bool {
+        self.0.cached
     }
 
     /// Whether changes carry the value before.
@@ -58,7 +85,7 @@ where
         mut record: Record<S::Key, Change<S::Value>>,
         context: &mut Context,
     ) -> ProcessResult {
-        if let (Old::Left, Some(change)) = (self.0.old, &mut record.value) {
+        if let (Old::Left | Old::Unforwarded, Some(change)) = (self.0.old, &mut record.value) {
             change.old = None;
         }
         self.0.children.borrow_mut().forward(record, context)

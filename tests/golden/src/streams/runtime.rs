@@ -9,7 +9,8 @@ use streams::op::custom::{Processor, Setup};
 use streams::serde::{NumberSerde, StringSerde};
 use streams::state::Order;
 use streams::store::KeyValueStore;
-use streams::task::{Clock, LinkError, ProcessError, Timer, TimestampPolicy};
+use streams::store::window::WindowStore;
+use streams::task::{Clock, Failure, LinkError, ProcessError, Timer, TimestampPolicy};
 use streams::topology::processor::{Children, Context, ProcessResult};
 use streams::topology::store::Store;
 use streams::{Record, StreamsBuilder};
@@ -204,14 +205,42 @@ impl Processor for Mark {
     }
 }
 
-/// The processor of scenario 40.
-pub(super) struct Fetch;
+/// The processor of scenario 40: keeps each record, and says what the store has around it.
+#[derive(Default)]
+pub(super) struct Fetch {
+    store: Option<Rc<RefCell<WindowStore<String, String>>>>,
+}
 
 impl Processor for Fetch {
     type In = (String, String);
     type Out = (String, String);
 
+    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
+        self.store = Some(setup.store("w")?);
+        Ok(())
+    }
+
     fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
-        next.forward(record, context)
+        let (Some(store), Some(key), Some(value)) = (&self.store, &record.key, &record.value) else {
+            return Ok(());
+        };
+        let mut store = store.borrow_mut();
+        store.set(key, record.timestamp, Some(value.clone()), context)?;
+        let (from, to) = ((record.timestamp - 100_000).max(0), record.timestamp + 100_000);
+        let started = |order| -> Result<String, Failure> {
+            let rows = store.fetch(key, from, to, order)?;
+            Ok(rows.into_iter().map(|(start, value)| format!("{start}={value} ")).collect())
+        };
+        let answer = match value.as_bytes()[0] {
+            b'd' => store
+                .fetch_all(from, to, Order::Ascending)?
+                .into_iter()
+                .map(|(key, value)| format!("{}@{}={value} ", key.key, key.window.start))
+                .collect(),
+            b'x' => started(Order::Descending)?,
+            _ => started(Order::Ascending)?,
+        };
+        drop(store);
+        next.forward(record.with_value(Some(answer)), context)
     }
 }

@@ -12,7 +12,7 @@ use streams::serde::SharedSerde;
 use streams::serde::{
     DefaultSerde, NumberSerde, Serde, SessionWindowedSerde, StringSerde, TimeWindowedSerde,
 };
-use streams::topology::store::{Duplicates, Store, StoreKind};
+use streams::topology::store::Store;
 
 use super::Params;
 use super::functions::{cat, gather, stream};
@@ -82,11 +82,9 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
             table.to_stream().to_with("out", sessions());
         }
         "retention_expiry_fetch" => {
-            let (retention_ms, size_ms) =
-                (params.number("retention_ms") as i64, params.number("size_ms") as i64);
-            let kind = StoreKind::Window { retention_ms, size_ms, duplicates: Duplicates::Replaced };
-            b.add_store(Store::new("w", kind));
-            stream(b, "in").process(|| Fetch, (), &["w"]).to("out");
+            let (retention, size) = (params.time("retention_ms"), params.time("size_ms"));
+            b.add_store(Store::window("w", retention, size, StringSerde, StringSerde));
+            stream(b, "in").process(Fetch::default, (), &["w"]).to("out");
         }
         _ => return false,
     }

@@ -1,0 +1,143 @@
+//! Aggregations by windows of fixed length, tumbling or hopping (KStreamWindowAggregate).
+//! Made by `aggregate` when a task is linked. A null value reaches the aggregator; a null key is left out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::aggregate::{Aggregator, Initializer};
+use super::emit::Emission;
+use crate::dsl::windows::TimeWindows;
+use crate::record::{Change, Data, Record, Window, Windowed};
+use crate::state::Order;
+use crate::store::window::TableWindowStore;
+use crate::store::{Stamped, TableOutput};
+use crate::topology::processor::{Context, Process, ProcessResult};
+
+pub(crate) type Store<K, A> = Rc<RefCell<TableWindowStore<K, A>>>;
+pub(crate) type Output<K, A> = TableOutput<TableWindowStore<K, A>>;
+
+/// What aggregations of time and sliding windows have in common.
+pub(crate) struct Parts<K: Data, V, A: Data> {
+    pub(crate) initializer: Initializer<A>,
+    pub(crate) aggregator: Aggregator<K, V, A>,
+    pub(crate) store: Store<K, A>,
+    pub(crate) output: Output<K, A>,
+    pub(crate) emission: Emission,
+    /// The largest time of a record with a key so far.
+    pub(crate) stream_time: i64,
+}
+
+impl<K: Data, V: Data, A: Data> Parts<K, V, A> {
+    /// Hands one change of a window on, if neither a cache nor the strategy holds it back.
+    pub(crate) fn forward(
+        &self,
+        record: Record<Windowed<K>, Change<A>>,
+        context: &mut Context,
+    ) -> ProcessResult {
+        if self.emission.is_on_update() { self.output.forward(record, context) } else { Ok(()) }
+    }
+
+    /// Hands on all windows that start from `from` to `to`, with the headers of the record that closed them.
+    pub(crate) fn emit(
+        &mut self,
+        (from, to): (i64, i64),
+        close: i64,
+        record: &Record<K, V>,
+        context: &mut Context,
+    ) -> ProcessResult {
+        let windows = self.store.borrow().fetch_all(from, to, Order::Ascending)?;
+        for (key, stamped) in windows {
+            let (timestamp, headers) = (stamped.timestamp, record.headers.clone());
+            let value = Some(Change::latest(Some(stamped.value), None));
+            self.output.forward(Record { key: Some(key), value, timestamp, headers }, context)?;
+        }
+        self.emission.last_close = Some(close);
+        Ok(())
+    }
+}
+
+pub(crate) struct TimeAggregate<K: Data, V, A: Data> {
+    pub(crate) windows: TimeWindows,
+    pub(crate) parts: Parts<K, V, A>,
+}
+
+impl TimeWindows {
+    /// The starts of the windows that hold a time.
+    fn starts(self, timestamp: i64) -> impl Iterator<Item = i64> {
+        let first = (timestamp - self.size_ms + self.advance_ms).max(0) / self.advance_ms * self.advance_ms;
+        (0..).map(move |number| first + number * self.advance_ms).take_while(move |start| *start <= timestamp)
+    }
+
+    fn window(self, start: i64) -> Window {
+        Window { start, end: start.saturating_add(self.size_ms) }
+    }
+}
+
+impl<K: Data, V: Data, A: Data> Process<K, V> for TimeAggregate<K, V, A> {
+    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let Some(key) = &record.key else {
+            context.drop_record();
+            return Ok(());
+        };
+        let parts = &mut self.parts;
+        parts.stream_time = parts.stream_time.max(record.timestamp);
+        let close = parts.stream_time.saturating_sub(self.windows.grace_ms);
+        for start in self.windows.starts(record.timestamp) {
+            let window = self.windows.window(start);
+            if window.end > close {
+                self.add(key, window, &record, context)?;
+            } else {
+                context.drop_record();
+            }
+        }
+        self.emit_closed(close, &record, context)
+    }
+}
+
+impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
+    fn add(&self, key: &K, window: Window, record: &Record<K, V>, context: &mut Context) -> ProcessResult {
+        let parts = &self.parts;
+        let mut timestamp = record.timestamp;
+        let updated = parts.store.borrow_mut().update(
+            (key, window.start),
+            parts.output.old(),
+            record.about(),
+            context,
+            |before: Option<Stamped<A>>| {
+                let so_far = match before {
+                    Some(before) => {
+                        timestamp = timestamp.max(before.timestamp);
+                        Some(before.value)
+                    }
+                    None => (parts.initializer)(),
+                };
+                let value = (parts.aggregator)(key, record.value.clone(), so_far)?;
+                Some(Stamped { value, timestamp })
+            },
+        )?;
+        let Some(updated) = updated else { return parts.output.make_room(context) };
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let key = Some(Windowed { key: key.clone(), window });
+        let value = Some(Change::latest(new, old));
+        parts.forward(Record { key, value, timestamp, headers: record.headers.clone() }, context)
+    }
+
+    fn emit_closed(&mut self, close: i64, record: &Record<K, V>, context: &mut Context) -> ProcessResult {
+        if !self.parts.emission.is_due(close, context) {
+            return Ok(());
+        }
+        let to = close - self.windows.size_ms;
+        if to < 0 {
+            return Ok(());
+        }
+        let mut from = 0;
+        if let Some(last) = self.parts.emission.last_close {
+            from = (last - self.windows.size_ms).max(0) + 1;
+            // No further window has closed if both ends lie in the same ones.
+            if self.windows.starts(to).eq(self.windows.starts(from - 1)) {
+                return Ok(());
+            }
+        }
+        self.parts.emit((from, to), close, record, context)
+    }
+}

@@ -1,0 +1,436 @@
+//! Typed window stores: values by key and window start, with the cache and the changelog of the other typed stores.
+//! Called by the operators of windows and by processors of the user. The rows are those of `state::window`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cache::{Cache, Eldest, Keys, Writer};
+use super::key_value::{Stamped, StampedSerde, Updated, stamp_of, writer};
+use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
+use crate::record::{About, Change, Data, Header, Record, Windowed};
+use crate::serde::{SerdeError, SharedSerde};
+use crate::state::StateError;
+use crate::state::format::window as format;
+use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
+use crate::state::segments::Stored;
+use crate::state::window::{Layout, WindowRows, WindowSettings};
+use crate::task::LinkError;
+use crate::task::collector::{Outgoing, To};
+use crate::task::context::Context;
+use crate::task::errors::{Failure, TaskError};
+use crate::topology::store::{Duplicates, StoreKind};
+
+/// The store of a windowed aggregate.
+pub type TableWindowStore<K, V> = WindowStore<K, Stamped<V>>;
+
+/// Values by key and window start.
+pub struct WindowStore<K, S> {
+    name: String,
+    rows: WindowRows,
+    key: SharedSerde<K>,
+    value: SharedSerde<S>,
+    /// How many bytes before the value are its time.
+    stamp: usize,
+    changelog: Option<ChangelogTo>,
+    cache: Option<Cache<S>>,
+    key_bytes: Vec<u8>,
+    row_bytes: Vec<u8>,
+}
+
+impl<K: Data, V: Data> TableWindowStore<K, V> {
+    /// The store of an aggregate: each value has its time.
+    pub fn table(
+        parts: StoreParts<'_>,
+        layout: Layout,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        Ok(Held::new(WindowStore::open(parts, layout, key, Arc::new(StampedSerde(value)), 8)?))
+    }
+}
+
+impl<K: Data, V: Data> WindowStore<K, V> {
+    /// The store of a processor of the user: values alone.
+    pub fn plain(
+        parts: StoreParts<'_>,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        Ok(Held::new(WindowStore::open(parts, Layout::KeyFirst, key, value, 0)?))
+    }
+}
+
+impl<K: Data, S: Data> WindowStore<K, S> {
+    fn open(
+        parts: StoreParts<'_>,
+        layout: Layout,
+        key: SharedSerde<K>,
+        value: SharedSerde<S>,
+        stamp: usize,
+    ) -> Result<Self, LinkError> {
+        let name = parts.definition.name.clone();
+        let StoreKind::Window { retention_ms, size_ms, duplicates } = parts.definition.kind else {
+            return Err(LinkError::UntypedStore(name));
+        };
+        let settings = WindowSettings { retention_ms, size_ms, duplicates, layout };
+        let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget));
+        Ok(WindowStore {
+            rows: WindowRows::open(name.clone(), parts.rows, settings)?,
+            name,
+            key,
+            value,
+            stamp,
+            changelog: parts.changelog,
+            cache,
+            key_bytes: Vec::new(),
+            row_bytes: Vec::new(),
+        })
+    }
+
+    fn broken(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::fatal(TaskError::Broken(format!("store {}: a row is damaged: {error}", self.name)))
+    }
+
+    fn decode(&self, bytes: Bytes) -> Result<S, Failure> {
+        self.value.deserialize(bytes).map_err(|error| self.broken(error))
+    }
+
+    fn decode_key(&self, key: Bytes, start: i64) -> Result<Windowed<K>, Failure> {
+        let key = self.key.deserialize(key).map_err(|error: SerdeError| self.broken(error))?;
+        Ok(Windowed { key, window: format::window(start, self.rows.settings().size_ms) })
+    }
+
+    /// The bytes of a key, and those of its row.
+    fn encode(&mut self, key: &K, start: i64) -> (Vec<u8>, Vec<u8>) {
+        let (mut key_bytes, mut row) =
+            (std::mem::take(&mut self.key_bytes), std::mem::take(&mut self.row_bytes));
+        key_bytes.clear();
+        row.clear();
+        self.key.serialize(key, &mut key_bytes);
+        format::write_store_key(&key_bytes, start, 0, &mut row);
+        (key_bytes, row)
+    }
+
+    fn read(&self, key: &[u8], start: i64) -> Result<Option<S>, Failure> {
+        self.rows.get(key, start)?.map(|bytes| self.decode(bytes)).transpose()
+    }
+
+    /// The value of a key and window start.
+    pub fn get(&mut self, key: &K, start: i64) -> Result<Option<S>, Failure> {
+        let (key, row) = self.encode(key, start);
+        let found = match self.cache.as_mut().and_then(|cache| cache.get(&row)) {
+            Some(slot) => Ok(slot.value.clone()),
+            None => self.read(&key, start),
+        };
+        (self.key_bytes, self.row_bytes) = (key, row);
+        found
+    }
+
+    /// Sets the value of a key and window start; None deletes it.
+    pub fn put(
+        &mut self,
+        key: &K,
+        start: i64,
+        value: Option<S>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let (key, row) = self.encode(key, start);
+        let done = match &mut self.cache {
+            Some(cache) => {
+                cache.put(&row, value, writer(about, context));
+                Ok(())
+            }
+            None => self.write(&key, start, value.as_ref(), about, context).map(drop),
+        };
+        (self.key_bytes, self.row_bytes) = (key, row);
+        done
+    }
+
+    /// Sets the value of a key and window start from what was; both are told if there is no cache.
+    pub fn update(
+        &mut self,
+        at: (&K, i64),
+        old: Old,
+        about: About<'_>,
+        context: &mut Context,
+        change: impl FnOnce(Option<S>) -> Option<S>,
+    ) -> Result<Option<Updated<S>>, Failure> {
+        let (key, row) = self.encode(at.0, at.1);
+        let done = self.update_bytes(&key, &row, at.1, old, about, context, change);
+        (self.key_bytes, self.row_bytes) = (key, row);
+        done
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "bytes of the call above")]
+    fn update_bytes(
+        &mut self,
+        key: &[u8],
+        row: &[u8],
+        start: i64,
+        old: Old,
+        about: About<'_>,
+        context: &mut Context,
+        change: impl FnOnce(Option<S>) -> Option<S>,
+    ) -> Result<Option<Updated<S>>, Failure> {
+        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.get(row)) {
+            slot.value = change(slot.value.take());
+            slot.writer.set(about, context);
+            if let Some(cache) = &mut self.cache {
+                cache.touch(row);
+            }
+            return Ok(None);
+        }
+        let before = self.read(key, start)?;
+        if let Some(cache) = &mut self.cache {
+            cache.put(row, change(before), writer(about, context));
+            return Ok(None);
+        }
+        let kept = if old == Old::Sent { before.clone() } else { None };
+        let new = change(before);
+        self.write(key, start, new.as_ref(), about, context)?;
+        Ok(Some(Updated { old: kept, new }))
+    }
+
+    /// Writes a row and its changelog record; how many bytes the value took.
+    fn write(
+        &mut self,
+        key: &[u8],
+        start: i64,
+        value: Option<&S>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<Option<usize>, Failure> {
+        if value.is_none() && self.rows.settings().duplicates == Duplicates::Kept {
+            return Ok(None);
+        }
+        let bytes = value.map(|value| {
+            let mut bytes = Vec::new();
+            self.value.serialize(value, &mut bytes);
+            Bytes::from(bytes)
+        });
+        let (stored, sequence) = self.rows.put(key, start, bytes.clone())?;
+        if stored == Stored::Expired {
+            context.drop_record();
+        }
+        if let Some(to) = self.changelog {
+            let mut row = Vec::with_capacity(key.len() + format::SUFFIX);
+            format::write_store_key(key, start, sequence, &mut row);
+            let timestamp = match (&bytes, self.stamp) {
+                (Some(bytes), 1..) => stamp_of(bytes),
+                _ => about.timestamp,
+            };
+            context.send(Outgoing {
+                topic: to.topic,
+                to: To::Partition(to.partition),
+                key: Some(&row),
+                value: bytes.as_ref().map(|bytes| &bytes[self.stamp..]),
+                timestamp: Some(timestamp),
+                headers: &[],
+            })?;
+        }
+        Ok(bytes.map(|bytes| bytes.len()))
+    }
+
+    /// The windows of a key that start from `from` to `to`, both included, in the order of their starts.
+    pub fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
+        let mut key_bytes = Vec::new();
+        self.key.serialize(key, &mut key_bytes);
+        let Some(cache) = &self.cache else {
+            let rows = self.rows.fetch(&key_bytes, from, to, order);
+            return rows.map(|row| row.map_err(Failure::from)).map(|row| self.started(row?)).collect();
+        };
+        let mut found: BTreeMap<i64, S> = BTreeMap::new();
+        for row in self.rows.fetch(&key_bytes, from, to, Order::Ascending) {
+            let (start, value) = self.started(row?)?;
+            found.insert(start, value);
+        }
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        format::write_store_key(&key_bytes, from.max(0), 0, &mut first);
+        format::write_store_key(&key_bytes, to, i32::MAX, &mut last);
+        for slot in cache.range(Some(&first), Some(&after_key(&last))) {
+            let row = format::read_store_key(slot.key.clone()).map_err(|error| self.broken(error))?;
+            if row.key != key_bytes || !(from..=to).contains(&row.start) {
+                continue;
+            }
+            match &slot.value {
+                Some(value) => drop(found.insert(row.start, value.clone())),
+                None => drop(found.remove(&row.start)),
+            }
+        }
+        let found = found.into_iter();
+        Ok(match order {
+            Order::Ascending => found.collect(),
+            Order::Descending => found.rev().collect(),
+        })
+    }
+
+    fn started(&self, row: crate::state::window::WindowRow) -> Result<(i64, S), Failure> {
+        Ok((row.start, self.decode(row.value)?))
+    }
+
+    /// The windows of all keys that start from `from` to `to`, both included, as they lie.
+    pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, S)>, Failure> {
+        let mut found: BTreeMap<(i64, Bytes), (Bytes, i64, S)> = BTreeMap::new();
+        let mut in_order = Vec::new();
+        for row in self.rows.fetch_all(from, to, order) {
+            let row = row?;
+            let value = self.decode(row.value)?;
+            match &self.cache {
+                None => in_order.push((self.decode_key(row.key, row.start)?, value)),
+                Some(_) => drop(found.insert(self.place(&row.key, row.start), (row.key, row.start, value))),
+            }
+        }
+        let Some(cache) = &self.cache else { return Ok(in_order) };
+        for slot in cache.range(None, None) {
+            let row = format::read_store_key(slot.key.clone()).map_err(|error| self.broken(error))?;
+            if !(from..=to).contains(&row.start) {
+                continue;
+            }
+            let place = self.place(&row.key, row.start);
+            match &slot.value {
+                Some(value) => drop(found.insert(place, (row.key, row.start, value.clone()))),
+                None => drop(found.remove(&place)),
+            }
+        }
+        let typed = |(key, start, value)| Ok((self.decode_key(key, start)?, value));
+        match order {
+            Order::Ascending => found.into_values().map(typed).collect(),
+            Order::Descending => found.into_values().rev().map(typed).collect(),
+        }
+    }
+
+    /// Where a row lies: its segment, and its key there.
+    fn place(&self, key: &[u8], start: i64) -> (i64, Bytes) {
+        let mut row = Vec::with_capacity(key.len() + format::SUFFIX + 1);
+        match self.rows.settings().layout {
+            Layout::KeyFirst => format::write_store_key(key, start, 0, &mut row),
+            Layout::TimeFirst { .. } => format::write_time_first_key(key, start, 0, &mut row),
+        }
+        (self.rows.segments().id(start), row.into())
+    }
+
+    fn flush_one(
+        &mut self,
+        old: Old,
+        context: &mut Context,
+    ) -> Result<Option<(Bytes, i64, Updated<S>, Writer)>, Failure> {
+        let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
+        let (row, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
+        let at = format::read_store_key(row.clone()).map_err(|error| self.broken(error))?;
+        let before = if old.asks(new.is_none()) { self.rows.get(&at.key, at.start)? } else { None };
+        let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();
+        let mut length = None;
+        if is_seen {
+            let about = About { timestamp: writer.timestamp, headers: &writer.headers };
+            length = self.write(&at.key, at.start, new.as_ref(), about, context)?;
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.written(&row, length);
+        }
+        if !is_seen || old == Old::Unforwarded {
+            return Ok(None);
+        }
+        let before = if old == Old::Sent { before } else { None };
+        let old = before.map(|bytes| self.decode(bytes)).transpose()?;
+        Ok(Some((at.key, at.start, Updated { old, new }, writer)))
+    }
+}
+
+/// What a user's processor does, whose time and headers the context knows.
+impl<K: Data, V: Data> WindowStore<K, V> {
+    /// Sets the value of a key and window start; None deletes it.
+    pub fn set(
+        &mut self,
+        key: &K,
+        start: i64,
+        value: Option<V>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let headers = std::mem::take(&mut context.headers);
+        let about = About { timestamp: context.timestamp, headers: &headers };
+        let done = self.put(key, start, value, about, context);
+        context.headers = headers;
+        done
+    }
+}
+
+impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
+    type Key = Windowed<K>;
+    type Value = V;
+
+    fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    fn waiting(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::waiting)
+    }
+
+    fn flush_next(
+        &mut self,
+        old: Old,
+        context: &mut Context,
+    ) -> Result<Option<Flushed<Windowed<K>, V>>, Failure> {
+        let Some((key, start, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
+        let key = self.decode_key(key, start)?;
+        let timestamp = updated.new.as_ref().map_or(writer.timestamp, |new| new.timestamp);
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let value = Some(Change::latest(new, old));
+        let record = Record { key: Some(key), value, timestamp, headers: writer.headers };
+        Ok(Some(Flushed { record, origin: writer.origin }))
+    }
+
+    fn begin_eviction(&mut self) -> Eldest {
+        self.cache.as_mut().map_or(Eldest::Nothing, Cache::begin_eviction)
+    }
+
+    fn evict(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.evict();
+        }
+    }
+}
+
+impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
+    fn dump(&self) -> Result<Vec<Row>, StateError> {
+        self.borrow().rows.dump()
+    }
+
+    fn restore(
+        &self,
+        key: Bytes,
+        value: Option<Bytes>,
+        timestamp: i64,
+        _headers: &[Header],
+    ) -> Result<(), StateError> {
+        let mut store = self.borrow_mut();
+        let row = value.map(|value| match store.stamp {
+            0 => value,
+            _ => Bytes::from([&timestamp.to_be_bytes()[..], &value].concat()),
+        });
+        store.rows.restore(key, row)
+    }
+
+    fn flush(&self, context: &mut Context) -> Result<(), Failure> {
+        let mut store = self.borrow_mut();
+        let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
+        for _ in 0..waiting {
+            store.flush_one(Old::Unforwarded, context)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
+        self.borrow_mut().rows.segments_mut().rows_mut().commit(offsets)
+    }
+
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        self.borrow().rows.segments().rows().committed(topic, partition)
+    }
+}
