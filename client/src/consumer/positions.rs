@@ -254,6 +254,11 @@ impl Consumer {
         }
     }
 
+    /// The offset of the next record, None while it is looked up.
+    pub fn known_position(&self, place: &TopicPartition) -> Option<i64> {
+        self.partitions.get(place)?.position
+    }
+
     /// Records between the position and the end of what the isolation lets see, as the last answer told it.
     pub fn lag(&self, place: &TopicPartition) -> Option<i64> {
         self.partitions.get(place)?.lag()

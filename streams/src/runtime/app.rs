@@ -1,0 +1,355 @@
+//! `KafkaStreams`: an application from start to end, with its threads, states and handlers.
+//!
+//! Made by the user's program. Starts the tokio runtime of the clients and an OS thread for each stream thread; decides
+//! what follows when one of them fails. Never touches a record.
+//!
+//! Not done: global tables; stores on disk; interactive queries; metrics.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use client::admin::Admin;
+use client::config::ConsumerConfig;
+use client::metadata::Cluster;
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+
+use super::error::StreamsError;
+use super::member::Shared;
+use super::restore::RestoreListener;
+use super::states::{State, States, ThreadState};
+use super::thread::{StreamThread, Wishes};
+use super::topics::Overrides;
+use crate::assign::{Host, Options, ProcessId};
+use crate::config::{InvalidTimestamp, OnError, Settings, StreamsConfig};
+use crate::task::{self, Response, TimestampPolicy};
+use crate::topology::Topology;
+
+/// What follows when a thread fails (KIP-671).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncaught {
+    /// Another thread takes its place.
+    ReplaceThread,
+    /// This instance ends.
+    ShutdownClient,
+    /// Every instance ends.
+    ShutdownApplication,
+}
+
+/// Decides what follows when a thread fails.
+pub type UncaughtHandler = Box<dyn Fn(&StreamsError) -> Uncaught + Send + Sync>;
+
+/// What the threads of an instance have in common.
+pub(crate) struct Common {
+    pub shared: Arc<Shared>,
+    pub config: StreamsConfig,
+    pub settings: Settings,
+    pub client_id: String,
+    pub process: ProcessId,
+    pub states: States,
+    pub hosts: Mutex<BTreeMap<String, Host>>,
+    pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
+    uncaught: Mutex<Option<Arc<UncaughtHandler>>>,
+    wishes: Mutex<BTreeMap<usize, Arc<Wishes>>>,
+}
+
+impl Common {
+    /// What of the settings a task looks at.
+    pub fn task_settings(&self) -> task::Settings {
+        let settings = &self.settings;
+        let go_on = |on_error| on_error == OnError::Continue;
+        let mut own = task::Settings::new(settings.application_id.clone());
+        own.timestamps = match settings.invalid_timestamp {
+            InvalidTimestamp::Fail => TimestampPolicy::Fail,
+            InvalidTimestamp::Skip => TimestampPolicy::Skip,
+            InvalidTimestamp::PartitionTime => TimestampPolicy::PartitionTime,
+            InvalidTimestamp::WallClock => TimestampPolicy::WallClock,
+        };
+        own.max_idle_ms = settings.task_idle_max_ms;
+        own.dead_letters.clone_from(&settings.dead_letter_queue);
+        if go_on(settings.on_deserialization_error) {
+            own.on_deserialization = Some(Arc::new(|about| {
+                tracing::warn!(place = %about.place, error = %about.error, "a record cannot be decoded and is left out");
+                Response::Continue
+            }));
+        }
+        if go_on(settings.on_processing_error) {
+            own.on_processing = Some(Arc::new(|about| {
+                tracing::warn!(place = %about.place, node = about.node, error = %about.error, "a record failed and is left out");
+                Response::Continue
+            }));
+        }
+        own
+    }
+
+    fn stop_all(&self) {
+        self.wishes.lock().values().for_each(|wishes| wishes.stop.store(true, Ordering::Release));
+    }
+}
+
+/// An application.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use streams::config::StreamsConfig;
+/// use streams::{KafkaStreams, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("in").filter(|_, value| !value.is_empty()).to("out");
+/// let app = KafkaStreams::new(builder.build()?, StreamsConfig::new("filter", "localhost:9092"))?;
+/// app.start()?;
+/// app.wait_running(Duration::from_secs(30));
+/// app.close(Duration::from_secs(30));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct KafkaStreams {
+    common: Arc<Common>,
+    runtime: Option<Runtime>,
+    next: AtomicUsize,
+}
+
+impl KafkaStreams {
+    /// An application that has not been started.
+    ///
+    /// # Errors
+    /// A setting that is wrong.
+    pub fn new(topology: Topology, config: StreamsConfig) -> Result<KafkaStreams, StreamsError> {
+        let settings = config.settings()?;
+        for key in config.unknown() {
+            tracing::warn!(key, "no client and no part of streams knows this setting");
+        }
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).thread_name("streams-network").enable_all().build().map_err(|error| StreamsError::Start(error.to_string()))?;
+        let process = ProcessId(*uuid::Uuid::new_v4().as_bytes());
+        let client_id = match settings.client_id.as_str() {
+            "" => format!("{}-{process}", settings.application_id),
+            id => id.to_owned(),
+        };
+        let pairs = config.restore_consumer(&format!("{client_id}-admin"));
+        let (connection, _) = ConsumerConfig::from_properties(pairs)?;
+        let shared = Shared {
+            topology,
+            application: settings.application_id.clone(),
+            options: Options {
+                standby_replicas: settings.standby_replicas,
+                acceptable_recovery_lag: settings.acceptable_recovery_lag,
+                warmup_replicas_max: settings.warmup_replicas_max,
+                probing_interval_ms: i64::try_from(settings.probing_interval.as_millis()).unwrap_or(i64::MAX),
+            },
+            overrides: Overrides {
+                topics: config.topics(),
+                additional_retention: Some(settings.additional_retention),
+            },
+            replication_factor: settings.replication_factor,
+            admin: Admin::new(Cluster::with_config(connection.connection)),
+        };
+        let common = Common {
+            shared: Arc::new(shared),
+            config,
+            settings,
+            client_id,
+            process,
+            states: States::default(),
+            hosts: Mutex::default(),
+            restore_listener: Mutex::default(),
+            uncaught: Mutex::default(),
+            wishes: Mutex::default(),
+        };
+        Ok(KafkaStreams { common: Arc::new(common), runtime: Some(runtime), next: AtomicUsize::new(1) })
+    }
+
+    /// Who is told of changes of the state.
+    pub fn set_state_listener(&self, listener: impl Fn(State, State) + Send + Sync + 'static) {
+        self.common.states.set_listener(Box::new(listener));
+    }
+
+    /// Who decides when a thread fails; without one the instance ends.
+    pub fn set_uncaught_handler(&self, handler: impl Fn(&StreamsError) -> Uncaught + Send + Sync + 'static) {
+        *self.common.uncaught.lock() = Some(Arc::new(Box::new(handler)));
+    }
+
+    /// Who is told how stores are filled.
+    pub fn set_restore_listener(&self, listener: impl RestoreListener + 'static) {
+        *self.common.restore_listener.lock() = Some(Arc::new(listener));
+    }
+
+    /// Starts the threads; does not wait for them.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the application was started before.
+    pub fn start(&self) -> Result<(), StreamsError> {
+        if !self.common.states.set(State::Rebalancing) {
+            return Err(StreamsError::Start("the application was started before".to_owned()));
+        }
+        for _ in 0..self.common.settings.threads {
+            self.add_thread()?;
+        }
+        Ok(())
+    }
+
+    /// Starts one thread more; its number.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn add_thread(&self) -> Result<usize, StreamsError> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(runtime) = &self.runtime else { return Err(StreamsError::Start("the application has ended".to_owned())) };
+        let (common, handle, wishes) = (Arc::clone(&self.common), runtime.handle().clone(), Arc::new(Wishes::default()));
+        self.common.wishes.lock().insert(index, Arc::clone(&wishes));
+        self.common.states.set_thread(index, ThreadState::Created);
+        let work = move || {
+            let _inside = handle.enter();
+            while live(&common, index, &wishes, &handle) == Uncaught::ReplaceThread {}
+            common.states.set_thread(index, ThreadState::Dead);
+            end_of_thread(&common);
+        };
+        let named = std::thread::Builder::new().name(format!("stream-{index}"));
+        named.spawn(work).map_err(|error| StreamsError::Start(error.to_string()))?;
+        Ok(index)
+    }
+
+    /// Stops the youngest thread, whose tasks go to the others; its number.
+    pub fn remove_thread(&self) -> Option<usize> {
+        let mut wishes = self.common.wishes.lock();
+        let (index, last) = wishes.pop_last()?;
+        last.stop.store(true, Ordering::Release);
+        Some(index)
+    }
+
+    /// Processes nothing until it is resumed; the group is kept.
+    pub fn pause(&self) {
+        self.common.wishes.lock().values().for_each(|wishes| wishes.pause.store(true, Ordering::Release));
+    }
+
+    /// Processes again.
+    pub fn resume(&self) {
+        self.common.wishes.lock().values().for_each(|wishes| wishes.pause.store(false, Ordering::Release));
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.common.states.state()
+    }
+
+    /// The states of the threads, by their numbers.
+    pub fn threads(&self) -> BTreeMap<usize, ThreadState> {
+        self.common.states.threads()
+    }
+
+    /// Which tasks run on which instances, by their `application.server`, as the group's leader told it.
+    pub fn hosts(&self) -> BTreeMap<String, Host> {
+        self.common.hosts.lock().clone()
+    }
+
+    /// Waits until all tasks run; whether they do.
+    pub fn wait_running(&self, limit: Duration) -> bool {
+        self.common.states.wait(limit, |state| state == State::Running)
+    }
+
+    /// Waits until the application has ended; whether it has.
+    pub fn wait_ended(&self, limit: Duration) -> bool {
+        self.common.states.wait(limit, |state| matches!(state, State::NotRunning | State::Error))
+    }
+
+    /// Commits, stops all threads, leaves the group; whether that was done within `limit`.
+    pub fn close(&self, limit: Duration) -> bool {
+        let states = &self.common.states;
+        if states.state() == State::Created {
+            return states.set(State::NotRunning);
+        }
+        states.set(State::PendingShutdown);
+        self.common.stop_all();
+        let dead = states.wait_dead(limit);
+        end_of_thread(&self.common);
+        dead
+    }
+
+    /// Starts, runs until Ctrl-C or an error, closes.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the application ended after an error.
+    pub fn run_until_ctrl_c(&self) -> Result<(), StreamsError> {
+        self.start()?;
+        if let Some(runtime) = &self.runtime {
+            let (common, _inside) = (Arc::clone(&self.common), runtime.enter());
+            millstream_base_env::task::spawn("streams ctrl-c", async move {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    common.states.set(State::PendingShutdown);
+                    common.stop_all();
+                }
+            });
+        }
+        while !self.wait_ended(Duration::from_secs(3600)) {}
+        match self.state() {
+            State::Error => Err(StreamsError::Start("the application ended after an error: its log says which".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for KafkaStreams {
+    fn drop(&mut self) {
+        self.common.states.set(State::PendingShutdown);
+        self.common.stop_all();
+        self.common.states.wait_dead(Duration::from_secs(30));
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The life of a thread, from joining to its end; whether another one takes its place.
+fn live(common: &Arc<Common>, index: usize, wishes: &Arc<Wishes>, handle: &tokio::runtime::Handle) -> Uncaught {
+    let mut thread = match StreamThread::new(common, index, Arc::clone(wishes), handle.clone()) {
+        Ok(thread) => thread,
+        Err(error) => return failed(common, wishes, &error),
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| thread.run()));
+    let error = match result {
+        Ok(Ok(())) => return Uncaught::ShutdownClient,
+        Ok(Err(error)) => error,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            StreamsError::Panic(text.unwrap_or_else(|| "no message".to_owned()))
+        }
+    };
+    let decision = failed(common, wishes, &error);
+    if decision == Uncaught::ShutdownApplication {
+        thread.tell_shutdown();
+    }
+    thread.abandon();
+    decision
+}
+
+fn failed(common: &Common, wishes: &Wishes, error: &StreamsError) -> Uncaught {
+    tracing::error!(%error, "a stream thread failed");
+    let handler = common.uncaught.lock().clone();
+    let mut decision = match (error, handler) {
+        (StreamsError::ApplicationShutdown, _) | (_, None) => Uncaught::ShutdownClient,
+        (_, Some(handler)) => handler(error),
+    };
+    if decision == Uncaught::ReplaceThread && wishes.stop.load(Ordering::Acquire) {
+        decision = Uncaught::ShutdownClient;
+    }
+    if decision != Uncaught::ReplaceThread {
+        common.states.set(State::PendingError);
+        common.stop_all();
+    }
+    decision
+}
+
+/// The last thread that ends ends the application.
+fn end_of_thread(common: &Common) {
+    if common.states.threads().values().all(|thread| *thread == ThreadState::Dead) {
+        match common.states.state() {
+            State::PendingShutdown => _ = common.states.set(State::NotRunning),
+            State::PendingError => _ = common.states.set(State::Error),
+            _ => {}
+        }
+    }
+}

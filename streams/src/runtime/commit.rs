@@ -1,0 +1,146 @@
+//! The commit of a thread: all its tasks at once. The order is stated here and nowhere else.
+//!
+//! 1. Caches are flushed: what they hold goes on to the nodes below and may be sent.
+//! 2. At least once: the producer is flushed, and what could not be written ends the thread; then offsets are committed.
+//!    Exactly once: offsets go into the transaction of what was sent, which is committed (KIP-447).
+//! 3. Stores make their rows durable with the offsets of their changelogs, which are known only now.
+//!
+//! An offset that is committed is that of the next record to process, or the consumer's position where none waits: a
+//! transaction marker at the end of a partition would be left over else (Java: `StreamTask.committableOffsetsAndMetadata`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::TopicPartition;
+use client::consumer::{OffsetAndMetadata, Offsets};
+use client::error::ClientError;
+use millstream_base_env::clock::Moment;
+use millstream_base_env::task;
+use millstream_protocol::error_code::ErrorCode;
+
+use super::collect::Transaction;
+use super::error::StreamsError;
+use super::held::{Held, Role};
+use super::thread::StreamThread;
+use crate::config::Guarantee;
+use crate::state::format::partition_metadata::PartitionMetadata;
+
+impl StreamThread {
+    pub(super) fn is_commit_needed(&self) -> bool {
+        self.tasks.values().any(|held| held.role == Role::Active && held.task.is_commit_needed())
+    }
+
+    /// Commits when it is time to, or when a processor asked for it.
+    pub(super) fn maybe_commit(&mut self) -> Result<(), StreamsError> {
+        let mut asked = false;
+        for held in self.tasks.values_mut().filter(|held| held.role == Role::Active) {
+            asked |= held.task.is_commit_needed() && held.task.take_commit_request();
+        }
+        if !asked && self.committed.elapsed() < self.common.settings.commit_interval {
+            return Ok(());
+        }
+        self.commit()?;
+        self.maybe_purge();
+        Ok(())
+    }
+
+    /// Commits what was processed since the last time.
+    pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
+        self.committed = Moment::now();
+        for held in self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed()) {
+            held.task.flush().map_err(|error| StreamsError::Task { id: held.id, error })?;
+        }
+        let offsets = self.offsets();
+        match self.send_offsets(&offsets) {
+            // The group rebalances: this generation takes no commit, and the next one does.
+            Err(error) if error.code() == Some(ErrorCode::RebalanceInProgress) => {
+                tracing::debug!(thread = self.name, "the commit waits for the end of the rebalance");
+                return Ok(());
+            }
+            other => other?,
+        }
+        let producer = &self.output.producer;
+        for held in self.tasks.values_mut() {
+            if held.role == Role::Active {
+                for log in held.logs.iter_mut().filter(|log| log.is_own) {
+                    let end = producer.end_of(&log.place.topic, log.place.partition);
+                    log.position = log.position.max(end.unwrap_or(0));
+                }
+                held.task.committed();
+            }
+            held.commit_stores().map_err(|error| StreamsError::State { id: held.id, error })?;
+        }
+        self.say();
+        Ok(())
+    }
+
+    fn offsets(&self) -> Offsets {
+        let mut offsets = Offsets::new();
+        let active = |held: &&Held| held.role == Role::Active && held.task.is_commit_needed();
+        for held in self.tasks.values().filter(active) {
+            for (input, next) in held.task.offsets() {
+                let read = &held.task.inputs()[input];
+                let place = TopicPartition::new(&read.topic, read.partition);
+                let behind = held.task.last_offset(input).map(|last| last + 1);
+                let Some(offset) = next.or_else(|| self.consumer.known_position(&place)).or(behind) else { continue };
+                let partition_time = held.task.partition_time(input);
+                let metadata = PartitionMetadata { partition_time, ..PartitionMetadata::default() };
+                let metadata = metadata.encode();
+                offsets.insert(place, OffsetAndMetadata { offset, leader_epoch: -1, metadata });
+            }
+        }
+        offsets
+    }
+
+    fn send_offsets(&mut self, offsets: &Offsets) -> Result<(), ClientError> {
+        let producer = &self.output.producer;
+        match self.output.guarantee {
+            Guarantee::AtLeastOnce => {
+                self.handle.block_on(producer.flush())?;
+                if offsets.is_empty() {
+                    return Ok(());
+                }
+                self.handle.block_on(self.consumer.commit_offsets(offsets))
+            }
+            Guarantee::ExactlyOnce => {
+                if offsets.is_empty() && self.output.transaction.get() == Transaction::None {
+                    return Ok(());
+                }
+                self.output.begin()?;
+                let group = self.consumer.group_metadata()?;
+                self.handle.block_on(producer.send_offsets_to_transaction(offsets, &group))?;
+                self.handle.block_on(producer.commit_transaction())?;
+                self.output.transaction.set(Transaction::None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Deletes what was consumed of the application's own topics between sub-topologies; user topics never.
+    fn maybe_purge(&mut self) {
+        if self.purged.elapsed() < self.common.settings.purge_interval {
+            return;
+        }
+        self.purged = Moment::now();
+        let (topology, application) = (&self.common.shared.topology, &self.common.settings.application_id);
+        let own: Vec<String> =
+            topology.repartition_topics().iter().map(|topic| topology.whole_name(application, &topic.name)).collect();
+        let mut below = BTreeMap::new();
+        for held in self.tasks.values().filter(|held| held.role == Role::Active) {
+            for (input, read) in held.task.inputs().iter().enumerate().filter(|(_, read)| own.contains(&read.topic)) {
+                if let Some(last) = held.task.last_offset(input) {
+                    below.insert(TopicPartition::new(&read.topic, read.partition), last + 1);
+                }
+            }
+        }
+        if below.is_empty() {
+            return;
+        }
+        let admin = self.common.shared.admin.clone().with_timeout(Duration::from_secs(30));
+        task::spawn("repartition purge", async move {
+            if let Err(error) = admin.delete_records(&below).await {
+                tracing::debug!(%error, "consumed records were not deleted");
+            }
+        });
+    }
+}

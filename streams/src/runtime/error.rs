@@ -1,0 +1,80 @@
+//! Why a thread or an application ends.
+//!
+//! Made by the runtime; shown to the handler of uncaught errors, which decides what follows (KIP-671).
+
+use client::error::{ClientError, ErrorClass};
+use millstream_protocol::error_code::ErrorCode;
+use thiserror::Error;
+
+use super::topics::TopicsError;
+use crate::assign::TaskId;
+use crate::config::ConfigError;
+use crate::state::StateError;
+use crate::task::{LinkError, TaskError};
+
+/// Why a thread or an application ends.
+#[derive(Debug, Error)]
+pub enum StreamsError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The cluster refused something, or could not be reached for too long.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Tasks cannot be made of the topics that there are.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// The leader of the group found that source topics are missing; its log names them.
+    #[error("source topics are missing: the log of the group's leader names them")]
+    MissingSourceTopics,
+    /// The leader of the group could not give out tasks; its log says why.
+    #[error("tasks could not be given out: the log of the group's leader says why")]
+    NoAssignment,
+    /// Another instance wants the whole application to end.
+    #[error("another instance of the application shut it down")]
+    ApplicationShutdown,
+    /// A task failed on a record.
+    #[error("task {id}: {error}")]
+    Task {
+        /// Which task.
+        id: TaskId,
+        /// Why.
+        error: TaskError,
+    },
+    /// A task could not be made.
+    #[error("task {id}: {error}")]
+    Link {
+        /// Which task.
+        id: TaskId,
+        /// Why.
+        error: LinkError,
+    },
+    /// A store failed outside of a record.
+    #[error("task {id}: {error}")]
+    State {
+        /// Which task.
+        id: TaskId,
+        /// Why.
+        error: StateError,
+    },
+    /// The runtime or a thread could not be started.
+    #[error("cannot start: {0}")]
+    Start(String),
+    /// The thread panicked outside of a record.
+    #[error("thread panicked: {0}")]
+    Panic(String),
+}
+
+/// Whether an error of the clients says that the tasks of this thread have another owner by now (TaskMigratedException):
+/// the thread drops them and joins the group again.
+pub(crate) fn is_migrated(error: &ClientError) -> bool {
+    let codes = [
+        ErrorCode::ProducerFenced,
+        ErrorCode::InvalidProducerEpoch,
+        ErrorCode::IllegalGeneration,
+        ErrorCode::UnknownMemberId,
+        ErrorCode::FencedInstanceId,
+        ErrorCode::InvalidProducerIdMapping,
+    ];
+    error.class() == ErrorClass::ApplicationRecoverable || error.code().is_some_and(|code| codes.contains(&code))
+}
