@@ -24,7 +24,7 @@ use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
 use super::topics::Overrides;
 use crate::assign::{Host, Options, ProcessId};
-use crate::config::{InvalidTimestamp, OnError, Settings, StreamsConfig};
+use crate::config::{ClientSettings, InvalidTimestamp, OnError, Settings, StreamsConfig};
 use crate::task::{self, Response, TimestampPolicy};
 use crate::topology::Topology;
 
@@ -129,7 +129,7 @@ impl KafkaStreams {
             "" => format!("{}-{process}", settings.application_id),
             id => id.to_owned(),
         };
-        let pairs = config.restore_consumer(&format!("{client_id}-admin"));
+        let pairs = known(config.restore_consumer(&format!("{client_id}-admin")));
         let (connection, _) = ConsumerConfig::from_properties(pairs)?;
         let shared = Shared {
             topology,
@@ -268,7 +268,7 @@ impl KafkaStreams {
         dead
     }
 
-    /// Starts, runs until Ctrl-C or an error, closes.
+    /// Starts, runs until Ctrl-C, SIGTERM or an error, closes.
     ///
     /// # Errors
     /// When a thread cannot be started, or the application ended after an error.
@@ -277,10 +277,9 @@ impl KafkaStreams {
         if let Some(runtime) = &self.runtime {
             let (common, _inside) = (Arc::clone(&self.common), runtime.enter());
             millstream_base_env::task::spawn("streams ctrl-c", async move {
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    common.states.set(State::PendingShutdown);
-                    common.stop_all();
-                }
+                asked_to_end().await;
+                common.states.set(State::PendingShutdown);
+                common.stop_all();
             });
         }
         while !self.wait_ended(Duration::from_secs(3600)) {}
@@ -299,6 +298,21 @@ impl Drop for KafkaStreams {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Ctrl-C, or the word of whoever supervises the process: without a close the group would wait for the members.
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => _ = terminated.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }
 
@@ -341,6 +355,12 @@ fn failed(common: &Common, wishes: &Wishes, error: &StreamsError) -> Uncaught {
         common.stop_all();
     }
     decision
+}
+
+/// Settings of a consumer without those of which this one would only say that they change nothing.
+pub(super) fn known(mut settings: ClientSettings) -> ClientSettings {
+    settings.remove("group.protocol");
+    settings
 }
 
 /// The last thread that ends ends the application.

@@ -30,6 +30,9 @@ pub enum StreamsError {
     /// The leader of the group could not give out tasks; its log says why.
     #[error("tasks could not be given out: the log of the group's leader says why")]
     NoAssignment,
+    /// The tasks have another owner; the thread joins the group again, so that nobody is told.
+    #[error("{0}")]
+    Migrated(&'static str),
     /// Another instance wants the whole application to end.
     #[error("another instance of the application shut it down")]
     ApplicationShutdown,

@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 
 use client::TopicPartition;
 use client::consumer::Offsets;
-use client::error::ClientError;
 use millstream_base_env::Clock;
-use millstream_protocol::error_code::ErrorCode;
 
 use super::collect::Sender;
 use super::error::StreamsError;
@@ -46,8 +44,7 @@ impl StreamThread {
             // All tasks of the thread are one commit.
             self.commit()?;
             if self.is_commit_needed() {
-                let message = "revoked tasks could not be committed any more".to_owned();
-                return Err(ClientError::Broker { code: ErrorCode::IllegalGeneration.code(), message }.into());
+                return Err(StreamsError::Migrated("revoked tasks could not be committed any more"));
             }
         }
         self.inputs.retain(|place, _| !places.contains(place));

@@ -16,6 +16,7 @@ use client::config::{ConsumerConfig, Isolation};
 use client::consumer::{Consumer, Offsets};
 use millstream_base_env::clock::Moment;
 
+use super::app::known;
 use super::error::StreamsError;
 use super::held::{Held, Role};
 use super::thread::StreamThread;
@@ -101,7 +102,7 @@ impl StreamThread {
 
     fn assign(&mut self, wanted: &BTreeSet<TopicPartition>) -> Result<(), StreamsError> {
         if self.restorer.is_none() {
-            let pairs = self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name));
+            let pairs = known(self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name)));
             let (config, _) = ConsumerConfig::from_properties(pairs)?;
             let _inside = self.handle.enter();
             self.restorer = Some(Consumer::connect(config));

@@ -14,14 +14,13 @@ use std::time::Duration;
 use client::TopicPartition;
 use client::config::{ConsumerConfig, ProducerConfig};
 use client::consumer::{Consumer, Offsets, RebalanceListener, Records};
-use client::error::ClientError;
 use client::producer::Producer;
 use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::app::Common;
+use super::app::{Common, known};
 use super::collect::{Output, Transaction};
 use super::error::{StreamsError, is_migrated};
 use super::held::{Held, Role, incoming};
@@ -95,7 +94,7 @@ impl StreamThread {
     /// A thread that has not joined the group yet. Must be called inside a tokio runtime.
     pub fn new(common: &Arc<Common>, index: usize, wishes: Arc<Wishes>, handle: Handle) -> Result<StreamThread, StreamsError> {
         let name = format!("{}-StreamThread-{index}", common.client_id);
-        let pairs = common.config.main_consumer(&format!("{name}-consumer"), index);
+        let pairs = known(common.config.main_consumer(&format!("{name}-consumer"), index));
         let (config, _) = ConsumerConfig::from_properties(pairs)?;
         let mut consumer = Consumer::connect(config);
         let said = Subscription {
@@ -179,13 +178,14 @@ impl StreamThread {
     }
 
     /// What of an error says that the tasks have another owner by now.
-    fn migration(&self, error: &StreamsError) -> Option<ClientError> {
-        match error {
+    fn migration(&self, error: &StreamsError) -> Option<String> {
+        let told = match error {
+            StreamsError::Migrated(why) => return Some((*why).to_owned()),
             StreamsError::Client(error) => Some(error.clone()),
             StreamsError::Task { error: TaskError::Send(_), .. } => self.output.failure.borrow_mut().take(),
             _ => None,
-        }
-        .filter(is_migrated)
+        };
+        told.filter(is_migrated).map(|error| error.to_string())
     }
 
     /// Once around.
@@ -269,8 +269,8 @@ impl StreamThread {
     }
 
     /// The tasks have another owner: all are dropped, and the group is joined anew (Java: `TaskMigratedException`).
-    fn migrate(&mut self, error: &ClientError) -> Result<(), StreamsError> {
-        tracing::warn!(thread = self.name, %error, "the tasks of this thread have moved: joining again");
+    fn migrate(&mut self, why: &str) -> Result<(), StreamsError> {
+        tracing::warn!(thread = self.name, why, "the tasks of this thread have moved: joining again");
         self.drop_tasks();
         if self.output.guarantee == Guarantee::ExactlyOnce {
             self.output = output(&self.common, &self.name, self.index, &self.handle)?;
