@@ -20,6 +20,8 @@ pub mod suppress_buffer;
 pub mod grace_buffer;
 // Records that wait for a match: outer joins.
 pub mod unmatched;
+// Which engine a store's rows are in.
+pub mod engines;
 // The folders on disk, and who holds them.
 pub mod directory;
 // What can go wrong with state.

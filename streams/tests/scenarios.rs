@@ -56,6 +56,28 @@ fn every_case_gives_what_java_gave() {
     assert!(passing.is_empty(), "these pass and must leave the list: {passing:?}");
 }
 
+/// One case of each scenario and cache size with its stores in RocksDB: outputs, changelogs and rows are as in memory.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn stores_on_disk_give_what_java_gave() {
+    use streams::state::engines::{Engines, Memory};
+    use streams::topology::store::{Engine, Store};
+    let engines = Engines::new(Engine::Persistent, Memory { total: 8 << 20, unwritten: 2 << 20 });
+    let mut replayed = 0;
+    for group in recorded().iter().filter(|group| !NOT_YET.contains(&group.scenario())) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let on_disk = |topology: &streams::Topology| {
+            let stores = topology.stores().iter().chain(topology.global_stores());
+            let opened = engines.open(folder.path(), stores)?;
+            Ok(Box::new(move |store: &Store| opened.rows(store)) as millstream_golden::streams::Opener)
+        };
+        let done = millstream_golden::streams::replay_on(group, &group.cases[0], on_disk);
+        assert_eq!(done, Ok(()), "{}", group.scenario());
+        replayed += 1;
+    }
+    assert!(replayed > 40, "{replayed}");
+}
+
 fn grouped() -> Grouped<String, String> {
     Grouped::with(StringSerde, StringSerde)
 }

@@ -30,7 +30,7 @@ use streams::StreamsBuilder;
 use streams::dsl::windows::{JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
 
 pub use recording::{Group, read};
-pub use replay::{describe, replay};
+pub use replay::{Opener, describe, replay, replay_on};
 
 /// Scenarios of which a recorded case is not yet as Java has it. The list may only shrink: one that passes must leave it.
 pub const NOT_YET: &[&str] = &[

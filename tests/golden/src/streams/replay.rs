@@ -9,7 +9,9 @@ use streams::Topology;
 use streams::driver::{Output, TopologyTestDriver};
 use streams::graph::Optimization;
 use streams::record::Header;
+use streams::state::{MemoryRows, Rows, StateError};
 use streams::task::{Incoming, Response, Settings, TaskError, TimestampPolicy};
+use streams::topology::store::Store;
 
 use super::recording::Group;
 use super::text::{Form, from_hex, hex};
@@ -71,9 +73,23 @@ fn settings(group: &Group) -> Settings {
 
 /// Runs a case and says where it first differs.
 pub fn replay(group: &Group, case: &Value) -> Result<(), String> {
+    replay_on(group, case, |_| Ok(Box::new(|_: &Store| Ok(Box::new(MemoryRows::new()) as Box<dyn Rows>))))
+}
+
+/// Opens the rows of a store.
+pub type Opener = Box<dyn FnMut(&Store) -> Result<Box<dyn Rows>, StateError>>;
+
+/// The same with the stores on the engine that the opener of a topology's stores gives.
+pub fn replay_on(
+    group: &Group,
+    case: &Value,
+    engine: impl FnOnce(&Topology) -> Result<Opener, StateError>,
+) -> Result<(), String> {
     let topology = topology(group)?;
+    let mut rows = engine(&topology).map_err(|error| error.to_string())?;
     let cache = group.setting("statestore.cache.max.bytes").and_then(|text| text.parse().ok());
-    let driver = TopologyTestDriver::new(&topology, settings(group), cache.unwrap_or(CACHE_BYTES));
+    let driver =
+        TopologyTestDriver::with_rows(&topology, settings(group), cache.unwrap_or(CACHE_BYTES), &mut *rows);
     let mut driver = driver.map_err(|error| error.to_string())?;
     let steps = case["steps"].as_array().ok_or("a case has steps")?;
     for (number, step) in steps.iter().enumerate() {
