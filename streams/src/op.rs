@@ -17,8 +17,12 @@ mod session_aggregate;
 mod emit;
 // Aggregations of a grouped table.
 pub mod table_aggregate;
-// Joins.
+// Joins: what the user gave.
 pub mod join;
+// Two streams within a time.
+pub mod stream_stream_join;
+// A stream with a table or a global table.
+pub mod stream_table_join;
 // Tables: source, filter, map, group, suppress.
 pub mod table;
 // The processor API.

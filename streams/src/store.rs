@@ -13,6 +13,12 @@ pub mod key_value;
 pub mod window;
 // Values by key and session.
 pub mod session;
+// One side of a stream-stream join, by key and time.
+pub mod join_window;
+// Records of such a join without a match.
+pub mod unmatched;
+// Records of a stream-table join that wait for the table.
+pub mod waiting;
 // What goes on from a table's store.
 pub mod output;
 
@@ -22,8 +28,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 pub use cache::{Budget, Eldest};
+pub use join_window::JoinWindow;
 pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
 pub use output::TableOutput;
+pub use unmatched::{OneSide, Unmatched};
+pub use waiting::Waiting;
 
 use crate::record::{Change, Header, Record};
 use crate::serde::SharedSerde;

@@ -1,6 +1,7 @@
 //! Joins of a stream: with a stream within a time, with a table, with a global table.
 //! Called by applications. Repartitions first where the key changed, as Java does; never decides at run time.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::builder::GlobalKTable;
@@ -11,11 +12,14 @@ use super::windows::{JoinWindows, millis};
 use super::{Flow, asked_by_operator, repartition_edge};
 use crate::error::TopologyError;
 use crate::graph::{Graph, Kind, NodeId, Owns, Step, StreamJoin, Traits};
-use crate::op::join::{JoinKind, Joiner, KeepWindow, KeySelector, Side, StreamJoinSide, StreamTableJoin};
+use crate::op::join::{JoinKind, Joiner, KeySelector, Side};
 use crate::op::stateless::pass;
+use crate::op::stream_stream_join::{KeepWindow, StreamJoinSide};
+use crate::op::stream_table_join::StreamTableJoin;
 use crate::record::Data;
 use crate::serde::SharedSerde;
-use crate::topology::store::{Duplicates, Store, StoreKind};
+use crate::store::{JoinWindow, Unmatched, Waiting};
+use crate::topology::store::{Duplicates, Store, StoreKind, StoreMaker};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Joins each record with those of the other stream near it in time.
@@ -130,38 +134,27 @@ impl<K: Data, V: Data> KStream<K, V> {
         let mut graph = self.flow.graph();
         let sources = graph.copartition(&[&this.sources, &that.sources]);
         let names = JoinNames::new(&mut graph, kind, &joined);
-        let left = KeepWindow {
-            store: names.this_store.clone(),
-            key: joined.key.clone(),
-            value: joined.left.clone(),
+        let key = joined.key.clone().or(self.key.clone());
+        let left = joined.left.clone().or(self.value.clone());
+        let right = joined.right.clone().or(other.value.clone());
+        let stores = JoinStores {
+            this: window_store(&names.this_store, windows, JoinWindow::maker(key.clone(), left.clone())),
+            other: window_store(&names.other_store, windows, JoinWindow::maker(key.clone(), right.clone())),
+            unmatched: names.unmatched.as_ref().map(|name| {
+                let store = Store::new(name.clone(), StoreKind::OuterJoin).uncached();
+                store.made_by(Unmatched::maker(key.clone(), left, right))
+            }),
         };
-        let right = KeepWindow {
-            store: names.other_store.clone(),
-            key: joined.key.clone(),
-            value: joined.right.clone(),
-        };
-        keep_window(
-            &mut graph,
-            this.node,
-            &names.this_window,
-            Arc::new(left),
-            names.window_store(&names.this_store, windows),
-        );
-        keep_window(
-            &mut graph,
-            that.node,
-            &names.other_window,
-            Arc::new(right),
-            names.window_store(&names.other_store, windows),
-        );
-        let plan = join_plan(&names, kind, windows, &joiner);
+        keep_window::<K, V>(&mut graph, this.node, &names.this_window, stores.this.clone());
+        keep_window::<K, R>(&mut graph, that.node, &names.other_window, stores.other.clone());
+        let plan = join_plan(&names, &stores, kind, windows, &joiner);
         let traits = Traits { takes_null_key: kind != JoinKind::Inner, ..Traits::default() };
         let node =
             graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
         drop(graph);
         KStream {
             flow: Flow::new(&self.flow.graph, node, names.merge, sources),
-            key: joined.key,
+            key,
             value: None,
         }
     }
@@ -179,13 +172,18 @@ impl<K: Data, V: Data> KStream<K, V> {
         let prefix = if kind == JoinKind::Left { "KSTREAM-LEFTJOIN-" } else { "KSTREAM-JOIN-" };
         let name = graph.name_or(joined.name.as_deref(), prefix);
         let grace_ms = joined.grace.map(millis);
-        let buffer = grace_ms.map(|grace_ms| (format!("{name}-Buffer"), grace_ms));
+        let key = joined.key.clone().or(self.key.clone());
+        let buffer = grace_ms.map(|grace_ms| {
+            let store = Store::new(format!("{name}-Buffer"), StoreKind::Buffer).uncached();
+            let value = joined.left.clone().or(self.value.clone());
+            store.made_by(Waiting::<K, V>::maker(key.clone(), value, grace_ms))
+        });
         if buffer.is_some() && graph.nodes[table.flow.node].traits.versioned == Some(false) {
             graph.fail(TopologyError::GraceNeedsVersioned(name.clone()));
         }
         let stores = graph.stores_of(table.table);
-        let own =
-            buffer.iter().map(|(name, _)| Store::new(name.clone(), StoreKind::Buffer).uncached()).collect();
+        let own: Vec<Store> = buffer.into_iter().collect();
+        let buffer = own.first().map(|store| store.name.clone());
         let selector: KeySelector<K, V, K> = Arc::new(|key, _| key.cloned());
         let operator = StreamTableJoin { kind, stores: stores.clone(), selector, buffer, joiner };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(stores);
@@ -194,7 +192,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         drop(graph);
         KStream {
             flow: Flow::new(&self.flow.graph, node, name, sources),
-            key: joined.key.or(self.key.clone()),
+            key,
             value: None,
         }
     }
@@ -267,54 +265,57 @@ impl JoinNames {
             unmatched,
         }
     }
+}
 
-    /// Both values of one key and time stay, so the changelog cannot be compacted.
-    fn window_store(&self, name: &str, windows: JoinWindows) -> Store {
-        let size_ms = windows.size_ms();
-        let kind = StoreKind::Window {
-            retention_ms: size_ms.saturating_add(windows.grace_ms),
-            size_ms,
-            duplicates: Duplicates::Kept,
-        };
-        Store::new(name, kind).uncached()
-    }
+/// The stores of a stream-stream join.
+struct JoinStores {
+    this: Store,
+    other: Store,
+    unmatched: Option<Store>,
+}
+
+/// Both values of one key and time stay, so the changelog cannot be compacted.
+fn window_store(name: &str, windows: JoinWindows, maker: StoreMaker) -> Store {
+    let size_ms = windows.size_ms();
+    let kind = StoreKind::Window {
+        retention_ms: size_ms.saturating_add(windows.grace_ms),
+        size_ms,
+        duplicates: Duplicates::Kept,
+    };
+    Store::new(name, kind).uncached().made_by(maker)
 }
 
 /// The processors of both sides, what brings their results together, and what stands for all of it in a self-join.
 fn join_plan<K: Data, L: Data, R: Data, O: Data>(
     names: &JoinNames,
+    stores: &JoinStores,
     kind: JoinKind,
     windows: JoinWindows,
     joiner: &Joiner<K, L, R, O>,
 ) -> StreamJoin {
-    let side = |name: &str, side: Side, store: &str| {
+    let side = |name: &str, side: Side, store: &Store| {
         let (unmatched, joiner) = (names.unmatched.clone(), Arc::clone(joiner));
-        let operator = StreamJoinSide { side, kind, windows, store: store.to_owned(), unmatched, joiner };
-        Step::new(name, Arc::new(operator)).owning(vec![names.window_store(store, windows)])
+        let operator = StreamJoinSide { side, kind, windows, store: store.name.clone(), unmatched, joiner };
+        Step::new(name, Arc::new(operator)).owning(vec![store.clone()])
     };
     let unmatched = |mut step: Step| {
-        if let (Owns::Stores(stores), Some(name)) = (&mut step.owns, &names.unmatched) {
-            stores.push(Store::new(name.clone(), StoreKind::OuterJoin).uncached());
+        if let (Owns::Stores(owned), Some(store)) = (&mut step.owns, &stores.unmatched) {
+            owned.push(store.clone());
         }
         step
     };
     StreamJoin {
-        this: (names.this_window.clone(), unmatched(side(&names.this, Side::Left, &names.other_store))),
-        other: (names.other_window.clone(), unmatched(side(&names.other, Side::Right, &names.this_store))),
+        this: (names.this_window.clone(), unmatched(side(&names.this, Side::Left, &stores.other))),
+        other: (names.other_window.clone(), unmatched(side(&names.other, Side::Right, &stores.this))),
         merge: Step::new(names.merge.clone(), pass::<K, O>("join merge")),
-        alone: side(&names.merge, Side::Both, &names.this_store),
+        alone: side(&names.merge, Side::Both, &stores.this),
         is_self: false,
     }
 }
 
-fn keep_window(
-    graph: &mut Graph,
-    parent: NodeId,
-    name: &str,
-    operator: Arc<dyn crate::topology::processor::Operator>,
-    store: Store,
-) {
-    let step = Step::new(name, operator).owning(vec![store]);
+fn keep_window<K: Data, V: Data>(graph: &mut Graph, parent: NodeId, name: &str, store: Store) {
+    let operator = KeepWindow::<K, V> { store: store.name.clone(), types: PhantomData };
+    let step = Step::new(name, Arc::new(operator)).owning(vec![store]);
     graph.add(&[parent], name, Kind::Windowed(step), Traits::default());
 }
 

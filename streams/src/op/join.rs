@@ -5,9 +5,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::dsl::windows::JoinWindows;
 use crate::record::{Data, Record};
-use crate::serde::SharedSerde;
 use crate::topology::processor::Operator;
 
 /// Key and the values of both sides to the result; a side that may be missing is None there.
@@ -35,46 +33,6 @@ pub enum Side {
     Right,
     /// Both: a stream joined with itself.
     Both,
-}
-
-/// Keeps one side of a stream-stream join for the other, and hands each record on.
-pub struct KeepWindow<K, V> {
-    /// The store to keep it in.
-    pub store: String,
-    /// Of the keys.
-    pub key: Option<SharedSerde<K>>,
-    /// Of the values.
-    pub value: Option<SharedSerde<V>>,
-}
-
-/// One side of a stream-stream join; takes records of `side`.
-pub struct StreamJoinSide<K, L, R, O> {
-    /// Whose records it takes.
-    pub side: Side,
-    /// Which sides must be there.
-    pub kind: JoinKind,
-    /// How far apart in time.
-    pub windows: JoinWindows,
-    /// The window store of the other side.
-    pub store: String,
-    /// The store of records without a match so far.
-    pub unmatched: Option<String>,
-    /// Makes the result.
-    pub joiner: Joiner<K, L, R, O>,
-}
-
-/// Looks each record of a stream up in a table.
-pub struct StreamTableJoin<K, L, F, R, O> {
-    /// Which sides must be there.
-    pub kind: JoinKind,
-    /// The stores that answer for the table.
-    pub stores: Vec<String>,
-    /// The key in the table.
-    pub selector: KeySelector<K, L, F>,
-    /// The store of records that wait for the table, and how long.
-    pub buffer: Option<(String, i64)>,
-    /// Makes the result.
-    pub joiner: Joiner<K, L, R, O>,
 }
 
 /// One side of a table-table join; takes changes of `side`.
@@ -130,24 +88,6 @@ pub enum ForeignKeyStep<K, L, F, R, O> {
         /// Makes the result.
         joiner: Joiner<K, L, R, O>,
     },
-}
-
-impl<K: Data, V: Data> Operator for KeepWindow<K, V> {
-    fn name(&self) -> &'static str {
-        "stream-stream join window"
-    }
-}
-
-impl<K: Data, L: Data, R: Data, O: Data> Operator for StreamJoinSide<K, L, R, O> {
-    fn name(&self) -> &'static str {
-        "stream-stream join"
-    }
-}
-
-impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K, L, F, R, O> {
-    fn name(&self) -> &'static str {
-        "stream-table join"
-    }
 }
 
 impl<K: Data, L: Data, R: Data, O: Data> Operator for TableJoinSide<K, L, R, O> {

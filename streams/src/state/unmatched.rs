@@ -48,7 +48,7 @@ impl UnmatchedRows {
         self.rows.as_mut()
     }
 
-    fn malformed(&self, malformed: Malformed) -> StateError {
+    pub(crate) fn malformed(&self, malformed: Malformed) -> StateError {
         StateError::Row { store: self.name.clone(), malformed }
     }
 
@@ -93,23 +93,25 @@ impl UnmatchedRows {
 
     /// All of them, by time, side and key: of one time the right side first.
     pub fn all(&self) -> impl Iterator<Item = Result<Unmatched, StateError>> + '_ {
-        self.rows.range(Span::ALL, Order::Ascending).map(|row| {
-            let (row, list) = row?;
-            self.read(row, list).map_err(|malformed| self.malformed(malformed))
-        })
+        self.rows.range(Span::ALL, Order::Ascending).map(|row| self.read(row?))
     }
 
-    fn read(&self, row: Bytes, list: Bytes) -> Result<Unmatched, Malformed> {
-        let (timestamp, side, key) = read_key(row)?;
-        let entries = list::read_list(list, None)?.into_iter().flatten();
-        let values: Result<Vec<Bytes>, Malformed> = entries.map(|entry| Ok(read_value(entry)?.1)).collect();
-        Ok(Unmatched { timestamp, side, key, values: values? })
+    /// What a row holds.
+    pub fn read(&self, row: Row) -> Result<Unmatched, StateError> {
+        read(row).map_err(|malformed| self.malformed(malformed))
     }
 
     /// The rows as they lie: what the goldens show of it.
     pub fn dump(&self) -> Result<Vec<Row>, StateError> {
         self.rows.range(Span::ALL, Order::Ascending).collect()
     }
+}
+
+fn read((row, list): Row) -> Result<Unmatched, Malformed> {
+    let (timestamp, side, key) = read_key(row)?;
+    let entries = list::read_list(list, None)?.into_iter().flatten();
+    let values: Result<Vec<Bytes>, Malformed> = entries.map(|entry| Ok(read_value(entry)?.1)).collect();
+    Ok(Unmatched { timestamp, side, key, values: values? })
 }
 
 #[cfg(test)]

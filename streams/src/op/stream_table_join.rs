@@ -1,0 +1,126 @@
+//! The join of a stream with a table or a global table: each record looks its row up (KStreamKTableJoinProcessor,
+//! KStreamGlobalKTableJoin). Recorded by `dsl`. A change of the table joins nothing.
+//!
+//! In a table without a history the row is that of the moment of the look, whatever the record's time; in one with a
+//! history it is the row of that time, and with grace records wait for it (KIP-914, KIP-923). A left join of records
+//! without a key and with grace, on which Java fails, joins them at once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::join::{JoinKind, Joiner, KeySelector};
+use crate::record::{Data, Record};
+use crate::store::waiting::Put;
+use crate::store::{TableStore, Waiting};
+use crate::topology::processor::{
+    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
+};
+
+/// Looks each record of a stream up in a table.
+pub struct StreamTableJoin<K, L, F, R, O> {
+    /// Which sides must be there.
+    pub kind: JoinKind,
+    /// The stores that answer for the table.
+    pub stores: Vec<String>,
+    /// The key in the table.
+    pub selector: KeySelector<K, L, F>,
+    /// The store of records that wait for the table.
+    pub buffer: Option<String>,
+    /// Makes the result.
+    pub joiner: Joiner<K, L, R, O>,
+}
+
+impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K, L, F, R, O> {
+    fn name(&self) -> &'static str {
+        "stream-table join"
+    }
+
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let buffer = self.buffer.as_ref().map(|name| linking.store(name)).transpose()?;
+        let name = self.stores.first().ok_or(LinkError::NotRunnable(self.name()))?;
+        let lookup = Lookup {
+            kind: self.kind,
+            selector: Arc::clone(&self.selector),
+            table: linking.store::<TableStore<F, R>>(name)?,
+            joiner: Arc::clone(&self.joiner),
+            children: Children::typed(children)?,
+        };
+        match buffer {
+            None => Ok(AnyLink::new::<K, L>(lookup)),
+            Some(buffer) => Ok(AnyLink::new::<K, L>(Delayed { lookup, buffer })),
+        }
+    }
+}
+
+/// Joins each record at once.
+struct Lookup<K, L, F: Data, R: Data, O> {
+    kind: JoinKind,
+    selector: KeySelector<K, L, F>,
+    table: Rc<RefCell<TableStore<F, R>>>,
+    joiner: Joiner<K, L, R, O>,
+    children: Children<K, O>,
+}
+
+impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
+    fn row(&self, key: &F, _timestamp: i64) -> Result<Option<R>, Failure> {
+        Ok(self.table.borrow_mut().get(key)?.map(|row| row.value))
+    }
+
+    /// Whether a record can have a result: a left join takes one without a key in the table, but not without a value.
+    fn takes(&self, record: &Record<K, L>) -> bool {
+        record.value.is_some()
+            && (self.kind == JoinKind::Left
+                || (self.selector)(record.key.as_ref(), record.value.as_ref()).is_some())
+    }
+
+    fn join(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
+        let key = (self.selector)(record.key.as_ref(), record.value.as_ref());
+        let row = match &key {
+            Some(key) => self.row(key, record.timestamp)?,
+            None => None,
+        };
+        if row.is_none() && self.kind == JoinKind::Inner {
+            return Ok(());
+        }
+        let joined = (self.joiner)(record.key.as_ref(), record.value.as_ref(), row.as_ref());
+        self.children.forward(record.with_value(Some(joined)), context)
+    }
+}
+
+impl<K: Data, L: Data, F: Data, R: Data, O: Data> Process<K, L> for Lookup<K, L, F, R, O> {
+    fn process(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
+        if !self.takes(&record) {
+            context.drop_record();
+            return Ok(());
+        }
+        self.join(record, context)
+    }
+}
+
+/// Lets each record wait for the table first.
+struct Delayed<K, L, F: Data, R: Data, O> {
+    lookup: Lookup<K, L, F, R, O>,
+    buffer: Rc<RefCell<Waiting<K, L>>>,
+}
+
+impl<K: Data, L: Data, F: Data, R: Data, O: Data> Process<K, L> for Delayed<K, L, F, R, O> {
+    fn process(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
+        if !self.lookup.takes(&record) {
+            context.drop_record();
+            return Ok(());
+        }
+        if self.buffer.borrow_mut().put(&record, context)? == Put::Late {
+            return self.lookup.join(record, context);
+        }
+        let ready = self.buffer.borrow_mut().take_ready()?;
+        for waited in ready {
+            let before = context.replace_origin(waited.origin);
+            let joined = self.lookup.join(waited.record, context);
+            context.replace_origin(before);
+            joined?;
+            self.buffer.borrow().forget(&waited.row, context)?;
+        }
+        Ok(())
+    }
+}
