@@ -25,5 +25,7 @@ pub mod stream_stream_join;
 pub mod stream_table_join;
 // Tables: source, filter, map, group, suppress.
 pub mod table;
+// A source table with a history.
+mod versioned_table;
 // The processor API.
 pub mod custom;

@@ -13,6 +13,8 @@ pub mod key_value;
 pub mod window;
 // Values by key and session.
 pub mod session;
+// Keys and their values over time.
+pub mod versioned;
 // One side of a stream-stream join, by key and time.
 pub mod join_window;
 // Records of such a join without a match.
@@ -32,6 +34,7 @@ pub use join_window::JoinWindow;
 pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
 pub use output::TableOutput;
 pub use unmatched::{OneSide, Unmatched};
+pub use versioned::VersionedStore;
 pub use waiting::Waiting;
 
 use crate::record::{Change, Header, Record};

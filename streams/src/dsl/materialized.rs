@@ -10,9 +10,9 @@ use crate::graph::Graph;
 use crate::record::Data;
 use crate::serde::{Serde, SharedSerde};
 use crate::state::window::{Index, Layout};
-use crate::store::TableStore;
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
+use crate::store::{TableStore, VersionedStore};
 use crate::topology::store::{Changelog, Engine, Store, StoreKind, StoreMaker};
 
 /// How a table is kept.
@@ -194,6 +194,9 @@ impl<K: Data, V: Data> Materialized<K, V> {
             StoreKind::Session { .. } => {
                 let layout = self.layout;
                 Some(StoreMaker::new(move |parts| SessionStore::<K, V>::table(parts, layout, &key, &value)))
+            }
+            StoreKind::Versioned { .. } => {
+                Some(StoreMaker::new(move |parts| VersionedStore::<K, V>::make(parts, &key, &value)))
             }
             _ => None,
         }

@@ -152,11 +152,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node =
             graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
         drop(graph);
-        KStream {
-            flow: Flow::new(&self.flow.graph, node, names.merge, sources),
-            key,
-            value: None,
-        }
+        KStream { flow: Flow::new(&self.flow.graph, node, names.merge, sources), key, value: None }
     }
 
     fn look_up<R: Data, O: Data>(
@@ -190,11 +186,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let node = graph.add(&[this.node], name.clone(), Kind::StreamTableJoin { step, grace_ms }, traits);
         drop(graph);
-        KStream {
-            flow: Flow::new(&self.flow.graph, node, name, sources),
-            key,
-            value: None,
-        }
+        KStream { flow: Flow::new(&self.flow.graph, node, name, sources), key, value: None }
     }
 
     fn look_up_global<F: Data, R: Data, O: Data>(

@@ -274,12 +274,7 @@ impl<K: Data, L: Data, R: Data, O: Data, S: Facing<L, R>> Joining<K, L, R, O, S>
         self.join_alone(record, value, context)
     }
 
-    fn join_alone(
-        &mut self,
-        record: Record<K, ()>,
-        value: &S::This,
-        context: &mut Context,
-    ) -> ProcessResult {
+    fn join_alone(&mut self, record: Record<K, ()>, value: &S::This, context: &mut Context) -> ProcessResult {
         let joined = S::join(&self.joiner, record.key.as_ref(), value, None);
         self.children.forward(record.with_value(Some(joined)), context)
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::join::{JoinKind, Joiner, KeySelector};
 use crate::record::{Data, Record};
 use crate::store::waiting::Put;
-use crate::store::{TableStore, Waiting};
+use crate::store::{TableStore, VersionedStore, Waiting};
 use crate::topology::processor::{
     AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
@@ -42,7 +42,7 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K
         let lookup = Lookup {
             kind: self.kind,
             selector: Arc::clone(&self.selector),
-            table: linking.store::<TableStore<F, R>>(name)?,
+            table: Table::link(name, linking)?,
             joiner: Arc::clone(&self.joiner),
             children: Children::typed(children)?,
         };
@@ -53,20 +53,39 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K
     }
 }
 
+/// Where the rows are.
+enum Table<F: Data, R: Data> {
+    Latest(Rc<RefCell<TableStore<F, R>>>),
+    OverTime(Rc<RefCell<VersionedStore<F, R>>>),
+}
+
+impl<F: Data, R: Data> Table<F, R> {
+    fn link(store: &str, linking: &Linking<'_>) -> Result<Table<F, R>, LinkError> {
+        match linking.store(store) {
+            Ok(store) => Ok(Table::OverTime(store)),
+            Err(_) => Ok(Table::Latest(linking.store(store)?)),
+        }
+    }
+
+    fn row(&self, key: &F, timestamp: i64) -> Result<Option<R>, Failure> {
+        let row = match self {
+            Table::Latest(store) => store.borrow_mut().get(key)?,
+            Table::OverTime(store) => store.borrow_mut().get_as_of(key, timestamp)?,
+        };
+        Ok(row.map(|row| row.value))
+    }
+}
+
 /// Joins each record at once.
 struct Lookup<K, L, F: Data, R: Data, O> {
     kind: JoinKind,
     selector: KeySelector<K, L, F>,
-    table: Rc<RefCell<TableStore<F, R>>>,
+    table: Table<F, R>,
     joiner: Joiner<K, L, R, O>,
     children: Children<K, O>,
 }
 
 impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
-    fn row(&self, key: &F, _timestamp: i64) -> Result<Option<R>, Failure> {
-        Ok(self.table.borrow_mut().get(key)?.map(|row| row.value))
-    }
-
     /// Whether a record can have a result: a left join takes one without a key in the table, but not without a value.
     fn takes(&self, record: &Record<K, L>) -> bool {
         record.value.is_some()
@@ -77,7 +96,7 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
     fn join(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
         let key = (self.selector)(record.key.as_ref(), record.value.as_ref());
         let row = match &key {
-            Some(key) => self.row(key, record.timestamp)?,
+            Some(key) => self.table.row(key, record.timestamp)?,
             None => None,
         };
         if row.is_none() && self.kind == JoinKind::Inner {

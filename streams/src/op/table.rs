@@ -56,6 +56,10 @@ impl<K: Data, V: Data> Operator for KeepTable<K, V> {
         let Some(name) = linking.topology_node().stores.first().cloned() else {
             return Ok(AnyLink::new::<K, V>(Passing(children)));
         };
+        let children = match super::versioned_table::link(&name, children, linking) {
+            Ok(linked) => return Ok(linked),
+            Err(children) => children,
+        };
         let store = linking.store::<TableStore<K, V>>(&name)?;
         let output = TableOutput::new(linking, &name, &store, children);
         Ok(AnyLink::new::<K, V>(Keeping { store, output }))

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{About, Data, Header};
 use crate::serde::SharedSerde;
+use crate::state::StateError;
 use crate::state::format::window::write_store_key;
 use crate::state::rows::{ChangelogOffsets, Order, Row};
 use crate::state::segments::Stored;
 use crate::state::window::{Layout, WindowRows, WindowSettings};
-use crate::state::StateError;
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
@@ -89,13 +89,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
     }
 
     /// The values of a key from one time to another, both included, with their times, in that order; appended.
-    pub fn fetch(
-        &mut self,
-        key: &K,
-        from: i64,
-        to: i64,
-        found: &mut Vec<(i64, V)>,
-    ) -> Result<(), Failure> {
+    pub fn fetch(&mut self, key: &K, from: i64, to: i64, found: &mut Vec<(i64, V)>) -> Result<(), Failure> {
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes);
         for row in self.rows.fetch(&self.key_bytes, from, to, Order::Ascending) {

@@ -1,0 +1,130 @@
+//! Keys and their values over time: the store of a table with a history (KIP-889). Never cached: each version must be
+//! seen with its own time. Rows have Java's layout; the changelog has the value alone, and its time as that of the record.
+//! Called by operators of one task.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::{ChangelogTo, Held, Stamped, StoreParts, TaskStore};
+use crate::record::{Data, Header};
+use crate::serde::SharedSerde;
+use crate::state::StateError;
+use crate::state::rows::{ChangelogOffsets, Row};
+use crate::state::versioned::{VersionedPut, VersionedRow, VersionedRows};
+use crate::task::LinkError;
+use crate::task::collector::{Outgoing, To};
+use crate::task::context::Context;
+use crate::task::errors::{Failure, TaskError};
+use crate::topology::store::StoreKind;
+
+/// Keys `K` and their values over time.
+pub struct VersionedStore<K, V> {
+    rows: VersionedRows,
+    key: SharedSerde<K>,
+    value: SharedSerde<V>,
+    changelog: Option<ChangelogTo>,
+    key_bytes: Vec<u8>,
+}
+
+impl<K: Data, V: Data> VersionedStore<K, V> {
+    /// The store of a definition of that kind.
+    pub fn make(
+        parts: StoreParts<'_>,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        let name = &parts.definition.name;
+        let StoreKind::Versioned { history_ms, segment_ms } = parts.definition.kind else {
+            return Err(LinkError::UntypedStore(name.clone()));
+        };
+        let rows = VersionedRows::open(name.clone(), parts.rows, history_ms, segment_ms)?;
+        Ok(Held::new(VersionedStore { rows, key, value, changelog: parts.changelog, key_bytes: Vec::new() }))
+    }
+
+    /// Sets a key's value from a time on; None deletes it then. A time before the history is left out, and counted.
+    pub fn put(
+        &mut self,
+        key: &K,
+        value: Option<&V>,
+        timestamp: i64,
+        context: &mut Context,
+    ) -> Result<VersionedPut, Failure> {
+        self.key_bytes.clear();
+        self.key.serialize(key, &mut self.key_bytes);
+        let value = value.map(|value| {
+            let mut bytes = Vec::new();
+            self.value.serialize(value, &mut bytes);
+            Bytes::from(bytes)
+        });
+        if self.rows.is_expired(timestamp) {
+            context.drop_record();
+        }
+        let put = self.rows.put(&self.key_bytes, value.clone(), timestamp)?;
+        if let Some(to) = self.changelog {
+            context.send(Outgoing {
+                topic: to.topic,
+                to: To::Partition(to.partition),
+                key: Some(&self.key_bytes),
+                value: value.as_deref(),
+                timestamp: Some(timestamp),
+                headers: &[],
+            })?;
+        }
+        Ok(put)
+    }
+
+    /// A key's latest value, with the time from which it is valid.
+    pub fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        self.key_bytes.clear();
+        self.key.serialize(key, &mut self.key_bytes);
+        let row = self.rows.get(&self.key_bytes)?;
+        self.decode(row)
+    }
+
+    /// The value that a key had at a time, with the time from which it was valid.
+    pub fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.key_bytes.clear();
+        self.key.serialize(key, &mut self.key_bytes);
+        let row = self.rows.get_as_of(&self.key_bytes, timestamp)?;
+        self.decode(row)
+    }
+
+    fn decode(&self, row: Option<VersionedRow>) -> Result<Option<Stamped<V>>, Failure> {
+        let Some(row) = row else { return Ok(None) };
+        let value = self.value.deserialize(row.value).map_err(|error| {
+            let text = format!("store {}: a row is damaged: {error}", self.rows.name());
+            Failure::fatal(TaskError::Broken(text))
+        })?;
+        Ok(Some(Stamped { value, timestamp: row.valid_from }))
+    }
+}
+
+impl<K: Data, V: Data> TaskStore for RefCell<VersionedStore<K, V>> {
+    fn dump(&self) -> Result<Vec<Row>, StateError> {
+        self.borrow().rows.dump()
+    }
+
+    fn restore(
+        &self,
+        key: Bytes,
+        value: Option<Bytes>,
+        timestamp: i64,
+        _headers: &[Header],
+    ) -> Result<(), StateError> {
+        self.borrow_mut().rows.restore(&[(key, value, timestamp)])
+    }
+
+    fn flush(&self, _context: &mut Context) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
+        self.borrow_mut().rows.segments_mut().rows_mut().commit(offsets)
+    }
+
+    fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        self.borrow().rows.segments().rows().committed(topic, partition)
+    }
+}
