@@ -1,6 +1,6 @@
-//! Joins: what the user gave, typed, with the stores each looks into.
+//! Joins: what the user gave to any of them, and those of tables, with the stores each looks into.
 //! Recorded by `dsl`. Never keeps a record itself: that is the stores'.
-//! Not done: the processors, which come with the stores.
+//! Not done: the processors of joins of tables.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::record::{Change, Data, Record};
 use crate::state::versioned::VersionedPut;
 use crate::store::{Old, VersionedStore};
-use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Process, ProcessResult};
+use crate::topology::processor::{AnyLink, Children, Context, Linking, Process, ProcessResult};
 
 /// The node of a source table, if its store has a history; else its children back.
 pub(crate) fn link<K: Data, V: Data>(

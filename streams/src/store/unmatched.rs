@@ -205,6 +205,10 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
                 self.times.earliest = last.map_or(timestamp, |(last, _, _)| last);
                 break;
             }
+            // Java looks at each value of a row: here it ends before the next row if there is a second one.
+            if left_open && right_open && self.rows.read(row)?.values.len() > 1 {
+                break;
+            }
         }
         Ok(closed)
     }
