@@ -47,11 +47,11 @@ pub mod driver;
 // Threads, and what they need of a cluster.
 pub mod runtime;
 
+pub use config::StreamsConfig;
 pub use dsl::builder::{GlobalKTable, StreamsBuilder};
 pub use dsl::grouped::KGroupedStream;
 pub use dsl::stream::KStream;
 pub use dsl::table::KTable;
-pub use config::StreamsConfig;
 pub use error::TopologyError;
 pub use record::Record;
 pub use runtime::app::KafkaStreams;

@@ -374,3 +374,6 @@ impl<K: Data, L: Data, R: Data, O: Data> Process<K, L> for SelfJoining<K, L, R, 
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

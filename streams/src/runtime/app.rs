@@ -123,7 +123,12 @@ impl KafkaStreams {
             tracing::warn!(key, "no client and no part of streams knows this setting");
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("streams-network").enable_all().build().map_err(|error| StreamsError::Start(error.to_string()))?;
+        let runtime = runtime
+            .worker_threads(1)
+            .thread_name("streams-network")
+            .enable_all()
+            .build()
+            .map_err(|error| StreamsError::Start(error.to_string()))?;
         let process = ProcessId(*uuid::Uuid::new_v4().as_bytes());
         let client_id = match settings.client_id.as_str() {
             "" => format!("{}-{process}", settings.application_id),
@@ -197,8 +202,11 @@ impl KafkaStreams {
     /// When it cannot be started.
     pub fn add_thread(&self) -> Result<usize, StreamsError> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(runtime) = &self.runtime else { return Err(StreamsError::Start("the application has ended".to_owned())) };
-        let (common, handle, wishes) = (Arc::clone(&self.common), runtime.handle().clone(), Arc::new(Wishes::default()));
+        let Some(runtime) = &self.runtime else {
+            return Err(StreamsError::Start("the application has ended".to_owned()));
+        };
+        let (common, handle, wishes) =
+            (Arc::clone(&self.common), runtime.handle().clone(), Arc::new(Wishes::default()));
         self.common.wishes.lock().insert(index, Arc::clone(&wishes));
         self.common.states.set_thread(index, ThreadState::Created);
         let work = move || {
@@ -284,7 +292,9 @@ impl KafkaStreams {
         }
         while !self.wait_ended(Duration::from_secs(3600)) {}
         match self.state() {
-            State::Error => Err(StreamsError::Start("the application ended after an error: its log says which".to_owned())),
+            State::Error => Err(StreamsError::Start(
+                "the application ended after an error: its log says which".to_owned(),
+            )),
             _ => Ok(()),
         }
     }
@@ -317,7 +327,12 @@ async fn asked_to_end() {
 }
 
 /// The life of a thread, from joining to its end; whether another one takes its place.
-fn live(common: &Arc<Common>, index: usize, wishes: &Arc<Wishes>, handle: &tokio::runtime::Handle) -> Uncaught {
+fn live(
+    common: &Arc<Common>,
+    index: usize,
+    wishes: &Arc<Wishes>,
+    handle: &tokio::runtime::Handle,
+) -> Uncaught {
     let mut thread = match StreamThread::new(common, index, Arc::clone(wishes), handle.clone()) {
         Ok(thread) => thread,
         Err(error) => return failed(common, wishes, &error),

@@ -47,7 +47,9 @@ impl StreamThread {
     /// Commits what was processed since the last time.
     pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
         self.committed = Moment::now();
-        for held in self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed()) {
+        for held in
+            self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed())
+        {
             held.task.flush().map_err(|error| StreamsError::Task { id: held.id, error })?;
         }
         let offsets = self.offsets();
@@ -82,7 +84,9 @@ impl StreamThread {
                 let read = &held.task.inputs()[input];
                 let place = TopicPartition::new(&read.topic, read.partition);
                 let behind = held.task.last_offset(input).map(|last| last + 1);
-                let Some(offset) = next.or_else(|| self.consumer.known_position(&place)).or(behind) else { continue };
+                let Some(offset) = next.or_else(|| self.consumer.known_position(&place)).or(behind) else {
+                    continue;
+                };
                 let partition_time = held.task.partition_time(input);
                 let metadata = PartitionMetadata { partition_time, ..PartitionMetadata::default() };
                 let metadata = metadata.encode();
@@ -123,11 +127,16 @@ impl StreamThread {
         }
         self.purged = Moment::now();
         let (topology, application) = (&self.common.shared.topology, &self.common.settings.application_id);
-        let own: Vec<String> =
-            topology.repartition_topics().iter().map(|topic| topology.whole_name(application, &topic.name)).collect();
+        let own: Vec<String> = topology
+            .repartition_topics()
+            .iter()
+            .map(|topic| topology.whole_name(application, &topic.name))
+            .collect();
         let mut below = BTreeMap::new();
         for held in self.tasks.values().filter(|held| held.role == Role::Active) {
-            for (input, read) in held.task.inputs().iter().enumerate().filter(|(_, read)| own.contains(&read.topic)) {
+            for (input, read) in
+                held.task.inputs().iter().enumerate().filter(|(_, read)| own.contains(&read.topic))
+            {
                 if let Some(last) = held.task.last_offset(input) {
                     below.insert(TopicPartition::new(&read.topic, read.partition), last + 1);
                 }

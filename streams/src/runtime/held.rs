@@ -47,10 +47,18 @@ pub(crate) struct Held {
 
 impl Held {
     /// With its changelogs as far as its stores contain them.
-    pub fn new(id: TaskId, task: Task, topology: &Topology, application: &str, role: Role) -> Result<Held, StateError> {
+    pub fn new(
+        id: TaskId,
+        task: Task,
+        topology: &Topology,
+        application: &str,
+        role: Role,
+    ) -> Result<Held, StateError> {
         let mut logs = Vec::new();
         for name in task.stores().names() {
-            let Some(definition) = topology.stores().iter().find(|store| store.name == *name) else { continue };
+            let Some(definition) = topology.stores().iter().find(|store| store.name == *name) else {
+                continue;
+            };
             let Some(topic) = changelog_name(definition, topology, application) else { continue };
             let Some(held) = task.stores().held(name) else { continue };
             let position = held.task.committed(&topic, id.partition)?.unwrap_or(0);

@@ -39,7 +39,8 @@ impl StreamThread {
 
     fn revoke(&mut self, places: &[TopicPartition]) -> Result<(), StreamsError> {
         self.set_state(ThreadState::PartitionsRevoked);
-        let gone: BTreeSet<TaskId> = places.iter().filter_map(|place| self.inputs.get(place)).map(|(id, _)| *id).collect();
+        let gone: BTreeSet<TaskId> =
+            places.iter().filter_map(|place| self.inputs.get(place)).map(|(id, _)| *id).collect();
         if gone.iter().any(|id| self.tasks.get(id).is_some_and(|held| held.task.is_commit_needed())) {
             // All tasks of the thread are one commit.
             self.commit()?;
@@ -132,7 +133,9 @@ impl StreamThread {
             for place in assignment.tasks.get(id).into_iter().flatten() {
                 let known = held.task.inputs().iter().position(|input| input.topic == place.topic);
                 // Topics of patterns are known only now.
-                let Some(input) = known.or_else(|| held.task.add_input(&place.topic, place.partition)) else { continue };
+                let Some(input) = known.or_else(|| held.task.add_input(&place.topic, place.partition)) else {
+                    continue;
+                };
                 self.inputs.insert(place.clone(), (*id, input));
                 places.push(place.clone());
             }
@@ -170,7 +173,9 @@ impl StreamThread {
             let Some((id, input)) = self.inputs.get(place).copied() else { continue };
             let Some(held) = self.tasks.get_mut(&id) else { continue };
             match PartitionMetadata::decode(&offset.metadata) {
-                Ok(metadata) if metadata.partition_time >= 0 => held.task.set_partition_time(input, metadata.partition_time),
+                Ok(metadata) if metadata.partition_time >= 0 => {
+                    held.task.set_partition_time(input, metadata.partition_time)
+                }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%place, %error, "the time of a partition is not known"),
             }

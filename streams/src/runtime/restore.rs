@@ -61,7 +61,11 @@ impl StreamThread {
                     None => 0,
                 };
                 // What was not processed yet of a source topic belongs to the task, not to its restore.
-                let limit = if log.is_own { end } else { committed.get(&log.place).map_or(0, |at| at.offset).min(end) };
+                let limit = if log.is_own {
+                    end
+                } else {
+                    committed.get(&log.place).map_or(0, |at| at.offset).min(end)
+                };
                 log.end = Some(limit);
                 log.start = log.position;
                 if let Some(listener) = listener.as_ref().filter(|_| log.position < limit) {
@@ -102,7 +106,8 @@ impl StreamThread {
 
     fn assign(&mut self, wanted: &BTreeSet<TopicPartition>) -> Result<(), StreamsError> {
         if self.restorer.is_none() {
-            let pairs = known(self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name)));
+            let pairs =
+                known(self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name)));
             let (config, _) = ConsumerConfig::from_properties(pairs)?;
             let _inside = self.handle.enter();
             self.restorer = Some(Consumer::connect(config));
@@ -137,14 +142,17 @@ impl StreamThread {
                 let (end, mut next, mut count) = (log.end.unwrap_or(i64::MAX), log.position, 0);
                 // A source topic goes on behind the end, where the task itself reads.
                 for record in records.of(&log.place).filter(|record| record.offset < end) {
-                    held.restore(place, &record.to_owned()).map_err(|error| StreamsError::State { id: held.id, error })?;
+                    held.restore(place, &record.to_owned())
+                        .map_err(|error| StreamsError::State { id: held.id, error })?;
                     (next, count) = (record.offset + 1, count + 1);
                 }
                 let log = &mut held.logs[place];
                 // Markers of transactions are records too, and nobody sees them.
                 let known = consumer.known_position(&log.place).unwrap_or(next);
                 log.position = next.max(known.min(end));
-                if let Some(listener) = listener.as_ref().filter(|_| count > 0 && held.role == Role::Restoring) {
+                if let Some(listener) =
+                    listener.as_ref().filter(|_| count > 0 && held.role == Role::Restoring)
+                {
                     listener.advanced(&log.place, &log.store, next - 1, count);
                 }
             }

@@ -92,7 +92,12 @@ pub(crate) struct StreamThread {
 
 impl StreamThread {
     /// A thread that has not joined the group yet. Must be called inside a tokio runtime.
-    pub fn new(common: &Arc<Common>, index: usize, wishes: Arc<Wishes>, handle: Handle) -> Result<StreamThread, StreamsError> {
+    pub fn new(
+        common: &Arc<Common>,
+        index: usize,
+        wishes: Arc<Wishes>,
+        handle: Handle,
+    ) -> Result<StreamThread, StreamsError> {
         let name = format!("{}-StreamThread-{index}", common.client_id);
         let pairs = known(common.config.main_consumer(&format!("{name}-consumer"), index));
         let (config, _) = ConsumerConfig::from_properties(pairs)?;
@@ -142,7 +147,9 @@ impl StreamThread {
                 NodeKind::Source { topics: SourceTopics::Names(topics), .. } => {
                     names.extend(topics.iter().map(|topic| topology.whole_name(application, topic)));
                 }
-                NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => patterns.push(pattern.clone()),
+                NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
+                    patterns.push(pattern.clone())
+                }
                 NodeKind::Processor(_) | NodeKind::Sink { .. } => {}
             }
         }
@@ -261,7 +268,8 @@ impl StreamThread {
         };
         let (full, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.paused).into_iter().partition(is_full);
         self.paused = full;
-        let ready: Vec<TopicPartition> = ready.into_iter().filter(|place| self.inputs.contains_key(place)).collect();
+        let ready: Vec<TopicPartition> =
+            ready.into_iter().filter(|place| self.inputs.contains_key(place)).collect();
         if !ready.is_empty() {
             self.consumer.resume(&ready)?;
         }
@@ -321,7 +329,10 @@ impl StreamThread {
     pub fn abandon(&mut self) {
         self.drop_tasks();
         let limit = Duration::from_secs(5);
-        for closed in [self.handle.block_on(self.consumer.close_within(limit)), self.handle.block_on(self.output.producer.close(limit))] {
+        for closed in [
+            self.handle.block_on(self.consumer.close_within(limit)),
+            self.handle.block_on(self.output.producer.close(limit)),
+        ] {
             if let Err(error) = closed {
                 tracing::debug!(thread = self.name, %error, "a client did not close in order");
             }
@@ -330,10 +341,12 @@ impl StreamThread {
 }
 
 fn output(common: &Common, name: &str, index: usize, handle: &Handle) -> Result<Output, StreamsError> {
-    let (mut config, _) = ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
+    let (mut config, _) =
+        ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
     let guarantee = common.settings.guarantee;
     if guarantee == Guarantee::ExactlyOnce {
-        config.transactional_id = Some(format!("{}-{}-{index}", common.settings.application_id, common.process));
+        config.transactional_id =
+            Some(format!("{}-{}-{index}", common.settings.application_id, common.process));
     }
     Ok(Output {
         producer: Producer::connect(config),
