@@ -458,19 +458,7 @@ const IDLE_CLASSES: [(&str, &str); 3] = [
 
 impl Settings {
     fn new(config: &StreamsConfig) -> Result<Settings, ConfigError> {
-        for key in STREAMS_KEYS {
-            let missing = || {
-                ConfigError(format!(
-                    "Missing required configuration \"{}\" which has no default value.",
-                    key.name
-                ))
-            };
-            let required = key.fallback == millstream_base_config::Fallback::Required;
-            config.value(key.name)?.map(drop).or((!required).then_some(())).ok_or_else(missing)?;
-        }
-        for (name, class) in IDLE_CLASSES {
-            config.class(&[name], &[(class, ())], ())?;
-        }
+        check_rows(config)?;
         let exactly_once = config.is_exactly_once();
         check_optimization(config)?;
         let commit_interval = match (exactly_once, config.get("commit.interval.ms")) {
@@ -536,6 +524,24 @@ impl Settings {
             poll_interval_max: Duration::from_millis(poll_interval_max),
         })
     }
+}
+
+/// Each row on its own: what is required is there, and every value is legal.
+fn check_rows(config: &StreamsConfig) -> Result<(), ConfigError> {
+    for key in STREAMS_KEYS {
+        let missing = || {
+            ConfigError(format!(
+                "Missing required configuration \"{}\" which has no default value.",
+                key.name
+            ))
+        };
+        let required = key.fallback == millstream_base_config::Fallback::Required;
+        config.value(key.name)?.map(drop).or((!required).then_some(())).ok_or_else(missing)?;
+    }
+    for (name, class) in IDLE_CLASSES {
+        config.class(&[name], &[(class, ())], ())?;
+    }
+    Ok(())
 }
 
 /// Java: `StreamsConfig.verifyTopologyOptimizationConfigs`.
