@@ -19,6 +19,10 @@ mod thread;
 mod rebalance;
 // A task with its role and changelogs.
 mod held;
+// What outlives the process.
+mod disk;
+// Tables that each instance has the whole of.
+mod globals;
 // Changelogs into stores.
 pub mod restore;
 // Bytes of tasks into the producer.

@@ -3,7 +3,7 @@
 //! Made by the user's program. Starts the tokio runtime of the clients and an OS thread for each stream thread; decides
 //! what follows when one of them fails. Never touches a record.
 //!
-//! Not done: global tables; stores on disk; interactive queries; metrics.
+//! Not done: interactive queries; metrics.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ use client::metadata::Cluster;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
+use super::disk::Disk;
 use super::error::StreamsError;
 use super::member::Shared;
 use super::restore::RestoreListener;
@@ -24,9 +25,12 @@ use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
 use super::topics::Overrides;
 use crate::assign::{Host, Options, ProcessId};
-use crate::config::{ClientSettings, InvalidTimestamp, OnError, Settings, StreamsConfig};
+use crate::config::{ClientSettings, DslStore, InvalidTimestamp, OnError, Settings, StreamsConfig};
+use crate::state::directory::StateDirectory;
+use crate::state::engines::{Engines, Memory};
 use crate::task::{self, Response, TimestampPolicy};
 use crate::topology::Topology;
+use crate::topology::store::Engine;
 
 /// What follows when a thread fails (KIP-671).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,7 @@ pub(crate) struct Common {
     pub settings: Settings,
     pub client_id: String,
     pub process: ProcessId,
+    pub disk: Disk,
     pub states: States,
     pub hosts: Mutex<BTreeMap<String, Host>>,
     pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
@@ -129,7 +134,8 @@ impl KafkaStreams {
             .enable_all()
             .build()
             .map_err(|error| StreamsError::Start(error.to_string()))?;
-        let process = ProcessId(*uuid::Uuid::new_v4().as_bytes());
+        let disk = disk(&topology, &settings)?;
+        let process = disk.process();
         let client_id = match settings.client_id.as_str() {
             "" => format!("{}-{process}", settings.application_id),
             id => id.to_owned(),
@@ -158,6 +164,7 @@ impl KafkaStreams {
             settings,
             client_id,
             process,
+            disk,
             states: States::default(),
             hosts: Mutex::default(),
             restore_listener: Mutex::default(),
@@ -309,6 +316,22 @@ impl Drop for KafkaStreams {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The stores on this machine: the folder is opened, and locked, only where a store is on disk.
+fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> {
+    let configured = match settings.dsl_store {
+        DslStore::RocksDb => Engine::Persistent,
+        DslStore::InMemory => Engine::InMemory,
+    };
+    let engines = Engines::new(configured, Memory::default());
+    let application = &settings.application_id;
+    let open = |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
+    let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
+    let opened = persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
+    let disk = Disk::new(opened, engines);
+    disk.survey(topology, application).map_err(StreamsError::Directory)?;
+    Ok(disk)
 }
 
 /// Ctrl-C, or the word of whoever supervises the process: without a close the group would wait for the members.

@@ -15,7 +15,7 @@ use client::TopicPartition;
 use client::consumer::{OffsetAndMetadata, Offsets};
 use client::error::ClientError;
 use millstream_base_env::clock::Moment;
-use millstream_base_env::task;
+use millstream_base_env::{Clock, task};
 use millstream_protocol::error_code::ErrorCode;
 
 use super::collect::Transaction;
@@ -126,6 +126,7 @@ impl StreamThread {
             return;
         }
         self.purged = Moment::now();
+        self.common.disk.clean_up(Clock::Real.now_ms(), self.common.settings.cleanup_delay);
         let (topology, application) = (&self.common.shared.topology, &self.common.settings.application_id);
         let own: Vec<String> = topology
             .repartition_topics()

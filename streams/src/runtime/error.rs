@@ -60,6 +60,9 @@ pub enum StreamsError {
         /// Why.
         error: StateError,
     },
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Directory(StateError),
     /// The runtime or a thread could not be started.
     #[error("cannot start: {0}")]
     Start(String),

@@ -8,6 +8,7 @@ use client::consumer::{OwnedRecord, Record};
 use super::topics::changelog_name;
 use crate::assign::TaskId;
 use crate::state::StateError;
+use crate::state::directory::TaskFolder;
 use crate::task::{Incoming, Task};
 use crate::topology::Topology;
 use crate::topology::store::Changelog;
@@ -43,6 +44,8 @@ pub(crate) struct Held {
     pub task: Task,
     pub role: Role,
     pub logs: Vec<Log>,
+    /// Given back when the stores are closed: fields are dropped in their order.
+    _folder: Option<TaskFolder>,
 }
 
 impl Held {
@@ -50,8 +53,8 @@ impl Held {
     pub fn new(
         id: TaskId,
         task: Task,
-        topology: &Topology,
-        application: &str,
+        folder: Option<TaskFolder>,
+        (topology, application): (&Topology, &str),
         role: Role,
     ) -> Result<Held, StateError> {
         let mut logs = Vec::new();
@@ -66,7 +69,7 @@ impl Held {
             let place = TopicPartition::new(&topic, id.partition);
             logs.push(Log { store: name.clone(), place, position, start: position, end: None, is_own });
         }
-        Ok(Held { id, task, role, logs })
+        Ok(Held { id, task, role, logs, _folder: folder })
     }
 
     /// Whether every store contains its changelog up to the end.

@@ -11,13 +11,14 @@ use client::consumer::Offsets;
 use millstream_base_env::Clock;
 
 use super::collect::Sender;
+use super::disk::Opened;
 use super::error::StreamsError;
+use super::globals::Globals;
 use super::held::{Held, Role};
 use super::states::ThreadState;
 use super::thread::{StreamThread, Told};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
 use crate::state::format::partition_metadata::PartitionMetadata;
-use crate::state::{MemoryRows, Rows};
 use crate::task::{Part, Task, TaskParts};
 use crate::topology::store::Store;
 
@@ -58,8 +59,10 @@ impl StreamThread {
 
     /// Drops all tasks without a commit.
     pub(super) fn drop_tasks(&mut self) {
-        self.tasks.values_mut().for_each(|held| held.task.close());
-        self.tasks.clear();
+        for (id, mut held) in std::mem::take(&mut self.tasks) {
+            held.task.close();
+            self.common.disk.leave(id, held.offset_sum());
+        }
         self.inputs.clear();
         self.paused.clear();
         self.restorer = None;
@@ -81,6 +84,7 @@ impl StreamThread {
         for id in gone {
             if let Some(mut held) = self.tasks.remove(&id) {
                 held.task.close();
+                self.common.disk.leave(id, held.offset_sum());
             }
         }
         for id in &assignment.standby {
@@ -107,7 +111,9 @@ impl StreamThread {
 
     fn make(&mut self, id: TaskId, role: Role) -> Result<(), StreamsError> {
         let topology = &self.common.shared.topology;
-        let mut rows = |_: &Store| Ok(Box::new(MemoryRows::new()) as Box<dyn Rows>);
+        let opened = self.common.disk.open(id, topology, &self.handle);
+        let Opened { rows, folder } = opened.map_err(|error| StreamsError::State { id, error })?;
+        let mut rows = |store: &Store| rows.rows(store);
         let task = Task::new(TaskParts {
             topology,
             part: Part::Subtopology(id.subtopology),
@@ -116,11 +122,11 @@ impl StreamThread {
             collector: Box::new(Sender::new(self.output.clone())),
             rows: &mut rows,
             budget: self.budget.clone(),
-            globals: None,
+            globals: self.globals.as_ref().map(Globals::stores),
             wall_clock: Clock::Real.now_ms(),
         });
         let task = task.map_err(|error| StreamsError::Link { id, error })?;
-        let held = Held::new(id, task, topology, &self.common.settings.application_id, role);
+        let held = Held::new(id, task, folder, (topology, &self.common.settings.application_id), role);
         self.tasks.insert(id, held.map_err(|error| StreamsError::State { id, error })?);
         Ok(())
     }
@@ -186,7 +192,9 @@ impl StreamThread {
     pub(super) fn say(&self) {
         let stateful = self.tasks.values().filter(|held| !held.logs.is_empty());
         let sum = |held: &Held| if held.role == Role::Active { RUNNING } else { held.offset_sum() };
-        self.member.said.lock().offsets = stateful.map(|held| (held.id, sum(held))).collect();
+        let mut offsets = self.common.disk.left();
+        offsets.extend(stateful.map(|held| (held.id, sum(held))));
+        self.member.said.lock().offsets = offsets;
     }
 
     /// All tasks that are to run do, or not yet.

@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use super::app::{Common, known};
 use super::collect::{Output, Transaction};
 use super::error::{StreamsError, is_migrated};
+use super::globals::Globals;
 use super::held::{Held, Role, incoming};
 use super::member::Membership;
 use super::states::ThreadState;
@@ -85,6 +86,7 @@ pub(crate) struct StreamThread {
     pub(super) paused: Vec<TopicPartition>,
     pub(super) committed: Moment,
     pub(super) purged: Moment,
+    pub(super) globals: Option<Globals>,
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
     state: ThreadState,
@@ -131,9 +133,11 @@ impl StreamThread {
             paused: Vec::new(),
             committed: Moment::now(),
             purged: Moment::now(),
+            globals: None,
             rebalance_at: None,
             state: ThreadState::Created,
         };
+        thread.say();
         thread.subscribe()?;
         Ok(thread)
     }
@@ -173,6 +177,7 @@ impl StreamThread {
         if self.output.guarantee == Guarantee::ExactlyOnce {
             self.handle.block_on(self.output.producer.init_transactions())?;
         }
+        self.globals = Globals::fill(&self.common, &self.name, &self.output, &self.settings)?;
         while !self.wishes.stop.load(Ordering::Acquire) {
             let Err(error) = self.round() else { continue };
             match self.migration(&error) {
@@ -200,6 +205,9 @@ impl StreamThread {
         let records = self.poll()?;
         self.hear()?;
         self.take(&records)?;
+        if let Some(globals) = &mut self.globals {
+            globals.advance(&self.handle, Duration::ZERO)?;
+        }
         self.restore()?;
         if !self.wishes.pause.load(Ordering::Acquire) {
             self.process()?;

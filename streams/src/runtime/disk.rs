@@ -1,0 +1,122 @@
+//! State that outlives the process: which tasks' stores are on this machine, and how far they contain their changelogs.
+//!
+//! Called by `app.rs` at the start and by `rebalance.rs` when tasks come and go. Tells the group's leader what is here,
+//! so that tasks go to where their state is (Java: `TaskManager.taskOffsetSums`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::topics::changelog_name;
+use crate::assign::{ProcessId, TaskId};
+use crate::state::StateError;
+use crate::state::directory::{StateDirectory, TaskFolder};
+use crate::state::engines::{Engines, TaskRows};
+use crate::topology::Topology;
+use crate::topology::store::Store;
+
+/// How long a thread waits for another one of the process to give a task's folder back.
+const HANDED_OVER: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The state on this machine.
+pub(crate) struct Disk {
+    /// None where no store is on disk.
+    directory: Option<StateDirectory>,
+    engines: Engines,
+    /// Of tasks that nobody runs now: sums of the offsets that their stores contain.
+    left: Mutex<BTreeMap<TaskId, i64>>,
+}
+
+/// The stores of one task, opened. The folder is given back when this and the stores are dropped.
+pub(crate) struct Opened {
+    pub rows: TaskRows,
+    pub folder: Option<TaskFolder>,
+}
+
+impl Disk {
+    pub fn new(directory: Option<StateDirectory>, engines: Engines) -> Disk {
+        Disk { directory, engines, left: Mutex::default() }
+    }
+
+    /// The id of the process, made up where nothing is on disk.
+    pub fn process(&self) -> ProcessId {
+        match &self.directory {
+            Some(directory) => directory.process(),
+            None => ProcessId(*uuid::Uuid::new_v4().as_bytes()),
+        }
+    }
+
+    /// Looks at what an earlier process left.
+    pub fn survey(&self, topology: &Topology, application: &str) -> Result<(), StateError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        for task in directory.tasks()? {
+            let folder = directory.take(task)?;
+            if task.subtopology >= topology.subtopologies() || !folder.has_database() {
+                continue;
+            }
+            let rows = self.engines.open(&folder.database(), stores(topology, task.subtopology))?;
+            let mut sum = 0;
+            for store in stores(topology, task.subtopology).filter(|store| self.engines.is_persistent(store)) {
+                if let Some(topic) = changelog_name(store, topology, application) {
+                    sum += rows.rows(store)?.committed(&topic, task.partition)?.unwrap_or(0);
+                }
+            }
+            self.left.lock().insert(task, sum);
+        }
+        Ok(())
+    }
+
+    /// Opens the stores of a task; waits while another thread of this process still has them.
+    pub fn open(&self, task: TaskId, topology: &Topology, handle: &tokio::runtime::Handle) -> Result<Opened, StateError> {
+        let Some(directory) = &self.directory else {
+            let rows = self.engines.open(std::path::Path::new(""), std::iter::empty())?;
+            return Ok(Opened { rows, folder: None });
+        };
+        let mut waited = Duration::ZERO;
+        let folder = loop {
+            match directory.take(task) {
+                Err(StateError::Locked { .. }) if waited < HANDED_OVER => {
+                    handle.block_on(millstream_base_env::task::sleep(PAUSE));
+                    waited += PAUSE;
+                }
+                other => break other?,
+            }
+        };
+        let rows = self.engines.open(&folder.database(), stores(topology, task.subtopology))?;
+        self.left.lock().remove(&task);
+        Ok(Opened { rows, folder: Some(folder) })
+    }
+
+    /// A task is closed, and its stores stay.
+    pub fn leave(&self, task: TaskId, sum: i64) {
+        if self.directory.is_some() {
+            self.left.lock().insert(task, sum);
+        }
+    }
+
+    /// What is here and run by nobody.
+    pub fn left(&self) -> BTreeMap<TaskId, i64> {
+        self.left.lock().clone()
+    }
+
+    /// Deletes the stores of tasks that went elsewhere long enough ago.
+    pub fn clean_up(&self, now_ms: i64, delay: Duration) {
+        let Some(directory) = &self.directory else { return };
+        let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        match directory.clean_up(now_ms, delay_ms) {
+            Ok(deleted) => deleted.iter().for_each(|task| _ = self.left.lock().remove(task)),
+            Err(error) => tracing::warn!(%error, "state that is no longer used was not deleted"),
+        }
+    }
+}
+
+/// The stores of a sub-topology.
+fn stores(topology: &Topology, subtopology: usize) -> impl Iterator<Item = &Store> {
+    let uses = move |store: &&Store| {
+        let of = |node: &crate::topology::Node| node.subtopology == subtopology && store.processors.contains(&node.name);
+        topology.nodes().iter().any(of)
+    };
+    topology.stores().iter().filter(uses)
+}
