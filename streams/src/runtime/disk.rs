@@ -56,7 +56,7 @@ impl Disk {
             if task.subtopology >= topology.subtopologies() || !folder.has_database() {
                 continue;
             }
-            let rows = self.engines.open(&folder.database(), stores(topology, task.subtopology))?;
+            let rows = self.opened(&folder, topology)?;
             let mut sum = 0;
             for store in stores(topology, task.subtopology).filter(|store| self.engines.is_persistent(store)) {
                 if let Some(topic) = changelog_name(store, topology, application) {
@@ -84,9 +84,23 @@ impl Disk {
                 other => break other?,
             }
         };
-        let rows = self.engines.open(&folder.database(), stores(topology, task.subtopology))?;
+        let rows = self.opened(&folder, topology)?;
         self.left.lock().remove(&task);
         Ok(Opened { rows, folder: Some(folder) })
+    }
+
+    /// Opens a database; one that is damaged is deleted, and its stores are restored from the start of their changelogs
+    /// (Java: TaskCorruptedException).
+    fn opened(&self, folder: &TaskFolder, topology: &Topology) -> Result<TaskRows, StateError> {
+        let open = || self.engines.open(&folder.database(), stores(topology, folder.task().subtopology));
+        match open() {
+            Err(error @ StateError::Corrupt { .. }) => {
+                tracing::warn!(task = %folder.task(), %error, "the state is deleted and restored from its changelogs");
+                folder.wipe()?;
+                open()
+            }
+            opened => opened,
+        }
     }
 
     /// A task is closed, and its stores stay.
