@@ -15,7 +15,7 @@ use crate::graph::{Graph, Kind, NodeId, Owns, Step, StreamJoin, Traits};
 use crate::op::join::{JoinKind, Joiner, KeySelector, Side};
 use crate::op::stateless::pass;
 use crate::op::stream_stream_join::{KeepWindow, StreamJoinSide};
-use crate::op::stream_table_join::StreamTableJoin;
+use crate::op::stream_table_join::{StreamTableJoin, TableKey};
 use crate::record::Data;
 use crate::serde::SharedSerde;
 use crate::store::{JoinWindow, Unmatched, Waiting};
@@ -180,8 +180,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         let stores = graph.stores_of(table.table);
         let own: Vec<Store> = buffer.into_iter().collect();
         let buffer = own.first().map(|store| store.name.clone());
-        let selector: KeySelector<K, V, K> = Arc::new(|key, _| key.cloned());
-        let operator = StreamTableJoin { kind, stores: stores.clone(), selector, buffer, joiner };
+        let key_of: TableKey<K, V, K> = TableKey::Own;
+        let operator = StreamTableJoin { kind, stores: stores.clone(), key: key_of, buffer, joiner };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(stores);
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let node = graph.add(&[this.node], name.clone(), Kind::StreamTableJoin { step, grace_ms }, traits);
@@ -193,7 +193,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         table: &GlobalKTable<F, R>,
         kind: JoinKind,
-        selector: KeySelector<K, V, F>,
+        select: KeySelector<K, V, F>,
         joiner: Joiner<K, V, R, O>,
     ) -> KStream<K, O> {
         let mut graph = self.flow.graph();
@@ -201,7 +201,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         let name = graph.name_or(self.flow.given.as_deref(), "KSTREAM-LEFTJOIN-");
         let stores = graph.stores_of(table.table);
         drop(graph);
-        let operator = Arc::new(StreamTableJoin { kind, stores, selector, buffer: None, joiner });
+        let key = TableKey::Selected(select);
+        let operator = Arc::new(StreamTableJoin { kind, stores, key, buffer: None, joiner });
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let flow = self.flow.below(
             name.clone(),

@@ -5,6 +5,7 @@
 //! history it is the row of that time, and with grace records wait for it (KIP-914, KIP-923). A left join of records
 //! without a key and with grace, on which Java fails, joins them at once.
 
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,11 +25,28 @@ pub struct StreamTableJoin<K, L, F, R, O> {
     /// The stores that answer for the table.
     pub stores: Vec<String>,
     /// The key in the table.
-    pub selector: KeySelector<K, L, F>,
+    pub key: TableKey<K, L, F>,
     /// The store of records that wait for the table.
     pub buffer: Option<String>,
     /// Makes the result.
     pub joiner: Joiner<K, L, R, O>,
+}
+
+/// Where the key in the table comes from.
+pub enum TableKey<K, L, F> {
+    /// It is the stream's; both are of one type.
+    Own,
+    /// It is made of key and value; a global table.
+    Selected(KeySelector<K, L, F>),
+}
+
+impl<K, L, F> Clone for TableKey<K, L, F> {
+    fn clone(&self) -> TableKey<K, L, F> {
+        match self {
+            TableKey::Own => TableKey::Own,
+            TableKey::Selected(select) => TableKey::Selected(Arc::clone(select)),
+        }
+    }
 }
 
 impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K, L, F, R, O> {
@@ -37,11 +55,14 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K
     }
 
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        if matches!(self.key, TableKey::Own) && TypeId::of::<K>() != TypeId::of::<F>() {
+            return Err(LinkError::Types(std::any::type_name::<F>()));
+        }
         let buffer = self.buffer.as_ref().map(|name| linking.store(name)).transpose()?;
         let name = self.stores.first().ok_or(LinkError::NotRunnable(self.name()))?;
         let lookup = Lookup {
             kind: self.kind,
-            selector: Arc::clone(&self.selector),
+            key: self.key.clone(),
             table: Table::link(name, linking)?,
             joiner: Arc::clone(&self.joiner),
             children: Children::typed(children)?,
@@ -79,23 +100,28 @@ impl<F: Data, R: Data> Table<F, R> {
 /// Joins each record at once.
 struct Lookup<K, L, F: Data, R: Data, O> {
     kind: JoinKind,
-    selector: KeySelector<K, L, F>,
+    key: TableKey<K, L, F>,
     table: Table<F, R>,
     joiner: Joiner<K, L, R, O>,
     children: Children<K, O>,
 }
 
 impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
-    /// Whether a record can have a result: a left join takes one without a key in the table, but not without a value.
-    fn takes(&self, record: &Record<K, L>) -> bool {
-        record.value.is_some()
-            && (self.kind == JoinKind::Left
-                || (self.selector)(record.key.as_ref(), record.value.as_ref()).is_some())
-    }
-
+    /// Joins a record, or drops it: a left join takes one without a key in the table, none takes one without a value.
     fn join(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
-        let key = (self.selector)(record.key.as_ref(), record.value.as_ref());
-        let row = match &key {
+        let selected;
+        let key = match &self.key {
+            TableKey::Own => record.key.as_ref().map(own_key),
+            TableKey::Selected(select) => {
+                selected = select(record.key.as_ref(), record.value.as_ref());
+                selected.as_ref()
+            }
+        };
+        if record.value.is_none() || (key.is_none() && self.kind != JoinKind::Left) {
+            context.drop_record();
+            return Ok(());
+        }
+        let row = match key {
             Some(key) => self.table.row(key, record.timestamp)?,
             None => None,
         };
@@ -107,12 +133,14 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
     }
 }
 
+/// A key of the stream as one of the table.
+fn own_key<K: 'static, F: 'static>(key: &K) -> &F {
+    let key: &dyn Any = key;
+    key.downcast_ref().expect("stream and table have keys of one type: checked when the node was linked")
+}
+
 impl<K: Data, L: Data, F: Data, R: Data, O: Data> Process<K, L> for Lookup<K, L, F, R, O> {
     fn process(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
-        if !self.takes(&record) {
-            context.drop_record();
-            return Ok(());
-        }
         self.join(record, context)
     }
 }
@@ -125,10 +153,7 @@ struct Delayed<K, L, F: Data, R: Data, O> {
 
 impl<K: Data, L: Data, F: Data, R: Data, O: Data> Process<K, L> for Delayed<K, L, F, R, O> {
     fn process(&mut self, record: Record<K, L>, context: &mut Context) -> ProcessResult {
-        if !self.lookup.takes(&record) {
-            context.drop_record();
-            return Ok(());
-        }
+        // What cannot be kept joins at once, or is dropped there.
         if self.buffer.borrow_mut().put(&record, context)? == Put::Late {
             return self.lookup.join(record, context);
         }
@@ -143,3 +168,6 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Process<K, L> for Delayed<K, L
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
