@@ -16,7 +16,7 @@
 //!   task on the thread that runs it; so a child with several parents is an `Rc<RefCell<..>>`, not a lock.
 //! - **Nulls.** `Record.key` and `Record.value` are `Option`; plain closures see values that are there, `_nullable` ones all.
 //!
-//! Not done: threads that run tasks against a broker; joins of tables, suppression and groups of tables are recorded, but not run.
+//! Not done: threads that run tasks against a broker.
 
 // What an application sets.
 pub mod config;

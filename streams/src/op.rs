@@ -23,9 +23,17 @@ pub mod join;
 pub mod stream_stream_join;
 // A stream with a table or a global table.
 pub mod stream_table_join;
-// Tables: source, filter, map, group, suppress.
+// Tables: source, filter, map, group.
 pub mod table;
-// A source table with a history.
-mod versioned_table;
+// A table that an operator keeps.
+mod keep;
+// What a table has for a key.
+pub mod getter;
+// Joins of tables by the same key.
+pub mod table_join;
+// Joins of tables by a key inside the rows.
+pub mod foreign_key;
+// Changes that are held back.
+pub mod suppress;
 // The processor API.
 pub mod custom;

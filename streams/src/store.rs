@@ -21,6 +21,8 @@ pub mod join_window;
 pub mod unmatched;
 // Records of a stream-table join that wait for the table.
 pub mod waiting;
+// Changes of a table that are held back.
+pub mod suppress;
 // What goes on from a table's store.
 pub mod output;
 
@@ -33,6 +35,7 @@ pub use cache::{Budget, Eldest};
 pub use join_window::JoinWindow;
 pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
 pub use output::TableOutput;
+pub use suppress::SuppressStore;
 pub use unmatched::{OneSide, Unmatched};
 pub use versioned::VersionedStore;
 pub use waiting::Waiting;

@@ -73,6 +73,8 @@ pub struct Node {
     pub subtopology: usize,
     /// Whether something below wants the value before each change.
     pub sends_old: bool,
+    /// Whether it reads a table with a history, of which only latest values count (KIP-914).
+    pub reads_versions: bool,
 }
 
 /// A repartition or foreign-key topic of the topology.

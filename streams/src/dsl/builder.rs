@@ -14,6 +14,7 @@ use crate::error::TopologyError;
 use crate::graph::table::{TableId, View};
 use crate::graph::{Graph, Kind, Optimization, ROOT, Scope, Step, TableSource, Traits};
 use crate::op::edge::Source;
+use crate::op::getter::Getter;
 use crate::op::table::KeepTable;
 use crate::record::Data;
 use crate::serde::{DefaultSerde, SharedSerde};
@@ -105,13 +106,15 @@ impl StreamsBuilder {
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
         let named = materialized.queryable();
+        let getter = Getter::of_store(&store.name);
         let view = View::Source { store, materialized: named.is_some() };
         let source = table_source(&mut graph, topic, consumed, view, Scope::Task);
         let (name, reader, table) = (source.step.name.clone(), source.source.clone(), source.table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[ROOT], name.clone(), Kind::TableSource(source), traits);
         drop(graph);
-        KTable { flow: Flow::new(&self.graph, node, name, vec![reader]), table, key, value }
+        let flow = Flow::new(&self.graph, node, name, vec![reader]);
+        KTable { flow, table, key, value, getter, window_end: None }
     }
 
     /// A table that each instance reads whole, with the types' own serdes.

@@ -12,7 +12,9 @@ use crate::graph::repartition::Edge;
 use crate::graph::table::View;
 use crate::graph::{Kind, NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Span};
+use crate::op::getter::Getter;
 use crate::op::stateless::pass;
+use crate::op::suppress::WindowEnd;
 use crate::record::{Change, Data, Windowed};
 use crate::serde::SharedSerde;
 use crate::topology::processor::Operator;
@@ -124,7 +126,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
         let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
-        KTable { key, value: materialized.value, ..self.table(&common, &store, traits) }
+        let window_end: Option<WindowEnd<Windowed<K>>> = Some(Arc::new(|windowed| windowed.window.end));
+        KTable { key, value: materialized.value, window_end, ..self.table(&common, &store, traits) }
     }
 
     /// CogroupedStreamAggregateBuilder: all repartitions, then all aggregates, then what brings their results together.
@@ -150,6 +153,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             table,
             key: None,
             value: None,
+            getter: Getter::of_store(&store.name),
+            window_end: None,
         }
     }
 }

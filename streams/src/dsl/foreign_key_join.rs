@@ -12,17 +12,25 @@ use super::stream_join::{both, left};
 use super::table::KTable;
 use crate::graph::table::{Force, View};
 use crate::graph::{Graph, Kind, NodeId, Step, Traits};
-use crate::op::join::{ForeignKeyStep, ForeignKeyTopic, JoinKind, Joiner, KeySelector};
+use crate::op::edge::{Partitioner, Sink, Source};
+use crate::op::foreign_key::{
+    Answer, AnswerAll, AnswerOne, AnswerSerde, ReceiveSubscription, ResolveAnswer, SendSubscription,
+    SubscriptionSerde, SubscriptionStore,
+};
+use crate::op::getter::Getter;
+use crate::op::join::{JoinKind, Joiner, KeySelector};
 use crate::op::table::KeepTable;
 use crate::record::Data;
-use crate::topology::store::{Store, StoreKind};
+use crate::serde::{BytesSerde, SharedSerde};
+use crate::state::format::foreign::Subscription;
+use crate::topology::processor::Operator;
+use crate::topology::store::{Store, StoreKind, StoreMaker};
 use crate::topology::{SinkTarget, SourceTopics};
 
 const PROCESSOR: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-PROCESSOR-";
 
-/// One of the two topics: how it is named, and what it carries.
+/// One of the two topics: how it is named.
 struct Way {
-    carries: &'static str,
     prefix: &'static str,
     topic: &'static str,
     sink: &'static str,
@@ -30,14 +38,12 @@ struct Way {
 }
 
 const ASKING: Way = Way {
-    carries: "subscriptions",
     prefix: "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-",
     topic: "-subscription-registration",
     sink: "-subscription-registration-sink",
     source: "-subscription-registration-source",
 };
 const ANSWERING: Way = Way {
-    carries: "answers",
     prefix: "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-",
     topic: "-subscription-response",
     sink: "-subscription-response-sink",
@@ -83,69 +89,142 @@ impl<K: Data, V: Data> KTable<K, V> {
         let given = self.flow.given.as_deref();
         let topic = topic_name(&mut graph, given, &ASKING);
         graph.add_topic(&topic);
-        let send = ForeignKeyStep::<K, V, F, R, O>::Send { foreign_key: selector, kind };
-        let send = stored(&mut graph, given, self.flow.node, send, Vec::new(), Vec::new());
-        let asked = topic_between::<F, Bytes>(&mut graph, given, &[send], topic, &ASKING);
+        let send = SendSubscription {
+            foreign_key: selector,
+            kind,
+            primary: self.key.clone(),
+            foreign: other.key.clone(),
+            value: self.value.clone(),
+        };
+        let send = SEND.below(&mut graph, given, self.flow.node, send, Vec::new(), Vec::new());
+        let asked = topic_between(&mut graph, given, &[send], topic, &ASKING, asking(&other.key));
         graph.copartition(&[&other.flow.sources, std::slice::from_ref(&asked.1)]);
         let store =
             graph.suffixed_or(given, "-subscription-store", "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-");
-        let subscriptions = Store::new(store.clone(), StoreKind::Subscriptions).uncached();
-        let receive = ForeignKeyStep::<K, V, F, R, O>::Receive { store: store.clone() };
-        let receive = stored(&mut graph, given, asked.0, receive, vec![subscriptions.clone()], Vec::new());
+        let subscriptions = subscriptions(&store);
+        let receive = ReceiveSubscription { store: store.clone(), foreign: other.key.clone() };
+        let receive =
+            RECEIVE.below(&mut graph, given, asked.0, receive, vec![subscriptions.clone()], Vec::new());
         let foreign = graph.stores_of(other.table);
-        let one = ForeignKeyStep::<K, V, F, R, O>::AnswerOne { stores: foreign.clone() };
-        let one = stored(&mut graph, given, receive, one, Vec::new(), foreign);
-        let all = ForeignKeyStep::<K, V, F, R, O>::AnswerAll { store };
-        let all = stored(&mut graph, given, other.flow.node, all, vec![subscriptions], Vec::new());
+        let one = AnswerOne { getter: other.getter.clone(), value: other.value.clone() };
+        let one = ANSWER_ONE.below(&mut graph, given, receive, one, Vec::new(), foreign);
+        let all = AnswerAll { store, foreign: other.key.clone(), value: other.value.clone() };
+        let all = ANSWER_ALL.below(&mut graph, given, other.flow.node, all, vec![subscriptions], Vec::new());
         let topic = topic_name(&mut graph, given, &ANSWERING);
         graph.add_topic(&topic);
-        let answered = topic_between::<K, Bytes>(&mut graph, given, &[one, all], topic, &ANSWERING);
+        let answered = topic_between(&mut graph, given, &[one, all], topic, &ANSWERING, answering(&self.key));
         let sources = graph.copartition(&[&self.flow.sources, std::slice::from_ref(&answered.1)]);
         let stores = graph.stores_of(self.table);
-        let resolve = ForeignKeyStep::<K, V, F, R, O>::Resolve { stores: stores.clone(), kind, joiner };
-        let resolve = stored(&mut graph, given, answered.0, resolve, Vec::new(), stores);
+        let resolve = ResolveAnswer {
+            getter: self.getter.clone(),
+            value: self.value.clone(),
+            foreign_value: other.value.clone(),
+            kind,
+            joiner,
+        };
+        let resolve = RESOLVE.below(&mut graph, given, answered.0, resolve, Vec::new(), stores);
+        drop(graph);
+        self.foreign_result(resolve, sources, materialized)
+    }
+
+    /// The result is a table like one that is read from a topic.
+    fn foreign_result<O: Data>(
+        &self,
+        parent: NodeId,
+        sources: Vec<String>,
+        materialized: Materialized<K, O>,
+    ) -> KTable<K, O> {
+        let materialized = materialized.or_serdes(&self.key, &None);
+        let mut graph = self.flow.graph();
+        let given = self.flow.given.as_deref();
         let name = graph.suffixed_or(given, "-result", "KTABLE-FK-JOIN-OUTPUT-");
         let store = materialized.store(&mut graph, "KTABLE-FK-JOIN-OUTPUT-", StoreKind::KeyValue);
+        let getter = Getter::of_store(&store.name);
         let table = graph.add_table(View::Source { store, materialized: materialized.name.is_some() });
         let step =
             Step::new(name.clone(), Arc::new(KeepTable::<K, O> { types: PhantomData })).owning_table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
-        let node = graph.add(&[resolve], name.clone(), Kind::Processor(step), traits);
+        let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);
         KTable {
             flow: Flow::new(&self.flow.graph, node, name, sources),
             table,
             key: self.key.clone(),
             value: materialized.value,
+            getter,
+            window_end: self.window_end.clone(),
         }
     }
 }
 
-/// The suffix of a step's processor below a given name, and the prefix of a generated one.
-fn naming<K, L, F, R, O>(step: &ForeignKeyStep<K, L, F, R, O>) -> (&'static str, &'static str) {
-    match step {
-        ForeignKeyStep::Send { .. } => ("-subscription-registration-processor", ASKING.prefix),
-        ForeignKeyStep::Receive { .. } => ("-subscription-receive", PROCESSOR),
-        ForeignKeyStep::AnswerOne { .. } => ("-subscription-join-foreign", PROCESSOR),
-        ForeignKeyStep::AnswerAll { .. } => ("-foreign-join-subscription", PROCESSOR),
-        ForeignKeyStep::Resolve { .. } => {
-            ("-subscription-response-resolver", "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-RESOLVER-PROCESSOR-")
-        }
+/// How a processor is named: the suffix below a given name, and the prefix of a generated one.
+struct Naming {
+    suffix: &'static str,
+    prefix: &'static str,
+}
+
+const SEND: Naming = Naming { suffix: "-subscription-registration-processor", prefix: ASKING.prefix };
+const RECEIVE: Naming = Naming { suffix: "-subscription-receive", prefix: PROCESSOR };
+const ANSWER_ONE: Naming = Naming { suffix: "-subscription-join-foreign", prefix: PROCESSOR };
+const ANSWER_ALL: Naming = Naming { suffix: "-foreign-join-subscription", prefix: PROCESSOR };
+const RESOLVE: Naming = Naming {
+    suffix: "-subscription-response-resolver",
+    prefix: "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-RESOLVER-PROCESSOR-",
+};
+
+impl Naming {
+    fn below(
+        &self,
+        graph: &mut Graph,
+        given: Option<&str>,
+        parent: NodeId,
+        operator: impl Operator + 'static,
+        own: Vec<Store>,
+        read: Vec<String>,
+    ) -> NodeId {
+        let name = graph.suffixed_or(given, self.suffix, self.prefix);
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(read);
+        graph.add(&[parent], name, Kind::Processor(step), Traits::default())
     }
 }
 
-fn stored<K: Data, L: Data, F: Data, R: Data, O: Data>(
-    graph: &mut Graph,
-    given: Option<&str>,
-    parent: NodeId,
-    operator: ForeignKeyStep<K, L, F, R, O>,
-    own: Vec<Store>,
-    read: Vec<String>,
-) -> NodeId {
-    let (suffix, prefix) = naming(&operator);
-    let name = graph.suffixed_or(given, suffix, prefix);
-    let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(read);
-    graph.add(&[parent], name, Kind::Processor(step), Traits::default())
+fn subscriptions(name: &str) -> Store {
+    let maker = StoreMaker::new(|parts| {
+        Ok(SubscriptionStore::subscriptions(parts, Arc::new(BytesSerde), Arc::new(SubscriptionSerde)))
+    });
+    Store::new(name, StoreKind::Subscriptions).uncached().made_by(maker)
+}
+
+/// Both ends of a topic.
+struct Ends {
+    writer: Arc<dyn Operator>,
+    reader: Arc<dyn Operator>,
+}
+
+fn asking<F: Data>(key: &Option<SharedSerde<F>>) -> Ends {
+    let value: Option<SharedSerde<Subscription>> = Some(Arc::new(SubscriptionSerde));
+    Ends {
+        writer: Arc::new(Sink { key: key.clone(), value: value.clone(), partitioner: None, chooser: None }),
+        reader: Arc::new(Source { key: key.clone(), value, timestamps: None, policy: None }),
+    }
+}
+
+/// Answers go to the partition that asked.
+fn answering<K: Data>(key: &Option<SharedSerde<K>>) -> Ends {
+    let value: Option<SharedSerde<Answer>> = Some(Arc::new(AnswerSerde));
+    let to_asker: Partitioner<Bytes, Answer> = Arc::new(|_, _, answer: Option<&Answer>, _| {
+        answer.and_then(|answer| u32::try_from(answer.partition?).ok()).map(|partition| vec![partition])
+    });
+    let bytes: Option<SharedSerde<Bytes>> = Some(Arc::new(BytesSerde));
+    Ends {
+        writer: Arc::new(Sink {
+            key: bytes,
+            value: value.clone(),
+            partitioner: Some(to_asker),
+            chooser: None,
+        }),
+        reader: Arc::new(Source { key: key.clone(), value, timestamps: None, policy: None }),
+    }
 }
 
 fn topic_name(graph: &mut Graph, given: Option<&str>, way: &Way) -> String {
@@ -153,19 +232,19 @@ fn topic_name(graph: &mut Graph, given: Option<&str>, way: &Way) -> String {
 }
 
 /// A sink and a source on a topic: the source's node and name. The source hangs below the sink, so that it is written after it.
-fn topic_between<K: Data, V: Data>(
+fn topic_between(
     graph: &mut Graph,
     given: Option<&str>,
     parents: &[NodeId],
     topic: String,
     way: &Way,
+    ends: Ends,
 ) -> (NodeId, String) {
-    let end = || Arc::new(ForeignKeyTopic::<K, V> { name: way.carries, types: PhantomData });
     let name = graph.suffixed_or(given, way.sink, "KTABLE-SINK-");
     let target = SinkTarget::Topic(topic.clone());
-    let sink = graph.add(parents, name, Kind::Sink { target, operator: end() }, Traits::default());
+    let sink = graph.add(parents, name, Kind::Sink { target, operator: ends.writer }, Traits::default());
     let name = graph.suffixed_or(given, way.source, "KTABLE-SOURCE-");
-    let kind = Kind::Source { topics: SourceTopics::Names(vec![topic]), reset: None, operator: end() };
+    let kind = Kind::Source { topics: SourceTopics::Names(vec![topic]), reset: None, operator: ends.reader };
     let source = graph.add(&[sink], name.clone(), kind, Traits::default());
     (source, name)
 }

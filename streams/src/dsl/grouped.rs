@@ -14,6 +14,8 @@ use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::table::View;
 use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
+use crate::op::getter::Getter;
+use crate::op::suppress::WindowEnd;
 use crate::record::{Data, Windowed};
 use crate::serde::{SessionWindowedSerde, SharedSerde, TimeWindowedSerde};
 use crate::state::window::Index;
@@ -243,6 +245,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         };
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
+        let getter = Getter::of_store(&store.name);
         let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let node = graph.add(&[parent], name.clone(), crate::graph::Kind::Processor(step), traits);
         drop(graph);
@@ -251,6 +254,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             table,
             key: None,
             value: materialized.value,
+            getter,
+            window_end: None,
         }
     }
 
@@ -379,11 +384,12 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
             EmitStrategy::OnWindowUpdate => materialized,
             EmitStrategy::OnWindowClose => materialized.time_first(W::CLOSED_INDEX),
         };
+        let window_end: Option<WindowEnd<Windowed<K>>> = Some(Arc::new(|windowed| windowed.window.end));
         let kind = self.windows.store_kind(materialized.retention_ms);
         let traits =
             Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
         let table = self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits);
-        KTable { key, ..table }
+        KTable { key, window_end, ..table }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::graph::table::View;
 use crate::graph::{Kind, Step, Traits};
 use crate::op::custom::{Processor, custom};
 use crate::op::edge::Sink;
+use crate::op::getter::Getter;
 use crate::op::stateless::{pass, stateless};
 use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
@@ -387,13 +388,15 @@ impl<K: Data, V: Data> KStream<K, V> {
             (parent, sources) = (node, vec![source]);
         }
         let mut graph = self.flow.graph();
+        let getter = Getter::of_store(&store.name);
         let table = graph.add_table(View::Source { store, materialized: materialized.name.is_some() });
         let operator = Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData });
         let step = Step::new(name.clone(), operator).owning_table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);
-        KTable { flow: Flow::new(&self.flow.graph, node, name, sources), table, key, value }
+        let flow = Flow::new(&self.flow.graph, node, name, sources);
+        KTable { flow, table, key, value, getter, window_end: None }
     }
 
     /// Groups by the key as it is.

@@ -11,17 +11,20 @@ use super::options::Grouped;
 use super::stream::KStream;
 use super::suppressed::{Suppressed, Until};
 use crate::error::TopologyError;
-use crate::graph::repartition::{AskedBy, Repartition};
+use crate::graph::repartition::{AskedBy, Edge, Repartition};
 use crate::graph::table::{Force, TableId, View};
 use crate::graph::{Kind, NodeId, Step, Traits};
 use crate::op::aggregate::Initializer;
+use crate::op::getter::Getter;
 use crate::op::stateless::stateless;
-use crate::op::table::{SelectRows, Suppress, TransformRows};
-use crate::op::table_aggregate::{RowAggregator, TableAggregation};
+use crate::op::suppress::{Suppress, WindowEnd};
+use crate::op::table::{RowFunction, SelectRows, Transform, TransformRows};
+use crate::op::table_aggregate::{ChangeTopic, RowAggregator, TableAggregation};
 use crate::record::{Change, Data, Record};
 use crate::serde::SharedSerde;
+use crate::store::SuppressStore;
 use crate::topology::processor::{Children, Context};
-use crate::topology::store::{Store, StoreKind};
+use crate::topology::store::{Store, StoreKind, StoreMaker};
 
 /// A table with keys `K` and values `V`.
 pub struct KTable<K, V> {
@@ -29,6 +32,10 @@ pub struct KTable<K, V> {
     pub(crate) table: TableId,
     pub(crate) key: Option<SharedSerde<K>>,
     pub(crate) value: Option<SharedSerde<V>>,
+    /// How a task finds its values.
+    pub(crate) getter: Getter<K, V>,
+    /// Where a key ends in time, if keys have windows.
+    pub(crate) window_end: Option<WindowEnd<K>>,
 }
 
 impl<K, V> Clone for KTable<K, V> {
@@ -38,6 +45,8 @@ impl<K, V> Clone for KTable<K, V> {
             table: self.table,
             key: self.key.clone(),
             value: self.value.clone(),
+            getter: self.getter.clone(),
+            window_end: self.window_end.clone(),
         }
     }
 }
@@ -68,10 +77,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
         let materialized = materialized.into();
-        let (key, value) = (self.key.clone(), materialized.value.clone().or(self.value.clone()));
+        let value = materialized.value.clone().or(self.value.clone());
         let row = move |key: &K, value: &V| keep(key, value).then(|| value.clone());
-        let (flow, table) = self.transform("KTABLE-FILTER-", row, &materialized);
-        KTable { flow, table, key, value }
+        KTable { value, ..self.transform("KTABLE-FILTER-", Transform::Filter, Arc::new(row), &materialized) }
     }
 
     /// The rows that the predicate does not hold for.
@@ -90,18 +98,18 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: impl Into<Materialized<K, W>>,
     ) -> KTable<K, W> {
         let materialized = materialized.into();
-        let (flow, table) =
-            self.transform("KTABLE-MAPVALUES-", move |_: &K, value: &V| Some(map(value)), &materialized);
-        KTable { flow, table, key: self.key.clone(), value: materialized.value }
+        let row = move |_: &K, value: &V| Some(map(value));
+        self.transform("KTABLE-MAPVALUES-", Transform::Map, Arc::new(row), &materialized)
     }
 
     /// KTableImpl.doFilter and doMapValues: a Materialized without a name uses up a number, but keeps nothing.
     fn transform<W: Data>(
         &self,
         prefix: &str,
-        row: impl Fn(&K, &V) -> Option<W> + Send + Sync + 'static,
+        transform: Transform,
+        row: RowFunction<K, V, W>,
         materialized: &Materialized<K, W>,
-    ) -> (Flow, TableId) {
+    ) -> KTable<K, W> {
         let mut graph = self.flow.graph();
         let given = materialized.origin == Origin::Given;
         if given && materialized.name.is_none() {
@@ -111,19 +119,27 @@ impl<K: Data, V: Data> KTable<K, V> {
         let store = materialized.name.clone().map(|name| with_serdes.named_store(name, StoreKind::KeyValue));
         let name = graph.name_or(self.flow.given.as_deref(), prefix);
         // KTableFilter asks its parent at once, but does not make it keep its rows.
-        graph.send_old_values(self.table, Force::OnlyIfMaterialized);
+        let sends_old =
+            transform == Transform::Filter && graph.send_old_values(self.table, Force::OnlyIfMaterialized);
         let kept = store.as_ref().map(|store| store.name.clone());
+        let getter = match &kept {
+            Some(store) => Getter::of_store(store),
+            None => Getter::transformed(&self.getter, Arc::clone(&row)),
+        };
         let table = graph.add_table(View::Derived { parent: self.table, store: kept.clone() });
+        graph.set_sends_old(table, sends_old);
         drop(graph);
-        let operator = TransformRows { function: Arc::new(row), store: kept };
+        let operator = TransformRows { function: row, transform, store: kept };
         let traits = Traits { versioned: given.then(|| materialized.is_versioned()), ..Traits::default() };
-        (
-            self.flow.step(
-                Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()).table(table),
-                traits,
-            ),
+        let step = Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()).table(table);
+        KTable {
+            flow: self.flow.step(step, traits),
             table,
-        )
+            key: self.key.clone(),
+            value: materialized.value.clone(),
+            getter,
+            window_end: self.window_end.clone(),
+        }
     }
 
     /// Holds changes back.
@@ -146,18 +162,31 @@ impl<K: Data, V: Data> KTable<K, V> {
         }
         graph.send_old_values(self.table, Force::Materialize);
         let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
-        let operator = Suppress::<K, V> { how, grace_ms, store: store.clone(), types: PhantomData };
-        let step = Step::new(name.clone(), Arc::new(operator))
-            .owning(vec![Store::new(store, StoreKind::Buffer).uncached()]);
+        let (wait_ms, window_end) = match how.until {
+            Until::TimeLimit(limit_ms) => (limit_ms, None),
+            Until::WindowCloses => (grace_ms.unwrap_or(0), self.window_end.clone()),
+        };
+        let operator = Suppress::<K, V> {
+            buffer: how.buffer,
+            wait_ms,
+            window_end,
+            store: store.clone(),
+            types: PhantomData,
+        };
+        let getter = Getter::suppressed(&self.getter, &store);
+        let (key, value) = (self.key.clone(), self.value.clone());
+        let maker = StoreMaker::new(move |parts| SuppressStore::<K, V>::table(parts, &key, &value));
+        let store = Store::new(store, StoreKind::Buffer).uncached().made_by(maker);
+        let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]);
         let traits = Traits { versioned: Some(false), ..Traits::default() };
         let node = graph.add(&[self.flow.node], name.clone(), Kind::Suppress(step), traits);
         drop(graph);
         let flow = Flow::new(&self.flow.graph, node, name, vec![self.flow.name.clone()]);
-        KTable { flow, table, key: self.key.clone(), value: self.value.clone() }
+        KTable { flow, table, getter, ..self.clone() }
     }
 
     /// Groups the rows by another key; old and new value of a row go together.
-    pub fn group_by<L: Data, W: Data>(
+    pub fn group_by<L: Data + PartialEq, W: Data>(
         &self,
         select: impl Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync + 'static,
         grouped: Grouped<L, W>,
@@ -251,6 +280,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let parent = self.repartition(topic, sink, source.clone());
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
+        let getter = Getter::of_store(&store.name);
         let operator = TableAggregation { initializer, adder, subtractor, store: store.name.clone() };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
@@ -262,12 +292,19 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             table,
             key,
             value: materialized.value,
+            getter,
+            window_end: None,
         }
     }
 
     fn repartition(&self, topic: String, sink: String, source: String) -> NodeId {
-        // The topic carries old and new value together (ChangedSerializer); the task's codec knows by AskedBy::TableGroup.
-        let edge = super::repartition_edge(self.key.clone(), self.value.clone(), None);
+        // The topic carries old and new value together; there is no filter, as rows without a group were left out.
+        let topic_end = Arc::new(ChangeTopic { key: self.key.clone(), value: self.value.clone() });
+        let edge = Edge {
+            writer: topic_end.clone(),
+            reader: topic_end,
+            ..super::repartition_edge(self.key.clone(), self.value.clone(), None)
+        };
         let mut graph = self.flow.graph();
         let node = graph.repartition_node(Repartition {
             topic,

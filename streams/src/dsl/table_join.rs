@@ -10,7 +10,9 @@ use super::stream_join::{both, left};
 use super::table::KTable;
 use crate::graph::table::{Force, View};
 use crate::graph::{Kind, Step, TableJoin, Traits};
-use crate::op::join::{JoinKind, Joiner, MergeJoined, Side, TableJoinSide};
+use crate::op::getter::Getter;
+use crate::op::join::{JoinKind, Joiner};
+use crate::op::table_join::{MergeJoined, Presence, SideJoiner, TableJoinSide};
 use crate::record::Data;
 use crate::topology::store::StoreKind;
 
@@ -73,14 +75,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         );
         let (this_stores, other_stores) = (graph.stores_of(self.table), graph.stores_of(other.table));
         let kept = store.as_ref().map(|store| store.name.clone());
-        let table = graph.add_table(View::Join { this: self.table, other: other.table, store: kept.clone() });
-        let this = TableJoinSide {
-            side: Side::Left,
-            kind,
-            stores: other_stores.clone(),
-            joiner: Arc::clone(&joiner),
+        let getter = match &kept {
+            Some(store) => Getter::of_store(store),
+            None => Getter::joined(&self.getter, &other.getter, kind, &joiner),
         };
-        let that = TableJoinSide { side: Side::Right, kind, stores: this_stores.clone(), joiner };
+        let table = graph.add_table(View::Join { this: self.table, other: other.table, store: kept.clone() });
+        let (this, that) = sides(self, other, kind, joiner);
         let merged = Arc::new(MergeJoined::<K, O> { store: kept, types: PhantomData });
         let plan = TableJoin {
             this: (
@@ -107,6 +107,35 @@ impl<K: Data, V: Data> KTable<K, V> {
             table,
             key,
             value: materialized.value,
+            getter,
+            window_end: self.window_end.clone(),
         }
     }
+}
+
+/// What runs on either side: the right one joins the other way round (KTableImpl.reverseJoiner).
+fn sides<K: Data, V: Data, R: Data, O: Data>(
+    left: &KTable<K, V>,
+    right: &KTable<K, R>,
+    kind: JoinKind,
+    joiner: Joiner<K, V, R, O>,
+) -> (TableJoinSide<K, V, R, O>, TableJoinSide<K, R, V, O>) {
+    let presence = |is_optional| if is_optional { Presence::Optional } else { Presence::Required };
+    let (of_left, of_right) = (presence(kind == JoinKind::Outer), presence(kind != JoinKind::Inner));
+    let reversed = Arc::clone(&joiner);
+    let this = TableJoinSide {
+        this: of_left,
+        other: of_right,
+        getter: right.getter.clone(),
+        joiner: Arc::new(move |key: &K, this: Option<&V>, other: Option<&R>| joiner(Some(key), this, other))
+            as SideJoiner<K, V, R, O>,
+    };
+    let that = TableJoinSide {
+        this: of_right,
+        other: of_left,
+        getter: left.getter.clone(),
+        joiner: Arc::new(move |key: &K, this: Option<&R>, other: Option<&V>| reversed(Some(key), other, this))
+            as SideJoiner<K, R, V, O>,
+    };
+    (this, that)
 }

@@ -60,7 +60,12 @@ impl Graph {
             Kind::TableSource(source) => self.write_table_source(source, assembly),
             Kind::Store(store) => assembly.store(store.clone()),
             Kind::Processor(step) | Kind::Windowed(step) | Kind::Suppress(step) => {
-                self.write_step(step, &parents, assembly)
+                self.write_step(step, &parents, assembly)?;
+                // InternalStreamsBuilder.enableVersionedSemantics.
+                if one.parents.iter().all(|parent| self.is_versioned(*parent)) {
+                    assembly.reads_versions(&step.name);
+                }
+                Ok(())
             }
             Kind::StreamTableJoin { step, grace_ms } => {
                 self.write_step(step, &parents, assembly)?;
@@ -74,6 +79,11 @@ impl Graph {
             }
             Kind::StreamJoin(join) => self.write_stream_join(join, assembly),
             Kind::TableJoin(join) => {
+                let is_versioned = |name: &str| {
+                    one.parents
+                        .iter()
+                        .any(|parent| self.nodes[*parent].name == name && self.is_versioned(*parent))
+                };
                 self.write_unconnected(&join.this.1, std::slice::from_ref(&join.this.0), assembly)?;
                 self.write_unconnected(&join.other.1, std::slice::from_ref(&join.other.0), assembly)?;
                 self.write_step(
@@ -81,8 +91,13 @@ impl Graph {
                     &[join.this.1.name.clone(), join.other.1.name.clone()],
                     assembly,
                 )?;
-                connect(&join.this.1, assembly)?;
-                connect(&join.other.1, assembly)
+                for (parent, step) in [&join.this, &join.other] {
+                    connect(step, assembly)?;
+                    if is_versioned(parent) {
+                        assembly.reads_versions(&step.name);
+                    }
+                }
+                Ok(())
             }
         }
     }

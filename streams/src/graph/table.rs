@@ -97,6 +97,11 @@ impl Graph {
         able
     }
 
+    /// The table itself hands on old values, as its parent does.
+    pub(crate) fn set_sends_old(&mut self, table: TableId, sends_old: bool) {
+        self.tables[table].sends_old = sends_old;
+    }
+
     /// The store of a source table, if it has one.
     pub(crate) fn source_store(&self, table: TableId) -> Option<&Store> {
         match &self.tables[table].view {

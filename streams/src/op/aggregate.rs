@@ -14,7 +14,7 @@ use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWind
 use crate::record::{Change, Data, Record};
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
-use crate::store::{Stamped, TableOutput, TableStore};
+use crate::store::{Old, Stamped, TableOutput, TableStore};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
 };
@@ -153,6 +153,8 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
             return Ok(());
         };
         let mut timestamp = record.timestamp;
+        // Java hands on what an aggregate starts with as the value before its first one.
+        let mut started = None;
         let updated = self.store.borrow_mut().update(
             &key,
             self.output.old(),
@@ -164,14 +166,20 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
                         timestamp = timestamp.max(before.timestamp);
                         Some(before.value)
                     }
-                    None => (self.initializer)(),
+                    None => {
+                        let start = (self.initializer)();
+                        if self.output.old() == Old::Sent {
+                            started.clone_from(&start);
+                        }
+                        start
+                    }
                 };
                 let value = (self.aggregator)(&key, Some(value), so_far)?;
                 Some(Stamped { value, timestamp })
             },
         )?;
         let Some(updated) = updated else { return self.output.make_room(context) };
-        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value).or(started));
         let value = Some(Change::latest(new, old));
         self.output.forward(Record { key: Some(key), value, timestamp, headers: record.headers }, context)
     }

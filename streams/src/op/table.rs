@@ -1,17 +1,15 @@
-//! Operators on tables: the source that keeps it, filter, map, group, suppress.
+//! Operators on tables: the source that keeps it, filter, map, group.
 //! Recorded by `dsl`. Never keeps a row itself: that is the store's.
-//! Not done: the processors of all but the source.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::dsl::suppressed::Suppressed;
+use super::keep::Keep;
 use crate::record::{Change, Data, Record};
-use crate::store::{Stamped, TableOutput, TableStore};
+use crate::store::Old;
+use crate::task::errors::TaskError;
 use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// Makes changes out of records, and keeps the rows if something needs them.
@@ -20,30 +18,35 @@ pub struct KeepTable<K, V> {
     pub types: PhantomData<fn(K, V)>,
 }
 
+/// A row to its new value; None leaves it out.
+pub type RowFunction<K, V, W> = Arc<dyn Fn(&K, &V) -> Option<W> + Send + Sync>;
+
 /// Rows to rows of the same key: filter and map_values.
 pub struct TransformRows<K, V, W> {
-    /// A row to the new value; None leaves it out.
-    pub function: Arc<dyn Fn(&K, &V) -> Option<W> + Send + Sync>,
+    /// What becomes of a row.
+    pub function: RowFunction<K, V, W>,
+    /// Which of both it is.
+    pub transform: Transform,
     /// The store of the new rows, if they are kept.
     pub store: Option<String>,
 }
 
-/// Rows to pairs of another key, old and new value together.
-pub struct SelectRows<K, V, L, W> {
-    /// A row to its group and value; a None leaves this half out.
-    pub function: Arc<dyn Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync>,
+/// What a transformation of rows does with one that has no new value, and had none before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transform {
+    /// Nothing: it was never in the result (KTableFilter).
+    Filter,
+    /// Hands its deletion on (KTableMapValues).
+    Map,
 }
 
-/// Holds changes back.
-pub struct Suppress<K, V> {
-    /// How long and how many.
-    pub how: Suppressed,
-    /// How long after its end a window closes; None for a time limit.
-    pub grace_ms: Option<i64>,
-    /// The store of what waits.
-    pub store: String,
-    /// What is held.
-    pub types: PhantomData<fn(K, V)>,
+/// A row to its group and value; a None leaves it out.
+pub type RowSelector<K, V, L, W> = Arc<dyn Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync>;
+
+/// Rows to pairs of another key, old and new value together.
+pub struct SelectRows<K, V, L, W> {
+    /// What becomes of a row.
+    pub function: RowSelector<K, V, L, W>,
 }
 
 impl<K: Data, V: Data> Operator for KeepTable<K, V> {
@@ -56,13 +59,7 @@ impl<K: Data, V: Data> Operator for KeepTable<K, V> {
         let Some(name) = linking.topology_node().stores.first().cloned() else {
             return Ok(AnyLink::new::<K, V>(Passing(children)));
         };
-        let children = match super::versioned_table::link(&name, children, linking) {
-            Ok(linked) => return Ok(linked),
-            Err(children) => children,
-        };
-        let store = linking.store::<TableStore<K, V>>(&name)?;
-        let output = TableOutput::new(linking, &name, &store, children);
-        Ok(AnyLink::new::<K, V>(Keeping { store, output }))
+        Ok(AnyLink::new::<K, V>(Keeping(Keep::link(linking, &name, children)?)))
     }
 }
 
@@ -81,23 +78,12 @@ impl<K: Data, V: Data> Process<K, V> for Passing<K, V> {
 }
 
 /// KTableSource with a store: rows are replaced in the order of offsets, whatever their times.
-struct Keeping<K: Data, V: Data> {
-    store: Rc<RefCell<TableStore<K, V>>>,
-    output: TableOutput<TableStore<K, V>>,
-}
+struct Keeping<K: Data, V: Data>(Keep<K, V>);
 
 impl<K: Data, V: Data> Process<K, V> for Keeping<K, V> {
-    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
-        let Some(key) = record.key.take() else {
-            context.drop_record();
-            return Ok(());
-        };
-        let row = record.value.take().map(|value| Stamped { value, timestamp: record.timestamp });
-        let updated =
-            self.store.borrow_mut().update(&key, self.output.old(), record.about(), context, |_| row)?;
-        let Some(updated) = updated else { return self.output.make_room(context) };
-        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
-        self.output.forward(record.with_pair(Some(key), Some(Change::latest(new, old))), context)
+    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let timestamp = record.timestamp;
+        self.0.update(record, context, |_, value, _| (value, timestamp))
     }
 }
 
@@ -105,16 +91,122 @@ impl<K: Data, V: Data, W: Data> Operator for TransformRows<K, V, W> {
     fn name(&self) -> &'static str {
         "table transform"
     }
-}
 
-impl<K: Data, V: Data, L: Data, W: Data> Operator for SelectRows<K, V, L, W> {
-    fn name(&self) -> &'static str {
-        "table select"
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let children = Children::<K, Change<W>>::typed(children)?;
+        let function = Arc::clone(&self.function);
+        // Under versioned semantics a deletion may be news, as it has a time of its own.
+        let skips = self.transform == Transform::Filter && !linking.reads_versions();
+        Ok(match &self.store {
+            None => AnyLink::new::<K, Change<V>>(Transforming {
+                function,
+                skips,
+                old: linking.sends_old(),
+                children,
+            }),
+            Some(store) => {
+                let keep = Keep::link(linking, store, children)?;
+                AnyLink::new::<K, Change<V>>(KeepingTransformed { function, skips, keep })
+            }
+        })
     }
 }
 
-impl<K: Data, V: Data> Operator for Suppress<K, V> {
+/// A transformation whose rows are not kept: the old value is worked out of the old one.
+struct Transforming<K, V, W> {
+    function: RowFunction<K, V, W>,
+    skips: bool,
+    old: Old,
+    children: Children<K, Change<W>>,
+}
+
+impl<K: Data, V: Data, W: Data> Process<K, Change<V>> for Transforming<K, V, W> {
+    fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
+        let (Some(key), Some(change)) = (&record.key, &record.value) else { return Ok(()) };
+        let apply = |value: &Option<V>| (self.function)(key, value.as_ref()?);
+        let new = apply(&change.new);
+        let old = if self.old == Old::Sent { apply(&change.old) } else { None };
+        if self.skips && self.old == Old::Sent && new.is_none() && old.is_none() {
+            return Ok(());
+        }
+        let latest = change.latest;
+        self.children.forward(record.with_value(Some(Change { new, old, latest })), context)
+    }
+}
+
+/// A transformation with a store, which knows the old value.
+struct KeepingTransformed<K: Data, V, W: Data> {
+    function: RowFunction<K, V, W>,
+    skips: bool,
+    keep: Keep<K, W>,
+}
+
+impl<K: Data, V: Data, W: Data> Process<K, Change<V>> for KeepingTransformed<K, V, W> {
+    fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
+        let (Some(key), Some(change)) = (&record.key, &record.value) else { return Ok(()) };
+        let new = change.new.as_ref().and_then(|new| (self.function)(key, new));
+        let old = if self.keep.old() == Old::Sent { self.keep.get(key)? } else { None };
+        if self.skips && self.keep.old() == Old::Sent && new.is_none() && old.is_none() {
+            return Ok(());
+        }
+        self.keep.put(record.with_value(new), old, context)
+    }
+}
+
+impl<K: Data, V: Data, L: Data + PartialEq, W: Data> Operator for SelectRows<K, V, L, W> {
     fn name(&self) -> &'static str {
-        "suppress"
+        "table select"
+    }
+
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        Ok(AnyLink::new::<K, Change<V>>(Selecting {
+            function: Arc::clone(&self.function),
+            reads_versions: linking.reads_versions(),
+            children: Children::<L, Change<W>>::typed(children)?,
+        }))
+    }
+}
+
+/// KTableRepartitionMap.
+struct Selecting<K, V, L, W> {
+    function: RowSelector<K, V, L, W>,
+    reads_versions: bool,
+    children: Children<L, Change<W>>,
+}
+
+impl<K: Data, V: Data, L: Data + PartialEq, W: Data> Process<K, Change<V>> for Selecting<K, V, L, W> {
+    fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
+        let Record { key: Some(key), value: Some(change), timestamp, headers } = record else {
+            let cause = "a record of a grouped table has no key".to_owned();
+            return Err(Failure::fatal(TaskError::Broken(cause)));
+        };
+        // What came late to a table with a history is not part of the latest rows.
+        if self.reads_versions && !change.latest {
+            return Ok(());
+        }
+        // A row that selects no key or no value belongs to no group.
+        let select = |row: Option<&V>| match (self.function)(&key, row?) {
+            (Some(group), Some(value)) => Some((group, value)),
+            _ => None,
+        };
+        let (new, old) = (select(change.new.as_ref()), select(change.old.as_ref()));
+        let latest = change.latest;
+        let mut send = |key: L, new: Option<W>, old: Option<W>| {
+            let value = Some(Change { new, old, latest });
+            self.children
+                .forward(Record { key: Some(key), value, timestamp, headers: headers.clone() }, context)
+        };
+        match (old, new) {
+            (Some((from, old)), Some((to, new))) if from == to => send(to, Some(new), Some(old)),
+            (old, new) => {
+                if let Some((from, old)) = old {
+                    send(from, None, Some(old))?;
+                }
+                match new {
+                    Some((to, new)) => send(to, Some(new), None),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 }

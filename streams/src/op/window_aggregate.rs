@@ -10,7 +10,7 @@ use crate::dsl::windows::TimeWindows;
 use crate::record::{Change, Data, Record, Window, Windowed};
 use crate::state::Order;
 use crate::store::window::TableWindowStore;
-use crate::store::{Stamped, TableOutput};
+use crate::store::{Old, Stamped, TableOutput};
 use crate::topology::processor::{Context, Process, ProcessResult};
 
 pub(crate) type Store<K, A> = Rc<RefCell<TableWindowStore<K, A>>>;
@@ -98,6 +98,8 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
     fn add(&self, key: &K, window: Window, record: &Record<K, V>, context: &mut Context) -> ProcessResult {
         let parts = &self.parts;
         let mut timestamp = record.timestamp;
+        // Java hands on what an aggregate starts with as the value before its first one.
+        let mut started = None;
         let updated = parts.store.borrow_mut().update(
             (key, window.start),
             parts.output.old(),
@@ -109,14 +111,20 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
                         timestamp = timestamp.max(before.timestamp);
                         Some(before.value)
                     }
-                    None => (parts.initializer)(),
+                    None => {
+                        let start = (parts.initializer)();
+                        if parts.output.old() == Old::Sent {
+                            started.clone_from(&start);
+                        }
+                        start
+                    }
                 };
                 let value = (parts.aggregator)(key, record.value.clone(), so_far)?;
                 Some(Stamped { value, timestamp })
             },
         )?;
         let Some(updated) = updated else { return parts.output.make_room(context) };
-        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
+        let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value).or(started));
         let key = Some(Windowed { key: key.clone(), window });
         let value = Some(Change::latest(new, old));
         parts.forward(Record { key, value, timestamp, headers: record.headers.clone() }, context)

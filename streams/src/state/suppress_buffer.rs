@@ -92,6 +92,11 @@ impl SuppressBuffer {
         self.memory
     }
 
+    /// The one that waits for the earliest time: its key, the change.
+    pub fn first(&self) -> Option<(&Bytes, &BufferValue)> {
+        self.waiting.first_key_value().map(|((_, key), value)| (key, value))
+    }
+
     /// Takes out the one that waits for the earliest time: that time, its key, the change.
     pub fn pop(&mut self) -> Option<(i64, Bytes, BufferValue)> {
         let ((time, key), value) = self.waiting.pop_first()?;

@@ -53,6 +53,15 @@ impl<V> Serde<Stamped<V>> for StampedSerde<V> {
 /// How many bytes the time before a value takes.
 const STAMP: usize = 8;
 
+/// What a changelog record has besides its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    /// Nothing.
+    Alone,
+    /// The headers of the record that the row was put for.
+    WithHeaders,
+}
+
 /// Keys `K` and what is stored under each.
 pub struct KeyValueStore<K, S> {
     pub(crate) name: String,
@@ -62,6 +71,7 @@ pub struct KeyValueStore<K, S> {
     /// How many bytes before the value are its time.
     stamp: usize,
     changelog: Option<ChangelogTo>,
+    logged: Logged,
     cache: Option<Cache<S>>,
     key_bytes: Vec<u8>,
 }
@@ -75,6 +85,12 @@ impl<K: Data, V: Data> TableStore<K, V> {
     ) -> Result<Held, LinkError> {
         let (key, value) = (parts.serde(key)?, parts.serde(value)?);
         Ok(Held::new(KeyValueStore::new(parts, key, Arc::new(StampedSerde(value)), STAMP)))
+    }
+
+    /// The store of the subscriptions of a foreign-key join, whose changelog has the headers too.
+    pub fn subscriptions(parts: StoreParts<'_>, key: SharedSerde<K>, value: SharedSerde<V>) -> Held {
+        let store = KeyValueStore::new(parts, key, Arc::new(StampedSerde(value)), STAMP);
+        Held::new(KeyValueStore { logged: Logged::WithHeaders, ..store })
     }
 }
 
@@ -110,6 +126,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             value,
             stamp,
             changelog: parts.changelog,
+            logged: Logged::Alone,
             cache,
             key_bytes: Vec::new(),
         }
@@ -261,7 +278,10 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
                 key: Some(key),
                 value: bytes.as_ref().map(|bytes| &bytes[self.stamp..]),
                 timestamp: Some(timestamp),
-                headers: &[],
+                headers: match self.logged {
+                    Logged::Alone => &[],
+                    Logged::WithHeaders => about.headers,
+                },
             })?;
         }
         Ok(bytes.map(|bytes| bytes.len()))

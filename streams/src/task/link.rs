@@ -175,6 +175,11 @@ impl<'a> Linking<'a> {
         if self.topology.nodes()[self.place].sends_old { Old::Sent } else { Old::Left }
     }
 
+    /// Whether the changes that come are those of a table with a history, some of which may not be the latest.
+    pub fn reads_versions(&self) -> bool {
+        self.topology.nodes()[self.place].reads_versions
+    }
+
     /// The number of a topic of the topology; one of the application's own gets the application id before it.
     pub fn topic(&mut self, name: &str) -> TopicId {
         let whole = self.topology.whole_name(&self.context.settings().application_id, name);

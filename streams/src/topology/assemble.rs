@@ -60,6 +60,13 @@ impl Assembly {
         }
     }
 
+    /// This processor reads a table with a history.
+    pub(crate) fn reads_versions(&mut self, name: &str) {
+        if let Some(place) = self.places.get(name) {
+            self.parts.nodes[*place].reads_versions = true;
+        }
+    }
+
     /// A sink below `parents`.
     pub(crate) fn sink(
         &mut self,
@@ -182,6 +189,7 @@ impl Assembly {
             stores: Vec::new(),
             subtopology: 0,
             sends_old: false,
+            reads_versions: false,
         });
         Ok(())
     }

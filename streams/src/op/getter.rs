@@ -1,0 +1,217 @@
+//! The value that a table has for a key now: out of its store, or worked out from the tables that it is made of
+//! (KTableValueGetter). A table's handle carries how to find it; joins link it to the stores of their task.
+//! Never keeps a row, and never borrows a store for longer than one look.
+//! Not done: tables of windows and sessions.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::join::{JoinKind, Joiner};
+use crate::record::Data;
+use crate::store::{Stamped, SuppressStore, TableStore, VersionedStore};
+use crate::task::errors::Failure;
+use crate::task::link::{LinkError, Linking};
+
+/// Looks into a table of one task.
+pub trait ValueGetter<K, V> {
+    /// The value of a key; the latest one of a table with a history.
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure>;
+
+    /// The value that a key had at a time; of a table without a history the present one.
+    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure>;
+
+    /// Whether the table has a history.
+    fn is_versioned(&self) -> bool;
+}
+
+/// A getter of one task.
+pub type LinkedGetter<K, V> = Box<dyn ValueGetter<K, V>>;
+
+type Find<K, V> = dyn Fn(&Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> + Send + Sync;
+
+/// How a task finds the values of a table.
+pub struct Getter<K, V>(Arc<Find<K, V>>);
+
+impl<K, V> Clone for Getter<K, V> {
+    fn clone(&self) -> Getter<K, V> {
+        Getter(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Data, V: Data> Getter<K, V> {
+    /// Out of a store of that name, with a history or without.
+    pub fn of_store(name: impl Into<String>) -> Getter<K, V> {
+        let name = name.into();
+        Getter(Arc::new(move |linking| {
+            if let Ok(store) = linking.store::<VersionedStore<K, V>>(&name) {
+                return Ok(Box::new(Versions(store)));
+            }
+            Ok(Box::new(Latest(linking.store::<TableStore<K, V>>(&name)?)))
+        }))
+    }
+
+    /// Worked out from the value of another table.
+    pub fn transformed<P: Data>(
+        parent: &Getter<K, P>,
+        function: Arc<dyn Fn(&K, &P) -> Option<V> + Send + Sync>,
+    ) -> Getter<K, V> {
+        let parent = parent.clone();
+        Getter(Arc::new(move |linking| {
+            Ok(Box::new(Transformed { parent: parent.link(linking)?, function: Arc::clone(&function) }))
+        }))
+    }
+
+    /// Joined from the values of two tables.
+    pub fn joined<L: Data, R: Data>(
+        left: &Getter<K, L>,
+        right: &Getter<K, R>,
+        kind: JoinKind,
+        joiner: &Joiner<K, L, R, V>,
+    ) -> Getter<K, V> {
+        let (left, right, joiner) = (left.clone(), right.clone(), Arc::clone(joiner));
+        Getter(Arc::new(move |linking| {
+            let (left, right) = (left.link(linking)?, right.link(linking)?);
+            Ok(Box::new(Joined { left, right, kind, joiner: Arc::clone(&joiner) }))
+        }))
+    }
+
+    /// What those below a suppression know: the value before the change that waits, else the parent's.
+    pub fn suppressed(parent: &Getter<K, V>, store: impl Into<String>) -> Getter<K, V> {
+        let (parent, store) = (parent.clone(), store.into());
+        Getter(Arc::new(move |linking| {
+            let waiting = linking.store::<SuppressStore<K, V>>(&store)?;
+            Ok(Box::new(Suppressed { parent: parent.link(linking)?, waiting }))
+        }))
+    }
+
+    /// The getter of the task whose node is being linked.
+    pub fn link(&self, linking: &Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> {
+        (self.0)(linking)
+    }
+}
+
+struct Latest<K, V>(Rc<RefCell<TableStore<K, V>>>);
+
+impl<K: Data, V: Data> ValueGetter<K, V> for Latest<K, V> {
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        self.0.borrow_mut().get(key)
+    }
+
+    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key)
+    }
+
+    fn is_versioned(&self) -> bool {
+        false
+    }
+}
+
+struct Versions<K, V>(Rc<RefCell<VersionedStore<K, V>>>);
+
+impl<K: Data, V: Data> ValueGetter<K, V> for Versions<K, V> {
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        self.0.borrow_mut().get(key)
+    }
+
+    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.0.borrow_mut().get_as_of(key, timestamp)
+    }
+
+    fn is_versioned(&self) -> bool {
+        true
+    }
+}
+
+/// KTableFilterValueGetter and KTableMapValuesValueGetter.
+struct Transformed<K, P, V> {
+    parent: LinkedGetter<K, P>,
+    function: Arc<dyn Fn(&K, &P) -> Option<V> + Send + Sync>,
+}
+
+impl<K: Data, P: Data, V: Data> Transformed<K, P, V> {
+    fn apply(&self, key: &K, parent: Option<Stamped<P>>) -> Option<Stamped<V>> {
+        let Stamped { value, timestamp } = parent?;
+        Some(Stamped { value: (self.function)(key, &value)?, timestamp })
+    }
+}
+
+impl<K: Data, P: Data, V: Data> ValueGetter<K, V> for Transformed<K, P, V> {
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        let parent = self.parent.get(key)?;
+        Ok(self.apply(key, parent))
+    }
+
+    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        let parent = self.parent.get_as_of(key, timestamp)?;
+        Ok(self.apply(key, parent))
+    }
+
+    fn is_versioned(&self) -> bool {
+        self.parent.is_versioned()
+    }
+}
+
+/// KTableKTableInnerJoinValueGetter and its like.
+struct Joined<K, L, R, V> {
+    left: LinkedGetter<K, L>,
+    right: LinkedGetter<K, R>,
+    kind: JoinKind,
+    joiner: Joiner<K, L, R, V>,
+}
+
+impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V> {
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        let left = self.left.get(key)?;
+        if left.is_none() && self.kind != JoinKind::Outer {
+            return Ok(None);
+        }
+        let right = self.right.get(key)?;
+        let missing = match self.kind {
+            JoinKind::Inner => right.is_none(),
+            JoinKind::Left => false,
+            JoinKind::Outer => left.is_none() && right.is_none(),
+        };
+        if missing {
+            return Ok(None);
+        }
+        let time = |timestamp: Option<i64>| timestamp.unwrap_or(i64::MIN);
+        let timestamp = time(left.as_ref().map(|left| left.timestamp))
+            .max(time(right.as_ref().map(|right| right.timestamp)));
+        let (left, right) = (left.map(|left| left.value), right.map(|right| right.value));
+        Ok(Some(Stamped { value: (self.joiner)(Some(key), left.as_ref(), right.as_ref()), timestamp }))
+    }
+
+    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key)
+    }
+
+    fn is_versioned(&self) -> bool {
+        // KIP-914: the result of a join has no history, even if both sides have one.
+        false
+    }
+}
+
+struct Suppressed<K, V> {
+    parent: LinkedGetter<K, V>,
+    waiting: Rc<RefCell<SuppressStore<K, V>>>,
+}
+
+impl<K: Data, V: Data> ValueGetter<K, V> for Suppressed<K, V> {
+    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        let prior = self.waiting.borrow_mut().prior(key)?;
+        match prior {
+            // The time of the value before is not known (RecordQueue.UNKNOWN).
+            Some(prior) => Ok(prior.map(|value| Stamped { value, timestamp: -1 })),
+            None => self.parent.get(key),
+        }
+    }
+
+    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key)
+    }
+
+    fn is_versioned(&self) -> bool {
+        false
+    }
+}
