@@ -4,19 +4,22 @@
 //! is legal. Never here: what a setting does; that stands where the field is read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_base_config::effect_client::why_client_without;
 use millstream_base_config::key::{Key, find};
 use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::iso_duration;
-use millstream_base_config::valid::{self, Value, port_of};
+use millstream_base_config::valid::{self, Value};
 use millstream_protocol::compress::Codec;
 
-use crate::connection::sasl::Sasl;
+use crate::connection::oauth::{Credentials, Encoding, TokenEndpoint, TokenFile};
+use crate::connection::sasl::{Sasl, Secret, TokenProvider};
 use crate::connection::store::{self, Passwords};
 use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
 use crate::error::ClientError;
+use crate::metadata::check_bootstrap;
 
 /// What every client shares.
 ///
@@ -546,10 +549,45 @@ impl Settings {
         };
         let mechanism = self.text("sasl.mechanism").unwrap_or_default();
         let jaas = self.secret("sasl.jaas.config");
-        Ok(Security {
-            tls: tls.then(|| self.tls()).transpose()?,
-            sasl: sasl.then(|| Sasl::from_jaas(&mechanism, jaas.as_deref())).transpose()?,
-        })
+        let by_token = |url: &String| self.tokens(url, jaas.as_deref()).map(Sasl::OauthBearer);
+        let own = || match self.set.get("sasl.oauthbearer.token.endpoint.url") {
+            Some(url) if mechanism == "OAUTHBEARER" => by_token(url),
+            _ => Sasl::from_jaas(&mechanism, jaas.as_deref()),
+        };
+        Ok(Security { tls: tls.then(|| self.tls()).transpose()?, sasl: sasl.then(own).transpose()? })
+    }
+
+    /// Where tokens come from (Java: `DefaultJwtRetriever`); what the keys do not say may stand in `sasl.jaas.config`.
+    fn tokens(&self, url: &str, jaas: Option<&str>) -> Result<Arc<dyn TokenProvider>, ClientError> {
+        let options = jaas.map(Sasl::options).transpose()?.unwrap_or_default();
+        let extension = |(name, value): (&String, &String)| Some((name.strip_prefix("extension_")?.to_owned(), value.clone()));
+        let extensions = options.iter().filter_map(extension).collect();
+        if let Some(path) = url.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path).into();
+            return Ok(Arc::new(TokenFile { path, extensions }));
+        }
+        let either = |key: &str, option: &str| self.secret(key).or_else(|| options.get(option).cloned());
+        let needed = |key: &str, option: &str| {
+            let found = either(key, option).filter(|text| !text.trim().is_empty());
+            found.ok_or_else(|| ClientError::Config(format!("{key} is not set, which OAUTHBEARER needs")))
+        };
+        let url_encoded = self.is_on("sasl.oauthbearer.header.urlencode");
+        let credentials = Credentials {
+            id: needed("sasl.oauthbearer.client.credentials.client.id", "clientId")?,
+            secret: Secret::new(&needed("sasl.oauthbearer.client.credentials.client.secret", "clientSecret")?),
+            scope: either("sasl.oauthbearer.scope", "scope"),
+            encoding: if url_encoded { Encoding::Url } else { Encoding::Plain },
+        };
+        let tls = if url.starts_with("https:") { Some(self.tls()?) } else { None };
+        let refused = |why| ClientError::Config(format!("sasl.oauthbearer.token.endpoint.url: {why}"));
+        let mut endpoint = TokenEndpoint::new(url, credentials, tls).map_err(refused)?;
+        let limits = ["sasl.login.connect.timeout.ms", "sasl.login.read.timeout.ms"].map(|key| self.ms(key));
+        // Without either a request may take as long as any other.
+        endpoint.limit = Some(limits[0] + limits[1]).filter(|limit| !limit.is_zero()).unwrap_or(self.ms("request.timeout.ms"));
+        endpoint.retry_backoff = self.ms("sasl.login.retry.backoff.ms");
+        endpoint.retry_backoff_max = self.ms("sasl.login.retry.backoff.max.ms");
+        endpoint.extensions = extensions;
+        Ok(Arc::new(endpoint))
     }
 
     fn tls(&self) -> Result<Tls, ClientError> {
@@ -744,19 +782,6 @@ impl ConsumerConfig {
         };
         Ok((config, set.unknown))
     }
-}
-
-/// Whether each of `bootstrap.servers` is a host and a port (Java: `ClientUtils.parseAndValidateAddresses`).
-pub(crate) fn check_bootstrap(addresses: &[String]) -> Result<(), ClientError> {
-    let refuse = |what: &str, address: &str| Err(ClientError::Config(format!("Invalid {what} in bootstrap.servers: {address}")));
-    for address in addresses {
-        match port_of(address) {
-            None => return refuse("url", address),
-            Some(port) if port.parse::<u16>().is_err() => return refuse("port", address),
-            Some(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// The duration behind `by_duration:` (Java: `AutoOffsetResetStrategy`).

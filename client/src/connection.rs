@@ -33,10 +33,16 @@ use crate::error::{ClientError, check};
 
 /// Keys and certificates in files.
 pub(crate) mod store;
+// Keys and certificates as Java and openssl keep them by default.
+mod pkcs12;
+// Keys that Java left incomplete.
+mod ec_key;
 /// Privacy and proof of who the broker is.
 pub mod tls;
 /// Who this client is.
 pub mod sasl;
+/// Tokens from a server or a file.
+pub mod oauth;
 /// By a password that does not leave this process.
 pub mod scram;
 

@@ -324,6 +324,8 @@ pub struct Consumer {
     owed: Offsets,
     refreshing: bool,
     refreshed: Option<Moment>,
+    /// Whether topics were unknown, at a version of the cluster's metadata; None when other topics are read since.
+    lacked: Option<(u64, bool)>,
     /// Refreshes of metadata in a row, each soon after the one before.
     hurried: u32,
     placing: bool,
@@ -359,9 +361,6 @@ impl Consumer {
         let tally = Arc::new(Tally::default());
         let group = config.group.as_deref();
         let group = group.map(|group| Coordinator::new(&cluster, config.clone(), group, tally.clone()));
-        if let Some(group) = &group {
-            group.keep_alive();
-        }
         Consumer {
             fetcher: Fetcher::new(&cluster, config.clone(), tally.clone()),
             cluster,
@@ -377,6 +376,7 @@ impl Consumer {
             owed: Offsets::new(),
             refreshing: false,
             refreshed: None,
+            lacked: None,
             hurried: 0,
             placing: false,
             resetting: BTreeSet::new(),
@@ -414,7 +414,7 @@ impl Consumer {
             return Err(ClientError::State("subscription to topics and partitions assigned by hand exclude each other"));
         }
         self.partitions.assign(partitions.iter().cloned());
-        self.fetcher.stale = true;
+        (self.fetcher.stale, self.lacked) = (true, None);
         Ok(())
     }
 
@@ -458,6 +458,7 @@ impl Consumer {
                 return Ok(Records::default());
             }
             self.auto_commit();
+            self.partitions.look(&self.cluster);
             let mut blocked = self.refresh();
             if self.may_read() {
                 blocked |= self.place();

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_base_config::valid::port_of;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 use millstream_protocol::error_code::ErrorCode;
@@ -18,7 +19,7 @@ use millstream_protocol::messages::{DescribeClusterRequest, MetadataRequest, Met
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::config::{ConnectionConfig, Endpoints, Recovery, check_bootstrap};
+use crate::config::{ConnectionConfig, Endpoints, Recovery};
 pub use crate::config::Missing;
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check, check_of, of_code};
@@ -140,6 +141,8 @@ struct Known {
     /// Address of the active controller, once controllers were asked for it.
     controller: Option<String>,
     topics: HashMap<String, Arc<TopicView>>,
+    /// Grows with each change of topics.
+    version: u64,
     features: Option<Features>,
     coordinators: Coordinators,
 }
@@ -439,6 +442,7 @@ impl Cluster {
 
     fn learn(&self, response: &MetadataResponse) {
         let mut known = self.known.lock();
+        known.version += 1;
         if !response.brokers.is_empty() {
             // Brokers that left are asked no more.
             let brokers = response.brokers.iter();
@@ -469,6 +473,7 @@ impl Cluster {
         if !known.addresses.contains_key(&leader.broker) {
             return;
         }
+        known.version += 1;
         if let Some(view) = known.topics.get_mut(topic) {
             let slot = Arc::make_mut(view).leaders.get_mut(partition.max(0) as usize);
             if let Some(slot) = slot.filter(|slot| slot.epoch < leader.epoch) {
@@ -489,6 +494,11 @@ impl Cluster {
     /// The newest of what brokers said of finalised features.
     pub(crate) fn features(&self) -> Features {
         self.known.lock().features.unwrap_or(Features { epoch: -1, transaction_version: 0 })
+    }
+
+    /// What tells one state of what is known of topics from another.
+    pub(crate) fn version(&self) -> u64 {
+        self.known.lock().version
     }
 
     /// What is known of a topic.
@@ -516,6 +526,19 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// Whether each of `bootstrap.servers` is a host and a port (Java: `ClientUtils.parseAndValidateAddresses`).
+pub(crate) fn check_bootstrap(addresses: &[String]) -> Result<(), ClientError> {
+    let refuse = |what: &str, address: &str| Err(ClientError::Config(format!("Invalid {what} in bootstrap.servers: {address}")));
+    for address in addresses {
+        match port_of(address) {
+            None => return refuse("url", address),
+            Some(port) if port.parse::<u16>().is_err() => return refuse("port", address),
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether an attempt to connect ended at the name.

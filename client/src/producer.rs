@@ -151,8 +151,10 @@ struct Shared {
     wake: Notify,
     /// A flush may be over, or a request to a coordinator.
     settled: Notify,
-    /// Memory is free.
+    /// Memory is free; the first who waits for it is told.
     memory: Notify,
+    /// Whose turn it is to wait for memory, the others behind it in their order (Java: `BufferPool.waiters`).
+    turn: tokio::sync::Mutex<()>,
     /// What the producer's own milliseconds count from.
     started: Moment,
     /// Closed: no more records come.
@@ -165,6 +167,15 @@ struct Shared {
     ends: Mutex<BTreeMap<String, BTreeMap<i32, i64>>>,
     /// What last went wrong, for whoever waits in vain.
     troubles: Mutex<BTreeMap<Source, Trouble>>,
+}
+
+/// Who may begin a batch while others wait for memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The first of those who wait.
+    First,
+    /// Who comes now.
+    Last,
 }
 
 /// Where something went wrong.
@@ -208,6 +219,8 @@ impl Shared {
         self.accumulator.lock().closed = true;
         self.closing.store(true, Ordering::Release);
         self.wake.notify_one();
+        // Who waits for memory waits in vain, and hears why.
+        self.memory.notify_one();
     }
 }
 
@@ -274,6 +287,7 @@ impl Producer {
             wake: Notify::new(),
             settled: Notify::new(),
             memory: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
             started: Moment::now(),
             closing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
@@ -362,10 +376,25 @@ impl Producer {
         observed: Observed,
         delivery: &mut Option<Delivery>,
     ) -> Result<Appended, Box<ClientError>> {
+        self.append_as(record, observed, delivery, Place::Last)
+    }
+
+    #[inline]
+    fn append_as(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        delivery: &mut Option<Delivery>,
+        place: Place,
+    ) -> Result<Appended, Box<ClientError>> {
         let shared = &self.handle.shared;
         let coarse_ms = if record.timestamp.is_some() { 0 } else { Clock::Real.coarse_ms() };
         let now = || Now { steady_ms: shared.now_ms(), wall_ms: Clock::Real.now_ms() };
-        let appended = shared.accumulator.lock().append(record, observed, coarse_ms, now, delivery)?;
+        let appended = {
+            let mut accumulator = shared.accumulator.lock();
+            accumulator.first_in_line = place == Place::First;
+            accumulator.append(record, observed, coarse_ms, now, delivery)?
+        };
         if appended == (Appended::Done { wake: true }) {
             shared.wake.notify_one();
         }
@@ -399,11 +428,11 @@ impl Producer {
         let shared = &self.handle.shared;
         let _starving = Starving::new(shared);
         let wait = async {
+            let _turn = shared.turn.lock().await;
             loop {
-                // Registered before the attempt, or memory freed in between would be missed.
-                let freed = shared.memory.notified();
-                match self.try_append(record, observed, delivery).map_err(|error| *error)? {
-                    Appended::NoMemory => freed.await,
+                match self.append_as(record, observed, delivery, Place::First).map_err(|error| *error)? {
+                    // Memory that gets free in between leaves a permit behind.
+                    Appended::NoMemory => shared.memory.notified().await,
                     other => return Ok(other),
                 }
             }

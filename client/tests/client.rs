@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use client::TopicPartition;
-use client::admin::{Admin, NewTopic};
+use client::admin::{Admin, NewTopic, OffsetSpec, ResourceKind};
 use client::config::{Assignor, ConnectionConfig, ConsumerConfig, ProducerConfig, Reset};
 use client::consumer::{Consumer, Offsets, RebalanceListener};
 use client::error::ClientError;
 use client::metadata::Cluster;
-use client::producer::{NewRecord, Producer};
+use client::producer::{GroupMetadata, NewRecord, Producer};
 
 mod chaos;
 mod consuming;
@@ -445,42 +445,89 @@ async fn a_hostile_broker_costs_time_but_bounded() {
     let panics = support::count_panics();
     let node = Node::ours();
     create(&node, "hostile", 2).await;
-    for round in 0..24 {
+    for round in 0..36 {
         let address = hostile(node.address(), seed, round).await;
-        let limit = Duration::from_millis(300);
         let connection = ConnectionConfig {
             bootstrap: vec![address],
-            request_timeout: limit,
-            setup_timeout: limit,
+            request_timeout: HOSTILE_LIMIT,
+            setup_timeout: HOSTILE_LIMIT,
             ..ConnectionConfig::default()
         };
         let started = Instant::now();
-        let cluster = Cluster::with_config(connection.clone());
-        let config = ProducerConfig {
-            connection: connection.clone(),
-            block_max: limit,
-            delivery_timeout: limit * 2,
-            ..ProducerConfig::default()
-        };
-        let producer = Producer::new(cluster.clone(), config);
-        for partition in 0..2 {
-            let record = NewRecord { topic: "hostile", partition: Some(partition), value: Some(b"v"), ..NewRecord::default() };
-            if let Ok(delivery) = producer.send(record).await {
-                // Written or not: only that it is told counts here.
-                let _ = delivery.await;
-            }
+        match round % 3 {
+            0 => hostile_records(connection).await,
+            1 => hostile_admin(connection).await,
+            _ => hostile_transaction(connection).await,
         }
-        let _ = producer.close(limit).await;
-        let config = ConsumerConfig { connection, api_timeout: limit, ..group("hostile") };
-        let mut consumer = Consumer::new(cluster, config);
-        consumer.subscribe(&["hostile"]).expect("a group");
-        for _ in 0..3 {
-            let _ = consumer.poll(Duration::from_millis(100)).await;
-        }
-        let _ = consumer.close().await;
         assert!(started.elapsed() < Duration::from_secs(6), "round {round}: {:?}", started.elapsed());
         assert_eq!(panics.load(std::sync::atomic::Ordering::Acquire), 0, "round {round}");
     }
+}
+
+/// What one call may take there.
+const HOSTILE_LIMIT: Duration = Duration::from_millis(300);
+
+fn hostile_producer(connection: &ConnectionConfig, id: Option<&str>) -> Producer {
+    let config = ProducerConfig {
+        connection: connection.clone(),
+        block_max: HOSTILE_LIMIT,
+        delivery_timeout: HOSTILE_LIMIT * 2,
+        transactional_id: id.map(str::to_owned),
+        ..ProducerConfig::default()
+    };
+    Producer::connect(config)
+}
+
+/// Records out, and in by a group of two. Written, read or not: only that it is told counts here.
+async fn hostile_records(connection: ConnectionConfig) {
+    let producer = hostile_producer(&connection, None);
+    for partition in 0..2 {
+        let record = NewRecord { topic: "hostile", partition: Some(partition), value: Some(b"v"), ..NewRecord::default() };
+        if let Ok(delivery) = producer.send(record).await {
+            let _ = delivery.await;
+        }
+    }
+    let _ = producer.close(HOSTILE_LIMIT).await;
+    let config = ConsumerConfig { connection, api_timeout: HOSTILE_LIMIT, ..group("hostile") };
+    let mut members = [Consumer::connect(config.clone()), Consumer::connect(config)];
+    for member in &mut members {
+        member.subscribe(&["hostile"]).expect("a group");
+    }
+    for _ in 0..3 {
+        for member in &mut members {
+            let _ = member.poll(Duration::from_millis(50)).await;
+        }
+    }
+    for member in &mut members {
+        let _ = member.close_within(HOSTILE_LIMIT * 2).await;
+    }
+}
+
+async fn hostile_admin(connection: ConnectionConfig) {
+    let admin = Admin::new(Cluster::with_config(connection)).with_timeout(HOSTILE_LIMIT);
+    let (names, place) = (["hostile".to_owned()], TopicPartition::new("hostile", 0));
+    let _ = admin.list_topics().await;
+    let _ = admin.describe_topics(&names, 1).await;
+    let _ = admin.describe_configs(ResourceKind::Topic, "hostile").await;
+    let _ = admin.list_offsets([&place], OffsetSpec::Latest).await;
+    let _ = admin.list_groups(&[], &[]).await;
+    let _ = admin.describe_groups(&names).await;
+    let _ = admin.committed_offsets_of(&names).await;
+    let _ = admin.describe_transactions(&names).await;
+    let _ = admin.describe_producers(&BTreeSet::from([place.clone()]), None).await;
+    let _ = admin.delete_records(&BTreeMap::from([(place, 0)])).await;
+}
+
+async fn hostile_transaction(connection: ConnectionConfig) {
+    let producer = hostile_producer(&connection, Some("hostile"));
+    if producer.init_transactions().await.is_ok() && producer.begin_transaction().is_ok() {
+        let record = NewRecord { topic: "hostile", value: Some(b"v"), ..NewRecord::default() };
+        let _ = producer.push(record).await;
+        let offsets = Offsets::from([(TopicPartition::new("hostile", 0), 1.into())]);
+        let _ = producer.send_offsets_to_transaction(&offsets, &GroupMetadata::new("hostile")).await;
+        let _ = producer.commit_transaction().await;
+    }
+    let _ = producer.close(HOSTILE_LIMIT).await;
 }
 
 /// Away, silent, slow, garbage, half a frame, leaders that move, a wrong password: each is told by name and in time.

@@ -11,7 +11,9 @@ const BYTES: &str = "keys and values are bytes";
 const CODE: &str = "classes are not loaded: it is given to the producer or consumer in code";
 const METRICS: &str = "metrics are read from the producer or consumer";
 const TLS: &str = "rustls chooses";
-const TOKENS: &str = "tokens are unsecured ones of sasl.jaas.config, or given in code";
+const TOKENS: &str = "tokens come by client credentials, from a file, of sasl.jaas.config unsecured, or in code";
+const SIGNED: &str = "there is no jwt-bearer grant";
+const CHECKED: &str = "the broker checks tokens";
 const KERBEROS: &str = "there is no GSSAPI";
 const SHARE: &str = "there are no share groups";
 
@@ -43,9 +45,17 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("ssl.secure.random.implementation", TLS),
     ("ssl.engine.factory.class", TLS),
     ("sasl.kerberos.*", KERBEROS),
-    ("sasl.login.*", TOKENS),
+    ("sasl.login.class", TOKENS),
+    ("sasl.login.callback.handler.class", TOKENS),
+    ("sasl.login.refresh.*", "a token is used for four fifths of its life"),
     ("sasl.client.callback.handler.class", TOKENS),
-    ("sasl.oauthbearer.*", TOKENS),
+    ("sasl.oauthbearer.jwt.*", TOKENS),
+    ("sasl.oauthbearer.assertion.*", SIGNED),
+    ("sasl.oauthbearer.jwks.*", CHECKED),
+    ("sasl.oauthbearer.scope.claim.name", CHECKED),
+    ("sasl.oauthbearer.sub.claim.name", CHECKED),
+    ("sasl.oauthbearer.clock.skew.seconds", CHECKED),
+    ("sasl.oauthbearer.expected.*", CHECKED),
     ("transaction.two.phase.commit.enable", "there is no two-phase commit (KIP-939)"),
     ("metadata.recovery.rebootstrap.trigger.ms", "bootstrap addresses are asked again as soon as no known broker answers"),
     ("share.*", SHARE),

@@ -3,8 +3,8 @@
 //! Called by `connection.rs` once the versions are known: SaslHandshake names the mechanism, SaslAuthenticate carries its
 //! messages (KIP-152). Secrets are never printed.
 //!
-//! Not done: GSSAPI; delegation tokens (tokenauth); OAUTHBEARER's client_credentials and jwt_bearer grants, for which a
-//! program gives a [`TokenProvider`] of its own.
+//! Not done: GSSAPI; delegation tokens (tokenauth); OAUTHBEARER's jwt-bearer grant, for which a program gives a
+//! [`TokenProvider`] of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -174,6 +174,14 @@ impl Sasl {
         }
     }
 
+    /// The options of a line of `sasl.jaas.config`.
+    ///
+    /// # Errors
+    /// When it is no such line.
+    pub(crate) fn options(jaas: &str) -> Result<BTreeMap<String, String>, ClientError> {
+        jaas_options(jaas).map_err(|why| ClientError::Config(format!("sasl.jaas.config: {why}")))
+    }
+
     /// From `sasl.mechanism` and `sasl.jaas.config`.
     ///
     /// # Errors
@@ -181,7 +189,7 @@ impl Sasl {
     pub fn from_jaas(mechanism: &str, jaas: Option<&str>) -> Result<Self, ClientError> {
         let refuse = |what: String| ClientError::Config(what);
         let jaas = jaas.ok_or_else(|| refuse(format!("sasl.jaas.config is not set, which {mechanism} needs")))?;
-        let mut options = jaas_options(jaas).map_err(|why| refuse(format!("sasl.jaas.config: {why}")))?;
+        let mut options = Self::options(jaas)?;
         let mut take = |name: &str| {
             let found = options.remove(name);
             found.ok_or_else(|| refuse(format!("sasl.jaas.config: {mechanism} needs {name}")))
@@ -263,19 +271,29 @@ async fn send(connection: &Connection, message: Vec<u8>) -> Result<(Bytes, i64),
             address: connection.address().to_owned(),
             reason: error.to_string(),
         }),
-        Err(error) => Err(error),
+        Err(error) => Err(error.at(connection.address())),
     }
 }
 
 /// The options of the one login module that a line names: `Module flag name="value" ... ;`
 fn jaas_options(line: &str) -> Result<BTreeMap<String, String>, String> {
     let mut rest = line.trim();
-    let mut word = || {
-        let (word, after) = rest.split_once(char::is_whitespace)?;
+    let module = rest.split_once(char::is_whitespace).map(|(module, after)| {
         rest = after.trim_start();
-        Some(word)
+        module
+    });
+    // A module without options has the semicolon behind its flag.
+    let flag = match rest.find(|letter: char| letter.is_whitespace() || letter == ';') {
+        Some(end) => {
+            let (flag, after) = rest.split_at(end);
+            rest = after;
+            flag
+        }
+        None => "",
     };
-    let (Some(_module), Some(flag)) = (word(), word()) else { return Err("no module and flag".to_owned()) };
+    if module.is_none() || flag.is_empty() {
+        return Err("no module and flag".to_owned());
+    }
     if !["required", "requisite", "sufficient", "optional"].iter().any(|known| flag.eq_ignore_ascii_case(known)) {
         return Err(format!("{flag} is no flag"));
     }
@@ -323,7 +341,8 @@ mod tests {
         let line = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="al ice" password='p"\\w;';"#;
         let options = jaas_options(line).unwrap();
         assert_eq!((options["username"].as_str(), options["password"].as_str()), ("al ice", "p\"\\w;"));
-        for line in ["", "Module", "Module required", "M required a=\"b\"", "M required a=\"b;", "M perhaps a=b;", "M required a=b; N required;"] {
+        assert!(jaas_options("Module required;").unwrap().is_empty());
+        for line in ["", "Module", "Module required", "Module ;", "M required a=\"b\"", "M required a=\"b;", "M perhaps a=b;", "M required a=b; N required;"] {
             assert!(jaas_options(line).is_err(), "{line}");
         }
         let sasl = Sasl::from_jaas("SCRAM-SHA-512", Some("M required username=u password=p;")).unwrap();

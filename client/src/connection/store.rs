@@ -1,13 +1,15 @@
-//! Stores of keys and certificates of Java's types, turned into PEM: JKS, and PEM itself.
+//! Stores of keys and certificates of Java's types, turned into PEM: PKCS12, JKS, and PEM itself.
 //!
 //! Called by `config.rs` for `ssl.keystore.location` and `ssl.truststore.location`. As in Java, whose JKS and PKCS12
 //! stores each read the other's files too, what a file is shows in its first bytes. Never writes a store.
 //!
-//! Not done: PKCS12 stores (what there is to read them brings sixty crates), encrypted keys in PEM files.
+//! Not done: encrypted keys in PEM files.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA1_OUTPUT_LEN};
+
+use super::pkcs12;
 
 /// Java: `JavaKeyStore`, whose format is that of its `DataInputStream`.
 const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
@@ -32,18 +34,31 @@ pub(crate) struct Passwords<'a> {
 /// When the type is not taken, the password is wrong, or the bytes are no such store.
 pub(crate) fn pem(kind: Option<&str>, bytes: Vec<u8>, passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
     if let Some(other) = kind.filter(|kind| !["PEM", "PKCS12", "JKS"].iter().any(|known| kind.eq_ignore_ascii_case(known))) {
-        return Err(format!("stores of type {other} are not taken; PEM and JKS are"));
+        return Err(format!("stores of type {other} are not taken; PEM, PKCS12 and JKS are"));
     }
     if bytes.starts_with(&JKS_MAGIC) {
         return jks(&bytes, passwords);
     }
     if bytes.first() == Some(&DER_SEQUENCE) {
-        return Err("stores of type PKCS12 are not taken; PEM and JKS are (keytool -importkeystore -deststoretype JKS)".to_owned());
+        return from_pkcs12(&bytes, passwords);
     }
     if bytes.starts_with(b"-----BEGIN") || bytes.windows(11).any(|part| part == b"\n-----BEGIN") {
         return Ok(bytes);
     }
-    Err("the file is no store of type PEM or JKS".to_owned())
+    Err("the file is no store of type PEM, PKCS12 or JKS".to_owned())
+}
+
+/// As in Java, a certificate without a key is trusted only when the store says so, as keytool's do.
+fn from_pkcs12(bytes: &[u8], passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
+    let password = passwords.store.ok_or("the PKCS12 store needs a password")?;
+    let store = pkcs12::open(bytes, password)?;
+    let mut pem = Vec::new();
+    for (key, chain) in &store.keys {
+        put_pem(&mut pem, "PRIVATE KEY", key);
+        chain.iter().for_each(|certificate| put_pem(&mut pem, "CERTIFICATE", certificate));
+    }
+    store.trusted.iter().for_each(|certificate| put_pem(&mut pem, "CERTIFICATE", certificate));
+    if pem.is_empty() { Err("the PKCS12 store has neither a key nor a trusted certificate".to_owned()) } else { Ok(pem) }
 }
 
 fn put_pem(into: &mut Vec<u8>, label: &str, der: &[u8]) {
@@ -210,8 +225,11 @@ mod tests {
     #[test]
     fn other_types_and_files_are_refused_by_name() {
         let refused = |kind, bytes: &[u8]| pem(kind, bytes.to_vec(), Passwords::default()).unwrap_err();
-        assert_eq!(refused(Some("BCFKS"), b"x"), "stores of type BCFKS are not taken; PEM and JKS are");
-        assert_eq!(refused(None, b"x"), "the file is no store of type PEM or JKS");
-        assert!(refused(Some("pkcs12"), &[0x30, 0x80, 0]).starts_with("stores of type PKCS12 are not taken"));
+        assert_eq!(refused(Some("BCFKS"), b"x"), "stores of type BCFKS are not taken; PEM, PKCS12 and JKS are");
+        assert_eq!(refused(None, b"x"), "the file is no store of type PEM, PKCS12 or JKS");
+        assert_eq!(refused(Some("pkcs12"), &[0x30, 0x80, 0]), "the PKCS12 store needs a password");
+        let passwords = Passwords { store: Some("p"), key: None };
+        let damaged = pem(Some("PKCS12"), vec![0x30, 0x80, 0], passwords).unwrap_err();
+        assert_eq!(damaged, "the PKCS12 store is damaged");
     }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::TlsConnector;
 
+use super::ec_key;
 use crate::error::ClientError;
 
 /// Whether the name of the host must be in the broker's certificate (`ssl.endpoint.identification.algorithm`).
@@ -105,7 +106,11 @@ impl Tls {
         let config = match (&options.chain, &options.key) {
             (Some(chain), Some(key)) => {
                 let chain = certificates("ssl.keystore", chain)?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| refused("ssl.keystore.key", error))?;
+                let mut key = PrivateKeyDer::from_pem_slice(key).map_err(|error| refused("ssl.keystore.key", error))?;
+                let whole = chain.first().and_then(|own| ec_key::completed(key.secret_der(), own));
+                if let Some(whole) = whole {
+                    key = PrivateKeyDer::Pkcs8(whole.into());
+                }
                 builder.with_client_auth_cert(chain, key).map_err(|error| refused("ssl.keystore", error))?
             }
             (None, None) => builder.with_no_client_auth(),

@@ -74,6 +74,8 @@ pub(super) struct Coordinator {
     joining: Mutex<Cluster>,
     /// Whether topics are subscribed to; who assigned partitions by hand is no member.
     pub subscribed: AtomicBool,
+    /// Whether there is a task that sends heartbeats.
+    beating: AtomicBool,
     config: ConsumerConfig,
     group: String,
     pub membership: Mutex<Membership>,
@@ -99,6 +101,7 @@ impl Coordinator {
             cluster: cluster.apart(),
             joining: Mutex::new(cluster.apart()),
             subscribed: AtomicBool::new(false),
+            beating: AtomicBool::new(false),
             config,
             group: group.to_owned(),
             membership: Mutex::new(Membership::new()),
@@ -377,8 +380,11 @@ impl Coordinator {
         topics.iter().filter_map(count).collect()
     }
 
-    /// Sends heartbeats until the consumer is gone.
+    /// Sends heartbeats until the consumer is gone; once begun, it goes on.
     pub fn keep_alive(self: &Arc<Self>) {
+        if self.beating.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let (member, interval) = (Arc::downgrade(self), self.config.heartbeat_interval);
         task::spawn("group heartbeat", async move {
             let mut answered = Moment::now();

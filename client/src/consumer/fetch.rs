@@ -79,15 +79,13 @@ impl Fetcher {
     pub fn send(&mut self, partitions: &mut Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
         let mut wanted: BTreeMap<i32, Wants> = BTreeMap::new();
         let mut blocked = false;
-        if !self.has_room(partitions) {
+        if !partitions.any(|partition| partition.fetchable().is_some()) || !self.has_room(partitions) {
             return (Vec::new(), false);
         }
         let now = Moment::now();
         for (place, partition) in partitions.iter() {
             let Some(offset) = partition.fetchable() else { continue };
-            let view = self.cluster.known_topic(&place.topic);
-            let leader = view.as_ref().and_then(|view| view.leader(place.partition));
-            let (Some(view), Some(leader)) = (view, leader) else {
+            let Some(leader) = partition.leader else {
                 (self.stale, blocked) = (true, true);
                 continue;
             };
@@ -98,23 +96,24 @@ impl Fetcher {
             if partition.is_unchecked(leader.epoch) {
                 continue;
             }
-            let want = Want { topic_id: view.id, offset, leader_epoch: leader.epoch };
+            let want = Want { topic_id: partition.topic_id, offset, leader_epoch: leader.epoch };
             let nearer = partition.preferred.filter(|(broker, until)| *until > now && self.cluster.knows(*broker));
             let source = nearer.map_or(leader.broker, |(broker, _)| broker);
+            match self.sources.get(&source) {
+                // Its answer comes first.
+                Some(known) if known.busy => continue,
+                Some(known) if known.not_before.is_some_and(|at| at > now) => {
+                    blocked = true;
+                    continue;
+                }
+                _ => {}
+            }
             wanted.entry(source).or_default().insert(place.clone(), want);
         }
         let mut started = Vec::new();
-        let busy = self.sources.iter().filter(|(broker, source)| source.busy && !wanted.contains_key(broker)).count();
+        let busy = self.sources.values().filter(|source| source.busy).count();
         let share = self.half() / (busy + wanted.len()).max(1);
         for (broker, wants) in wanted {
-            let source = self.sources.entry(broker).or_default();
-            if source.busy {
-                continue;
-            }
-            if source.not_before.is_some_and(|at| at > now) {
-                blocked = true;
-                continue;
-            }
             started.extend(self.start(broker, wants, share));
         }
         (started, blocked)

@@ -1,16 +1,19 @@
 //! What is read of each partition and from where.
 //!
-//! Pure; kept by `consumer.rs`, read and moved by `fetch.rs`.
+//! Kept by `consumer.rs`, read and moved by `fetch.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use millstream_base_env::clock::Moment;
+use uuid::Uuid;
 
 use super::decode::Fetched;
 use super::metrics::OfPartition;
 use super::{OffsetAndMetadata, Offsets};
 use crate::TopicPartition;
 use crate::config::{Isolation, Reset};
+use crate::metadata::{Cluster, Leader, TopicView};
 
 /// A partition that is read.
 #[derive(Default)]
@@ -35,6 +38,9 @@ pub(super) struct Partition {
     /// The first offset that is left.
     pub log_start: Option<i64>,
     pub metrics: OfPartition,
+    /// As metadata last said; None for nobody.
+    pub leader: Option<Leader>,
+    pub topic_id: Uuid,
 }
 
 impl Partition {
@@ -85,6 +91,8 @@ impl Partition {
 pub(super) struct Partitions {
     places: BTreeMap<TopicPartition, usize>,
     list: Vec<Partition>,
+    /// The version of the cluster's metadata that leaders were taken from.
+    seen: Option<u64>,
 }
 
 impl Partitions {
@@ -97,6 +105,29 @@ impl Partitions {
                 self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, ..Partition::default() }));
             }
         }
+    }
+
+    /// Takes over leaders, if anything is known since the last time.
+    pub fn look(&mut self, cluster: &Cluster) {
+        let version = cluster.version();
+        if self.seen.replace(version) == Some(version) {
+            return;
+        }
+        let mut known: Option<(&str, Option<Arc<TopicView>>)> = None;
+        for (place, at) in &self.places {
+            let view = match &known {
+                Some((topic, view)) if *topic == place.topic => view,
+                _ => &known.insert((&place.topic, cluster.known_topic(&place.topic))).1,
+            };
+            let Some(partition) = self.list.get_mut(*at) else { continue };
+            partition.leader = view.as_ref().and_then(|view| view.leader(place.partition));
+            partition.topic_id = view.as_ref().map_or(Uuid::nil(), |view| view.id);
+        }
+    }
+
+    /// Whether one of them is so.
+    pub fn any(&self, is: impl FnMut(&Partition) -> bool) -> bool {
+        self.list.iter().any(is)
     }
 
     /// Leaders are read from again where `broker` was preferred.
@@ -139,13 +170,20 @@ impl Partitions {
 
     /// Partitions that have no position and none to look up: their committed offset is to be found first.
     pub fn unplaced(&self) -> Vec<TopicPartition> {
-        let unplaced = self.iter().filter(|(_, partition)| partition.position.is_none() && partition.reset.is_none());
-        unplaced.map(|(place, _)| place.clone()).collect()
+        let is = |partition: &Partition| partition.position.is_none() && partition.reset.is_none();
+        // Polls come often, and this is rare.
+        if !self.any(is) {
+            return Vec::new();
+        }
+        self.iter().filter(|(_, partition)| is(partition)).map(|(place, _)| place.clone()).collect()
     }
 
-    /// Partitions whose beginning is to be looked up.
-    pub fn to_reset(&self) -> BTreeMap<TopicPartition, Reset> {
-        self.iter().filter_map(|(place, partition)| Some((place.clone(), partition.reset?))).collect()
+    /// Partitions whose beginning is to be looked up, with their leaders.
+    pub fn to_reset(&self) -> Vec<(TopicPartition, Reset, Option<Leader>)> {
+        if !self.any(|partition| partition.reset.is_some()) {
+            return Vec::new();
+        }
+        self.iter().filter_map(|(place, partition)| Some((place.clone(), partition.reset?, partition.leader))).collect()
     }
 
     /// What a commit of everything handed out says.

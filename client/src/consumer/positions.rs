@@ -50,8 +50,7 @@ impl Consumer {
     /// Whether some have no leader to ask.
     fn reset(&mut self) -> bool {
         let (mut of_leader, mut blocked): (BTreeMap<i32, BTreeMap<_, _>>, bool) = (BTreeMap::new(), false);
-        for (place, reset) in self.partitions.to_reset() {
-            let leader = self.cluster.known_topic(&place.topic).and_then(|view| view.leader(place.partition));
+        for (place, reset, leader) in self.partitions.to_reset() {
             match leader.map(|leader| leader.broker) {
                 // Nowhere to begin, which no broker needs to be asked about.
                 _ if reset == Reset::None => _ = of_leader.entry(NOBODY).or_default().insert(place, reset),
@@ -121,7 +120,8 @@ impl Consumer {
                 continue;
             };
             match found.get(place).filter(|listed| listed.offset >= 0) {
-                Some(listed) => partition.seek(listed.offset, listed.leader_epoch),
+                // Without an epoch, which would have to be asked about again (Java: `resetPositionIfNeeded`).
+                Some(listed) => partition.seek(listed.offset, -1),
                 // Asked again, of whoever leads it then.
                 None if *reset != Reset::None && !found.contains_key(place) => {}
                 // Nothing is as late yet: the next record will be (Java asks again as well).
@@ -140,13 +140,13 @@ impl Consumer {
 
     /// Asks leaders that are new how far the log goes that the position was read from (KIP-320).
     pub(super) fn check(&mut self) {
-        if self.checking {
+        let is_new = |own: &position::Partition| own.leader.is_some_and(|leader| own.is_unchecked(leader.epoch));
+        if self.checking || !self.partitions.any(is_new) {
             return;
         }
         let mut asks = Vec::new();
         for (place, partition) in self.partitions.iter() {
-            let leader = self.cluster.known_topic(&place.topic).and_then(|view| view.leader(place.partition));
-            if let (Some(leader), Some(offset)) = (leader, partition.position)
+            if let (Some(leader), Some(offset)) = (partition.leader, partition.position)
                 && partition.is_unchecked(leader.epoch)
                 && partition.not_before.is_none_or(|at| at <= Moment::now())
             {
@@ -249,6 +249,7 @@ impl Consumer {
             if left.is_zero() {
                 return Err(ClientError::Timeout { doing: format!("finding the position of {place}"), limit });
             }
+            self.partitions.look(&self.cluster);
             let blocked = self.refresh() | self.place();
             self.wait(left, blocked).await?;
         }

@@ -113,11 +113,12 @@ impl Consumer {
         }
         self.stop_joining();
         group.subscribed.store(true, Ordering::Release);
+        group.keep_alive();
         group.membership.lock().rejoin = true;
         let (attempt, began) = (self.subscription.as_ref().map_or(0, |known| known.attempt + 1), Moment::now());
         let rebalance = Rebalance::None;
         self.subscription = Some(Subscription { wanted, topics, rebalance, attempt, joining: None, began, counts: None });
-        self.refreshed = None;
+        (self.refreshed, self.lacked) = (None, None);
         self.fetcher.stale = true;
         Ok(())
     }
@@ -300,7 +301,7 @@ impl Consumer {
         let added: Vec<TopicPartition> = partitions.iter().filter(|place| !before.contains(place)).cloned().collect();
         self.partitions.assign(partitions);
         self.auto_committed = Moment::now();
-        self.fetcher.stale = true;
+        (self.fetcher.stale, self.lacked) = (true, None);
         if let Some(listener) = &mut self.listener {
             listener.assigned_at(&added, &mut Assignment { partitions: &mut self.partitions });
         }
@@ -320,6 +321,7 @@ impl Consumer {
     /// partitions than were assigned, or is new.
     pub(super) fn watch(&mut self, described: &[Described]) {
         let internal = self.config.internal;
+        self.lacked = None;
         let (Some(group), Some(subscription)) = (&self.group, &mut self.subscription) else { return };
         if let Wanted::Pattern { pattern, matched } = &mut subscription.wanted {
             let fits = |topic: &&Described| {
@@ -340,22 +342,37 @@ impl Consumer {
         }
     }
 
-    /// Asks for metadata when it is stale or old; whether it has to wait with that.
-    pub(super) fn refresh(&mut self) -> bool {
-        let topics: Option<Vec<String>> = match &self.subscription {
+    /// Topics to ask the cluster about; None for all.
+    fn watched(&self) -> Option<Vec<String>> {
+        match &self.subscription {
             Some(subscription) => subscription.watched(),
             None => {
                 let mut topics: Vec<String> = self.partitions.places().into_iter().map(|place| place.topic).collect();
                 topics.dedup();
                 Some(topics)
             }
-        };
+        }
+    }
+
+    /// Whether a topic is not known; looked at once for each change of what is known.
+    fn lacks_topics(&mut self) -> bool {
+        let version = self.cluster.version();
+        if let Some((_, lacked)) = self.lacked.filter(|(at, _)| *at == version) {
+            return lacked;
+        }
+        let lacks = self.watched().iter().flatten().any(|topic| self.cluster.known_topic(topic).is_none());
+        self.lacked = Some((version, lacks));
+        lacks
+    }
+
+    /// Asks for metadata when it is stale or old; whether it has to wait with that.
+    pub(super) fn refresh(&mut self) -> bool {
         let age = self.refreshed.map(|at| at.elapsed());
-        let unknown = topics.iter().flatten().any(|topic| self.cluster.known_topic(topic).is_none());
         let old = age.is_none_or(|age| age >= self.config.connection.metadata_max_age);
-        if self.refreshing || !(self.fetcher.stale || unknown || old) {
+        if self.refreshing || !(self.fetcher.stale || old || self.lacks_topics()) {
             return false;
         }
+        let topics = self.watched();
         // What stays unknown is asked about less and less often.
         let config = &self.config.connection;
         if age.is_some_and(|age| age < backoff(self.hurried.max(1), config.retry_backoff, config.retry_backoff_max)) {

@@ -16,7 +16,10 @@ fn other(asked: &Asked, leaders: &[i32]) -> Act {
         ApiKey::FindCoordinator => coordinates(asked),
         ApiKey::ListOffsets => {
             let topic = |topic: &millstream_protocol::messages::list_offsets_request::ListOffsetsTopic| {
-                let partition = |index| ListOffsetsPartitionResponse::default().with_partition_index(index).with_offset(0);
+                let partition = |index| {
+                    let partition = ListOffsetsPartitionResponse::default().with_partition_index(index);
+                    partition.with_offset(0).with_leader_epoch(1)
+                };
                 let partitions = topic.partitions.iter().map(|asked| partition(asked.partition_index)).collect();
                 ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
             };
@@ -45,6 +48,7 @@ async fn a_partition_without_a_leader_holds_back_no_other() {
     consumer.assign(&[TopicPartition::new("t", 0), TopicPartition::new("t", 1), TopicPartition::new("t", 2)]).unwrap();
     poll_until(&mut consumer, || broker.count(ApiKey::Fetch) > 0).await;
     assert!(broker.count(ApiKey::Metadata) < 20, "{}", broker.count(ApiKey::Metadata));
+    assert_eq!(broker.count(ApiKey::OffsetForLeaderEpoch), 0, "what a leader just said needs no check");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! is due, gives back what is to be sent again, and takes out what is too old.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -125,6 +126,8 @@ struct Availability {
 
 /// The queues of a producer.
 pub(crate) struct Accumulator {
+    /// Places whose queue has batches: nothing else is looked at while batches leave.
+    filled: BTreeSet<Place>,
     /// In place of keys and stickiness.
     pub partitioner: Option<Arc<dyn Partitioner>>,
     /// By broker; empty while the setting is 0.
@@ -139,6 +142,8 @@ pub(crate) struct Accumulator {
     used: usize,
     /// Callers that wait for memory.
     pub starving: usize,
+    /// The caller is the first of them: no other begins a batch, or small records would overtake a large one for ever.
+    pub first_in_line: bool,
     /// Callers that wait in flush: for all batches below these.
     flushing: Vec<u64>,
     /// Buffers of batches that are settled, and the bytes that they take.
@@ -164,8 +169,12 @@ pub(crate) struct Accumulator {
     looks_at_ms: Option<i64>,
     /// Batches begun since the last drain.
     begun: usize,
-    /// Where the last drain of a broker's partitions began, so that none starves.
-    rotation: usize,
+    /// The last place that was drained, so that none starves.
+    rotation: Place,
+    /// For the lengths of queues.
+    loads: Vec<(i32, u32)>,
+    /// Topics whose queues were not all empty at the last drain.
+    weighed: Vec<usize>,
 }
 
 impl Accumulator {
@@ -175,6 +184,7 @@ impl Accumulator {
         let backoff_ms = config.connection.retry_backoff.as_millis() as i64;
         let transactions = config.transactional_id.is_some().then(|| Transactions::new(backoff_ms));
         Accumulator {
+            filled: BTreeSet::new(),
             partitioner: None,
             availability: HashMap::new(),
             config,
@@ -184,6 +194,7 @@ impl Accumulator {
             next_id: 0,
             used: 0,
             starving: 0,
+            first_in_line: false,
             flushing: Vec::new(),
             spare: Vec::new(),
             spare_bytes: 0,
@@ -198,7 +209,9 @@ impl Accumulator {
             flying: Vec::new(),
             looks_at_ms: None,
             begun: 0,
-            rotation: 0,
+            rotation: (0, -1),
+            loads: Vec::new(),
+            weighed: Vec::new(),
         }
     }
 
@@ -356,7 +369,8 @@ impl Accumulator {
         // Limits that follow the ratio are rounded, so that a buffer serves again when they have moved a little.
         let rounded = if self.config.codec == Codec::None { limit } else { limit.next_multiple_of(self.config.batch_bytes.max(1)) };
         let reserved = rounded.max(self.config.check_size(record)?);
-        if self.used > 0 && self.used + reserved > self.config.buffer_bytes {
+        let waits = self.starving > 0 && !self.first_in_line;
+        if self.used > 0 && (waits || self.used + reserved > self.config.buffer_bytes) {
             return Ok(None);
         }
         topic.used_ms = Some(now.steady_ms);
@@ -372,6 +386,7 @@ impl Accumulator {
         self.used += reserved;
         self.incomplete.insert(batch.id);
         topic.queues[place.1 as usize].batches.push_back(batch);
+        self.filled.insert(place);
         if let Some(transactions) = &mut self.transactions {
             // A batch that is there already was begun in the same transaction.
             transactions.add(place);
@@ -433,33 +448,33 @@ impl Accumulator {
         let completing = self.transactions.as_ref().is_some_and(Transactions::is_completing);
         let hurry = self.starving > 0 || !self.flushing.is_empty() || self.closed || completing;
         let linger_ms = self.config.linger.as_millis() as i64;
-        for topic in &mut self.topics {
-            let mut loads = Vec::new();
-            for (partition, queue) in (0i32..).zip(&topic.queues) {
-                let leader = topic.view.leader(partition);
-                let Some(leader) = leader else {
-                    due.leaderless |= !queue.batches.is_empty();
-                    continue;
-                };
-                let away = self.availability.get(&leader.broker).is_some_and(|own| {
-                    own.ready_ms - own.drained_ms > self.config.availability_timeout.as_millis() as i64
-                });
-                if self.config.spread == Spread::Adaptive && (!away || queue.batches.is_empty()) {
-                    loads.push((partition, queue.batches.len() as u32));
-                }
-                let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
-                let wait_until = match backoff_until(&self.config, first, leader.epoch) {
-                    Some(until) => until,
-                    None if hurry || queue.batches.len() > 1 || first.is_full() => now_ms,
-                    None => first.created_ms + linger_ms,
-                };
-                if wait_until <= now_ms {
-                    ready.insert(leader.broker);
-                } else {
-                    due.sooner(wait_until);
-                }
+        // Those that were emptied since are weighed once more.
+        let before = std::mem::take(&mut self.weighed);
+        for index in before {
+            weigh(&mut self.topics[index], &self.config, &self.availability, &mut self.loads);
+        }
+        for place in &self.filled {
+            if self.weighed.last() != Some(&place.0) {
+                self.weighed.push(place.0);
+                weigh(&mut self.topics[place.0], &self.config, &self.availability, &mut self.loads);
             }
-            topic.sticky.weigh(&loads, topic.queues.len());
+            let topic = &self.topics[place.0];
+            let queue = &topic.queues[place.1 as usize];
+            let Some(leader) = topic.view.leader(place.1) else {
+                due.leaderless = true;
+                continue;
+            };
+            let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
+            let wait_until = match backoff_until(&self.config, first, leader.epoch) {
+                Some(until) => until,
+                None if hurry || queue.batches.len() > 1 || first.is_full() => now_ms,
+                None => first.created_ms + linger_ms,
+            };
+            if wait_until <= now_ms {
+                ready.insert(leader.broker);
+            } else {
+                due.sooner(wait_until);
+            }
         }
     }
 
@@ -468,19 +483,13 @@ impl Accumulator {
     fn drain_node(&mut self, broker: i32, now_ms: i64) -> Vec<(Batch, Option<Stamp>)> {
         let (mut taken, mut size) = (Vec::new(), 0);
         let one_at_a_time = self.config.in_flight_max == 1 && self.sequences.is_none();
-        let all: usize = self.topics.iter().map(|topic| topic.queues.len()).sum();
-        self.rotation = self.rotation.wrapping_add(1);
-        let start = self.rotation % all.max(1);
-        let places = self.topics.iter().enumerate().flat_map(|(index, topic)| {
-            (0..topic.queues.len()).map(move |partition| (index, partition))
-        });
-        // Sorting so that the rotation's start comes first keeps one pass.
-        let mut places: Vec<(usize, usize)> = places.collect();
-        places.rotate_left(start);
-        for (index, partition) in places {
-            let topic = &mut self.topics[index];
-            let leader = topic.view.leader(partition as i32).filter(|leader| leader.broker == broker);
-            let queue = &mut topic.queues[partition];
+        let behind = (Bound::Excluded(self.rotation), Bound::Unbounded);
+        // Those behind the last that was drained come first.
+        let places: Vec<Place> = self.filled.range(behind).chain(self.filled.range(..=self.rotation)).copied().collect();
+        for at in places {
+            let topic = &mut self.topics[at.0];
+            let leader = topic.view.leader(at.1).filter(|leader| leader.broker == broker);
+            let queue = &mut topic.queues[at.1 as usize];
             let (Some(leader), false, Some(first)) = (leader, queue.muted, queue.batches.front()) else { continue };
             if backoff_until(&self.config, first, leader.epoch).is_some_and(|until| until > now_ms) {
                 continue;
@@ -495,6 +504,10 @@ impl Accumulator {
                 break;
             }
             let Some(mut batch) = queue.batches.pop_front() else { continue };
+            if queue.batches.is_empty() {
+                self.filled.remove(&at);
+            }
+            self.rotation = at;
             queue.muted = one_at_a_time;
             batch.closed = true;
             batch.attempted_epoch = leader.epoch;
@@ -508,16 +521,17 @@ impl Accumulator {
 
     fn expire(&mut self, now_ms: i64, due: &mut Due) {
         let limit_ms = self.config.delivery_timeout.as_millis() as i64;
-        for topic in &mut self.topics {
-            for queue in &mut topic.queues {
-                while queue.batches.front().is_some_and(|first| first.created_ms + limit_ms <= now_ms) {
-                    due.expired.extend(queue.batches.pop_front());
-                }
-                if let Some(first) = queue.batches.front() {
-                    due.sooner(first.created_ms + limit_ms);
-                }
+        let topics = &mut self.topics;
+        self.filled.retain(|place| {
+            let batches = &mut topics[place.0].queues[place.1 as usize].batches;
+            while batches.front().is_some_and(|first| first.created_ms + limit_ms <= now_ms) {
+                due.expired.extend(batches.pop_front());
             }
-        }
+            if let Some(first) = batches.front() {
+                due.sooner(first.created_ms + limit_ms);
+            }
+            !batches.is_empty()
+        });
     }
 
     /// Puts a batch back that is to be sent again, in the order of the sequences (Java: `reenqueue`,
@@ -538,6 +552,7 @@ impl Accumulator {
             Some(_) => queue.iter().take_while(|other| position(other.id).is_some_and(|other| Some(other) < own)).count(),
         };
         self.topics[place.0].queues[place.1 as usize].batches.insert(at, batch);
+        self.filled.insert(place);
     }
 
     /// Cuts a batch that a broker found too large, and puts the parts back.
@@ -638,20 +653,25 @@ impl Accumulator {
 
     /// Batches that were never sent, taken out.
     pub fn take_unsent(&mut self) -> Vec<Batch> {
-        let (sequences, mut unsent) = (&self.sequences, Vec::new());
-        for queue in self.topics.iter_mut().flat_map(|topic| &mut topic.queues) {
+        let (sequences, topics, mut unsent) = (&self.sequences, &mut self.topics, Vec::new());
+        self.filled.retain(|place| {
+            let batches = &mut topics[place.0].queues[place.1 as usize].batches;
             let sent = |batch: &Batch| sequences.as_ref().is_some_and(|sequences| sequences.is_tracked(batch.place, batch.id));
-            let (kept, gone): (VecDeque<Batch>, VecDeque<Batch>) = queue.batches.drain(..).partition(sent);
-            queue.batches = kept;
+            let (kept, gone): (VecDeque<Batch>, VecDeque<Batch>) = batches.drain(..).partition(sent);
+            *batches = kept;
             unsent.extend(gone);
-        }
+            !batches.is_empty()
+        });
         unsent
     }
 
     /// Every batch still queued, taken out.
     pub fn take_all(&mut self) -> Vec<Batch> {
-        let queues = self.topics.iter_mut().flat_map(|topic| &mut topic.queues);
-        queues.flat_map(|queue| queue.batches.drain(..)).collect()
+        let (topics, mut all) = (&mut self.topics, Vec::new());
+        for place in std::mem::take(&mut self.filled) {
+            all.extend(topics[place.0].queues[place.1 as usize].batches.drain(..));
+        }
+        all
     }
 
     /// Bytes of `buffer.memory` that are in use.
@@ -663,6 +683,21 @@ impl Accumulator {
     pub fn is_settled_below(&self, horizon: u64) -> bool {
         self.incomplete.first().is_none_or(|first| *first >= horizon)
     }
+}
+
+/// Tells the choice of partitions for records without a key how long each queue is.
+fn weigh(topic: &mut Topic, config: &ProducerConfig, availability: &HashMap<i32, Availability>, loads: &mut Vec<(i32, u32)>) {
+    loads.clear();
+    for (partition, queue) in (0i32..).zip(&topic.queues).filter(|_| config.spread == Spread::Adaptive) {
+        let Some(leader) = topic.view.leader(partition) else { continue };
+        let away = availability.get(&leader.broker).is_some_and(|own| {
+            own.ready_ms - own.drained_ms > config.availability_timeout.as_millis() as i64
+        });
+        if !away || queue.batches.is_empty() {
+            loads.push((partition, queue.batches.len() as u32));
+        }
+    }
+    topic.sticky.weigh(loads, topic.queues.len());
 }
 
 impl Due {

@@ -42,6 +42,10 @@ pub(crate) struct Written {
     pub append_time: i64,
 }
 
+/// Of those who wait, how many are looked through for one that is there already: few tasks await records of one batch
+/// in turn, many await one each.
+const WAKERS_LOOKED_AT: usize = 8;
+
 enum Settled {
     Written(Written),
     Failed(ClientError),
@@ -90,8 +94,8 @@ impl Outcome {
         if let Some(settled) = self.settled.get() {
             return Some(settled);
         }
-        // A task that polls again and again leaves one waker.
-        if !waiting.last().is_some_and(|last| last.will_wake(context.waker())) {
+        // Tasks that poll again and again leave one waker each.
+        if !waiting.iter().rev().take(WAKERS_LOOKED_AT).any(|known| known.will_wake(context.waker())) {
             waiting.push(context.waker().clone());
         }
         None

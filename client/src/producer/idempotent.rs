@@ -259,17 +259,12 @@ impl Sequences {
         }
     }
 
-    /// A batch was refused for good. `Fate::Refused` leaves a gap that a new epoch closes.
-    pub fn failed(&mut self, place: Place, batch: u64, code: Option<ErrorCode>, fate: Fate) {
+    /// A batch was refused for good, which leaves a gap that a new epoch closes.
+    pub fn failed(&mut self, place: Place, batch: u64) {
         let Some(failed) = self.take(place, batch) else { return };
-        if self.repair == Repair::Abort {
-            return self.close_up(place, failed);
-        }
-        match (code, fate) {
-            (Some(ErrorCode::OutOfOrderSequenceNumber), _) | (_, Fate::Refused) => {
-                self.rewrite.insert(place);
-            }
-            _ => {}
+        match self.repair {
+            Repair::Abort => self.close_up(place, failed),
+            Repair::NextEpoch => _ = self.rewrite.insert(place),
         }
     }
 
@@ -353,15 +348,6 @@ impl Sequences {
     fn is_drained(&self, place: Place) -> bool {
         self.partitions.get(&place).is_none_or(|partition| partition.in_flight.is_empty())
     }
-}
-
-/// What is known of a batch that is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The broker refused it: it is not in the log.
-    Refused,
-    /// It may have been written by an attempt whose answer was lost.
-    Unknown,
 }
 
 impl Partition {

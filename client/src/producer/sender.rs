@@ -23,7 +23,7 @@ use super::{Shared, Source};
 use super::accumulate::{Due, Node, Request};
 use super::batch::{Batch, Sealed};
 use super::delivery::{RecordMetadata, Written};
-use super::idempotent::{Fate, Identity};
+use super::idempotent::Identity;
 use super::metrics::Left;
 use super::txn::{Answer, Ask, Asking, Heard, Next, Protocol, Transactions};
 use crate::config::{Acks, ProducerConfig};
@@ -36,6 +36,15 @@ const BEFORE_V2: i16 = 11;
 /// Produce 13 names topics by id; up to 12 they go by name.
 const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
+
+/// What is known of a batch that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The broker refused it: it is not in the log.
+    Refused,
+    /// It may have been written by an attempt whose answer was lost.
+    Unknown,
+}
 
 enum Event {
     /// None where no answer follows (acks=0): the request has left.
@@ -165,7 +174,7 @@ impl Sender {
             (unsent.map(|error| (accumulator.take_unsent(), error)), fatal)
         };
         if let Some((batches, error)) = given_up {
-            batches.into_iter().for_each(|batch| self.drop_batch(batch, &error, None, Fate::Refused));
+            batches.into_iter().for_each(|batch| self.drop_batch(batch, &error, Fate::Refused));
         }
         if let Some(error) = fatal {
             self.give_up_all(&error);
@@ -176,8 +185,12 @@ impl Sender {
         let next = transactions.next(incomplete);
         let own = Asking { identity: transactions.identity(), protocol: transactions.protocol() };
         let (Next::Send { ask, wait_ms }, Some(coordinators)) = (next, &self.shared.coordinators) else {
+            let told = transactions.takes_told();
             drop(accumulator);
-            return self.shared.settled.notify_waiters();
+            if told {
+                self.shared.settled.notify_waiters();
+            }
+            return;
         };
         let names = match &ask {
             Ask::AddPartitions(places) => places.iter().map(|place| (*place, accumulator.name_of(*place))).collect(),
@@ -316,7 +329,7 @@ impl Sender {
                     entries.push((batch.topic.clone(), batch.topic_id, data));
                     batches.push(batch);
                 }
-                Err(error) => self.fail(batch, &ClientError::Config(error.to_string()), None, Fate::Refused),
+                Err(error) => self.fail(batch, &ClientError::Config(error.to_string()), Fate::Refused),
             }
         }
         if batches.is_empty() {
@@ -515,7 +528,7 @@ impl Sender {
             let split = self.shared.accumulator.lock().split(batch);
             if let Err(batch) = split {
                 tracing::error!(topic = name, partition = own.index, "a batch cannot be split");
-                self.fail(*batch, &error, Some(code), Fate::Refused);
+                self.fail(*batch, &error, Fate::Refused);
             }
             return;
         }
@@ -534,7 +547,7 @@ impl Sender {
         } else {
             let exhausted = batch.attempts >= self.shared.config.retries;
             let fate = if exhausted || code.is_retriable() { Fate::Unknown } else { Fate::Refused };
-            self.fail(batch, &error, Some(code), fate);
+            self.fail(batch, &error, fate);
         }
     }
 
@@ -552,7 +565,7 @@ impl Sender {
         if retriable && self.may_retry(&batch) {
             self.requeue(batch);
         } else {
-            self.fail(batch, error, None, Fate::Unknown);
+            self.fail(batch, error, Fate::Unknown);
         }
     }
 
@@ -601,33 +614,33 @@ impl Sender {
             self.shared.settled.notify_waiters();
         }
         if freed {
-            self.shared.memory.notify_waiters();
+            self.shared.memory.notify_one();
         }
     }
 
     /// Wakes those who wait for memory if it is worth it.
     fn tell_freed(&self) {
         if self.shared.accumulator.lock().takes_freed(self.requests.len()) {
-            self.shared.memory.notify_waiters();
+            self.shared.memory.notify_one();
         }
     }
 
     /// Gives up a batch, and with it the transaction it belongs to.
-    fn fail(&self, batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
+    fn fail(&self, batch: Batch, error: &ClientError, fate: Fate) {
         if let Some(transactions) = &mut self.shared.accumulator.lock().transactions {
             transactions.record_failed(error);
         }
-        self.drop_batch(batch, error, code, fate);
+        self.drop_batch(batch, error, fate);
     }
 
-    fn drop_batch(&self, mut batch: Batch, error: &ClientError, code: Option<ErrorCode>, fate: Fate) {
+    fn drop_batch(&self, mut batch: Batch, error: &ClientError, fate: Fate) {
         tracing::debug!(%error, records = batch.count, "records given up");
         {
             let mut accumulator = self.shared.accumulator.lock();
             accumulator.unmute(batch.place);
             if let Some(sequences) = &mut accumulator.sequences {
                 match fate {
-                    Fate::Refused => sequences.failed(batch.place, batch.id, code, fate),
+                    Fate::Refused => sequences.failed(batch.place, batch.id),
                     Fate::Unknown => sequences.expired(batch.place, batch.id),
                 }
             }
@@ -655,7 +668,7 @@ impl Sender {
         let leader = self.shared.accumulator.lock().leader_of(batch.place).map(Source::Leader);
         let doing = format!("writing {} records to {}-{}", batch.count, batch.topic, batch.place.1);
         let error = self.shared.late(doing, self.shared.config.delivery_timeout, leader);
-        self.fail(batch, &error, None, Fate::Unknown);
+        self.fail(batch, &error, Fate::Unknown);
     }
 
     /// Gives up batches whose answer is overdue; returns when the next one will be.
@@ -674,7 +687,7 @@ impl Sender {
         let mut all = self.shared.accumulator.lock().take_all();
         all.extend(self.requests.drain().flat_map(|(_, batches)| batches));
         for batch in all {
-            self.drop_batch(batch, error, None, Fate::Unknown);
+            self.drop_batch(batch, error, Fate::Unknown);
         }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Transactions {
     retry_backoff_ms: i64,
     /// Who gave the answer that is being taken.
     heard: Heard,
+    /// Somebody who waits was told something.
+    told: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,12 +114,18 @@ impl Transactions {
             ending: None,
             retry_backoff_ms,
             heard: Heard::default(),
+            told: false,
         }
     }
 
     /// Errors of the next answer name who gave it.
     pub fn hear(&mut self, heard: Heard) {
         self.heard = heard;
+    }
+
+    /// Whether those who wait are to be woken.
+    pub fn takes_told(&mut self) -> bool {
+        std::mem::take(&mut self.told)
     }
 
     fn broker(&self, code: i16) -> ClientError {
@@ -488,6 +496,7 @@ impl Transactions {
         self.added.clear();
         if let Some(verdict) = self.ending.take() {
             verdict.tell(Ok(()));
+            self.told = true;
         }
     }
 
@@ -595,6 +604,7 @@ impl Transactions {
 
     /// Tells whoever waits for a request that it failed.
     fn fail(&mut self, ask: &Ask, error: ClientError) {
+        self.told = true;
         match ask {
             Ask::AddOffsets(task) | Ask::CommitOffsets(task) => task.verdict.tell(Err(error)),
             Ask::AddPartitions(places) => places.iter().for_each(|place| {
@@ -605,6 +615,7 @@ impl Transactions {
     }
 
     fn tell_call(&mut self, result: Result<(), ClientError>) {
+        self.told = true;
         self.ending = None;
         if let Some((_, verdict)) = &self.open_call {
             verdict.tell(result);

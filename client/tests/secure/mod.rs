@@ -37,18 +37,33 @@ fn certificate(folder: &Path, name: &str) {
     run("keytool", &[&["-exportcert", "-rfc", "-file", &pem][..], &common[..]].concat());
 }
 
+/// What is in `NAME.pem` as a certificate to trust, and what is in `NAME.p12` as a key, in stores of `kind`.
+fn stores(folder: &Path, kind: &str, trusted: &str, own: &str) -> [String; 2] {
+    let path = |file: String| folder.join(file).to_string_lossy().into_owned();
+    let made = [path(format!("trust.{kind}")), path(format!("own.{kind}"))];
+    let (pem, key) = (path(format!("{trusted}.pem")), path(format!("{own}.p12")));
+    let common = ["-storetype", kind, "-storepass", "secret", "-noprompt"];
+    run("keytool", &[&["-importcert", "-alias", "t", "-file", &pem, "-keystore", &made[0]][..], &common[..]].concat());
+    let passwords = ["-srcstorepass", "secret", "-deststorepass", "secret", "-noprompt", "-deststoretype", kind];
+    run("keytool", &[&["-importkeystore", "-srckeystore", &key, "-destkeystore", &made[1]][..], &passwords[..]].concat());
+    made
+}
+
 struct Listeners {
     ssl: u16,
+    /// Where clients show certificates too.
+    mutual: u16,
     plaintext: u16,
     sasl_ssl: u16,
 }
 
 fn settings(own: Ports, folder: &Path, ports: &Listeners) -> Vec<String> {
     certificate(folder, "broker");
+    certificate(folder, "client");
     let (port, controller) = (own.broker, own.controller);
     let listeners = format!(
-        "PLAINTEXT://127.0.0.1:{port},SSL://127.0.0.1:{},SASL_PLAINTEXT://127.0.0.1:{},SASL_SSL://127.0.0.1:{}",
-        ports.ssl, ports.plaintext, ports.sasl_ssl
+        "PLAINTEXT://127.0.0.1:{port},SSL://127.0.0.1:{},MUTUAL://127.0.0.1:{},SASL_PLAINTEXT://127.0.0.1:{},SASL_SSL://127.0.0.1:{}",
+        ports.ssl, ports.mutual, ports.plaintext, ports.sasl_ssl
     );
     let mut settings = vec![
         format!("listeners={listeners},CONTROLLER://127.0.0.1:{controller}"),
@@ -58,6 +73,12 @@ fn settings(own: Ports, folder: &Path, ports: &Listeners) -> Vec<String> {
         "ssl.keystore.type=PKCS12".to_owned(),
         format!("ssl.keystore.location={}", folder.join("broker.p12").display()),
         "ssl.keystore.password=secret".to_owned(),
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,MUTUAL:SSL,\
+         SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+            .to_owned(),
+        "listener.name.mutual.ssl.client.auth=required".to_owned(),
+        "listener.name.mutual.ssl.truststore.type=PEM".to_owned(),
+        format!("listener.name.mutual.ssl.truststore.location={}", folder.join("client.pem").display()),
     ];
     for listener in ["sasl_plaintext", "sasl_ssl"] {
         let mut module = |mechanism: &str, line: &str| {
@@ -144,17 +165,44 @@ impl Step {
 
 /// Everything, on one broker.
 pub async fn all() {
-    let ports = Listeners { ssl: free_port(), plaintext: free_port(), sasl_ssl: free_port() };
-    let mut truststore = String::new();
+    let ports = Listeners { ssl: free_port(), mutual: free_port(), plaintext: free_port(), sasl_ssl: free_port() };
+    let (mut truststore, mut stores_of) = (String::new(), Vec::new());
     let node = Node::apaches_with(|own, folder| {
         truststore = folder.join("broker.pem").to_string_lossy().into_owned();
-        settings(own, folder, &ports)
+        let settings = settings(own, folder, &ports);
+        stores_of = ["PKCS12", "JKS"].map(|kind| (kind, stores(folder, kind, "broker", "client"))).to_vec();
+        settings
     });
     let Some(node) = node else { return println!("Java is not there: left out") };
     let step = Step::default();
-    if tokio::time::timeout(LIMIT, each(&node, &ports, &truststore, &step)).await.is_err() {
+    let all = async {
+        for (kind, stores) in &stores_of {
+            step.is(format!("stores of type {kind}"));
+            by_certificates(&ports, kind, stores).await;
+        }
+        each(&node, &ports, &truststore, &step).await;
+    };
+    if tokio::time::timeout(LIMIT, all).await.is_err() {
         panic!("stands still at {:?}; the broker says:\n{}", step.0.lock(), node.said());
     }
+}
+
+/// With stores that keytool made: whom to trust, and who the client is where it has to say so.
+async fn by_certificates(ports: &Listeners, kind: &str, [trusted, own]: &[String; 2]) {
+    let trust = [
+        ("security.protocol", "SSL"),
+        ("ssl.truststore.location", trusted.as_str()),
+        ("ssl.truststore.password", "secret"),
+        ("ssl.truststore.type", kind),
+    ];
+    let key = [("ssl.keystore.location", own.as_str()), ("ssl.keystore.password", "secret"), ("ssl.keystore.type", kind)];
+    write(ports.ssl, &trust).await.unwrap_or_else(|error| panic!("{kind} trusts: {error}"));
+    let both = [&trust[..], &key[..]].concat();
+    write(ports.mutual, &both).await.unwrap_or_else(|error| panic!("{kind} shows: {error}"));
+    let (cluster, _) = connect(ports.mutual, &trust).expect("a config");
+    assert!(cluster.any().await.is_err(), "nobody gets in without a certificate");
+    let wrong = [&trust[..1], &[("ssl.truststore.location", trusted.as_str()), ("ssl.truststore.password", "wrong")]].concat();
+    assert!(matches!(connect(ports.ssl, &wrong), Err(ClientError::Config(_))), "{kind}");
 }
 
 async fn each(node: &Node, ports: &Listeners, truststore: &str, step: &Step) {

@@ -304,3 +304,21 @@ fn while_an_answer_is_awaited_the_sender_is_woken_for_every_fourth_batch() {
         assert_eq!(woken, expected);
     }
 }
+
+#[test]
+fn who_waits_for_memory_is_served_before_who_comes() {
+    let mut all = accumulator(ProducerConfig { buffer_bytes: 400, ..config() });
+    append(&mut all, 0, 100);
+    append(&mut all, 1, 100);
+    let large = NewRecord { topic: "t", partition: Some(0), value: Some(&[7; 250]), ..NewRecord::default() };
+    let try_large = |all: &mut Accumulator| all.append(&large, Observed::No, 1, || now(100), &mut None).unwrap();
+    assert_eq!(try_large(&mut all), Appended::NoMemory);
+    all.starving = 1;
+    let mut settled = first(&mut all.drain(200, |_| Node::Ready));
+    all.release(&mut settled);
+    let small = NewRecord { topic: "t", partition: Some(settled.place.1), value: Some(b"v"), ..NewRecord::default() };
+    let try_small = |all: &mut Accumulator| all.append(&small, Observed::No, 1, || now(200), &mut None).unwrap();
+    assert_eq!(try_small(&mut all), Appended::NoMemory, "there is room, for who came before");
+    all.first_in_line = true;
+    assert!(matches!(try_small(&mut all), Appended::Done { .. }));
+}

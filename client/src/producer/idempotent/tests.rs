@@ -159,7 +159,7 @@ fn a_refused_batch_leaves_a_gap_that_a_new_epoch_closes() {
     sent(&mut sequences, 1, 3);
     sent(&mut sequences, 2, 3);
     assert!(!sequences.should_retry(PLACE, 1, ErrorCode::InvalidTimestamp, -1));
-    sequences.failed(PLACE, 1, Some(ErrorCode::InvalidTimestamp), Fate::Refused);
+    sequences.failed(PLACE, 1);
     assert!(sequences.should_retry(PLACE, 2, ErrorCode::OutOfOrderSequenceNumber, -1));
     sequences.resolve();
     assert_eq!(sent(&mut sequences, 2, 3), (1, 0));
@@ -171,7 +171,7 @@ fn new_batches_wait_while_older_ones_of_another_epoch_are_in_flight() {
     let other = (0, 1);
     sent(&mut sequences, 1, 3);
     sequences.stamp(other, 2, 3);
-    sequences.failed(other, 2, None, Fate::Refused);
+    sequences.failed(other, 2);
     sequences.resolve();
     assert!(!sequences.may_drain(PLACE, 3), "batch 1 is of epoch 0");
     sequences.written(PLACE, 1, 2);
@@ -197,7 +197,7 @@ fn epochs_that_are_used_up_ask_for_a_new_id() {
     let mut sequences = started();
     sequences.identify(Identity { id: 7, epoch: i16::MAX });
     sequences.stamp(PLACE, 1, 1);
-    sequences.failed(PLACE, 1, None, Fate::Refused);
+    sequences.failed(PLACE, 1);
     sequences.resolve();
     assert_eq!(sequences.identity(), None);
 }
