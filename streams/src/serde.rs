@@ -1,13 +1,23 @@
 //! Keys and values to bytes and back.
 //! Called by sources, sinks and stores; given by the user in Consumed, Produced, Grouped, Materialized and Joined. Never allocates for `Bytes`.
-//! Not done: lists, JSON by serde, UUIDs, booleans.
+
+// Lists of values.
+mod list;
+// JSON of any type.
+mod json;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::record::{Window, Windowed};
+
+pub use json::JsonSerde;
+pub use list::ListSerde;
 
 /// Bytes that are no value of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -39,6 +49,10 @@ pub trait Serde<T>: Send + Sync {
     fn serialize(&self, value: &T, out: &mut Vec<u8>);
     /// The value from its bytes; it may keep a part of them.
     fn deserialize(&self, bytes: Bytes) -> Result<T, SerdeError>;
+    /// How many bytes each value takes, where all take the same: lists write no lengths then.
+    fn fixed_len(&self) -> Option<usize> {
+        None
+    }
     /// How many of a key's bytes say which partition it belongs to (WindowedStreamPartitioner: the key in the window).
     fn routing_len(&self, whole: usize) -> usize {
         whole
@@ -99,6 +113,10 @@ macro_rules! numbers {
                 let array = bytes.as_ref().try_into().map_err(|_| SerdeError::Size { deserializer: $name, size })?;
                 Ok(<$number>::from_be_bytes(array))
             }
+
+            fn fixed_len(&self) -> Option<usize> {
+                Some(std::mem::size_of::<$number>())
+            }
         }
 
         impl DefaultSerde for $number {
@@ -115,6 +133,55 @@ numbers! {
     i64, "LongDeserializer";
     f32, "FloatDeserializer";
     f64, "DoubleDeserializer";
+}
+
+/// One byte, as Java's BooleanSerializer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BoolSerde;
+
+impl Serde<bool> for BoolSerde {
+    fn serialize(&self, value: &bool, out: &mut Vec<u8>) {
+        out.push(u8::from(*value));
+    }
+
+    fn deserialize(&self, bytes: Bytes) -> Result<bool, SerdeError> {
+        match bytes.as_ref() {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [_] => Err(SerdeError::Malformed { expected: "boolean", found: 1 }),
+            _ => Err(SerdeError::Size { deserializer: "BooleanDeserializer", size: 1 }),
+        }
+    }
+}
+
+/// The text of a UUID, as Java's UUIDSerializer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UuidSerde;
+
+impl Serde<Uuid> for UuidSerde {
+    fn serialize(&self, value: &Uuid, out: &mut Vec<u8>) {
+        out.extend_from_slice(value.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+    }
+
+    fn deserialize(&self, bytes: Bytes) -> Result<Uuid, SerdeError> {
+        Uuid::try_parse_ascii(&bytes).map_err(|_| SerdeError::Malformed { expected: "UUID", found: bytes.len() })
+    }
+
+    fn fixed_len(&self) -> Option<usize> {
+        Some(36)
+    }
+}
+
+impl DefaultSerde for bool {
+    fn serde() -> SharedSerde<bool> {
+        Arc::new(BoolSerde)
+    }
+}
+
+impl DefaultSerde for Uuid {
+    fn serde() -> SharedSerde<Uuid> {
+        Arc::new(UuidSerde)
+    }
 }
 
 /// A key and the start of its window, which is `size_ms` long (Java's TimeWindowedSerde).

@@ -171,9 +171,23 @@ impl<V> Cache<V> {
     /// The entry of a key, which counts as used by it.
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
         let at = self.index.get(key)?;
-        self.unlink_used(at);
-        self.link_used(at);
+        self.use_again(at);
         self.slots.get_mut(at as usize)
+    }
+
+    /// The entry of a key, which is about to change: it counts as used, and waits behind all others.
+    pub(crate) fn change(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
+        let at = self.index.get(key)?;
+        self.use_again(at);
+        self.wait(at);
+        self.slots.get_mut(at as usize)
+    }
+
+    fn use_again(&mut self, at: u32) {
+        if self.used.first != at {
+            self.unlink_used(at);
+            self.link_used(at);
+        }
     }
 
     /// Sets what was read from the rows: it waits for nothing.
@@ -185,8 +199,7 @@ impl<V> Cache<V> {
     pub(crate) fn put(&mut self, key: &[u8], value: Option<V>, writer: Writer) {
         let at = match self.index.get(key) {
             Some(at) => {
-                self.unlink_used(at);
-                self.link_used(at);
+                self.use_again(at);
                 let slot = &mut self.slots[at as usize];
                 (slot.value, slot.writer) = (value, writer);
                 at
@@ -197,13 +210,6 @@ impl<V> Cache<V> {
             }
         };
         self.wait(at);
-    }
-
-    /// Lets the entry of this key wait behind all others.
-    pub(crate) fn touch(&mut self, key: &[u8]) {
-        if let Some(at) = self.index.get(key) {
-            self.wait(at);
-        }
     }
 
     fn wait(&mut self, at: u32) {

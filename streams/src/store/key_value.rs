@@ -234,19 +234,16 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Option<S>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        self.load(key)?;
-        if let Some(cache) = &mut self.cache {
-            match cache.get(key) {
-                Some(slot) => {
-                    slot.value = change(slot.value.take());
-                    slot.writer.set(about, context);
-                    cache.touch(key);
-                }
-                None => cache.put(key, change(None), writer(about, context)),
-            }
+        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(key)) {
+            slot.value = change(slot.value.take());
+            slot.writer.set(about, context);
             return Ok(None);
         }
         let before = self.read(key)?;
+        if let Some(cache) = &mut self.cache {
+            cache.put(key, change(before), writer(about, context));
+            return Ok(None);
+        }
         let kept = if old == Old::Sent { before.clone() } else { None };
         let new = change(before);
         self.write(key, new.as_ref(), about, context)?;

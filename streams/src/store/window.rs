@@ -178,12 +178,9 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Option<S>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.get(row)) {
+        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(row)) {
             slot.value = change(slot.value.take());
             slot.writer.set(about, context);
-            if let Some(cache) = &mut self.cache {
-                cache.touch(row);
-            }
             return Ok(None);
         }
         let before = self.read(key, start)?;
