@@ -1,8 +1,8 @@
 //! `TopologyTestDriver`: a topology at work without a broker, record by record, with a clock that is moved by hand.
 //! For tests of applications and of this crate. The task is the one of the runtime; only what surrounds it is made here:
 //! all sub-topologies are one task on partition 0, each record is committed, and what is written to a topic that the
-//! topology reads goes in again, as in Java's driver.
-//! Not done: several partitions.
+//! topology reads goes in again, as in Java's driver. Over several partitions, which Java's cannot, each sub-topology has
+//! a task a partition, and keys are placed as a producer places them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_protocol::murmur2::partition_for_key;
 
 use crate::record::Header;
 use crate::serde::{Serde, SerdeError};
@@ -30,6 +31,8 @@ use crate::topology::store::Store;
 pub struct Output {
     /// Its topic.
     pub topic: String,
+    /// Its partition.
+    pub partition: u32,
     /// Its key.
     pub key: Option<Bytes>,
     /// Its value.
@@ -47,11 +50,20 @@ struct Sent {
     records: Vec<Output>,
 }
 
-struct Recorder(Rc<RefCell<Sent>>);
+struct Recorder {
+    sent: Rc<RefCell<Sent>>,
+    partitions: u32,
+}
+
+/// The partition that a producer gives a key; one without a key goes to the first.
+fn partition_of(key: Option<&[u8]>, partitions: u32) -> u32 {
+    let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+    key.and_then(|key| u32::try_from(partition_for_key(key, count)).ok()).unwrap_or(0)
+}
 
 impl Collector for Recorder {
     fn topic(&mut self, name: &str) -> TopicId {
-        let names = &mut self.0.borrow_mut().names;
+        let names = &mut self.sent.borrow_mut().names;
         let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
             names.push(name.to_owned());
             names.len() - 1
@@ -60,18 +72,24 @@ impl Collector for Recorder {
     }
 
     fn partitions(&mut self, _topic: TopicId) -> u32 {
-        1
+        self.partitions
     }
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure> {
-        let mut sent = self.0.borrow_mut();
+        let mut sent = self.sent.borrow_mut();
         let topic = sent.names[record.topic.0 as usize].clone();
-        if let To::Partition(partition @ 1..) = record.to {
+        let partition = match record.to {
+            To::Partition(partition) => partition,
+            To::Hash(key) => partition_of(Some(key), self.partitions),
+            To::Any => 0,
+        };
+        if partition >= self.partitions {
             let cause = format!("it has no partition {partition}");
             return Err(SendFailure { topic, cause });
         }
         sent.records.push(Output {
             topic,
+            partition,
             key: record.key.map(Bytes::copy_from_slice),
             value: record.value.map(Bytes::copy_from_slice),
             timestamp: record.timestamp,
@@ -83,12 +101,18 @@ impl Collector for Recorder {
 
 /// A topology at work without a broker.
 pub struct TopologyTestDriver {
-    task: Option<Task>,
+    tasks: Vec<DrivenTask>,
     globals: Option<Task>,
+    partitions: u32,
     sent: Rc<RefCell<Sent>>,
     outputs: Vec<Output>,
-    offsets: HashMap<String, i64>,
+    offsets: HashMap<(String, u32), i64>,
     now: i64,
+}
+
+struct DrivenTask {
+    partition: u32,
+    task: Task,
 }
 
 /// Opens the rows of a store.
@@ -112,15 +136,44 @@ impl TopologyTestDriver {
         cache_bytes: usize,
         rows: RowsOpener<'_>,
     ) -> Result<TopologyTestDriver, LinkError> {
+        TopologyTestDriver::made(topology, settings, cache_bytes, rows, &[(Part::Whole, 0)], 1)
+    }
+
+    /// The same with so many partitions of each topic: a task for each sub-topology and partition.
+    pub fn partitioned(
+        topology: &Topology,
+        settings: Settings,
+        cache_bytes: usize,
+        partitions: u32,
+    ) -> Result<TopologyTestDriver, LinkError> {
+        let mut memory = |_: &Store| Ok(Box::new(MemoryRows::new()) as Box<dyn Rows>);
+        let mut parts = Vec::new();
+        for subtopology in 0..topology.subtopologies() {
+            let mut nodes = topology.nodes().iter().filter(|node| node.subtopology == subtopology);
+            if nodes.any(|node| !topology.is_global(node)) {
+                parts.extend((0..partitions).map(|partition| (Part::Subtopology(subtopology), partition)));
+            }
+        }
+        TopologyTestDriver::made(topology, settings, cache_bytes, &mut memory, &parts, partitions)
+    }
+
+    fn made(
+        topology: &Topology,
+        settings: Settings,
+        cache_bytes: usize,
+        rows: RowsOpener<'_>,
+        parts: &[(Part, u32)],
+        partitions: u32,
+    ) -> Result<TopologyTestDriver, LinkError> {
         let sent = Rc::new(RefCell::new(Sent::default()));
         let budget = Rc::new(Budget::new(cache_bytes));
-        let mut task = |part, settings: Settings, globals: Option<&Stores>| {
+        let mut made = |part, partition, settings: Settings, globals: Option<&Stores>| {
             Task::new(TaskParts {
                 topology,
                 part,
-                partition: 0,
+                partition,
                 settings: Rc::new(settings),
-                collector: Box::new(Recorder(Rc::clone(&sent))),
+                collector: Box::new(Recorder { sent: Rc::clone(&sent), partitions }),
                 rows: &mut *rows,
                 budget: Rc::clone(&budget),
                 globals,
@@ -133,16 +186,26 @@ impl TopologyTestDriver {
             let skip: DeserializationHandler = Arc::new(|_| Response::Continue);
             let mut settings = settings.clone();
             settings.on_deserialization = Some(skip);
-            globals = Some(task(Part::Globals, settings, None)?);
+            globals = Some(made(Part::Globals, 0, settings, None)?);
         }
-        let rest = task(Part::Whole, settings, globals.as_ref().map(Task::stores))?;
-        let task = (!rest.inputs().is_empty()).then_some(rest);
-        Ok(TopologyTestDriver { task, globals, sent, outputs: Vec::new(), offsets: HashMap::new(), now: 0 })
+        let mut tasks = Vec::new();
+        for (part, partition) in parts {
+            let task = made(*part, *partition, settings.clone(), globals.as_ref().map(Task::stores))?;
+            tasks.push(DrivenTask { partition: *partition, task });
+        }
+        let (outputs, offsets) = (Vec::new(), HashMap::new());
+        Ok(TopologyTestDriver { tasks, globals, partitions, sent, outputs, offsets, now: 0 })
     }
 
     /// Sends a record into a topic that the topology reads, and lets it through.
     pub fn pipe(&mut self, topic: &str, record: Incoming) -> Result<(), TaskError> {
-        let to_task = self.enqueue(topic, &record)?;
+        let partition = partition_of(record.key.as_deref(), self.partitions);
+        self.pipe_to(topic, partition, record)
+    }
+
+    /// Sends a record into a partition of a topic, and lets it through.
+    pub fn pipe_to(&mut self, topic: &str, partition: u32, record: Incoming) -> Result<(), TaskError> {
+        let to_task = self.enqueue(topic, partition, &record)?;
         if to_task {
             self.complete()?;
         }
@@ -168,9 +231,9 @@ impl TopologyTestDriver {
     /// Moves the wall clock: timers fire, and what waited for it goes on.
     pub fn advance_wall_clock(&mut self, by: Duration) -> Result<(), TaskError> {
         self.now = self.now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
-        if let Some(task) = &mut self.task {
-            task.punctuate_wall_clock(self.now)?;
-            commit(task)?;
+        for driven in &mut self.tasks {
+            driven.task.punctuate_wall_clock(self.now)?;
+            commit(&mut driven.task)?;
         }
         self.complete()
     }
@@ -199,9 +262,9 @@ impl TopologyTestDriver {
         wanted.into_iter().map(pair).collect()
     }
 
-    /// The stores of the tasks, global ones left out.
+    /// The stores of the first task; global ones are left out.
     pub fn stores(&self) -> Option<&Stores> {
-        self.task.as_ref().map(Task::stores)
+        self.tasks.first().map(|driven| driven.task.stores())
     }
 
     /// The stores of global tables.
@@ -209,33 +272,45 @@ impl TopologyTestDriver {
         self.globals.as_ref().map(Task::stores)
     }
 
-    /// The rows of a store, as its engine has them.
+    /// The rows of a store, as its engine has them, partition by partition.
     pub fn rows(&self, store: &str) -> Result<Option<Vec<Row>>, StateError> {
-        let stores = [self.stores(), self.global_stores()];
-        let held = stores.into_iter().flatten().find_map(|stores| stores.held(store));
-        held.map(|held| held.task.dump()).transpose()
+        let tasks = self.tasks.iter().map(|driven| &driven.task).chain(&self.globals);
+        let mut found: Option<Vec<Row>> = None;
+        for held in tasks.filter_map(|task| task.stores().held(store)) {
+            found.get_or_insert_default().extend(held.task.dump()?);
+        }
+        Ok(found)
     }
 
     /// How many records operators and queues left out.
     pub fn dropped(&self) -> u64 {
-        let tasks = [&self.task, &self.globals];
-        tasks.into_iter().flatten().map(|task| task.context().dropped()).sum()
+        let tasks = self.tasks.iter().map(|driven| &driven.task).chain(&self.globals);
+        tasks.map(|task| task.context().dropped()).sum()
     }
 
-    fn next_offset(&mut self, topic: &str) -> i64 {
-        let next = self.offsets.entry(topic.to_owned()).or_default();
+    fn next_offset(&mut self, topic: &str, partition: u32) -> i64 {
+        let next = self.offsets.entry((topic.to_owned(), partition)).or_default();
         *next += 1;
         *next - 1
     }
 
-    /// Gives a record to the task; whether it reads that topic.
-    fn enqueue(&mut self, topic: &str, record: &Incoming) -> Result<bool, TaskError> {
-        let Some(task) = &mut self.task else { return Ok(false) };
-        let known = task.inputs().iter().position(|input| input.topic == topic);
-        let Some(input) = known.or_else(|| task.add_input(topic, 0)) else { return Ok(false) };
-        let offset = self.next_offset(topic);
-        let Some(task) = &mut self.task else { return Ok(false) };
-        task.add(input, [Incoming { offset, ..record.clone() }])?;
+    /// Gives a record to the task that reads its partition; whether there is one.
+    fn enqueue(&mut self, topic: &str, partition: u32, record: &Incoming) -> Result<bool, TaskError> {
+        let mut reader = None;
+        for (number, driven) in self.tasks.iter_mut().enumerate() {
+            if driven.partition != partition {
+                continue;
+            }
+            let known = driven.task.inputs().iter().position(|input| input.topic == topic);
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            if let Some(input) = known.or_else(|| driven.task.add_input(topic, partition)) {
+                reader = Some((number, input));
+                break;
+            }
+        }
+        let Some((number, input)) = reader else { return Ok(false) };
+        let offset = self.next_offset(topic, partition);
+        self.tasks[number].task.add(input, [Incoming { offset, ..record.clone() }])?;
         Ok(true)
     }
 
@@ -243,7 +318,7 @@ impl TopologyTestDriver {
     fn update_globals(&mut self, topic: &str, record: Incoming) -> Result<bool, TaskError> {
         let (now, inputs) = (self.now, self.globals.as_ref().map(Task::inputs).unwrap_or_default());
         let Some(input) = inputs.iter().position(|input| input.topic == topic) else { return Ok(false) };
-        let offset = self.next_offset(topic);
+        let offset = self.next_offset(topic, 0);
         let Some(task) = &mut self.globals else { return Ok(false) };
         task.add(input, [Incoming { offset, ..record }])?;
         while task.process(now)? {}
@@ -254,17 +329,30 @@ impl TopologyTestDriver {
     /// TopologyTestDriver.completeAllProcessableWork.
     fn complete(&mut self) -> Result<(), TaskError> {
         self.capture()?;
-        loop {
-            let (Some(task), now) = (&mut self.task, self.now) else { return Ok(()) };
-            (0..task.inputs().len()).for_each(|input| task.set_lag(input, Some(0)));
-            if !task.has_records() || !task.is_processable(now) {
-                return Ok(());
+        let mut progressed = true;
+        while progressed {
+            progressed = false;
+            for number in 0..self.tasks.len() {
+                while self.step(number)? {
+                    progressed = true;
+                }
             }
-            task.process(now)?;
-            task.punctuate_stream_time()?;
-            commit(task)?;
-            self.capture()?;
         }
+        Ok(())
+    }
+
+    /// Lets the next record of a task through, if there is one that need not wait.
+    fn step(&mut self, number: usize) -> Result<bool, TaskError> {
+        let (task, now) = (&mut self.tasks[number].task, self.now);
+        (0..task.inputs().len()).for_each(|input| task.set_lag(input, Some(0)));
+        if !task.has_records() || !task.is_processable(now) {
+            return Ok(false);
+        }
+        task.process(now)?;
+        task.punctuate_stream_time()?;
+        commit(task)?;
+        self.capture()?;
+        Ok(true)
     }
 
     /// Takes what was sent, and gives it to whoever reads it.
@@ -278,9 +366,9 @@ impl TopologyTestDriver {
                 value: output.value.clone(),
                 headers: output.headers.clone(),
             };
-            let topic = output.topic.clone();
+            let (topic, partition) = (output.topic.clone(), output.partition);
             self.outputs.push(output);
-            self.enqueue(&topic, &record)?;
+            self.enqueue(&topic, partition, &record)?;
             self.update_globals(&topic, record)?;
         }
         Ok(())
@@ -303,3 +391,6 @@ fn encode<T>((serde, value): (&dyn Serde<T>, Option<&T>)) -> Option<Bytes> {
         Bytes::from(bytes)
     })
 }
+
+#[cfg(test)]
+mod tests;
