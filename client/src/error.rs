@@ -349,6 +349,11 @@ pub(crate) fn check_of(subject: impl Display, code: i16, message: Option<&str>) 
     check(code, message).map_err(|error| error.of(subject))
 }
 
+/// A code by its name; one that came after this release is an error that nothing is known of.
+pub(crate) fn known(code: i16) -> ErrorCode {
+    ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
+}
+
 /// The error of a code.
 pub(crate) fn of_code(code: i16, message: Option<&str>) -> ClientError {
     ClientError::Broker { code, message: text(code, message), address: String::new(), subject: String::new() }

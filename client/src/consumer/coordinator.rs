@@ -34,7 +34,7 @@ use crate::TopicPartition;
 use crate::committed;
 use crate::config::ConsumerConfig;
 use crate::connection::{Connection, backoff, retrying};
-use crate::error::{ClientError, check_of, of_code, of_partition};
+use crate::error::{ClientError, check_of, known, of_code, of_partition};
 use crate::metadata::{Cluster, Coordinated, text};
 use crate::producer::GroupMetadata;
 
@@ -89,10 +89,6 @@ pub(super) struct Coordinator {
     pub tally: Arc<Tally>,
     /// What ended the membership for good.
     fatal: Mutex<Option<ClientError>>,
-}
-
-fn code_of(code: i16) -> ErrorCode {
-    ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
 }
 
 impl Coordinator {
@@ -242,7 +238,7 @@ impl Coordinator {
         let started = Moment::now();
         let reply = self.ask_held(&request).await?;
         self.tally.joins.took(started.elapsed());
-        let code = code_of(reply.error_code);
+        let code = known(reply.error_code);
         let next = self.membership.lock().joined(code, &sent, &reply.member_id, reply.generation_id);
         if !self.follow(next, code)? {
             return Ok(None);
@@ -320,7 +316,7 @@ impl Coordinator {
         let started = Moment::now();
         let reply = self.ask_held(&request).await?;
         self.tally.syncs.took(started.elapsed());
-        let code = code_of(reply.error_code);
+        let code = known(reply.error_code);
         let next = self.membership.lock().synced(code, generation);
         if !self.follow(next, code)? {
             return Ok(None);
@@ -425,7 +421,7 @@ impl Coordinator {
             Ok(reply) => {
                 self.tally.heartbeats.took(started.elapsed());
                 *answered = Moment::now();
-                let code = code_of(reply.error_code);
+                let code = known(reply.error_code);
                 let next = self.membership.lock().beaten(code, &sent);
                 if let Err(error) = self.follow(next, code)
                     && !error.is_retriable()
@@ -468,7 +464,7 @@ impl Coordinator {
         self.tally.commits.took(started.elapsed());
         for topic in &reply.topics {
             for partition in &topic.partitions {
-                let code = code_of(partition.error_code);
+                let code = known(partition.error_code);
                 let next = self.membership.lock().committed(code, &sent);
                 if next == Next::Proceed {
                     continue;
@@ -500,7 +496,7 @@ impl Coordinator {
         let (reply, from) = self.ask_from(committed::BY_NAME, &request).await?;
         let mut offsets = Offsets::new();
         for group in reply.groups {
-            let code = code_of(group.error_code);
+            let code = known(group.error_code);
             if matches!(code, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
                 self.forget();
             }

@@ -28,7 +28,7 @@ use super::position::{Partition, Partitions};
 use super::session::{Plan, Session, Want, Wants};
 use crate::TopicPartition;
 use crate::config::{ConsumerConfig, Isolation, Reset};
-use crate::error::{ClientError, of_partition};
+use crate::error::{ClientError, known, of_partition};
 use crate::metadata::{Cluster, Leader, address, topic_name};
 
 /// Fetch 13 names topics by id; up to 12 they go by name.
@@ -257,7 +257,7 @@ impl Fetcher {
         data: PartitionData,
         (address, held): (Option<String>, &Arc<Held>),
     ) -> Result<(), ClientError> {
-        let code = ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = known(data.error_code);
         match code {
             ErrorCode::None => {
                 partition.saw_end(self.config.isolation, data.high_watermark, data.last_stable_offset);

@@ -28,7 +28,7 @@ use super::metrics::Left;
 use super::txn::{Answer, Ask, Asking, Heard, Next, Protocol, Transactions};
 use crate::config::{Acks, ProducerConfig};
 use crate::connection::Connection;
-use crate::error::{ClientError, check_of, of_partition};
+use crate::error::{ClientError, check_of, known, of_partition};
 use crate::metadata::{Cluster, Leader, topic_name};
 
 /// Produce 11 is the last before version 2 of transactions (Java: `LAST_STABLE_VERSION_BEFORE_TRANSACTION_V2`).
@@ -511,7 +511,7 @@ impl Sender {
     /// What a broker's refusal means for a batch (Java: `Sender.completeBatch`).
     fn settle(&mut self, broker: i32, batch: Batch, own: &PartitionProduceResponse) {
         let name = &*batch.topic.clone();
-        let code = ErrorCode::from_code(own.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = known(own.error_code);
         tracing::debug!(topic = name, partition = own.index, code = code.name(), attempts = batch.attempts, "produce error");
         if code.retry() == Retry::RefreshMetadata {
             self.metadata.wanted = true;

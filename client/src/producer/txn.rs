@@ -17,7 +17,7 @@ use super::batch::Place;
 use super::idempotent::Identity;
 use crate::TopicPartition;
 use crate::consumer::Offsets;
-use crate::error::{ClientError, ErrorClass, of_partition};
+use crate::error::{ClientError, ErrorClass, known, of_partition};
 pub(crate) use crate::metadata::Features;
 
 // The words between here and the sender.
@@ -674,10 +674,6 @@ fn unheard(call: Call) -> ClientError {
         Call::Commit => "commit_transaction timed out and must be called again first",
         Call::Abort => "abort_transaction timed out and must be called again first",
     })
-}
-
-fn known(code: i16) -> ErrorCode {
-    ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
 }
 
 #[cfg(test)]
