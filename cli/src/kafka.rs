@@ -96,6 +96,7 @@ use client::config::{ConnectionConfig, ConsumerConfig, Endpoints};
 use client::error::ClientError;
 use client::metadata::Cluster;
 use millstream_base_config::parse::Properties;
+use millstream_base_config::table_client::ADMIN_KEYS;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 
@@ -152,10 +153,25 @@ pub const TOOLS: &[Tool] = &[
 /// Runs the tool of that name, if there is one.
 pub fn run(name: &str, words: &[String]) -> Option<Ended> {
     let tool = TOOLS.iter().find(|tool| tool.name == name)?;
+    // A broker logs by its own rules.
+    if name != "kafka-server-start" {
+        log_warnings();
+    }
     Some(match output::take(name, words) {
         Ok(words) => (tool.run)(&words),
         Err(line) => Ended::Failed(line),
     })
+}
+
+/// What goes wrong beside the answer stands on standard error, as Apache's tools-log4j2.yaml has it; `MILLSTREAM_LOG`
+/// shows more of it or less.
+fn log_warnings() {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // A second subscriber can only be asked for by a test in the same process.
+    let _ = match tracing_subscriber::EnvFilter::try_from_env("MILLSTREAM_LOG") {
+        Ok(filter) => subscriber.with_env_filter(filter).try_init(),
+        Err(_) => subscriber.with_max_level(tracing::Level::WARN).try_init(),
+    };
 }
 
 /// Runs what a tool does on a runtime of one thread: a tool waits for answers and for little else.
@@ -191,7 +207,10 @@ pub fn connect(mut properties: HashMap<String, String>, servers: Option<&str>, c
         properties.insert("bootstrap.servers".to_owned(), addresses.to_owned());
     }
     // What an admin client shares with a consumer is all that is read of it.
-    let (config, _) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    for key in unknown.iter().filter(|key| !ADMIN_KEYS.iter().any(|known| known.name == key.as_str())) {
+        tracing::warn!(key, "no setting has this name");
+    }
     let endpoints = if controllers.is_some() { Endpoints::Controllers } else { Endpoints::Brokers };
     Ok(Cluster::with_config(ConnectionConfig { endpoints, ..config.connection }))
 }
@@ -220,7 +239,8 @@ pub fn admin(given: &Given) -> Result<Admin, Ended> {
 /// # Errors
 /// As [`cluster`].
 pub fn admin_with(given: &Given, config_flag: &str) -> Result<Admin, Ended> {
-    Ok(Admin::new(cluster(given, config_flag)?).with_timeout(TIMEOUT))
+    let limit = given.properties(config_flag)?.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
+    Ok(Admin::new(cluster(given, config_flag)?).with_timeout(limit.map_or(TIMEOUT, Duration::from_millis)))
 }
 
 /// Waits until a broker answers: a consumer that finds none would wait for records without a word. The first failure is

@@ -261,6 +261,11 @@ def live_acls():
                   *(run(tools, "guarded", file="acls.txt") for tools in ("apache", "ours")))
 
 
+def live_quotas():
+    yield compare("our kafka-configs and Apache's on quotas and passwords of Apache's broker",
+                  *(run(tools, "apache", file="quotas.txt") for tools in ("apache", "ours")))
+
+
 def of_tool(results, only):
     return [(line, output) for line, output in results if not only or line.split()[0] == only]
 
@@ -273,6 +278,7 @@ def main(arguments):
         return 0
     if option == "--live":
         counts = list(live(only)) + (list(live_acls()) if only in ("", "kafka-acls") else [])
+        counts += list(live_quotas()) if only in ("", "kafka-configs") else []
     else:
         counts = [compare("our tools on our broker and apache.out", of_tool(read_record(), only), run("ours", "ours", only, of_broker=False))]
     passed, failed = sum(ok for ok, _ in counts), sum(bad for _, bad in counts)

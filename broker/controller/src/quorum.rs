@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use millstream_base_env::{Clock, Disk};
@@ -57,9 +58,23 @@ pub struct QuorumState {
     pub log_end_offset: i64,
 }
 
+/// What openraft is asked for. Boxed, so that its generic code is compiled in this crate once, and not again in each program
+/// that awaits it.
+type Asked<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Quorum {
     /// Opens everything, and answers when this node leads and the image holds all that was committed.
-    pub(crate) async fn start(
+    pub(crate) fn start(
+        disk: Disk,
+        clock: Clock,
+        log_dir: Arc<LogDir>,
+        node_id: i32,
+        publisher: Arc<Publisher>,
+    ) -> Asked<'static, Result<Quorum, StartError>> {
+        Box::pin(Quorum::started(disk, clock, log_dir, node_id, publisher))
+    }
+
+    async fn started(
         disk: Disk,
         clock: Clock,
         log_dir: Arc<LogDir>,
@@ -117,9 +132,11 @@ impl Quorum {
     }
 
     /// Commits one change; answers once it is on disk and in the image.
-    pub(crate) async fn write(&self, change: Vec<u8>) -> Result<Applied, String> {
-        let written = self.raft.client_write(Change(change)).await.map_err(|error| error.to_string())?;
-        Ok(written.data)
+    pub(crate) fn write(&self, change: Vec<u8>) -> Asked<'_, Result<Applied, String>> {
+        Box::pin(async move {
+            let written = self.raft.client_write(Change(change)).await.map_err(|error| error.to_string())?;
+            Ok(written.data)
+        })
     }
 
     /// Completes when openraft ended by itself: its storage failed, or a record could not be applied. Says why.
@@ -150,10 +167,12 @@ impl Quorum {
     }
 
     /// Ends it.
-    pub(crate) async fn stop(&self) {
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!(%error, "metadata quorum did not stop cleanly");
-        }
+    pub(crate) fn stop(&self) -> Asked<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.raft.shutdown().await {
+                tracing::error!(%error, "metadata quorum did not stop cleanly");
+            }
+        })
     }
 
     pub(crate) fn state(&self) -> QuorumState {

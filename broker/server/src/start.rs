@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use millstream_base_config::BrokerConfig;
 use millstream_base_config::listener::Listener;
 use millstream_base_metrics::Registry;
@@ -151,11 +152,21 @@ pub async fn start(config: BrokerConfig, disk: Disk, clock: Clock) -> Result<Run
     start_measured(config, disk, clock, Registry::default()).await
 }
 
-/// The same, with its metrics in `registry`.
+/// The same, with its metrics in `registry`. Boxed, so that the broker is compiled in this crate once, and not again in
+/// each program that starts one.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn start_measured(
+pub fn start_measured(
+    config: BrokerConfig,
+    disk: Disk,
+    clock: Clock,
+    registry: Registry,
+) -> BoxFuture<'static, Result<RunningBroker, StartError>> {
+    Box::pin(started(config, disk, clock, registry))
+}
+
+async fn started(
     config: BrokerConfig,
     disk: Disk,
     clock: Clock,
@@ -249,7 +260,11 @@ impl RunningBroker {
     ///
     /// # Errors
     /// When a log directory could not be closed cleanly; recovery will look at it at the next start.
-    pub async fn stop(mut self) -> Result<(), String> {
+    pub fn stop(self) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(self.stopped())
+    }
+
+    async fn stopped(mut self) -> Result<(), String> {
         self.node.ready.store(false, Ordering::Release);
         self.node.partitions.end_background();
         self.listeners.shutdown().await;

@@ -1,18 +1,20 @@
-//! kafka-configs: describe and alter the configs of topics, brokers, groups and client metrics (Java:
-//! `ConfigCommand`).
-//!
-//! Not done: quotas and SCRAM credentials of users, clients and addresses, which come with quotas and SASL.
+//! kafka-configs: describe and alter the configs of topics, brokers, groups and client metrics, and the quotas and
+//! passwords of users, clients and addresses (Java: `ConfigCommand`).
+
+// Configs of topics, brokers, groups and client metrics.
+mod resources;
+// Quotas and passwords.
+mod quotas;
 
 use std::collections::BTreeMap;
+use std::net::ToSocketAddrs;
 
-use client::admin::{Admin, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
+use client::admin::ResourceKind;
 use client::error::ClientError;
-use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::kafka::java_order::sort_as_hash_map;
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{admin, block_on, java_exception, output};
+use crate::kafka::{admin, block_on, java_exception};
 
 const ABOUT: &str = "This tool helps to manipulate and describe entity config for a topic, client, user, broker, ip, client-metrics or group";
 const TYPES: [&str; 8] = ["broker-loggers", "topics", "clients", "users", "brokers", "ips", "client-metrics", "groups"];
@@ -30,8 +32,8 @@ const NAMED: [(&str, &str); 8] = [
 /// Flags that mean every entity of a type.
 const DEFAULTS: [(&str, &str); 4] =
     [("client-defaults", "clients"), ("user-defaults", "users"), ("broker-defaults", "brokers"), ("ip-defaults", "ips")];
-/// Types whose entities are configured by quotas.
-const BY_QUOTA: [&str; 3] = ["users", "clients", "ips"];
+/// Types that have a default entity besides those with names.
+const WITH_DEFAULT: [&str; 4] = ["users", "clients", "brokers", "ips"];
 
 /// The flags.
 pub fn options() -> Options {
@@ -43,7 +45,7 @@ pub fn options() -> Options {
         .flag("all", "With --describe: every config, also those from the file and the defaults.")
         .value("entity-type", "String", "topics, clients, users, brokers, broker-loggers, ips, client-metrics or groups.")
         .value("entity-name", "String", "The name of the entity: topic, client id, user, broker id, address, metrics or group.")
-        .flag("entity-default", "Every entity of the type (clients, users, brokers, ips).")
+        .counted_flag("entity-default", "Every entity of the type (clients, users, brokers, ips).")
         .value("add-config", "String", "Configs to set, k1=v1,k2=[v1,v2]; brackets hold values with commas. See docs/topic-configs.md, docs/broker-configs.md.")
         .value("add-config-file", "String", "A properties file with configs to set.")
         .value("delete-config", "String", "Configs to take back, k1,k2.")
@@ -64,119 +66,173 @@ pub fn options() -> Options {
 /// Runs the tool.
 pub fn run(words: &[String]) -> Ended {
     let done = options().read(words).and_then(|given| {
-        let entity = entity(&given)?;
+        let asked = Asked::read(&given)?;
+        asked.check(&given)?;
         let admin = admin(&given)?;
-        if given.has("describe") {
-            return block_on(describe(&admin, &entity, given.has("all")));
+        let changes = if given.has("alter") { Some(changes(&given)?) } else { None };
+        let Some(kind) = asked.resource() else {
+            return block_on(quotas::run(&admin, &asked, changes.as_deref()));
+        };
+        let entity = resources::Entity { kind, type_name: asked.types[0].clone(), name: asked.names.into_iter().next() };
+        match changes {
+            Some(changes) => block_on(resources::alter(&admin, &entity, &changes)),
+            None => block_on(resources::describe(&admin, &entity, given.has("all"))),
         }
-        let changes = changes(&given)?;
-        block_on(alter(&admin, &entity, &changes))
     });
     done.map_or_else(|ended| ended, |()| Ended::Well)
 }
 
-/// What is described or altered.
-struct Entity {
-    kind: ResourceKind,
-    /// As people write it, in the plural.
-    type_name: String,
-    /// Empty for what holds for all; None for each in turn.
-    name: Option<String>,
-}
+/// A config to set, or with None to take back.
+type Change = (String, Option<String>);
 
-impl Entity {
-    fn singular(&self) -> &str {
-        &self.type_name[..self.type_name.len() - 1]
-    }
+/// What is described or altered: types in the plural, and the name of each, empty for what holds for all.
+struct Asked {
+    types: Vec<String>,
+    names: Vec<String>,
 }
 
 fn fail<T>(line: String) -> Result<T, Ended> {
     Err(Ended::Failed(line))
 }
 
-/// The combinations that `ConfigCommandOptions.checkArgs` refuses.
-fn entity(given: &Given) -> Result<Entity, Ended> {
-    if given.has("alter") == given.has("describe") {
-        return given.misuse("Command must include exactly one action: --describe, --alter".to_owned());
+impl Asked {
+    /// What the flags name; those of one entity stand behind those with a type, defaults last.
+    fn read(given: &Given) -> Result<Asked, Ended> {
+        let chosen = |flags: &'static [(&str, &str)]| flags.iter().filter(|(flag, _)| given.has(flag));
+        let mut types: Vec<String> = given.all("entity-type").into_iter().map(str::to_owned).collect();
+        types.extend(chosen(&NAMED).chain(chosen(&DEFAULTS)).map(|(_, kind)| (*kind).to_owned()));
+        // Names and defaults belong to the types in the order in which they stand on the line.
+        let mut named: Vec<(usize, &str)> = given.places("entity-name").into_iter().zip(given.all("entity-name")).collect();
+        named.extend(given.places("entity-default").into_iter().map(|place| (place, "")));
+        named.sort_by_key(|(place, _)| *place);
+        let mut names: Vec<String> = named.into_iter().map(|(_, name)| name.to_owned()).collect();
+        for (flag, _) in NAMED {
+            names.extend(given.one(flag)?.map(str::to_owned));
+        }
+        names.extend(chosen(&DEFAULTS).map(|_| String::new()));
+        Ok(Asked { types, names })
     }
-    given.excludes("describe", &["add-config", "delete-config"])?;
-    match (given.has("bootstrap-server"), given.has("bootstrap-controller")) {
-        (false, false) => return fail("Either --bootstrap-server or --bootstrap-controller must be specified.".to_owned()),
-        (true, true) => return fail("Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned()),
-        _ => {}
-    }
-    let of_flags = || NAMED.iter().chain(&DEFAULTS).filter(|(flag, _)| given.has(flag));
-    let mut types: Vec<String> = given.all("entity-type").into_iter().map(str::to_owned).collect();
-    types.extend(of_flags().map(|(_, kind)| (*kind).to_owned()));
-    let mut names: Vec<String> = given.all("entity-name").into_iter().map(str::to_owned).collect();
-    if given.has("entity-default") {
-        names.push(String::new());
-    }
-    for (flag, _) in NAMED {
-        names.extend(given.one(flag)?.map(str::to_owned));
-    }
-    names.extend(DEFAULTS.iter().filter(|(flag, _)| given.has(flag)).map(|_| String::new()));
-    if let Some(wrong) = types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
-        return fail(format!(
-            "Invalid entity type {wrong}, the entity type must be one of {} with a --bootstrap-server or --bootstrap-controller argument",
-            TYPES.join(", ")
-        ));
-    }
-    let Some(type_name) = types.first().cloned() else { return fail("At least one entity type must be specified".to_owned()) };
-    if ["entity-type", "entity-name", "entity-default"].iter().any(|flag| given.has(flag)) && of_flags().next().is_some() {
-        return fail("--entity-{type,name,default} should not be used in conjunction with specific entity flags".to_owned());
-    }
-    if let Some(kind) = types.iter().find(|kind| BY_QUOTA.contains(&kind.as_str())) {
-        return fail(format!("{kind} are configured by quotas, which this release does not serve yet (docs/gaps.md)"));
-    }
-    if types.len() > 1 {
-        return fail("Only 'users' and 'clients' entity types may be specified together".to_owned());
-    }
-    let name = names.into_iter().next();
-    check_name(given, &type_name, name.as_deref())?;
-    let kind = match type_name.as_str() {
-        "topics" => ResourceKind::Topic,
-        "brokers" => ResourceKind::Broker,
-        "broker-loggers" => ResourceKind::BrokerLogger,
-        "groups" => ResourceKind::Group,
-        _client_metrics => ResourceKind::ClientMetrics,
-    };
-    Ok(Entity { kind, type_name, name })
-}
 
-fn check_name(given: &Given, kind: &str, name: Option<&str>) -> Result<(), Ended> {
-    let named = name.filter(|name| !name.is_empty());
-    if let Some(name) = named.filter(|name| kind.starts_with("broker") && name.parse::<i32>().is_err()) {
-        return fail(format!("The entity name for {kind} must be a valid integer broker id, but it is: {name}"));
-    }
-    if given.has("describe") {
-        if given.has("entity-default") && kind != "brokers" {
-            return fail(format!("--entity-default must not be specified with --describe of {kind}"));
+    /// The combinations that `ConfigCommandOptions.checkArgs` refuses.
+    fn check(&self, given: &Given) -> Result<(), Ended> {
+        if given.has("alter") == given.has("describe") {
+            return given.misuse("Command must include exactly one action: --describe, --alter".to_owned());
         }
-        if kind == "broker-loggers" && named.is_none() {
-            return fail(format!("An entity name must be specified with --describe of {kind}"));
+        given.excludes("describe", &["add-config", "delete-config"])?;
+        let types = &self.types;
+        let twice: Vec<&str> = types.iter().enumerate().filter(|(at, kind)| types[..*at].contains(kind)).map(|(_, kind)| kind.as_str()).collect();
+        if !twice.is_empty() {
+            return fail(format!("Duplicate entity type(s) specified: {}", twice.join(",")));
         }
-        return Ok(());
+        let (server, controller) = (given.has("bootstrap-server"), given.has("bootstrap-controller"));
+        if !server && !controller {
+            return fail("Either --bootstrap-server or --bootstrap-controller must be specified.".to_owned());
+        }
+        if let Some(wrong) = types.iter().find(|kind| !TYPES.contains(&kind.as_str())) {
+            return fail(format!(
+                "Invalid entity type {wrong}, the entity type must be one of {} with a --bootstrap-server or --bootstrap-controller argument",
+                TYPES.join(", ")
+            ));
+        }
+        if types.is_empty() {
+            return fail("At least one entity type must be specified".to_owned());
+        }
+        if types.len() > 1 && types.iter().any(|kind| kind != "users" && kind != "clients") {
+            return fail("Only 'users' and 'clients' entity types may be specified together".to_owned());
+        }
+        let by_type = ["entity-type", "entity-name", "entity-default"].iter().any(|flag| given.has(flag));
+        if by_type && NAMED.iter().chain(&DEFAULTS).any(|(flag, _)| given.has(flag)) {
+            return fail("--entity-{type,name,default} should not be used in conjunction with specific entity flags".to_owned());
+        }
+        if server && controller {
+            return fail("Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned());
+        }
+        self.check_names(given)?;
+        if given.has("describe") { self.check_described(given) } else { self.check_altered(given) }
     }
-    match (kind, name) {
-        ("brokers", None) => {
+
+    fn check_names(&self, given: &Given) -> Result<(), Ended> {
+        given.one(if self.types[0] == "ips" || self.types[0].starts_with("broker") { "entity-name" } else { "topic" })?;
+        for (kind, name) in self.types.iter().zip(&self.names).filter(|(_, name)| !name.is_empty()) {
+            if kind.starts_with("broker") && name.parse::<i32>().is_err() {
+                return fail(format!("The entity name for {kind} must be a valid integer broker id, but it is: {name}"));
+            }
+            if kind == "ips" && (name.as_str(), 0).to_socket_addrs().is_err() {
+                return fail(format!("The entity name for {kind} must be a valid IP or resolvable host, but it is: {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_default(&self) -> bool {
+        self.types.iter().any(|kind| WITH_DEFAULT.contains(&kind.as_str()))
+    }
+
+    fn has_name(&self) -> bool {
+        self.names.iter().any(|name| !name.is_empty())
+    }
+
+    fn check_described(&self, given: &Given) -> Result<(), Ended> {
+        if given.has("entity-default") && !self.has_default() {
+            return fail(format!("--entity-default must not be specified with --describe of {}", self.types.join(",")));
+        }
+        if self.types[0] == "broker-loggers" && !self.has_name() {
+            return fail(format!("An entity name must be specified with --describe of {}", self.types.join(",")));
+        }
+        if self.names.len() > self.types.len() {
+            return fail("More entity names specified than entity types".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_altered(&self, given: &Given) -> Result<(), Ended> {
+        if self.has_default() && self.names.is_empty() {
             return fail("An entity-name or default entity must be specified with --alter of users, clients, brokers or ips".to_owned());
         }
-        ("brokers", Some(_)) => {}
-        _ if named.is_none() => return fail(format!("An entity name must be specified with --alter of {kind}")),
-        _ => {}
+        if !self.has_default() && !self.has_name() {
+            return fail(format!("An entity name must be specified with --alter of {}", self.types.join(",")));
+        }
+        if given.has("add-config") && given.has("add-config-file") {
+            return fail("Only one of --add-config or --add-config-file must be specified".to_owned());
+        }
+        if !["add-config", "add-config-file", "delete-config"].iter().any(|flag| given.has(flag)) {
+            return fail("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter".to_owned());
+        }
+        if self.types.len() != self.names.len() {
+            return fail("An entity name must be specified for every entity type".to_owned());
+        }
+        Ok(())
     }
-    if given.has("add-config") && given.has("add-config-file") {
-        return fail("Only one of --add-config or --add-config-file must be specified".to_owned());
+
+    /// The kind of resource that has configs; None for users, clients and addresses, which have quotas.
+    fn resource(&self) -> Option<ResourceKind> {
+        match self.types[0].as_str() {
+            "topics" => Some(ResourceKind::Topic),
+            "brokers" => Some(ResourceKind::Broker),
+            "broker-loggers" => Some(ResourceKind::BrokerLogger),
+            "groups" => Some(ResourceKind::Group),
+            "client-metrics" => Some(ResourceKind::ClientMetrics),
+            _quotas => None,
+        }
     }
-    if !["add-config", "add-config-file", "delete-config"].iter().any(|flag| given.has(flag)) {
-        return fail("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter".to_owned());
+}
+
+/// Without the letter of the plural.
+fn singular(kind: &str) -> &str {
+    &kind[..kind.len() - 1]
+}
+
+/// Tells that it is done, as Apache's tool does.
+fn say_updated(kind: &str, name: &str) {
+    if name.is_empty() {
+        println!("Completed updating default config for {kind} in the cluster.");
+    } else {
+        println!("Completed updating config for {} {name}.", singular(kind));
     }
-    Ok(())
 }
 
 /// What `--delete-config` takes back, then what `--add-config` sets.
-fn changes(given: &Given) -> Result<Vec<(String, Option<String>)>, Ended> {
+fn changes(given: &Given) -> Result<Vec<Change>, Ended> {
     let mut added: BTreeMap<String, String> = given.properties("add-config-file")?.into_iter().collect();
     if let Some(list) = given.one("add-config")? {
         added.extend(parse_added(list)?);
@@ -228,101 +284,6 @@ fn parse_added(list: &str) -> Result<Vec<(String, String)>, Ended> {
 /// As Java prints an exception that nobody caught.
 fn refused(error: ClientError) -> Ended {
     Ended::Failed(format!("Error while executing config command: {}", java_exception::to_string(&error)))
-}
-
-async fn alter(admin: &Admin, entity: &Entity, changes: &[(String, Option<String>)]) -> Result<(), Ended> {
-    let name = entity.name.as_deref().unwrap_or_default();
-    if entity.kind == ResourceKind::BrokerLogger {
-        let known = admin.describe_configs(entity.kind, name).await.map_err(refused)?;
-        let unknown: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).filter(|key| !known.iter().any(|entry| entry.name == *key)).collect();
-        if !unknown.is_empty() {
-            return fail(format!("Invalid broker logger(s): {}", unknown.join(",")));
-        }
-    }
-    admin.alter_configs(entity.kind, name, changes).await.map_err(refused)?;
-    if name.is_empty() {
-        println!("Completed updating default config for {} in the cluster.", entity.type_name);
-    } else {
-        println!("Completed updating config for {} {name}.", entity.singular());
-    }
-    Ok(())
-}
-
-/// The names of what there is of a type.
-async fn existing(admin: &Admin, entity: &Entity) -> Result<Vec<String>, Ended> {
-    let mut names: Vec<String> = match entity.kind {
-        ResourceKind::Topic => admin.list_topics().await.map_err(refused)?.into_iter().map(|topic| topic.name).collect(),
-        ResourceKind::Broker | ResourceKind::BrokerLogger => {
-            let ids = admin.brokers().await.map_err(refused)?;
-            return Ok(ids.iter().map(ToString::to_string).chain(std::iter::once(String::new())).collect());
-        }
-        ResourceKind::Group => {
-            admin.list_consumer_groups(&[], &[]).await.map_err(refused)?.into_iter().map(|group| group.group_id).collect()
-        }
-        ResourceKind::ClientMetrics => Vec::new(),
-    };
-    sort_as_hash_map(&mut names, None, |name| name);
-    Ok(names)
-}
-
-async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Result<(), Ended> {
-    if let Some(name) = entity.name.as_ref().filter(|_| !all)
-        && !existing(admin, entity).await?.contains(name)
-    {
-        output::say(&format!("The {} '{name}' doesn't exist and doesn't have dynamic config.", entity.singular()));
-        return Ok(());
-    }
-    let names = match &entity.name {
-        Some(name) => vec![name.clone()],
-        None => existing(admin, entity).await?,
-    };
-    let mut objects = Vec::new();
-    for name in names {
-        let own = match entity.kind {
-            ResourceKind::Topic => ConfigSource::DynamicTopicConfig,
-            ResourceKind::Broker if name.is_empty() => ConfigSource::DynamicDefaultBrokerConfig,
-            ResourceKind::Broker => ConfigSource::DynamicBrokerConfig,
-            ResourceKind::BrokerLogger => ConfigSource::DynamicBrokerLoggerConfig,
-            ResourceKind::ClientMetrics => ConfigSource::DynamicClientMetricsConfig,
-            ResourceKind::Group => ConfigSource::DynamicGroupConfig,
-        };
-        let mut entries = admin.describe_configs(entity.kind, &name).await.map_err(refused)?;
-        entries.retain(|entry| all || entry.source == own);
-        entries.sort_by(|left, right| left.name.cmp(&right.name));
-        if output::is_json() {
-            objects.extend(entries.iter().map(|entry| object(entity, &name, entry)));
-            continue;
-        }
-        if name.is_empty() {
-            println!("Default configs for {} in the cluster are:", entity.type_name);
-        } else {
-            println!("{} configs for {} {name} are:", if all { "All" } else { "Dynamic" }, entity.singular());
-        }
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
-        for entry in entries {
-            let synonyms: Vec<String> = entry
-                .synonyms
-                .iter()
-                .map(|synonym| format!("{}:{}={}", synonym.source.name(), synonym.name, shown(&synonym.value)))
-                .collect();
-            println!("  {}={} sensitive={} synonyms={{{}}}", entry.name, shown(&entry.value), entry.sensitive, synonyms.join(", "));
-        }
-    }
-    output::as_objects(|| objects);
-    Ok(())
-}
-
-fn object(entity: &Entity, name: &str, entry: &ConfigEntry) -> Value {
-    let synonym = |synonym: &ConfigSynonym| json!({"source": synonym.source.name(), "name": synonym.name, "value": synonym.value});
-    json!({
-        "entity_type": entity.type_name,
-        "entity_name": name,
-        "name": entry.name,
-        "value": entry.value,
-        "source": entry.source.name(),
-        "sensitive": entry.sensitive,
-        "synonyms": entry.synonyms.iter().map(synonym).collect::<Vec<_>>(),
-    })
 }
 
 #[cfg(test)]

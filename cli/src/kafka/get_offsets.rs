@@ -133,10 +133,11 @@ async fn print_offsets(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(format!("Error occurred: {error}"));
     let without_internal = given.has("exclude-internal-topics");
     let names = admin.list_topics().await.map_err(failed)?.into_iter().map(|topic| topic.name);
-    let names: Vec<String> = names
+    let mut names: Vec<String> = names
         .filter(|name| !(without_internal && INTERNAL_TOPICS.contains(&name.as_str())))
         .filter(|name| rules.iter().any(|rule| rule.topics.allows(name, false)))
         .collect();
+    names.sort();
     let mut places = Vec::new();
     if !names.is_empty() {
         for topic in admin.describe_topics(&names, PAGE).await.map_err(failed)? {

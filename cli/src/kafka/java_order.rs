@@ -18,7 +18,8 @@ pub fn sort_partitions_as_hash_map<T>(items: &mut [T], capacity: Option<usize>, 
     });
 }
 
-fn sort_by_hash<T>(items: &mut [T], capacity: Option<usize>, hash: impl Fn(&T) -> i32) {
+/// As [`sort_as_hash_map`] with keys that have this hash (`Object.hashCode`).
+pub fn sort_by_hash<T>(items: &mut [T], capacity: Option<usize>, hash: impl Fn(&T) -> i32) {
     // HashMap.tableSizeFor, then resize() whenever the load factor of 0.75 is passed.
     let mut buckets = capacity.map_or(16, |capacity| capacity.max(1).next_power_of_two());
     while items.len() * 4 > buckets * 3 {

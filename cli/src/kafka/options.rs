@@ -48,6 +48,14 @@ impl Options {
         self
     }
 
+    /// A flag without a value that may be given again, and whose places count ([`Given::places`]).
+    pub fn counted_flag(mut self, name: &'static str, help: &'static str) -> Self {
+        let arg = Arg::new(name).long(name).help(help).action(ArgAction::Append);
+        self.command = self.command.arg(arg.num_args(0).default_missing_value(""));
+        self.values.push(name);
+        self
+    }
+
     /// A flag with a value; `shown` stands for it in the help.
     pub fn value(mut self, name: &'static str, shown: &'static str, help: &'static str) -> Self {
         self.command = self.command.arg(Self::valued(name, shown, help).required(false).num_args(1));
@@ -196,6 +204,11 @@ impl Given {
         // A tool may lack a flag that others have.
         let found = self.matches.try_get_many::<String>(name).ok().flatten();
         found.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// Where the values of a flag stand among all words, in order.
+    pub fn places(&self, name: &str) -> Vec<usize> {
+        self.matches.indices_of(name).into_iter().flatten().collect()
     }
 
     /// `--name` flags that must be there (Java: `CommandLineUtils.checkRequiredArgs`).

@@ -158,7 +158,9 @@ async fn topics(admin: &Admin, given: &Given) -> Result<Vec<String>, Ended> {
         Some(list) => list.allows(name, exclude),
         None => !(exclude && INTERNAL_TOPICS.contains(&name)),
     };
-    Ok(all.into_iter().map(|topic| topic.name).filter(|name| allowed(name)).collect())
+    let mut names: Vec<String> = all.into_iter().map(|topic| topic.name).filter(|name| allowed(name)).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// As [`topics`]; none at all is an error unless `--if-exists`.

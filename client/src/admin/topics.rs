@@ -324,21 +324,19 @@ impl Admin {
         Ok(self.metadata(None).await?.0)
     }
 
-    /// Every topic, by name.
+    /// Every topic, in the order in which the broker names them: Apache's is that of a hash table.
     ///
     /// # Errors
     /// When no broker answers.
     pub async fn list_topics(&self) -> Result<Vec<TopicListing>, ClientError> {
         let topics = self.topics().await?.topics.into_iter();
-        let mut listed: Vec<TopicListing> = topics
+        let listed = topics
             .map(|topic| TopicListing {
                 name: name_of(topic.name.as_ref()),
                 id: topic.topic_id,
                 internal: topic.is_internal,
-            })
-            .collect();
-        listed.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(listed)
+            });
+        Ok(listed.collect())
     }
 
     /// The ids of the brokers that are there.

@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -59,15 +60,24 @@ struct Pages {
     registry: Registry,
 }
 
-/// Answers on `listener` until `stop` completes.
+/// Answers on `listener` until `stop` completes. Boxed, so that the HTTP server is compiled in this crate once.
 ///
 /// # Errors
 /// The system's own, of the listening socket.
-pub async fn serve(
+pub fn serve(
     listener: TcpListener,
     readiness: Readiness,
     registry: Registry,
     stop: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, io::Result<()>> {
+    Box::pin(answer(listener, readiness, registry, Box::pin(stop)))
+}
+
+async fn answer(
+    listener: TcpListener,
+    readiness: Readiness,
+    registry: Registry,
+    mut stop: BoxFuture<'static, ()>,
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/health/live", get(async || (StatusCode::OK, "ok\n")))
@@ -76,7 +86,7 @@ pub async fn serve(
         .with_state(Pages { readiness, registry });
     let service = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let (graceful, mut stop) = (GracefulShutdown::new(), std::pin::pin!(stop));
+    let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
