@@ -104,7 +104,12 @@ pub fn answer(
     }
     let mut missing = Vec::new();
     let mut topics = match wanted(version, request) {
-        Wanted::All => image.topics().filter_map(|topic| found(view, version, topic)).collect(),
+        Wanted::All => {
+            // Apache's order is that of a hash table, and the same at each start: tools show it.
+            let mut all: Vec<&Arc<Topic>> = image.topics().collect();
+            all.sort_by(|left, right| left.name.cmp(&right.name));
+            all.into_iter().filter_map(|topic| found(view, version, topic)).collect()
+        }
         Wanted::Ids(ids) => by_ids(view, version, &ids),
         Wanted::Names(wanted) => {
             let allowed = auto_create == AutoCreate::Enabled && request.allow_auto_topic_creation;
