@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
 # Debug information is for a debugger session, not for every build.
 export CARGO_TERM_COLOR := $(if $(CI),never,auto)
 
-.PHONY: build run test soak tools test-tools
+.PHONY: build run test soak tools test-tools disk-tools
 
 build: tools
 	cargo build --release --locked -p millstream-cli
@@ -23,7 +23,7 @@ run: build
 test: test-tools
 	@tests/run.sh
 
-soak: test-tools
+soak: test-tools disk-tools
 	@tests/run.sh --soak
 
 tools:
@@ -36,3 +36,7 @@ tools:
 test-tools: tools
 	@bin/install-tools --optional 'javac:openjdk-17-jdk-headless|default-jdk-headless' mvn:maven kcat:kcat \
 	  'python3 -m ensurepip --version:python3-venv' node:nodejs npm:npm go:golang
+
+# What the feature `rocksdb` of streams is compiled with: a C++ compiler, and libclang for its bindings.
+disk-tools: tools
+	@bin/install-tools c++:g++ 'compgen -G "/usr/lib/llvm-*/lib/libclang-[0-9]*.so*":libclang-dev'

@@ -47,6 +47,8 @@ run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 # Built with the tests; the suite of one group would build it anew, with its dependencies.
 [ -x target/release/examples/member ] && export MEMBER_RUST=$PWD/target/release/examples/member
 run "fresh seeds of Kafka Streams" tests/golden/fresh.sh
+# RocksDB takes long to compile, so this is of the long forms.
+[ -z "${MILLSTREAM_SOAK:-}" ] || run "stores on disk" cargo test --release --locked -p millstream-streams --features rocksdb
 run "interop" tests/interop/run.sh
 run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}
 [ -z "${MILLSTREAM_SOAK:-}" ] || run "tools that are refused" tests/tools/refused.py
