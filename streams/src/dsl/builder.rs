@@ -11,7 +11,7 @@ use super::options::{Consumed, Topics};
 use super::stream::KStream;
 use super::table::KTable;
 use crate::error::TopologyError;
-use crate::graph::table::{TableId, View};
+use crate::graph::table::View;
 use crate::graph::{Graph, Kind, Optimization, ROOT, Scope, Step, TableSource, Traits};
 use crate::op::edge::Source;
 use crate::op::getter::Getter;
@@ -28,10 +28,15 @@ pub struct StreamsBuilder {
 }
 
 /// A table that each instance has the whole of.
-#[derive(Clone)]
 pub struct GlobalKTable<K, V> {
-    pub(crate) table: TableId,
-    types: std::marker::PhantomData<fn(K, V)>,
+    /// How a task finds its values.
+    pub(crate) getter: Getter<K, V>,
+}
+
+impl<K, V> Clone for GlobalKTable<K, V> {
+    fn clone(&self) -> GlobalKTable<K, V> {
+        GlobalKTable { getter: self.getter.clone() }
+    }
 }
 
 impl Default for StreamsBuilder {
@@ -126,12 +131,13 @@ impl StreamsBuilder {
         let materialized = materialized.into().or_serdes(&Some(K::serde()), &Some(V::serde()));
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue).uncached();
+        let getter = Getter::of_store(&store.name);
         let view = View::Source { store, materialized: true };
         let source =
             table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
-        let (name, table) = (source.step.name.clone(), source.table);
+        let name = source.step.name.clone();
         graph.add(&[ROOT], name, Kind::TableSource(source), Traits::default());
-        GlobalKTable { table, types: std::marker::PhantomData }
+        GlobalKTable { getter }
     }
 
     /// A store for processors, by whose name they are connected.

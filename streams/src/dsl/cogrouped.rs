@@ -127,7 +127,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
         let window_end: Option<WindowEnd<Windowed<K>>> = Some(Arc::new(|windowed| windowed.window.end));
-        KTable { key, value: materialized.value, window_end, ..self.table(&common, &store, traits) }
+        let getter = Getter::of_windows(&store.name);
+        KTable { key, value: materialized.value, window_end, getter, ..self.table(&common, &store, traits) }
     }
 
     /// CogroupedStreamAggregateBuilder: all repartitions, then all aggregates, then what brings their results together.

@@ -389,7 +389,8 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
         let traits =
             Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
         let table = self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits);
-        KTable { key, window_end, ..table }
+        let store = self.grouped.flow.graph().stores_of(table.table).concat();
+        KTable { key, window_end, getter: Getter::of_windows(store), ..table }
     }
 }
 

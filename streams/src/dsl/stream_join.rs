@@ -181,7 +181,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         let own: Vec<Store> = buffer.into_iter().collect();
         let buffer = own.first().map(|store| store.name.clone());
         let key_of: TableKey<K, V, K> = TableKey::Own;
-        let operator = StreamTableJoin { kind, stores: stores.clone(), key: key_of, buffer, joiner };
+        let getter = table.getter.clone();
+        let operator = StreamTableJoin { kind, getter, key: key_of, buffer, joiner };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(own).connecting(stores);
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let node = graph.add(&[this.node], name.clone(), Kind::StreamTableJoin { step, grace_ms }, traits);
@@ -199,10 +200,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         let mut graph = self.flow.graph();
         // Java takes the left join's name for both kinds.
         let name = graph.name_or(self.flow.given.as_deref(), "KSTREAM-LEFTJOIN-");
-        let stores = graph.stores_of(table.table);
         drop(graph);
-        let key = TableKey::Selected(select);
-        let operator = Arc::new(StreamTableJoin { kind, stores, key, buffer: None, joiner });
+        let (key, getter) = (TableKey::Selected(select), table.getter.clone());
+        let operator = Arc::new(StreamTableJoin { kind, getter, key, buffer: None, joiner });
         let traits = Traits { takes_null_key: kind == JoinKind::Left, ..Traits::default() };
         let flow = self.flow.below(
             name.clone(),

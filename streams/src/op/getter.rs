@@ -1,14 +1,15 @@
 //! The value that a table has for a key now: out of its store, or worked out from the tables that it is made of
 //! (KTableValueGetter). A table's handle carries how to find it; joins link it to the stores of their task.
 //! Never keeps a row, and never borrows a store for longer than one look.
-//! Not done: tables of windows and sessions.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::join::{JoinKind, Joiner};
-use crate::record::Data;
+use crate::record::{Data, Windowed};
+use crate::store::session::SessionStore;
+use crate::store::window::TableWindowStore;
 use crate::store::{Stamped, SuppressStore, TableStore, VersionedStore};
 use crate::task::errors::Failure;
 use crate::task::link::{LinkError, Linking};
@@ -88,6 +89,54 @@ impl<K: Data, V: Data> Getter<K, V> {
     /// The getter of the task whose node is being linked.
     pub fn link(&self, linking: &Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> {
         (self.0)(linking)
+    }
+}
+
+impl<K: Data, V: Data> Getter<Windowed<K>, V> {
+    /// Out of a store of windows or sessions of that name.
+    pub fn of_windows(name: impl Into<String>) -> Getter<Windowed<K>, V> {
+        let name = name.into();
+        Getter(Arc::new(move |linking| {
+            if let Ok(store) = linking.store::<SessionStore<K, V>>(&name) {
+                return Ok(Box::new(Sessions(store)));
+            }
+            Ok(Box::new(Windows(linking.store::<TableWindowStore<K, V>>(&name)?)))
+        }))
+    }
+}
+
+struct Windows<K, V>(Rc<RefCell<TableWindowStore<K, V>>>);
+
+impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Windows<K, V> {
+    fn get(&mut self, key: &Windowed<K>) -> Result<Option<Stamped<V>>, Failure> {
+        self.0.borrow_mut().get(&key.key, key.window.start)
+    }
+
+    fn get_as_of(&mut self, key: &Windowed<K>, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key)
+    }
+
+    fn is_versioned(&self) -> bool {
+        false
+    }
+}
+
+struct Sessions<K, V>(Rc<RefCell<SessionStore<K, V>>>);
+
+impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Sessions<K, V> {
+    fn get(&mut self, key: &Windowed<K>) -> Result<Option<Stamped<V>>, Failure> {
+        let found = self.0.borrow().find(&key.key, key.window.end, key.window.start)?;
+        let session = found.into_iter().find(|(window, _)| *window == key.window);
+        // The time of a session's value is its end.
+        Ok(session.map(|(window, value)| Stamped { value, timestamp: window.end }))
+    }
+
+    fn get_as_of(&mut self, key: &Windowed<K>, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key)
+    }
+
+    fn is_versioned(&self) -> bool {
+        false
     }
 }
 
@@ -215,3 +264,6 @@ impl<K: Data, V: Data> ValueGetter<K, V> for Suppressed<K, V> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,20 +10,21 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::getter::{Getter, LinkedGetter};
 use super::join::{JoinKind, Joiner, KeySelector};
 use crate::record::{Data, Record};
+use crate::store::Waiting;
 use crate::store::waiting::Put;
-use crate::store::{TableStore, VersionedStore, Waiting};
 use crate::topology::processor::{
-    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// Looks each record of a stream up in a table.
 pub struct StreamTableJoin<K, L, F, R, O> {
     /// Which sides must be there.
     pub kind: JoinKind,
-    /// The stores that answer for the table.
-    pub stores: Vec<String>,
+    /// The table.
+    pub getter: Getter<F, R>,
     /// The key in the table.
     pub key: TableKey<K, L, F>,
     /// The store of records that wait for the table.
@@ -59,11 +60,10 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K
             return Err(LinkError::Types(std::any::type_name::<F>()));
         }
         let buffer = self.buffer.as_ref().map(|name| linking.store(name)).transpose()?;
-        let name = self.stores.first().ok_or(LinkError::NotRunnable(self.name()))?;
         let lookup = Lookup {
             kind: self.kind,
             key: self.key.clone(),
-            table: Table::link(name, linking)?,
+            table: self.getter.link(linking)?,
             joiner: Arc::clone(&self.joiner),
             children: Children::typed(children)?,
         };
@@ -74,34 +74,11 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Operator for StreamTableJoin<K
     }
 }
 
-/// Where the rows are.
-enum Table<F: Data, R: Data> {
-    Latest(Rc<RefCell<TableStore<F, R>>>),
-    OverTime(Rc<RefCell<VersionedStore<F, R>>>),
-}
-
-impl<F: Data, R: Data> Table<F, R> {
-    fn link(store: &str, linking: &Linking<'_>) -> Result<Table<F, R>, LinkError> {
-        match linking.store(store) {
-            Ok(store) => Ok(Table::OverTime(store)),
-            Err(_) => Ok(Table::Latest(linking.store(store)?)),
-        }
-    }
-
-    fn row(&self, key: &F, timestamp: i64) -> Result<Option<R>, Failure> {
-        let row = match self {
-            Table::Latest(store) => store.borrow_mut().get(key)?,
-            Table::OverTime(store) => store.borrow_mut().get_as_of(key, timestamp)?,
-        };
-        Ok(row.map(|row| row.value))
-    }
-}
-
 /// Joins each record at once.
 struct Lookup<K, L, F: Data, R: Data, O> {
     kind: JoinKind,
     key: TableKey<K, L, F>,
-    table: Table<F, R>,
+    table: LinkedGetter<F, R>,
     joiner: Joiner<K, L, R, O>,
     children: Children<K, O>,
 }
@@ -122,7 +99,8 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
             return Ok(());
         }
         let row = match key {
-            Some(key) => self.table.row(key, record.timestamp)?,
+            // A table without a history answers with the present.
+            Some(key) => self.table.get_as_of(key, record.timestamp)?.map(|row| row.value),
             None => None,
         };
         if row.is_none() && self.kind == JoinKind::Inner {
