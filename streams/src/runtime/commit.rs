@@ -7,6 +7,8 @@
 //!
 //! An offset that is committed is that of the next record to process, or the consumer's position where none waits: a
 //! transaction marker at the end of a partition would be left over else (Java: `StreamTask.committableOffsetsAndMetadata`).
+//!
+//! Not done: `task.timeout.ms`: a timeout ends the thread, where Java tries the task again or restores it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,6 +49,10 @@ impl StreamThread {
     /// Commits what was processed since the last time.
     pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
         self.committed = Moment::now();
+        let needed = self.is_commit_needed() || self.output.transaction.get() == Transaction::Open;
+        if !needed && self.tasks.values().all(|held| held.role == Role::Active) {
+            return Ok(());
+        }
         for held in
             self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed())
         {
@@ -62,7 +68,7 @@ impl StreamThread {
             other => other?,
         }
         let producer = &self.output.producer;
-        for held in self.tasks.values_mut() {
+        for held in self.tasks.values_mut().filter(|held| held.role != Role::Active || held.task.is_commit_needed()) {
             if held.role == Role::Active {
                 for log in held.logs.iter_mut().filter(|log| log.is_own) {
                     let end = producer.end_of(&log.place.topic, log.place.partition);

@@ -87,6 +87,8 @@ pub(crate) struct StreamThread {
     pub(super) committed: Moment,
     pub(super) purged: Moment,
     pub(super) globals: Option<Globals>,
+    /// A task did not come to the end of its records.
+    busy: bool,
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
     state: ThreadState,
@@ -134,6 +136,7 @@ impl StreamThread {
             committed: Moment::now(),
             purged: Moment::now(),
             globals: None,
+            busy: false,
             rebalance_at: None,
             state: ThreadState::Created,
         };
@@ -209,6 +212,7 @@ impl StreamThread {
             globals.advance(&self.handle, Duration::ZERO)?;
         }
         self.restore()?;
+        self.busy = false;
         if !self.wishes.pause.load(Ordering::Acquire) {
             self.process()?;
         }
@@ -218,10 +222,8 @@ impl StreamThread {
     }
 
     fn poll(&mut self) -> Result<Records, StreamsError> {
-        let busy = self.tasks.values().any(|held| held.role == Role::Active && held.task.has_records());
         let restoring = self.tasks.values().any(|held| held.role != Role::Active && !held.logs.is_empty());
-        let paused = self.wishes.pause.load(Ordering::Acquire);
-        let wait = if (busy && !paused) || restoring { Duration::ZERO } else { self.common.settings.poll };
+        let wait = if self.busy || restoring { Duration::ZERO } else { self.common.settings.poll };
         let until_commit = self.common.settings.commit_interval.saturating_sub(self.committed.elapsed());
         let wait = if self.is_commit_needed() { wait.min(until_commit) } else { wait };
         Ok(self.handle.block_on(self.consumer.poll(wait))?)
@@ -261,6 +263,8 @@ impl StreamThread {
                 held.task.punctuate_stream_time().map_err(failed)?;
                 left -= 1;
             }
+            // One that waits for another of its partitions has records too, and nothing to do.
+            self.busy |= left == 0;
             held.task.punctuate_wall_clock(now).map_err(failed)?;
         }
         Ok(())
