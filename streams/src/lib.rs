@@ -1,6 +1,7 @@
 //! Kafka Streams in Rust: a typed DSL whose topologies have Java's node names, topics and `describe` text.
 //!
-//! DSL -> plan -> topology -> tasks. A task runs without a broker in [`driver::TopologyTestDriver`].
+//! DSL -> plan -> topology -> tasks. [`KafkaStreams`] runs them against any Kafka-protocol cluster, and
+//! [`driver::TopologyTestDriver`] without a broker.
 //! Used by applications, examples and the ksql engine. How an operator with state is written stands in [`task`].
 //!
 //! # Architecture of the record path
@@ -15,8 +16,6 @@
 //! - **Topology shared, processors not.** `Topology` is `Send + Sync` and holds operators, which make a processor for each
 //!   task on the thread that runs it; so a child with several parents is an `Rc<RefCell<..>>`, not a lock.
 //! - **Nulls.** `Record.key` and `Record.value` are `Option`; plain closures see values that are there, `_nullable` ones all.
-//!
-//! Not done: threads that run tasks against a broker.
 
 // What an application sets.
 pub mod config;
