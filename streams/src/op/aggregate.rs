@@ -1,6 +1,7 @@
 //! Aggregations of a stream by key over all time, and what the user gave for any other, typed.
 //! Recorded by `dsl`; the stores keep the aggregates. Those by window stand in `window_aggregate`, by session in
 //! `session_aggregate`, those of a table in `table_aggregate`.
+//! Not done: aggregates in versioned stores; aggregators that return a Result.
 
 use std::cell::RefCell;
 use std::rc::Rc;

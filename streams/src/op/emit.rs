@@ -1,5 +1,7 @@
 //! When a windowed aggregate hands its results on: at each change, or once its windows are closed (KIP-825).
 //! Used by the aggregations of windows and sessions. Never reads a store: it says when and for which times to.
+//! Not done: up to which time windows were handed on is not kept in the metadata of committed offsets; after a restart
+//! what is still within retention is handed on once more.
 
 use crate::dsl::windows::EmitStrategy;
 use crate::task::context::Context;
