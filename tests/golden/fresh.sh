@@ -13,7 +13,8 @@ for tool in javac java mvn; do
   fi
 done
 file=$(mktemp --suffix .jsonl)
-trap 'rm -f "$file"' EXIT
+trap 'rm -f "$file" "$file.log"' EXIT
 echo "seed $seed, $cases cases"
-make --no-print-directory -C tests/golden/java streams SEED="$seed" CASES="$cases" OUT="$file" 2> /dev/null
+make --no-print-directory -C tests/golden/java streams SEED="$seed" CASES="$cases" OUT="$file" 2> "$file.log" \
+  || { cat "$file.log" >&2; exit 1; }
 cargo run --quiet --release --locked -p millstream-golden -- streams --skip-missing "$file"
