@@ -11,8 +11,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    ErrorKind, FlushOptions, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRawIterator, ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options,
+    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use super::overlay::{Overlay, Waiting};
@@ -37,7 +38,11 @@ pub struct Budget {
 impl Budget {
     /// So many bytes in all, and of these at most so many for memtables.
     pub fn new(total: usize, memtables: usize) -> Budget {
-        let cache = Cache::new_lru_cache(total);
+        // By default so small a cache is cut into 64 parts, and what is larger than one of them is never kept.
+        let mut parts = LruCacheOptions::default();
+        parts.set_capacity(total);
+        parts.set_num_shard_bits(1);
+        let cache = Cache::new_lru_cache_opts(&parts);
         let memtables = memtables.min(total);
         let manager =
             WriteBufferManager::new_write_buffer_manager_with_cache(memtables, false, cache.clone());
@@ -70,8 +75,12 @@ impl Budget {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&self.cache);
         table.set_bloom_filter(10.0, false);
+        // Index and filter are of the budget too, in pieces: a whole filter of a large file would push all else out.
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_pin_top_level_index_and_filter(true);
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_size(self.memtable);
