@@ -1,6 +1,6 @@
 //! `KTable`: the latest value of each key, and what can be made of it.
 //! Called by applications. Joins stand in `table_join` and `foreign_key_join`. Never keeps rows unless something needs them.
-//! Not done: transform_values, closures that return a Result.
+//! Not done: transform_values, closures that return a Result, `suppress` until windows close below `to_table`.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -164,7 +164,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
         let (wait_ms, window_end) = match how.until {
             Until::TimeLimit(limit_ms) => (limit_ms, None),
-            Until::WindowCloses => (grace_ms.unwrap_or(0), self.window_end.clone()),
+            Until::WindowCloses => {
+                if self.window_end.is_none() {
+                    graph.fail(TopologyError::NoWindow(name.clone()));
+                }
+                (grace_ms.unwrap_or(0), self.window_end.clone())
+            }
         };
         let operator = Suppress::<K, V> {
             buffer: how.buffer,
