@@ -1,0 +1,143 @@
+//! Applications against this project's broker, which is a process of its own.
+#![allow(clippy::disallowed_methods, reason = "a test program from outside: the real clock")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use client::TopicPartition;
+use client::admin::{Admin, NewTopic};
+use client::config::{ConsumerConfig, Isolation, ProducerConfig};
+use client::consumer::Consumer;
+use client::metadata::Cluster;
+use client::producer::{NewRecord, Producer};
+use streams::runtime::states::State;
+use streams::{KStream, KafkaStreams, StreamsBuilder, StreamsConfig, Topology};
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A broker on a folder of its own, killed when dropped.
+struct Broker {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start() -> Broker {
+        let this = std::env::current_exe().expect("a path");
+        let given = std::env::var_os("MILLSTREAM_BINARY").map(PathBuf::from);
+        let beside = || this.ancestors().map(|folder| folder.join("millstream")).find(|path| path.is_file());
+        let binary = given.or_else(beside).expect("run `cargo build --release -p millstream-cli` first");
+        let folder = tempfile::tempdir().expect("a folder");
+        let ready = folder.path().join("ready.json");
+        let mut command = Command::new(binary);
+        command.arg("broker").arg("--data").arg(folder.path().join("data")).arg("--ready-file").arg(&ready);
+        command.args(["--port", "broker=0", "--port", "metrics=0"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the broker starts");
+        let started = Instant::now();
+        let text = loop {
+            match std::fs::read_to_string(&ready) {
+                Ok(text) => break text,
+                Err(_) => assert!(started.elapsed() < PATIENCE, "the broker does not start"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let ready: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let address = ready["broker"].as_str().expect("an address").to_owned();
+        Broker { child, address, _folder: folder }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn counted() -> Topology {
+    let builder = StreamsBuilder::new();
+    let words: KStream<String, String> = builder.stream("words");
+    words.group_by(|_, word| word.clone()).count("counts").to_stream().to("counts-out");
+    builder.build().expect("the topology is sound")
+}
+
+fn application(broker: &Broker) -> KafkaStreams {
+    let config = StreamsConfig::new("live", &broker.address)
+        .set("processing.guarantee", "exactly_once_v2")
+        .set("default.dsl.store", "in_memory")
+        .set("statestore.cache.max.bytes", 0)
+        .set("num.stream.threads", 2)
+        .set("consumer.heartbeat.interval.ms", 200);
+    let app = KafkaStreams::new(counted(), config).expect("settings are sound");
+    app.start().expect("threads start");
+    app
+}
+
+/// Sends each of fifty words `times` times.
+fn produce(runtime: &tokio::runtime::Runtime, producer: &Producer, times: usize) {
+    runtime.block_on(async {
+        for number in 0..50 * times {
+            let word = format!("word-{}", number % 50);
+            let partition = Some((number % 4) as i32);
+            let record = NewRecord { topic: "words", partition, value: Some(word.as_bytes()), ..NewRecord::default() };
+            producer.push(record).await.expect("a record is taken");
+        }
+        producer.flush().await.expect("all is written");
+    });
+}
+
+/// Reads committed counts until each word has reached `last`; each word's counts in their order.
+async fn read(broker: &Broker, last: i64) -> BTreeMap<String, Vec<i64>> {
+    let config = ConsumerConfig { isolation: Isolation::ReadCommitted, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), config);
+    consumer.assign(&[TopicPartition::new("counts-out", 0), TopicPartition::new("counts-out", 1)]).expect("no group");
+    consumer.seek_to_beginning(&[]).expect("assigned");
+    let (mut counts, started) = (BTreeMap::<String, Vec<i64>>::new(), Instant::now());
+    while counts.len() < 50 || counts.values().any(|of_word| of_word.last() != Some(&last)) {
+        let ends: Vec<_> = counts.values().map(|of_word| of_word.last().copied()).collect();
+        assert!(started.elapsed() < PATIENCE, "not all was counted to {last}: {ends:?}");
+        for record in consumer.poll(Duration::from_millis(200)).await.expect("a poll").iter() {
+            let word = String::from_utf8_lossy(record.key.expect("a word")).into_owned();
+            let count = i64::from_be_bytes(record.value.expect("a count").try_into().expect("eight bytes"));
+            counts.entry(word).or_default().push(count);
+        }
+    }
+    counts
+}
+
+/// Each word is counted once, whichever thread of whichever instance counts it: with the cache off its counts are
+/// 1, 2, 3 and so on, without a gap and without a repeat, as restored state and moved tasks go on where others ended.
+#[test]
+fn counts_are_exact_while_instances_come_and_go() {
+    let broker = Broker::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let inside = runtime.enter();
+    let admin = Admin::new(Cluster::new(&broker.address));
+    for (topic, partitions) in [("words", 4), ("counts-out", 2)] {
+        let new = NewTopic { name: topic.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
+        runtime.block_on(admin.create_topic(&new)).expect("a new topic");
+    }
+    let producer = Producer::new(Cluster::new(&broker.address), ProducerConfig::default());
+    drop(inside);
+
+    let first = application(&broker);
+    assert!(first.wait_running(PATIENCE), "{:?}", first.threads());
+    produce(&runtime, &producer, 40);
+    let second = application(&broker);
+    produce(&runtime, &producer, 40);
+    assert!(second.wait_running(PATIENCE), "{:?}", second.threads());
+    produce(&runtime, &producer, 40);
+    assert!(first.close(PATIENCE));
+    assert_eq!(first.state(), State::NotRunning);
+    produce(&runtime, &producer, 40);
+
+    let counts = runtime.block_on(read(&broker, 160));
+    for (word, of_word) in counts {
+        assert_eq!(of_word, (1..=160).collect::<Vec<i64>>(), "{word}");
+    }
+    assert!(second.close(PATIENCE));
+}
