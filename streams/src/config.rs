@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use millstream_base_config::key::{Key, find};
+use millstream_base_config::parse::Properties;
 use millstream_base_config::table_client::{ADMIN_KEYS, CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::table_streams::STREAMS_KEYS;
 use millstream_base_config::valid::{self, Value};
@@ -117,8 +119,23 @@ impl StreamsConfig {
             .set("bootstrap.servers", bootstrap.into())
     }
 
-    /// The pairs of a properties file.
-    pub fn from_properties<K: Into<String>, V: Display>(
+    /// What a properties file of Java's sets.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that none may have.
+    pub fn from_properties(path: impl AsRef<Path>) -> Result<StreamsConfig, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read(path)
+            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+        let mut properties = Properties::default();
+        properties
+            .read(&String::from_utf8_lossy(&text), &path.display().to_string())
+            .map_err(|error| ConfigError(error.to_string()))?;
+        Ok(StreamsConfig::from_pairs(properties.iter()))
+    }
+
+    /// What these pairs set.
+    pub fn from_pairs<K: Into<String>, V: Display>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> StreamsConfig {
         pairs.into_iter().fold(StreamsConfig::default(), |config, (key, value)| config.set(key, value))
@@ -671,6 +688,17 @@ mod tests {
         assert!(refused.0.contains("default.timestamp.extractor"), "{refused}");
         let config = config_of("default.dsl.store=in_memory");
         assert_eq!(config.settings().map(|settings| settings.dsl_store), Ok(DslStore::InMemory));
+    }
+
+    #[test]
+    fn a_properties_file_is_read_as_java_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("streams.properties");
+        std::fs::write(&path, "# ours\napplication.id = app\nbootstrap.servers:h\\\n  :1\n").expect("a file");
+        let config = StreamsConfig::from_properties(&path).expect("it can be read");
+        assert_eq!((config.get("application.id"), config.get("bootstrap.servers")), (Some("app"), Some("h:1")));
+        let missing = StreamsConfig::from_properties(folder.path().join("none")).expect_err("no such file");
+        assert!(missing.0.contains("none"), "{missing}");
     }
 
     #[test]

@@ -20,38 +20,81 @@
 // What an application sets.
 pub mod config;
 // Which thread of which instance runs which task.
+#[doc(hidden)]
 pub mod assign;
 // What can be wrong with a topology.
+#[doc(hidden)]
 pub mod error;
 // What flows: records, changes, windowed keys.
+#[doc(hidden)]
 pub mod record;
 // Keys and values to bytes and back.
 pub mod serde;
 // Where stores keep their rows.
+#[doc(hidden)]
 pub mod state;
 // What applications write.
+#[doc(hidden)]
 pub mod dsl;
 // What nodes do.
+#[doc(hidden)]
 pub mod op;
 // The plan, its names and rewrites.
+#[doc(hidden)]
 pub mod graph;
 // The topology, and its text.
+#[doc(hidden)]
 pub mod topology;
 // A part of it at work on one partition.
+#[doc(hidden)]
 pub mod task;
 // Typed stores.
+#[doc(hidden)]
 pub mod store;
 // A topology at work without a broker.
 pub mod driver;
 // Threads, and what they need of a cluster.
+#[doc(hidden)]
 pub mod runtime;
 
-pub use config::StreamsConfig;
+// Modules without documentation are the inside: they may change at any time. What applications name is here.
+pub use config::{ConfigError, StreamsConfig};
+pub use driver::TopologyTestDriver;
+pub use dsl::branched::BranchedKStream;
 pub use dsl::builder::{GlobalKTable, StreamsBuilder};
-pub use dsl::grouped::KGroupedStream;
+pub use dsl::cogrouped::{CogroupedKStream, WindowedCogroupedKStream};
+pub use dsl::grouped::{KGroupedStream, WindowSpec, WindowedKStream};
+pub use dsl::materialized::Materialized;
+pub use dsl::options::{Consumed, Grouped, Joined, Named, Produced, Repartitioned, Topics};
 pub use dsl::stream::KStream;
-pub use dsl::table::KTable;
+pub use dsl::suppressed::{Buffer, Suppressed};
+pub use dsl::table::{KGroupedTable, KTable};
+pub use dsl::windows::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
 pub use error::TopologyError;
-pub use record::Record;
-pub use runtime::app::KafkaStreams;
+pub use graph::{OffsetReset, Optimization};
+pub use op::custom::{Processor, Setup};
+pub use record::{Change, Data, Header, Record, Window, Windowed};
+pub use runtime::app::{KafkaStreams, Uncaught};
+pub use runtime::error::StreamsError as Error;
+pub use runtime::restore::RestoreListener;
+pub use runtime::states::{State, ThreadState};
+pub use state::{Order, StateError};
+pub use store::session::SessionStore;
+pub use store::window::WindowStore;
+pub use store::KeyValueStore;
+pub use task::{
+    Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, Response, Settings, TaskError, Timer, TimestampPolicy,
+};
 pub use topology::Topology;
+pub use topology::processor::{Children, Context, ProcessResult};
+pub use topology::store::Store;
+
+/// All that most applications name.
+pub mod prelude {
+    pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, StringSerde};
+    pub use crate::{
+        Buffer, Children, Clock, Consumed, Context, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
+        KStream, KTable, KafkaStreams, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, SessionWindows,
+        SlidingWindows, StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver, Windowed,
+    };
+}

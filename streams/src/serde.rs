@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::record::{Window, Windowed};
 
-pub use json::JsonSerde;
+pub use json::{JsonSerde, JsonSerde as Json};
 pub use list::ListSerde;
 
 /// Bytes that are no value of the type.

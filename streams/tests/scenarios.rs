@@ -8,13 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_golden::streams::{Group, NOT_YET, describe, read, replay};
-use streams::dsl::options::{Consumed, Grouped, Joined, Produced};
-use streams::dsl::windows::JoinWindows;
-use streams::graph::Optimization;
-use streams::op::custom::Processor;
+use streams::{Children, Consumed, Context, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Produced, Record, StreamsBuilder};
 use streams::serde::{NumberSerde, StringSerde};
-use streams::topology::processor::{Children, Context, ProcessResult};
-use streams::{KStream, Record, StreamsBuilder};
 
 type Text = KStream<String, String>;
 

@@ -54,7 +54,7 @@ mod tests {
 
     use streams::driver::TopologyTestDriver;
     use streams::serde::{NumberSerde, StringSerde};
-    use streams::task::Settings;
+    use streams::Settings;
 
     use super::*;
 

@@ -27,7 +27,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     /// # use std::time::Duration;
     /// # use streams::{KStream, StreamsBuilder, driver::TopologyTestDriver};
-    /// # use streams::{dsl::windows::JoinWindows, serde::StringSerde, task::Settings};
+    /// # use streams::{JoinWindows, Settings, serde::StringSerde};
     /// let builder = StreamsBuilder::new();
     /// let clicks: KStream<String, String> = builder.stream("clicks");
     /// let orders: KStream<String, String> = builder.stream("orders");

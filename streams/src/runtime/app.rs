@@ -100,8 +100,7 @@ impl Common {
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use streams::config::StreamsConfig;
-/// use streams::{KafkaStreams, StreamsBuilder};
+/// use streams::{KafkaStreams, StreamsBuilder, StreamsConfig};
 ///
 /// let builder = StreamsBuilder::new();
 /// builder.stream::<String, String>("in").filter(|_, value| !value.is_empty()).to("out");

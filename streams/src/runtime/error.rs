@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::topics::TopicsError;
 use crate::assign::TaskId;
 use crate::config::ConfigError;
+use crate::error::TopologyError;
 use crate::state::StateError;
 use crate::task::{LinkError, TaskError};
 
@@ -18,6 +19,9 @@ pub enum StreamsError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The topology is wrong.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
     /// The cluster refused something, or could not be reached for too long.
     #[error(transparent)]
     Client(#[from] ClientError),

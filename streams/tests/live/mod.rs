@@ -12,8 +12,7 @@ use client::config::{ConsumerConfig, Isolation, ProducerConfig};
 use client::consumer::Consumer;
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
-use streams::runtime::states::State;
-use streams::{KStream, KafkaStreams, StreamsBuilder, StreamsConfig, Topology};
+use streams::{KStream, KafkaStreams, State, StreamsBuilder, StreamsConfig, Topology};
 
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(90);

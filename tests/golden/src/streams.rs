@@ -26,8 +26,7 @@ mod text;
 use std::time::Duration;
 
 use serde_json::Value;
-use streams::StreamsBuilder;
-use streams::dsl::windows::{JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
+use streams::{JoinWindows, SessionWindows, SlidingWindows, StreamsBuilder, TimeWindows};
 
 pub use recording::{Group, read};
 pub use replay::{Opener, describe, replay, replay_on};

@@ -1,8 +1,7 @@
 //! Scenarios 13 to 22: aggregates over all time, of streams and of tables.
 
 use std::sync::Arc;
-use streams::StreamsBuilder;
-use streams::dsl::options::Produced;
+use streams::{Produced, StreamsBuilder};
 use streams::serde::{SessionWindowedSerde, StringSerde};
 
 use super::Params;
@@ -73,6 +72,6 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
     true
 }
 
-fn by_first(table: &Rows) -> streams::dsl::table::KGroupedTable<String, String> {
+fn by_first(table: &Rows) -> streams::KGroupedTable<String, String> {
     table.group_by(|_, v| (Some(first(v)), Some(v.clone())), grouped())
 }

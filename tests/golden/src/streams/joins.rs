@@ -1,7 +1,6 @@
 //! Scenarios 49 to 61: joins of streams.
 
-use streams::StreamsBuilder;
-use streams::dsl::materialized::Materialized;
+use streams::{Materialized, StreamsBuilder};
 
 use super::Params;
 use super::functions::{Rows, both, first, joined, left, outer, rows, starts, stream};

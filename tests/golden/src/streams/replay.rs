@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use streams::Topology;
+use streams::{Header, Incoming, Optimization, Response, Settings, Store, TaskError, TimestampPolicy, Topology};
 use streams::driver::{Output, TopologyTestDriver};
-use streams::graph::Optimization;
-use streams::record::Header;
 use streams::state::{MemoryRows, Rows, StateError};
-use streams::task::{Incoming, Response, Settings, TaskError, TimestampPolicy};
-use streams::topology::store::Store;
 
 use super::recording::Group;
 use super::text::{Form, from_hex, hex};

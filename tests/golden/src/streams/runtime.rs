@@ -4,16 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use streams::dsl::options::Consumed;
-use streams::op::custom::{Processor, Setup};
+use streams::{Children, Clock, Consumed, Context, Failure, KeyValueStore, LinkError, Order, ProcessError, ProcessResult, Processor, Record, Setup, Store, StreamsBuilder, Timer, TimestampPolicy, WindowStore};
 use streams::serde::{NumberSerde, StringSerde};
-use streams::state::Order;
-use streams::store::KeyValueStore;
-use streams::store::window::WindowStore;
-use streams::task::{Clock, Failure, LinkError, ProcessError, Timer, TimestampPolicy};
-use streams::topology::processor::{Children, Context, ProcessResult};
-use streams::topology::store::Store;
-use streams::{Record, StreamsBuilder};
 
 use super::Params;
 use super::functions::{cat, grouped, shown, stream};

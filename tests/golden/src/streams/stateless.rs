@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use streams::dsl::materialized::Materialized;
-use streams::dsl::options::{Produced, Repartitioned};
-use streams::op::custom::Processor;
+use streams::{Children, Context, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, StreamsBuilder};
 use streams::serde::StringSerde;
-use streams::topology::processor::{Children, Context, ProcessResult};
-use streams::{Record, StreamsBuilder};
 
 use super::functions::{Runs, Text, cat, ends, first, grouped, shown, split, starts, stream};
 

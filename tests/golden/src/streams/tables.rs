@@ -1,8 +1,6 @@
 //! Scenarios 44 to 46, 48 and 62 to 70: tables, held back and joined.
 
-use streams::StreamsBuilder;
-use streams::dsl::materialized::Materialized;
-use streams::dsl::suppressed::{Buffer, Suppressed};
+use streams::{Buffer, Materialized, StreamsBuilder, Suppressed};
 
 use super::Params;
 use super::functions::{Rows, both, first, left, outer, rows};

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streams::StreamsBuilder;
-use streams::dsl::options::{Consumed, Produced};
-use streams::dsl::suppressed::{Buffer, Suppressed};
-use streams::dsl::windows::EmitStrategy;
-use streams::record::Windowed;
+use streams::{Buffer, Consumed, EmitStrategy, Produced, Store, StreamsBuilder, Suppressed, Windowed};
 use streams::serde::SharedSerde;
 use streams::serde::{
     DefaultSerde, NumberSerde, Serde, SessionWindowedSerde, StringSerde, TimeWindowedSerde,
 };
-use streams::topology::store::Store;
 
 use super::Params;
 use super::functions::{cat, gather, stream};
