@@ -27,6 +27,8 @@ pub mod materialized;
 pub mod windows;
 // When changes are held back.
 pub mod suppressed;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;

@@ -56,6 +56,12 @@ pub enum TopologyError {
     /// An unknown value of `topology.optimization`.
     #[error("topology.optimization has no rule {0:?}")]
     UnknownOptimization(String),
+    /// Neither the builder nor what it was given knows how a type is written.
+    #[error("{0}")]
+    NoSerde(String),
+    /// The nodes do not fit together.
+    #[error("{0}")]
+    Unlinked(String),
     /// `build` was called before, and then an operator was added to a merged graph.
     #[error("nodes of the graph form a cycle or wait for a parent that is never written: {0}")]
     NotWritten(String),

@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub use optimise::Optimization;
 
 use crate::error::TopologyError;
+use crate::serde::Serdes;
 use crate::topology::processor::Operator;
 use crate::topology::store::Store;
 use crate::topology::{RepartitionTopic, SinkTarget, SourceTopics};
@@ -200,6 +201,8 @@ pub(crate) struct Graph {
     /// Topics of foreign-key joins, which no repartition node brings along.
     topics: Vec<RepartitionTopic>,
     copartitions: Vec<Vec<String>>,
+    /// What is taken where no serde is named.
+    pub(crate) serdes: Serdes,
     /// The first mistake; told by `build`, so that the calls of the DSL can be chained.
     error: Option<TopologyError>,
 }
@@ -222,6 +225,7 @@ impl Graph {
             tables: Vec::new(),
             topics: Vec::new(),
             copartitions: Vec::new(),
+            serdes: Serdes::built_in(),
             error: None,
         }
     }

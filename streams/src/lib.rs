@@ -85,13 +85,14 @@ pub use store::KeyValueStore;
 pub use task::{
     Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
+pub use serde::Str;
 pub use topology::Topology;
 pub use topology::processor::{Children, Context, ProcessResult};
 pub use topology::store::Store;
 
 /// All that most applications name.
 pub mod prelude {
-    pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, StringSerde};
+    pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
         Buffer, Children, Clock, Consumed, Context, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
         KStream, KTable, KafkaStreams, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, SessionWindows,

@@ -5,6 +5,10 @@
 mod list;
 // JSON of any type.
 mod json;
+// Serdes by type.
+mod known;
+// Texts that share their buffer.
+mod text;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +21,8 @@ use uuid::Uuid;
 use crate::record::{Window, Windowed};
 
 pub use json::{JsonSerde, JsonSerde as Json};
+pub use known::Serdes;
+pub use text::{Str, StrSerde};
 pub use list::ListSerde;
 
 /// Bytes that are no value of the type.
@@ -68,7 +74,7 @@ pub trait DefaultSerde: Sized + 'static {
     fn serde() -> SharedSerde<Self>;
 }
 
-/// UTF-8, as Java's StringSerializer.
+/// UTF-8, as Java's StringSerializer. [`Str`] is a text that is not copied.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StringSerde;
 

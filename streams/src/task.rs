@@ -32,7 +32,7 @@ mod group;
 // From a topology to running nodes.
 pub mod link;
 // The task itself.
-mod running;
+pub(crate) mod running;
 
 pub use collector::{Collector, Outgoing, To, TopicId};
 pub use context::{Context, Origin};

@@ -9,6 +9,8 @@ pub mod store;
 pub(crate) mod assemble;
 // Topics that the application makes for itself.
 pub mod internal_topics;
+// Whether all nodes can be linked.
+mod check;
 // The text that Java prints.
 mod describe;
 // Orders of Java's collections.
@@ -18,6 +20,8 @@ use std::sync::Arc;
 
 use processor::Operator;
 use store::Store;
+
+use crate::serde::Serdes;
 
 /// What a node is.
 #[derive(Clone)]
@@ -103,6 +107,8 @@ pub(crate) struct Parts {
     /// Source nodes whose topics must have equal numbers of partitions.
     pub(crate) copartitions: Vec<Vec<String>>,
     pub(crate) subtopologies: usize,
+    /// What is taken where no serde is named.
+    pub(crate) serdes: Serdes,
 }
 
 impl Topology {
@@ -133,6 +139,11 @@ impl Topology {
     /// Groups of source nodes whose topics must have equal numbers of partitions.
     pub fn copartitions(&self) -> &[Vec<String>] {
         &self.inner.copartitions
+    }
+
+    /// The serdes that are taken where none is named.
+    pub fn serdes(&self) -> &Serdes {
+        &self.inner.serdes
     }
 
     /// How many sub-topologies there are; those of global tables make no tasks.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_golden::streams::{Group, NOT_YET, describe, read, replay};
-use streams::{Children, Consumed, Context, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Produced, Record, StreamsBuilder};
+use streams::{Children, Consumed, Context, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Record, StreamsBuilder};
 use streams::serde::{NumberSerde, StringSerde};
 
 type Text = KStream<String, String>;
@@ -104,25 +104,6 @@ impl Processor for Same {
     }
 }
 
-/// A sink of windowed keys: these topologies are only described.
-fn windowed<K, V>() -> Produced<K, V>
-where
-    Nowhere: streams::serde::Serde<K> + streams::serde::Serde<V>,
-{
-    Produced::with(Nowhere, Nowhere)
-}
-
-/// Serializes nothing.
-struct Nowhere;
-
-impl<T> streams::serde::Serde<T> for Nowhere {
-    fn serialize(&self, _value: &T, _out: &mut Vec<u8>) {}
-
-    fn deserialize(&self, bytes: bytes::Bytes) -> Result<T, streams::serde::SerdeError> {
-        Err(streams::serde::SerdeError::Malformed { expected: "described value", found: bytes.len() })
-    }
-}
-
 /// RepartitionWithMergeOptimizingTest of Apache Kafka: two rekeyed streams, merged and counted twice.
 fn merged_counts(rules: &[Optimization]) -> String {
     let b = StreamsBuilder::new();
@@ -134,14 +115,14 @@ fn merged_counts(rules: &[Optimization]) -> String {
     let merged = a.named("mergedStream").merge(&c);
     let long =
         merged.group_by_key_with(grouped().named("long-groupByKey")).named("long-count").count("long-store");
-    long.named("long-toStream").to_stream().to_with("outputTopic_0", windowed().named("long-to"));
+    long.named("long-toStream").to_stream().to_with("outputTopic_0", "long-to");
     let text = merged
         .group_by_key_with(grouped().named("string-groupByKey"))
         .named("string-count")
         .count("string-store");
     let text =
         text.named("string-toStream").to_stream().named("string-mapValues").map_values(|n| n.to_string());
-    text.to_with("outputTopic_1", windowed().named("string-to"));
+    text.to_with("outputTopic_1", "string-to");
     b.build_optimized(rules).expect("the topology is sound").describe()
 }
 
@@ -163,13 +144,13 @@ fn many_repartitions(rules: &[Optimization]) -> String {
     let group = |stream: &Text, name: &str| stream.group_by_key_with(grouped().named(name));
     let counts = group(&mapped, "count-groupByKey").named("count").count("count-store");
     let counts = counts.named("count-toStream").to_stream();
-    counts.to_with("outputTopic_0", windowed().named("count-to"));
+    counts.to_with("outputTopic_0", "count-to");
     let lengths = group(&mapped, "aggregate-groupByKey").named("aggregate").aggregate(
         || 0i32,
         |_, v, sum| sum + v.len() as i32,
         "aggregate-store",
     );
-    lengths.named("aggregate-toStream").to_stream().to_with("outputTopic_1", windowed().named("reduce-to"));
+    lengths.named("aggregate-toStream").to_stream().to_with("outputTopic_1", "reduce-to");
     let peeked = mapped.named("reduce-filter").filter(|_, _| true).named("reduce-peek").peek(|_, _| {});
     let reduced = group(&peeked, "reduce-groupByKey").named("reducer").reduce(cat, "reduce-store");
     reduced.named("reduce-toStream").to_stream().to("outputTopic_2");
@@ -177,7 +158,7 @@ fn many_repartitions(rules: &[Optimization]) -> String {
     let joined = Joined::with(StringSerde, StringSerde, NumberSerde).named("join").store_name("kept");
     let filtered = mapped.named("join-filter").filter(|_, _| true);
     let result = filtered.join(&counts, |v: &String, n: &i64| format!("{v}:{n}"), windows, joined);
-    result.to_with("joinedOutputTopic", windowed().named("join-to"));
+    result.to_with("joinedOutputTopic", "join-to");
     // Apache's test names the stores of the join by suppliers.
     let text = b.build_optimized(rules).expect("the topology is sound").describe();
     text.replace("kept-other-join-store", "other-join-store").replace("kept-this-join-store", "join-store")

@@ -17,7 +17,8 @@ use crate::op::edge::Source;
 use crate::op::getter::Getter;
 use crate::op::table::KeepTable;
 use crate::record::Data;
-use crate::serde::{DefaultSerde, SharedSerde};
+use crate::serde::{DefaultSerde, Serde, SharedSerde};
+use crate::task::LinkError;
 use crate::topology::store::{Store, StoreKind};
 use crate::topology::{SourceTopics, Topology};
 
@@ -63,8 +64,9 @@ impl StreamsBuilder {
     pub fn stream_with<K: Data, V: Data>(
         &self,
         topics: impl Into<Topics>,
-        consumed: Consumed<K, V>,
+        consumed: impl Into<Consumed<K, V>>,
     ) -> KStream<K, V> {
+        let consumed = consumed.into();
         let mut graph = self.graph.borrow_mut();
         let name = graph.name_or(consumed.name.as_deref(), "KSTREAM-SOURCE-");
         let topics = match topics.into() {
@@ -99,10 +101,10 @@ impl StreamsBuilder {
     pub fn table_with<K: Data, V: Data>(
         &self,
         topic: &str,
-        consumed: Consumed<K, V>,
+        consumed: impl Into<Consumed<K, V>>,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
-        let materialized = materialized.into();
+        let (consumed, materialized) = (consumed.into(), materialized.into());
         let (key, value) = (
             materialized.key.clone().or(consumed.key.clone()),
             materialized.value.clone().or(consumed.value.clone()),
@@ -145,14 +147,29 @@ impl StreamsBuilder {
         self.graph.borrow_mut().add(&[ROOT], store.name.clone(), Kind::Store(store), Traits::default());
     }
 
+    /// The serde of all `T` for which none is named and none is carried along (`default.key.serde`, for each type). Those of
+    /// Kafka's own types are known.
+    pub fn default_serde<T: 'static>(&self, serde: impl Serde<T> + 'static) {
+        self.graph.borrow_mut().serdes.set::<T>(Arc::new(serde));
+    }
+
     /// The topology so far.
+    ///
+    /// # Errors
+    /// The first mistake that was made, or what would keep a thread from running it: a node without a serde, a store that is
+    /// of another type than a node takes it for.
     pub fn build(&self) -> Result<Topology, TopologyError> {
         self.build_optimized(&[])
     }
 
     /// The topology so far, after these rewrites (`topology.optimization`).
     pub fn build_optimized(&self, rules: &[Optimization]) -> Result<Topology, TopologyError> {
-        self.graph.borrow().build(rules)
+        let topology = self.graph.borrow().build(rules)?;
+        topology.check().map_err(|error| match error {
+            LinkError::NoSerde { .. } => TopologyError::NoSerde(error.to_string()),
+            error => TopologyError::Unlinked(error.to_string()),
+        })?;
+        Ok(topology)
     }
 }
 

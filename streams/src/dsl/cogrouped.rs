@@ -121,7 +121,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
         let materialized = materialized.or_serdes(&self.key, &None);
-        let key = materialized.key.clone().map(|key| windows.key_serde(key));
+        let known = materialized.key.clone().or_else(|| self.first.graph().serdes.get::<K>());
+        let key = known.map(|key| windows.key_serde(key));
         let kind = windows.store_kind(materialized.retention_ms);
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
         let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };

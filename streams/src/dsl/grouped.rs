@@ -379,7 +379,8 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
         span: Span<K, A>,
     ) -> KTable<Windowed<K>, A> {
         let materialized = materialized.or_serdes(&self.grouped.key, &None);
-        let key = materialized.key.clone().map(|key| self.windows.key_serde(key));
+        let known = materialized.key.clone().or_else(|| self.grouped.flow.graph().serdes.get::<K>());
+        let key = known.map(|key| self.windows.key_serde(key));
         let materialized = match self.emit {
             EmitStrategy::OnWindowUpdate => materialized,
             EmitStrategy::OnWindowClose => materialized.time_first(W::CLOSED_INDEX),

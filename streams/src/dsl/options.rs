@@ -60,6 +60,18 @@ macro_rules! serdes {
                 $options { name: Some(name.into()), ..self }
             }
         }
+
+        impl<K, V> From<&str> for $options<K, V> {
+            fn from(name: &str) -> Self {
+                $options::unset().named(name)
+            }
+        }
+
+        impl<K, V> From<()> for $options<K, V> {
+            fn from((): ()) -> Self {
+                $options::unset()
+            }
+        }
     };
 }
 
@@ -157,18 +169,6 @@ impl<K, V> Repartitioned<K, V> {
     /// That many partitions.
     pub fn partitions(self, partitions: u32) -> Repartitioned<K, V> {
         Repartitioned { partitions: Some(partitions), ..self }
-    }
-}
-
-impl<K, V> From<&str> for Repartitioned<K, V> {
-    fn from(name: &str) -> Repartitioned<K, V> {
-        Repartitioned::unset().named(name)
-    }
-}
-
-impl<K, V> From<()> for Repartitioned<K, V> {
-    fn from((): ()) -> Repartitioned<K, V> {
-        Repartitioned::unset()
     }
 }
 

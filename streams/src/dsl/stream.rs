@@ -325,20 +325,15 @@ impl<K: Data, V: Data> KStream<K, V> {
         KStream { flow: Flow::new(&self.flow.graph, node, source.clone(), vec![source]), key, value }
     }
 
-    /// Writes the stream to a topic.
-    pub fn to(&self, topic: &str)
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let key = self.key.clone().unwrap_or_else(K::serde);
-        let value = self.value.clone().unwrap_or_else(V::serde);
-        self.to_with(topic, Produced { key: Some(key), value: Some(value), ..Produced::unset() });
+    /// Writes the stream to a topic, with the serdes that came along or else those of its types
+    /// ([`StreamsBuilder::default_serde`](crate::StreamsBuilder::default_serde)).
+    pub fn to(&self, topic: &str) {
+        self.to_with(topic, ());
     }
 
     /// Writes the stream to a topic.
-    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) {
-        self.sink(SinkTarget::Topic(topic.to_owned()), produced, None);
+    pub fn to_with(&self, topic: &str, produced: impl Into<Produced<K, V>>) {
+        self.sink(SinkTarget::Topic(topic.to_owned()), produced.into(), None);
     }
 
     /// Writes each record to the topic that a closure chooses; `text` stands for the closure in `describe`.
@@ -346,9 +341,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         text: &str,
         choose: impl Fn(&Record<K, V>, &Context) -> String + Send + Sync + 'static,
-        produced: Produced<K, V>,
+        produced: impl Into<Produced<K, V>>,
     ) {
-        self.sink(SinkTarget::Chosen(text.to_owned()), produced, Some(Arc::new(choose)));
+        self.sink(SinkTarget::Chosen(text.to_owned()), produced.into(), Some(Arc::new(choose)));
     }
 
     fn sink(
@@ -405,7 +400,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Groups by the key as it is.
-    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
+    pub fn group_by_key_with(&self, grouped: impl Into<Grouped<K, V>>) -> KGroupedStream<K, V> {
+        let grouped = grouped.into();
         let (key, value) = (grouped.key.or(self.key.clone()), grouped.value.or(self.value.clone()));
         KGroupedStream::new(self.flow.clone(), grouped.name, key, value)
     }
@@ -422,8 +418,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn group_by_with<L: Data>(
         &self,
         select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
-        grouped: Grouped<L, V>,
+        grouped: impl Into<Grouped<L, V>>,
     ) -> KGroupedStream<L, V> {
+        let grouped = grouped.into();
         let select = move |key: Option<&K>, value: Option<&V>| value.map(|value| select(key, value));
         let flow = self.keyed(grouped.name.as_deref(), select);
         KGroupedStream::new(flow, grouped.name, grouped.key, grouped.value.or(self.value.clone()))

@@ -194,8 +194,9 @@ impl<K: Data, V: Data> KTable<K, V> {
     pub fn group_by<L: Data + PartialEq, W: Data>(
         &self,
         select: impl Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync + 'static,
-        grouped: Grouped<L, W>,
+        grouped: impl Into<Grouped<L, W>>,
     ) -> KGroupedTable<L, W> {
+        let grouped = grouped.into();
         let operator = Arc::new(SelectRows { function: Arc::new(select) });
         let flow =
             self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());

@@ -25,7 +25,7 @@ impl Graph {
             assembly.repartition_topic(&topic.name, topic.partitions);
         }
         graph.write_all(&mut assembly)?;
-        assembly.finish(graph.copartitions)
+        assembly.finish(graph.copartitions, graph.serdes)
     }
 
     /// InternalStreamsBuilder.buildAndOptimizeTopology: by priority from the root on; a node waits for all its parents.

@@ -11,7 +11,7 @@ pub use crate::task::link::Setup;
 use crate::task::link::Timed;
 use crate::task::timers::Timer;
 use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, LinkError, Linking, Nothing, Operator, Process, ProcessResult,
 };
 
 /// A processor of the user.
@@ -91,6 +91,10 @@ impl<F: Fn() -> P + Send + Sync + 'static, P: Processor> Operator for Custom<F, 
     }
 
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        if !linking.makes_processors {
+            Children::<Key<P::Out>, Value<P::Out>>::typed(children)?;
+            return Ok(AnyLink::new::<Key<P::In>, Value<P::In>>(Nothing));
+        }
         let running = Running { processor: (self.make)(), children: Children::typed(children)?, number: 0 };
         let shared = Rc::new(RefCell::new(running));
         let number = linking.add_timed(Rc::clone(&shared) as Rc<dyn Timed>);

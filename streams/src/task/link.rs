@@ -48,7 +48,7 @@ pub enum LinkError {
     UntypedStore(String),
     /// Neither the topology nor the settings name a serde.
     #[error(
-        "{node} has no serde for {type_name}: give one in Consumed, Produced, Grouped or Materialized, or in the settings"
+        "{node} has no serde for {type_name}: give one in Consumed, Produced, Grouped or Materialized, or for all of the type in StreamsBuilder::default_serde"
     )]
     NoSerde {
         /// The node or store.
@@ -129,6 +129,8 @@ pub struct Linking<'a> {
     node: Rc<str>,
     pub(crate) flushes: HashMap<String, Rc<dyn Flush>>,
     pub(crate) timed: Vec<TimedNode>,
+    /// False where a topology is only checked: processors of the user are not made.
+    pub(crate) makes_processors: bool,
 }
 
 impl<'a> Linking<'a> {
@@ -147,7 +149,13 @@ impl<'a> Linking<'a> {
             node: "".into(),
             flushes: HashMap::new(),
             timed: Vec::new(),
+            makes_processors: true,
         }
+    }
+
+    /// The same for a check, which makes no processors of the user.
+    pub(crate) fn without_processors(self) -> Linking<'a> {
+        Linking { makes_processors: false, ..self }
     }
 
     pub(crate) fn enter(&mut self, place: usize) {

@@ -86,8 +86,9 @@ impl Task {
     /// Makes the stores of a task, links its nodes and sets its processors up. Stores are as the engine has them: what
     /// is missing is restored before the first record.
     pub fn new(mut parts: TaskParts<'_>) -> Result<Task, LinkError> {
-        let (settings, budget) = (Rc::clone(&parts.settings), Rc::clone(&parts.budget));
         let topology = parts.topology;
+        let settings = Rc::new((*parts.settings).clone().for_topology(topology));
+        let budget = Rc::clone(&parts.budget);
         let in_task = |node: &Node| match parts.part {
             Part::Whole => !topology.is_global(node),
             Part::Subtopology(wanted) => node.subtopology == wanted,
@@ -328,7 +329,8 @@ impl Task {
 }
 
 /// The stores of these nodes, in the order of the nodes (InternalTopologyBuilder.build).
-fn definitions<'a>(topology: &'a Topology, places: &[usize]) -> Vec<&'a Store> {
+/// The stores of these nodes, each once.
+pub(crate) fn definitions<'a>(topology: &'a Topology, places: &[usize]) -> Vec<&'a Store> {
     let mut found: Vec<&Store> = Vec::new();
     for name in places.iter().flat_map(|place| &topology.nodes()[*place].stores) {
         let all = topology.stores().iter().chain(topology.global_stores());

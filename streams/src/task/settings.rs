@@ -1,14 +1,9 @@
 //! The settings of a task: what of StreamsConfig a task itself looks at.
 //! Made by the runtime from its configuration, and by tests. Never parses a text.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::errors::{DeserializationHandler, ProcessingHandler};
-use crate::serde::{DefaultSerde, SharedSerde};
+use crate::serde::{Serdes, SharedSerde};
+use crate::topology::Topology;
 
 /// What happens to a record whose time is negative, or whose source says nothing else (`default.timestamp.extractor`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,13 +38,13 @@ pub struct Settings {
     pub emit_interval_windows_ms: i64,
     /// How often records of an outer join without a match are looked for, in ms of the wall clock.
     pub emit_interval_joins_ms: i64,
-    serdes: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    serdes: Serdes,
 }
 
 impl Settings {
     /// Kafka Streams' defaults.
     pub fn new(application_id: impl Into<String>) -> Settings {
-        let settings = Settings {
+        Settings {
             application_id: application_id.into(),
             timestamps: TimestampPolicy::default(),
             max_idle_ms: 0,
@@ -58,30 +53,24 @@ impl Settings {
             dead_letters: None,
             emit_interval_windows_ms: 1000,
             emit_interval_joins_ms: 1000,
-            serdes: HashMap::new(),
-        };
-        settings
-            .known::<String>()
-            .known::<Bytes>()
-            .known::<i16>()
-            .known::<i32>()
-            .known::<i64>()
-            .known::<f32>()
-            .known::<f64>()
+            serdes: Serdes::built_in(),
+        }
     }
 
     /// The serde of all `T` for which the topology names none (`default.key.serde`, for each type).
     pub fn with_serde<T: 'static>(mut self, serde: SharedSerde<T>) -> Settings {
-        self.serdes.insert(TypeId::of::<T>(), Arc::new(serde));
+        self.serdes.set(serde);
         self
     }
 
     /// The serde for `T`, if one is known.
     pub fn serde<T: 'static>(&self) -> Option<SharedSerde<T>> {
-        self.serdes.get(&TypeId::of::<T>())?.downcast_ref::<SharedSerde<T>>().cloned()
+        self.serdes.get::<T>()
     }
 
-    fn known<T: DefaultSerde>(self) -> Settings {
-        self.with_serde(T::serde())
+    /// The same, where the topology says more about serdes.
+    pub(crate) fn for_topology(mut self, topology: &Topology) -> Settings {
+        self.serdes = topology.serdes().clone().or(&self.serdes);
+        self
     }
 }

@@ -10,6 +10,7 @@ use super::processor::Operator;
 use super::store::{Changelog, Store};
 use super::{Node, NodeKind, Parts, RepartitionTopic, SinkTarget, SourceTopics, Topology};
 use crate::error::TopologyError;
+use crate::serde::Serdes;
 
 /// A topology in the making.
 #[derive(Default)]
@@ -156,8 +157,13 @@ impl Assembly {
     }
 
     /// Closes the topology: sub-topologies are numbered by their first node.
-    pub(crate) fn finish(mut self, copartitions: Vec<Vec<String>>) -> Result<Topology, TopologyError> {
+    pub(crate) fn finish(
+        mut self,
+        copartitions: Vec<Vec<String>>,
+        serdes: Serdes,
+    ) -> Result<Topology, TopologyError> {
         self.parts.copartitions = copartitions;
+        self.parts.serdes = serdes;
         self.check_copartitions()?;
         let mut numbers: HashMap<usize, usize> = HashMap::new();
         for place in 0..self.parts.nodes.len() {

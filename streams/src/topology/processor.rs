@@ -185,8 +185,8 @@ impl<K, V> Process<K, V> for Box<dyn Process<K, V>> {
     }
 }
 
-/// Stands in for a child while it is moved.
-struct Nothing;
+/// Stands in for a child while it is moved, and for processors of the user while a topology is checked.
+pub(crate) struct Nothing;
 
 impl<K, V> Process<K, V> for Nothing {
     fn process(&mut self, _record: Record<K, V>, _context: &mut Context) -> ProcessResult {

@@ -1,8 +1,6 @@
 //! Scenarios 13 to 22: aggregates over all time, of streams and of tables.
 
-use std::sync::Arc;
-use streams::{Produced, StreamsBuilder};
-use streams::serde::{SessionWindowedSerde, StringSerde};
+use streams::StreamsBuilder;
 
 use super::Params;
 use super::functions::{Rows, Runs, cat, first, grouped, rows, shown, split, stream};
@@ -43,11 +41,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
                 .cogroup_nullable(|_, v: Option<String>, a: String| Some(cat(&a, "+", shown(v.as_deref()))))
                 .cogroup_nullable(&two, |_, v, a| Some(cat(&a, "*", shown(v.as_deref()))))
                 .windowed_by(params.session());
-            let windowed = Produced::with(SessionWindowedSerde::new(Arc::new(StringSerde)), StringSerde);
-            sessions
-                .aggregate(String::new, |_, l, r| cat(&l, "|", &r), "cs")
-                .to_stream()
-                .to_with("out", windowed);
+            sessions.aggregate(String::new, |_, l, r| cat(&l, "|", &r), "cs").to_stream().to("out");
         }
         "table_group_by_same_key" => {
             let table = rows(b, "in").group_by(|k, v| (Some(k.clone()), Some(v.clone())), grouped());

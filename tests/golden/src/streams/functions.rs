@@ -1,7 +1,7 @@
 //! The functions that the topologies are written with, as `tests/golden/README.md` defines them.
 
-use streams::{Grouped, Joined, KStream, KTable, StreamsBuilder};
 use streams::serde::StringSerde;
+use streams::{Grouped, Joined, KStream, KTable, StreamsBuilder};
 
 pub(crate) type Text = KStream<String, String>;
 pub(crate) type Rows = KTable<String, String>;

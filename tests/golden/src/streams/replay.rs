@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use streams::{Header, Incoming, Optimization, Response, Settings, Store, TaskError, TimestampPolicy, Topology};
 use streams::driver::{Output, TopologyTestDriver};
 use streams::state::{MemoryRows, Rows, StateError};
+use streams::{
+    Header, Incoming, Optimization, Response, Settings, Store, TaskError, TimestampPolicy, Topology,
+};
 
 use super::recording::Group;
 use super::text::{Form, from_hex, hex};

@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use streams::{Children, Clock, Consumed, Context, Failure, KeyValueStore, LinkError, Order, ProcessError, ProcessResult, Processor, Record, Setup, Store, StreamsBuilder, Timer, TimestampPolicy, WindowStore};
 use streams::serde::{NumberSerde, StringSerde};
+use streams::{
+    Children, Clock, Consumed, Context, Failure, KeyValueStore, LinkError, Order, ProcessError,
+    ProcessResult, Processor, Record, Setup, Store, StreamsBuilder, Timer, TimestampPolicy, WindowStore,
+};
 
 use super::Params;
 use super::functions::{cat, grouped, shown, stream};

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use streams::{Children, Context, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, StreamsBuilder};
 use streams::serde::StringSerde;
+use streams::{
+    Children, Context, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned,
+    StreamsBuilder,
+};
 
 use super::functions::{Runs, Text, cat, ends, first, grouped, shown, split, starts, stream};
 
