@@ -12,6 +12,12 @@ mod load;
 mod floor;
 /// One function a scenario.
 mod scenarios;
+/// What goes into streams applications.
+mod input;
+/// The streams applications.
+mod application;
+/// What they cost.
+mod cost;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,8 +28,21 @@ use broker::Kind;
 use figures::Run;
 use scenarios::SCENARIOS;
 
-const USAGE: &str = "usage: millstream-bench SCENARIO... [--against apache] [--json FILE] [--binary PATH]
-  scenarios: all floor start produce-small produce-large fetch latency partitions-5000 idle-connections";
+const USAGE: &str = "usage: millstream-bench SCENARIO... [--against apache] [--json FILE] [--binary PATH] [--set KEY=VALUE]...
+  scenarios: all floor start produce-small produce-large fetch latency partitions-5000 idle-connections,
+             and of applications, which --set is for: streams-wordcount streams-tumbling streams-hopping streams-ss-join
+             streams-st-join streams-restore streams-start";
+
+/// Those of streams applications.
+const STREAMS: [&str; 7] = [
+    "streams-wordcount",
+    "streams-tumbling",
+    "streams-hopping",
+    "streams-ss-join",
+    "streams-st-join",
+    "streams-restore",
+    "streams-start",
+];
 
 const FLOOR: &str = "floor";
 
@@ -31,17 +50,26 @@ struct Options {
     scenarios: Vec<String>,
     subjects: Vec<Kind>,
     json: Option<PathBuf>,
+    settings: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    let options = match parse(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("application", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return ended(application::run(rest));
+    }
+    let options = match parse(arguments.into_iter()) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("{error:#}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    ended(run(&options))
+}
+
+fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -53,6 +81,7 @@ fn main() -> ExitCode {
 fn parse(arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     let mut arguments = arguments;
     let (mut scenarios, mut json, mut binary, mut against) = (Vec::new(), None, None, false);
+    let mut settings = Vec::new();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
@@ -62,7 +91,9 @@ fn parse(arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
             },
             "--json" => json = Some(PathBuf::from(value()?)),
             "--binary" => binary = Some(PathBuf::from(value()?)),
+            "--set" => settings.push(value()?),
             "all" => scenarios = all(),
+            name if STREAMS.contains(&name) => scenarios.push(name.to_owned()),
             name if all().iter().any(|known| known == name) => scenarios.push(name.to_owned()),
             other => bail!("unknown scenario or flag {other}"),
         }
@@ -78,7 +109,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     if against {
         subjects.push(Kind::Apache(Path::new(env!("CARGO_MANIFEST_DIR")).join("../apache/apache.sh")));
     }
-    Ok(Options { scenarios, subjects, json })
+    Ok(Options { scenarios, subjects, json, settings })
 }
 
 fn all() -> Vec<String> {
@@ -89,6 +120,13 @@ fn run(options: &Options) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let mut runs = Vec::new();
     for name in &options.scenarios {
+        if STREAMS.contains(&name.as_str()) {
+            let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/java/oracle.sh");
+            let against = (options.subjects.len() > 1).then_some(oracle);
+            let wanted = cost::Options { broker: &options.subjects[0], against, settings: &options.settings };
+            runs.extend(cost::run(name, &wanted)?.iter().map(Run::json));
+            continue;
+        }
         let mut run = Run { scenario: name.clone(), subjects: Vec::new() };
         if name == FLOOR {
             run.subjects.push(("machine".to_owned(), floor::run()?));
