@@ -183,7 +183,18 @@ impl Consumer {
         async move { group?.committed(&places).await }
     }
 
-    /// The group and this member of it, for [`Producer::send_offsets_to_transaction`](crate::producer::Producer).
+    /// Whether this member may commit now, inside a transaction or not: neither while a rebalance is under way, nor when
+    /// the group has gone on without it. Nothing is sent, so that the group may know better.
+    ///
+    /// # Errors
+    /// Without a group, or the error that a commit would end with.
+    pub fn check_membership(&self) -> Result<(), ClientError> {
+        self.coordinator()?.to_commit().map(drop)
+    }
+
+    /// The group and this member of it as of the last join that a poll completed, for
+    /// [`Producer::send_offsets_to_transaction`](crate::producer::Producer): a member that is out of the group shows what
+    /// it was, and is refused.
     ///
     /// # Errors
     /// Without a group.

@@ -47,7 +47,7 @@ const JOIN_SLACK: Duration = Duration::from_secs(5);
 pub(super) enum Joined {
     /// Partitions. The leader of the group: how many partitions each topic had that it assigned; a change calls for a
     /// rebalance.
-    Assigned { assignment: GroupAssignment, counts: Option<BTreeMap<String, usize>> },
+    Assigned { assignment: GroupAssignment, counts: Option<BTreeMap<String, usize>>, generation: Generation },
     /// The member is out of the group with what it owned, which has to be told before it joins anew.
     ThrownOut,
 }
@@ -79,6 +79,9 @@ pub(super) struct Coordinator {
     config: ConsumerConfig,
     group: String,
     pub membership: Mutex<Membership>,
+    /// The last generation whose assignment a poll took over: commits inside transactions carry it, also when the member
+    /// is out of the group by now, so that the broker can tell (Java: `ConsumerCoordinator.groupMetadata`).
+    pub completed: Mutex<Generation>,
     /// Something happened that a poll should look at.
     pub changed: Notify,
     last_poll: Mutex<Moment>,
@@ -101,6 +104,7 @@ impl Coordinator {
             config,
             group: group.to_owned(),
             membership: Mutex::new(Membership::new()),
+            completed: Mutex::new(Generation::none()),
             changed: Notify::new(),
             last_poll: Mutex::new(Moment::now()),
             memory: Mutex::default(),
@@ -134,9 +138,9 @@ impl Coordinator {
         *self.joining.lock() = self.cluster.apart();
     }
 
-    /// The group and this member's place in it.
+    /// The group and this member's place in it, as of the last join that a poll completed.
     pub fn metadata(&self) -> GroupMetadata {
-        let generation = self.membership.lock().generation.clone();
+        let generation = self.completed.lock().clone();
         GroupMetadata {
             generation: generation.number,
             member_id: generation.member,
@@ -259,7 +263,7 @@ impl Coordinator {
             let known = memory.entry(assignor.name()).or_default();
             (known.assigned, known.generation) = (Some(assignment.partitions.clone()), generation.number);
         }
-        Ok(Some(Joined::Assigned { assignment, counts }))
+        Ok(Some(Joined::Assigned { assignment, counts, generation }))
     }
 
     /// What each assignor lets this member say.
@@ -448,11 +452,16 @@ impl Coordinator {
         retrying(&doing, limit, &self.config.connection, || self.commit_once(offsets)).await
     }
 
+    /// The generation that a commit carries; none for who is no member of a group.
+    pub fn to_commit(&self) -> Result<Generation, ClientError> {
+        match self.subscribed.load(Ordering::Acquire) {
+            true => self.membership.lock().to_commit().map_err(|code| self.refused(code)),
+            false => Ok(Generation::none()),
+        }
+    }
+
     pub(super) async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
-        let sent = match self.subscribed.load(Ordering::Acquire) {
-            true => self.membership.lock().to_commit().map_err(|code| self.refused(code))?,
-            false => Generation::none(),
-        };
+        let sent = self.to_commit()?;
         let request = OffsetCommitRequest::default()
             .with_group_id(self.group_id())
             .with_generation_id_or_member_epoch(sent.number)

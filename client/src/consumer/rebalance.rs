@@ -270,7 +270,12 @@ impl Consumer {
         subscription.rebalance = Rebalance::None;
         subscription.joining = None;
         let (assignment, counts) = match result {
-            Ok(Joined::Assigned { assignment, counts }) => (assignment, counts),
+            Ok(Joined::Assigned { assignment, counts, generation }) => {
+                if let Some(group) = &self.group {
+                    *group.completed.lock() = generation;
+                }
+                (assignment, counts)
+            }
             // The next turn tells the listener and joins anew.
             Ok(Joined::ThrownOut) => return Ok(()),
             Err(error) => {

@@ -73,6 +73,28 @@ async fn what_is_asked_during_a_join_does_not_wait_for_it() {
     consumer.close().await.unwrap();
 }
 
+/// The end of a join in generation 5.
+fn assigned(assignment: GroupAssignment) -> Joined {
+    let generation = group::Generation { number: 5, member: "m".to_owned() };
+    Joined::Assigned { assignment, counts: None, generation }
+}
+
+/// A transaction's offsets would be taken from whoever shows no generation, also of a group that has gone on.
+#[tokio::test]
+async fn who_is_out_of_the_group_shows_what_it_was() {
+    let config = ConsumerConfig { group: Some("g".to_owned()), ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), config);
+    consumer.subscribe(&["t"]).unwrap();
+    assert_eq!(consumer.group_metadata().unwrap().generation, -1);
+    let partitions = vec![TopicPartition::new("t", 0)];
+    consumer.joined(0, Ok(assigned(GroupAssignment { partitions, user_data: None }))).unwrap();
+    consumer.coordinator().unwrap().membership.lock().left();
+    let shown = consumer.group_metadata().unwrap();
+    assert_eq!((shown.generation, shown.member_id.as_str()), (5, "m"));
+    let refused = consumer.check_membership().expect_err("it is out of the group");
+    assert_eq!(refused.code(), Some(ErrorCode::UnknownMemberId));
+}
+
 struct Stored;
 
 impl RebalanceListener for Stored {
@@ -95,7 +117,7 @@ async fn a_listener_says_where_its_partitions_are_read_from() {
     consumer.subscribe(&["t"]).unwrap();
     let partitions = vec![TopicPartition::new("t", 0)];
     let assignment = GroupAssignment { partitions: partitions.clone(), user_data: None };
-    consumer.joined(0, Ok(Joined::Assigned { assignment, counts: None })).unwrap();
+    consumer.joined(0, Ok(assigned(assignment))).unwrap();
     assert_eq!(consumer.position(&partitions[0]).await.unwrap(), 42);
 }
 
@@ -107,7 +129,7 @@ async fn a_listener_is_told_by_polls_alone() {
     consumer.subscribe(&["t"]).unwrap();
     let place = TopicPartition::new("t", 0);
     let assignment = GroupAssignment { partitions: vec![place.clone()], user_data: None };
-    let joined = Joined::Assigned { assignment, counts: None };
+    let joined = assigned(assignment);
     consumer.work.push(std::future::ready(Event::Joined(0, Ok(joined))).boxed());
     assert!(consumer.position(&place).await.is_err() && consumer.assignment().is_empty());
     consumer.poll(Duration::ZERO).await.unwrap();
