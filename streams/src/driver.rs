@@ -168,7 +168,7 @@ impl TopologyTestDriver {
         let sent = Rc::new(RefCell::new(Sent::default()));
         let budget = Rc::new(Budget::new(cache_bytes));
         let mut made = |part, partition, settings: Settings, globals: Option<&Stores>| {
-            Task::new(TaskParts {
+            let mut task = Task::new(TaskParts {
                 topology,
                 part,
                 partition,
@@ -178,7 +178,9 @@ impl TopologyTestDriver {
                 budget: Rc::clone(&budget),
                 globals,
                 wall_clock: 0,
-            })
+            })?;
+            task.start()?;
+            Ok::<Task, LinkError>(task)
         };
         let mut globals = None;
         if !topology.global_stores().is_empty() {

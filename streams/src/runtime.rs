@@ -15,6 +15,8 @@ pub mod topics;
 mod member;
 // Poll, process, commit: the one loop.
 mod thread;
+// What it decides: errors, waits, ends of restores.
+mod decide;
 // Tasks come and go.
 mod rebalance;
 // A task with its role and changelogs.

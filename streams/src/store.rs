@@ -66,6 +66,9 @@ pub trait TaskStore {
     /// Writes what waits in the cache, without handing it on; a table's output does both in one.
     fn flush(&self, context: &mut Context) -> Result<(), Failure>;
 
+    /// Drops what is cached, none of which waits: from here on the rows change without the cache.
+    fn forget(&self) {}
+
     /// Makes the rows durable together with how far the changelog is contained in them.
     fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError>;
 

@@ -8,7 +8,7 @@
 //! An offset that is committed is that of the next record to process, or the consumer's position where none waits: a
 //! transaction marker at the end of a partition would be left over else (Java: `StreamTask.committableOffsetsAndMetadata`).
 //!
-//! Not done: `task.timeout.ms`: a timeout ends the thread, where Java tries the task again or restores it.
+//! A commit waits for the end of a rebalance: the generation that begins takes no offsets of the one before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,11 +21,20 @@ use millstream_base_env::{Clock, task};
 use millstream_protocol::error_code::ErrorCode;
 
 use super::collect::Transaction;
+use super::decide;
 use super::error::StreamsError;
 use super::held::{Held, Role};
 use super::thread::StreamThread;
 use crate::config::Guarantee;
 use crate::state::format::partition_metadata::PartitionMetadata;
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    Done,
+    /// The group rebalances: it is tried again after that.
+    Deferred,
+}
 
 impl StreamThread {
     pub(super) fn is_commit_needed(&self) -> bool {
@@ -38,20 +47,38 @@ impl StreamThread {
         for held in self.tasks.values_mut().filter(|held| held.role == Role::Active) {
             asked |= held.task.is_commit_needed() && held.task.take_commit_request();
         }
-        if !asked && self.committed.elapsed() < self.common.settings.commit_interval {
+        if !asked && !self.commit_in().is_zero() {
             return Ok(());
         }
-        self.commit()?;
-        self.maybe_purge();
+        if self.commit()? == Commit::Done {
+            self.maybe_purge();
+        }
         Ok(())
     }
 
+    /// How long until the next commit is due.
+    pub(super) fn commit_in(&self) -> Duration {
+        let deferred = self.deferred.map(|at| at.elapsed());
+        decide::commit_in(self.committed.elapsed(), self.common.settings.commit_interval, deferred)
+    }
+
     /// Commits what was processed since the last time.
-    pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
-        self.committed = Moment::now();
+    pub(super) fn commit(&mut self) -> Result<Commit, StreamsError> {
+        let done = self.try_commit()?;
+        match done {
+            Commit::Done => (self.committed, self.deferred) = (Moment::now(), None),
+            Commit::Deferred => self.deferred = Some(Moment::now()),
+        }
+        Ok(done)
+    }
+
+    fn try_commit(&mut self) -> Result<Commit, StreamsError> {
         let needed = self.is_commit_needed() || self.output.transaction.get() == Transaction::Open;
         if !needed && self.tasks.values().all(|held| held.role == Role::Active) {
-            return Ok(());
+            return Ok(Commit::Done);
+        }
+        if needed && self.is_rebalancing(self.consumer.check_membership())? {
+            return Ok(Commit::Deferred);
         }
         for held in
             self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed())
@@ -59,13 +86,9 @@ impl StreamThread {
             held.task.flush().map_err(|error| StreamsError::Task { id: held.id, error })?;
         }
         let offsets = self.offsets();
-        match self.send_offsets(&offsets) {
-            // The group rebalances: this generation takes no commit, and the next one does.
-            Err(error) if error.code() == Some(ErrorCode::RebalanceInProgress) => {
-                tracing::debug!(thread = self.name, "the commit waits for the end of the rebalance");
-                return Ok(());
-            }
-            other => other?,
+        let sent = self.send_offsets(&offsets);
+        if self.is_rebalancing(sent)? {
+            return Ok(Commit::Deferred);
         }
         let producer = &self.output.producer;
         for held in self.tasks.values_mut().filter(|held| held.role != Role::Active || held.task.is_commit_needed()) {
@@ -75,11 +98,24 @@ impl StreamThread {
                     log.position = log.position.max(end.unwrap_or(0));
                 }
                 held.task.committed();
+                held.committed(&offsets);
             }
             held.commit_stores().map_err(|error| StreamsError::State { id: held.id, error })?;
         }
         self.say();
-        Ok(())
+        Ok(Commit::Done)
+    }
+
+    /// Whether the group rebalances: this generation takes no commit, and the next one does.
+    fn is_rebalancing(&self, sent: Result<(), ClientError>) -> Result<bool, StreamsError> {
+        match sent {
+            Err(error) if error.code() == Some(ErrorCode::RebalanceInProgress) => {
+                tracing::debug!(thread = self.name, "the commit waits for the end of the rebalance");
+                Ok(true)
+            }
+            Err(error) => Err(decide::uncommitted(error, self.output.guarantee)),
+            Ok(()) => Ok(false),
+        }
     }
 
     fn offsets(&self) -> Offsets {
@@ -89,6 +125,7 @@ impl StreamThread {
             for (input, next) in held.task.offsets() {
                 let read = &held.task.inputs()[input];
                 let place = TopicPartition::new(&read.topic, read.partition);
+                // The consumer has forgotten the position of a partition that is revoked.
                 let behind = held.task.last_offset(input).map(|last| last + 1);
                 let Some(offset) = next.or_else(|| self.consumer.known_position(&place)).or(behind) else {
                     continue;
@@ -141,13 +178,9 @@ impl StreamThread {
             .collect();
         let mut below = BTreeMap::new();
         for held in self.tasks.values().filter(|held| held.role == Role::Active) {
-            for (input, read) in
-                held.task.inputs().iter().enumerate().filter(|(_, read)| own.contains(&read.topic))
-            {
-                if let Some(last) = held.task.last_offset(input) {
-                    below.insert(TopicPartition::new(&read.topic, read.partition), last + 1);
-                }
-            }
+            // What was processed and not committed may have to be read again.
+            let consumed = held.committed.iter().filter(|(place, _)| own.contains(&place.topic));
+            below.extend(consumed.map(|(place, offset)| (place.clone(), *offset)));
         }
         if below.is_empty() {
             return;

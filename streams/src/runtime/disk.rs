@@ -16,10 +16,6 @@ use crate::state::engines::{Engines, TaskRows};
 use crate::topology::Topology;
 use crate::topology::store::Store;
 
-/// How long a thread waits for another one of the process to give a task's folder back.
-const HANDED_OVER: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(10);
-
 /// The state on this machine.
 pub(crate) struct Disk {
     /// None where no store is on disk.
@@ -68,22 +64,16 @@ impl Disk {
         Ok(())
     }
 
-    /// Opens the stores of a task; waits while another thread of this process still has them.
-    pub fn open(&self, task: TaskId, topology: &Topology, handle: &tokio::runtime::Handle) -> Result<Opened, StateError> {
+    /// Opens the stores of a task.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] while another thread of this process still has them.
+    pub fn open(&self, task: TaskId, topology: &Topology) -> Result<Opened, StateError> {
         let Some(directory) = &self.directory else {
             let rows = self.engines.open(std::path::Path::new(""), std::iter::empty())?;
             return Ok(Opened { rows, folder: None });
         };
-        let mut waited = Duration::ZERO;
-        let folder = loop {
-            match directory.take(task) {
-                Err(StateError::Locked { .. }) if waited < HANDED_OVER => {
-                    handle.block_on(millstream_base_env::task::sleep(PAUSE));
-                    waited += PAUSE;
-                }
-                other => break other?,
-            }
-        };
+        let folder = directory.take(task)?;
         let rows = self.opened(&folder, topology)?;
         self.left.lock().remove(&task);
         Ok(Opened { rows, folder: Some(folder) })
@@ -101,6 +91,11 @@ impl Disk {
             }
             opened => opened,
         }
+    }
+
+    /// Whether a store outlives the process.
+    pub fn is_persistent(&self, store: &Store) -> bool {
+        self.directory.is_some() && self.engines.is_persistent(store)
     }
 
     /// A task is closed, and its stores stay.

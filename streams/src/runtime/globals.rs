@@ -56,7 +56,8 @@ impl Globals {
             globals: None,
             wall_clock: Clock::Real.now_ms(),
         });
-        let task = task.map_err(|error| StreamsError::Link { id: ID, error })?;
+        let linked = task.and_then(|mut task| task.start().map(|()| task));
+        let task = linked.map_err(|error| StreamsError::Link { id: ID, error })?;
         let (config, _) = ConsumerConfig::from_properties(known(common.config.global_consumer(name)))?;
         let mut globals = Globals { task, consumer: Consumer::connect(config), inputs: BTreeMap::new() };
         let ends = globals.assign(common, output)?;

@@ -2,9 +2,12 @@
 //!
 //! Used by `thread.rs` and its parts. Never polls: what was read is handed in.
 
-use client::TopicPartition;
-use client::consumer::{OwnedRecord, Record};
+use std::collections::BTreeMap;
 
+use client::TopicPartition;
+use client::consumer::{Offsets, OwnedRecord, Record};
+
+use super::disk::Disk;
 use super::topics::changelog_name;
 use crate::assign::TaskId;
 use crate::state::StateError;
@@ -16,6 +19,8 @@ use crate::topology::store::Changelog;
 /// What a thread does with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
+    /// It is to run; where its inputs and changelogs stand is not known yet.
+    Created,
     /// Its stores are filled before the first record.
     Restoring,
     /// It processes records.
@@ -36,6 +41,9 @@ pub(crate) struct Log {
     pub end: Option<i64>,
     /// Whether this application writes it; a source topic is written by others.
     pub is_own: bool,
+    /// What the rows contain that outlive the process: 0 of a store in memory.
+    pub stored: i64,
+    is_persistent: bool,
 }
 
 /// A task of a thread.
@@ -44,8 +52,10 @@ pub(crate) struct Held {
     pub task: Task,
     pub role: Role,
     pub logs: Vec<Log>,
+    /// What was committed last of each of its partitions, as far as it is known.
+    pub committed: BTreeMap<TopicPartition, i64>,
     /// Given back when the stores are closed: fields are dropped in their order.
-    _folder: Option<TaskFolder>,
+    folder: Option<TaskFolder>,
 }
 
 impl Held {
@@ -54,7 +64,7 @@ impl Held {
         id: TaskId,
         task: Task,
         folder: Option<TaskFolder>,
-        (topology, application): (&Topology, &str),
+        (topology, application, disk): (&Topology, &str, &Disk),
         role: Role,
     ) -> Result<Held, StateError> {
         let mut logs = Vec::new();
@@ -67,9 +77,41 @@ impl Held {
             let position = held.task.committed(&topic, id.partition)?.unwrap_or(0);
             let is_own = matches!(definition.changelog, Changelog::Own(_));
             let place = TopicPartition::new(&topic, id.partition);
-            logs.push(Log { store: name.clone(), place, position, start: position, end: None, is_own });
+            let is_persistent = disk.is_persistent(definition);
+            logs.push(Log {
+                store: name.clone(),
+                place,
+                position,
+                start: position,
+                end: None,
+                is_own,
+                stored: if is_persistent { position } else { 0 },
+                is_persistent,
+            });
         }
-        Ok(Held { id, task, role, logs, _folder: folder })
+        Ok(Held { id, task, role, logs, committed: BTreeMap::new(), folder })
+    }
+
+    /// Deletes its state; it is made anew from its changelogs.
+    pub fn wipe(self) -> Result<(), StateError> {
+        let Held { mut task, folder, .. } = self;
+        task.close();
+        // Closes the database.
+        drop(task);
+        folder.map_or(Ok(()), |folder| folder.wipe())
+    }
+
+    /// Offsets of its inputs that the group has by now.
+    pub fn committed(&mut self, offsets: &Offsets) {
+        for input in self.task.inputs() {
+            let place = TopicPartition::new(&input.topic, input.partition);
+            let Some(at) = offsets.get(&place).map(|at| at.offset) else { continue };
+            // A source topic that serves as changelog is in the store up to what was processed of it.
+            for log in self.logs.iter_mut().filter(|log| !log.is_own && log.place == place) {
+                log.position = at;
+            }
+            self.committed.insert(place, at);
+        }
     }
 
     /// Whether every store contains its changelog up to the end.
@@ -80,6 +122,11 @@ impl Held {
     /// The sum of the offsets that its stores contain.
     pub fn offset_sum(&self) -> i64 {
         self.logs.iter().map(|log| log.position).sum()
+    }
+
+    /// The sum of the offsets that its stores will contain when they are opened again.
+    pub fn stored(&self) -> i64 {
+        self.logs.iter().map(|log| log.stored).sum()
     }
 
     /// Puts a record of a changelog into its store.
@@ -94,9 +141,16 @@ impl Held {
 
     /// Makes rows durable together with the offsets that they contain.
     pub fn commit_stores(&mut self) -> Result<(), StateError> {
-        for log in &self.logs {
-            if let Some(held) = self.task.stores().held(&log.store) {
-                held.task.commit(&[(log.place.topic.as_str(), log.place.partition, log.position)])?;
+        let stores = self.task.stores();
+        for name in stores.names() {
+            let Some(held) = stores.held(name) else { continue };
+            // One without a changelog has only its rows.
+            match self.logs.iter_mut().find(|log| log.store == *name) {
+                Some(log) => {
+                    held.task.commit(&[(log.place.topic.as_str(), log.place.partition, log.position)])?;
+                    log.stored = if log.is_persistent { log.position } else { 0 };
+                }
+                None => held.task.commit(&[])?,
             }
         }
         Ok(())

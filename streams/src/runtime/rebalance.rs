@@ -1,8 +1,8 @@
 //! Tasks that come and go with the group (Java: `TaskManager.handleAssignment`, `handleRevocation`, `handleLostAll`).
 //!
 //! Called by `thread.rs` after each poll. What is revoked is committed before the member joins again; what is lost is
-//! never committed, as it may have another owner already. A copy that is to run becomes a task without being made anew,
-//! and the other way round.
+//! never committed, as it may have another owner already: neither its offsets nor, exactly once, what it wrote. A copy
+//! that is to run becomes a task without its stores being opened anew, and the other way round.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,16 @@ use client::consumer::Offsets;
 use millstream_base_env::Clock;
 
 use super::collect::Sender;
+use super::commit::Commit;
 use super::disk::Opened;
 use super::error::StreamsError;
 use super::globals::Globals;
 use super::held::{Held, Role};
 use super::states::ThreadState;
-use super::thread::{StreamThread, Told};
+use super::thread::{StreamThread, Told, output};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
+use crate::config::Guarantee;
+use crate::state::StateError;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::task::{Part, Task, TaskParts};
 use crate::topology::store::Store;
@@ -29,7 +32,7 @@ impl StreamThread {
         for told in told {
             match told {
                 Told::Revoked(places) => self.revoke(&places)?,
-                Told::Lost => self.drop_tasks(),
+                Told::Lost => self.lose()?,
             }
         }
         match self.member.take_told() {
@@ -43,9 +46,12 @@ impl StreamThread {
         let gone: BTreeSet<TaskId> =
             places.iter().filter_map(|place| self.inputs.get(place)).map(|(id, _)| *id).collect();
         if gone.iter().any(|id| self.tasks.get(id).is_some_and(|held| held.task.is_commit_needed())) {
-            // All tasks of the thread are one commit.
-            self.commit()?;
-            if self.is_commit_needed() {
+            // All tasks of the thread are one commit. It is now or never.
+            let committed = match self.commit() {
+                Err(StreamsError::Client(error)) if error.is_retriable() => Ok(Commit::Deferred),
+                other => other,
+            };
+            if committed? == Commit::Deferred {
                 return Err(StreamsError::Migrated("revoked tasks could not be committed any more"));
             }
         }
@@ -57,16 +63,59 @@ impl StreamThread {
         Ok(())
     }
 
+    /// Another member may have the tasks by now: all but copies are dropped without a commit. Exactly once, their
+    /// transaction ends with them: another producer of the same id aborts it (Java: `TaskManager.handleLostAll`).
+    pub(super) fn lose(&mut self) -> Result<(), StreamsError> {
+        let lost = |(_, held): &(TaskId, Held)| held.role != Role::Standby;
+        let (lost, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tasks).into_iter().partition(lost);
+        self.tasks = kept.into_iter().collect();
+        lost.into_iter().for_each(|(_, held)| self.put_away(held));
+        self.inputs.clear();
+        self.paused.clear();
+        self.assignment.active.clear();
+        self.say();
+        if self.output.guarantee == Guarantee::ExactlyOnce {
+            self.output = output(&self.common, &self.name, self.index, &self.handle)?;
+            self.is_output_ready = false;
+        }
+        Ok(())
+    }
+
+    /// Nothing is written before whoever wrote with the same transactional id is shut out.
+    pub(super) fn ready(&mut self) -> Result<(), StreamsError> {
+        if !self.is_output_ready && self.output.guarantee == Guarantee::ExactlyOnce {
+            self.handle.block_on(self.output.producer.init_transactions())?;
+        }
+        self.is_output_ready = true;
+        Ok(())
+    }
+
+    /// Deletes the state of a task, which is restored from the start of its changelogs.
+    pub(super) fn wipe(&mut self, id: TaskId, why: &str) -> Result<(), StreamsError> {
+        tracing::warn!(task = %id, why, "the state is deleted and restored from its changelogs");
+        let Some(held) = self.tasks.remove(&id) else { return Ok(()) };
+        self.inputs.retain(|_, (of, _)| *of != id);
+        held.wipe().map_err(|error| StreamsError::State { id, error })
+    }
+
     /// Drops all tasks without a commit.
     pub(super) fn drop_tasks(&mut self) {
-        for (id, mut held) in std::mem::take(&mut self.tasks) {
-            held.task.close();
-            self.common.disk.leave(id, held.offset_sum());
-        }
+        std::mem::take(&mut self.tasks).into_values().for_each(|held| self.put_away(held));
         self.inputs.clear();
         self.paused.clear();
         self.restorer = None;
         self.say();
+    }
+
+    /// Closes a task. What was restored stays; what a task wrote since its last commit does not.
+    fn put_away(&self, mut held: Held) {
+        if held.role != Role::Active
+            && let Err(error) = held.commit_stores()
+        {
+            tracing::warn!(task = %held.id, %error, "what was restored last will be restored again");
+        }
+        held.task.close();
+        self.common.disk.leave(held.id, held.stored());
     }
 
     fn follow(&mut self, assignment: &Assignment) -> Result<(), StreamsError> {
@@ -82,37 +131,65 @@ impl StreamThread {
         let kept = |id: &TaskId| assignment.active.contains(id) || assignment.standby.contains(id);
         let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !kept(id)).copied().collect();
         for id in gone {
-            if let Some(mut held) = self.tasks.remove(&id) {
-                held.task.close();
-                self.common.disk.leave(id, held.offset_sum());
+            if let Some(held) = self.tasks.remove(&id) {
+                self.put_away(held);
             }
         }
         for id in &assignment.standby {
-            match self.tasks.get_mut(id) {
-                Some(held) => demote(held),
-                None => self.make(*id, Role::Standby)?,
-            }
+            self.tasks.get_mut(id).into_iter().for_each(demote);
         }
-        let mut fresh = Vec::new();
         for id in &assignment.active {
-            match self.tasks.get_mut(id) {
-                Some(held) if held.role != Role::Standby => continue,
-                Some(held) => held.role = Role::Restoring,
-                None => self.make(*id, Role::Restoring)?,
-            }
-            fresh.push(*id);
+            let held = self.tasks.get_mut(id).filter(|held| held.role == Role::Standby);
+            held.into_iter().for_each(|held| held.role = Role::Created);
         }
-        self.begin(&fresh, assignment)?;
+        self.assignment = assignment.clone();
+        // Nothing is read for a task whose stores are not complete.
+        let runs = |id: &&TaskId| self.tasks.get(id).is_some_and(|held| held.role == Role::Active);
+        let waiting = assignment.active.iter().filter(|id| !runs(id));
+        let places = waiting.filter_map(|id| assignment.tasks.get(id)).flatten();
+        let paused: Vec<TopicPartition> =
+            places.filter(|place| !self.paused.contains(place)).cloned().collect();
+        self.consumer.pause(&paused)?;
+        self.paused.extend(paused);
         *self.common.hosts.lock() = assignment.hosts.clone();
+        self.advance()?;
         self.say();
+        Ok(())
+    }
+
+    /// Tasks that were given and are not there.
+    pub(super) fn is_missing(&self) -> bool {
+        let mut given = self.assignment.active.iter().chain(&self.assignment.standby);
+        given.any(|id| !self.tasks.contains_key(id))
+    }
+
+    /// A step further towards all tasks that were given; what cannot be done yet is done in a later round.
+    pub(super) fn advance(&mut self) -> Result<(), StreamsError> {
+        if self.is_missing() {
+            let Assignment { active, standby, .. } = self.assignment.clone();
+            let active = active.into_iter().map(|id| (id, Role::Created));
+            for (id, role) in active.chain(standby.into_iter().map(|id| (id, Role::Standby))) {
+                if !self.tasks.contains_key(&id) {
+                    self.make(id, role)?;
+                }
+            }
+        }
+        let created = self.tasks.values().filter(|held| held.role == Role::Created);
+        let fresh: Vec<TaskId> = created.map(|held| held.id).collect();
+        if !fresh.is_empty() {
+            self.begin(&fresh)?;
+        }
         self.settle_state();
         Ok(())
     }
 
     fn make(&mut self, id: TaskId, role: Role) -> Result<(), StreamsError> {
         let topology = &self.common.shared.topology;
-        let opened = self.common.disk.open(id, topology, &self.handle);
-        let Opened { rows, folder } = opened.map_err(|error| StreamsError::State { id, error })?;
+        let Opened { rows, folder } = match self.common.disk.open(id, topology) {
+            // Another thread of this process has to close it first.
+            Err(StateError::Locked { .. }) => return Ok(()),
+            opened => opened.map_err(|error| StreamsError::State { id, error })?,
+        };
         let mut rows = |store: &Store| rows.rows(store);
         let task = Task::new(TaskParts {
             topology,
@@ -126,17 +203,18 @@ impl StreamThread {
             wall_clock: Clock::Real.now_ms(),
         });
         let task = task.map_err(|error| StreamsError::Link { id, error })?;
-        let held = Held::new(id, task, folder, (topology, &self.common.settings.application_id), role);
+        let application = &self.common.settings.application_id;
+        let held = Held::new(id, task, folder, (topology, application, &self.common.disk), role);
         self.tasks.insert(id, held.map_err(|error| StreamsError::State { id, error })?);
         Ok(())
     }
 
     /// Tasks that are to run: their inputs, how far those were read, and what their stores miss.
-    fn begin(&mut self, fresh: &[TaskId], assignment: &Assignment) -> Result<(), StreamsError> {
+    fn begin(&mut self, fresh: &[TaskId]) -> Result<(), StreamsError> {
         let mut places = Vec::new();
         for id in fresh {
             let Some(held) = self.tasks.get_mut(id) else { continue };
-            for place in assignment.tasks.get(id).into_iter().flatten() {
+            for place in self.assignment.tasks.get(id).into_iter().flatten() {
                 let known = held.task.inputs().iter().position(|input| input.topic == place.topic);
                 // Topics of patterns are known only now.
                 let Some(input) = known.or_else(|| held.task.add_input(&place.topic, place.partition)) else {
@@ -145,29 +223,16 @@ impl StreamThread {
                 self.inputs.insert(place.clone(), (*id, input));
                 places.push(place.clone());
             }
-            for input in 0..held.task.inputs().len() {
-                let read = &held.task.inputs()[input];
-                // A topic with fewer partitions than the largest of the sub-topology has none for this task.
-                if !self.inputs.contains_key(&TopicPartition::new(&read.topic, read.partition)) {
-                    held.task.set_lag(input, Some(0));
-                }
-            }
         }
-        if places.is_empty() {
-            return Ok(());
-        }
-        let committed = self.handle.block_on(self.consumer.committed(&places))?;
+        let committed = match places.is_empty() {
+            true => Offsets::new(),
+            false => self.handle.block_on(self.consumer.committed(&places))?,
+        };
         self.set_partition_times(&committed);
         self.find_ends(fresh, &committed)?;
-        // Nothing is read for a task whose stores are not complete.
-        let waits = |place: &TopicPartition| {
-            let id = self.inputs.get(place).map(|(id, _)| *id);
-            id.and_then(|id| self.tasks.get(&id)).is_some_and(|held| !held.is_restored())
-        };
-        let waiting: Vec<TopicPartition> = places.into_iter().filter(|place| waits(place)).collect();
-        self.consumer.pause(&waiting)?;
-        self.paused.extend(waiting);
         for id in fresh {
+            let Some(held) = self.tasks.get_mut(id) else { continue };
+            held.role = Role::Restoring;
             self.finish_restore(*id)?;
         }
         Ok(())
@@ -199,7 +264,9 @@ impl StreamThread {
 
     /// All tasks that are to run do, or not yet.
     pub(super) fn settle_state(&mut self) {
-        if self.tasks.values().all(|held| held.role != Role::Restoring) {
+        let comes = |held: &Held| matches!(held.role, Role::Created | Role::Restoring);
+        let is_given = self.state == ThreadState::PartitionsAssigned;
+        if is_given && !self.is_missing() && !self.tasks.values().any(comes) {
             self.set_state(ThreadState::Running);
         }
     }
@@ -217,7 +284,10 @@ impl StreamThread {
 
 /// A task that ran becomes a copy of the one that runs elsewhere; it was committed when it was revoked.
 fn demote(held: &mut Held) {
+    if held.role == Role::Standby {
+        return;
+    }
     held.role = Role::Standby;
-    held.task.clear();
+    held.task.stop();
     held.logs.iter_mut().for_each(|log| log.end = None);
 }

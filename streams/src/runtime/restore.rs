@@ -2,10 +2,8 @@
 //! `StoreChangelogReader`).
 //!
 //! Called by `thread.rs` once a round, with a consumer of its own that belongs to no group. Only what a store does not
-//! contain yet is read. Tasks that run have their turn meanwhile.
-//!
-//! Not done: a standby replica on a source topic that serves as changelog may run ahead of what was committed; a
-//! changelog that was cut back below what a store contains ends the thread.
+//! contain yet is read. Tasks that run have their turn meanwhile. A store that is out of step with its changelog (the
+//! topic was made anew, or what the store lacks is gone) is deleted and restored from what is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,14 +12,17 @@ use client::TopicPartition;
 use client::admin::OffsetSpec;
 use client::config::{ConsumerConfig, Isolation};
 use client::consumer::{Consumer, Offsets};
+use client::error::ClientError;
+use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
 
 use super::app::known;
+use super::collect::Sender;
+use super::decide::{self, Gap};
 use super::error::StreamsError;
-use super::held::{Held, Role};
+use super::held::{Held, Log, Role};
 use super::thread::StreamThread;
 use crate::assign::TaskId;
-use crate::config::Guarantee;
 
 /// How long a round restores at most, while tasks that run wait.
 const TURN: Duration = Duration::from_millis(50);
@@ -39,33 +40,41 @@ pub trait RestoreListener: Send + Sync {
 impl StreamThread {
     /// Where the restore of these tasks ends.
     pub(super) fn find_ends(&mut self, fresh: &[TaskId], committed: &Offsets) -> Result<(), StreamsError> {
-        let held = |id: &TaskId| self.tasks.get(id);
-        let logs = fresh.iter().filter_map(held).flat_map(|held| &held.logs);
+        let of_fresh = |id: &TaskId| self.tasks.get(id);
+        let logs = || fresh.iter().filter_map(of_fresh).flat_map(|held| &held.logs);
         let wanted: BTreeMap<TopicPartition, OffsetSpec> =
-            logs.map(|log| (log.place.clone(), OffsetSpec::Latest)).collect();
+            logs().map(|log| (log.place.clone(), OffsetSpec::Latest)).collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let isolation = match self.output.guarantee {
-            Guarantee::AtLeastOnce => Isolation::ReadUncommitted,
-            Guarantee::ExactlyOnce => Isolation::ReadCommitted,
+        let begun = logs().filter(|log| log.position > 0);
+        let begun = begun.map(|log| (log.place.clone(), OffsetSpec::Earliest)).collect();
+        // The marker of the last transaction may come later to a changelog than to the offsets of the inputs: the end of
+        // what is committed would leave that transaction's updates out (KAFKA-10167). The restore itself waits for it.
+        let ends = self.ask(&wanted)?;
+        let firsts = self.ask(&begun)?;
+        let gap_of = |log: &Log| {
+            let end = ends.get(&log.place).copied().unwrap_or(0);
+            decide::gap(log.position, firsts.get(&log.place).copied(), end)
         };
-        let ends = self.handle.block_on(self.common.shared.admin.list_each_offset(&wanted, isolation))?;
+        let mut gaps = Vec::new();
+        for held in fresh.iter().filter_map(of_fresh) {
+            let found = held.logs.iter().find_map(|log| Some((log, gap_of(log)?)));
+            gaps.extend(found.map(|(log, gap)| (held.id, match gap {
+                Gap::Ahead => format!("a store contains more than {} has", log.place),
+                Gap::Behind => format!("records of {} are gone that a store lacks", log.place),
+            })));
+        }
+        for (id, why) in gaps {
+            self.wipe(id, &why)?;
+        }
         let listener = self.common.restore_listener.lock().clone();
         for id in fresh {
             let Some(held) = self.tasks.get_mut(id) else { continue };
             for log in &mut held.logs {
-                let end = match ends.get(&log.place) {
-                    Some(Ok(end)) => *end,
-                    Some(Err(error)) => return Err(error.clone().into()),
-                    None => 0,
-                };
-                // What was not processed yet of a source topic belongs to the task, not to its restore.
-                let limit = if log.is_own {
-                    end
-                } else {
-                    committed.get(&log.place).map_or(0, |at| at.offset).min(end)
-                };
+                let end = ends.get(&log.place).copied().unwrap_or(0);
+                let at = committed.get(&log.place).map(|at| at.offset);
+                let limit = decide::restore_end(log.is_own, end, at);
                 log.end = Some(limit);
                 log.start = log.position;
                 if let Some(listener) = listener.as_ref().filter(|_| log.position < limit) {
@@ -76,8 +85,46 @@ impl StreamThread {
         Ok(())
     }
 
+    fn ask(&self, wanted: &BTreeMap<TopicPartition, OffsetSpec>) -> Result<BTreeMap<TopicPartition, i64>, StreamsError> {
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let admin = &self.common.shared.admin;
+        let found = self.handle.block_on(admin.list_each_offset(wanted, Isolation::ReadUncommitted))?;
+        let found: Result<_, _> = found.into_iter().map(|(place, offset)| Ok((place, offset?))).collect();
+        found.map_err(|error: ClientError| error.into())
+    }
+
+    /// Copies follow source topics as far as the task that runs was committed: looked up once a commit interval (Java:
+    /// `StoreChangelogReader.maybeUpdateLimitOffsetsForStandbyChangelogs`).
+    fn limit_copies(&mut self) {
+        let copies = || self.tasks.values().filter(|held| held.role == Role::Standby);
+        let logs = || copies().flat_map(|held| &held.logs).filter(|log| !log.is_own);
+        let is_new = logs().any(|log| log.end.is_none());
+        let is_due = self.limited.elapsed() >= self.common.settings.commit_interval;
+        let places: Vec<TopicPartition> = logs().map(|log| log.place.clone()).collect();
+        if places.is_empty() || !(is_new || is_due) {
+            return;
+        }
+        self.limited = Moment::now();
+        let committed = match self.handle.block_on(self.consumer.committed(&places)) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::debug!(%error, "how far copies may go is not known");
+                Offsets::new()
+            }
+        };
+        let copies = self.tasks.values_mut().filter(|held| held.role == Role::Standby);
+        for log in copies.flat_map(|held| &mut held.logs).filter(|log| !log.is_own) {
+            let known = log.end.unwrap_or(0);
+            log.end = Some(committed.get(&log.place).map_or(known, |at| at.offset));
+        }
+    }
+
     /// Reads changelogs for a while.
     pub(super) fn restore(&mut self) -> Result<(), StreamsError> {
+        self.copied = false;
+        self.limit_copies();
         let wanted = self.wanted();
         if wanted.is_empty() {
             self.restorer = None;
@@ -88,7 +135,9 @@ impl StreamThread {
         let urgent = self.tasks.values().any(|held| held.role == Role::Restoring);
         let runs = self.tasks.values().any(|held| held.role == Role::Active && held.task.has_records());
         let wait = if urgent && !runs { Duration::from_millis(20) } else { Duration::ZERO };
-        while started.elapsed() < TURN && self.read(wait)? {}
+        while started.elapsed() < TURN && self.read(wait)? {
+            self.copied = true;
+        }
         let restoring: Vec<TaskId> =
             self.tasks.values().filter(|held| held.role == Role::Restoring).map(|held| held.id).collect();
         for id in restoring {
@@ -99,9 +148,9 @@ impl StreamThread {
 
     /// Changelogs of which something is missing.
     fn wanted(&self) -> BTreeSet<TopicPartition> {
-        let reads = |held: &&Held| held.role != Role::Active;
+        let reads = |held: &&Held| matches!(held.role, Role::Restoring | Role::Standby);
         let logs = self.tasks.values().filter(reads).flat_map(|held| &held.logs);
-        logs.filter(|log| log.end.is_none_or(|end| log.position < end)).map(|log| log.place.clone()).collect()
+        logs.filter(|log| log.end.map_or(log.is_own, |end| log.position < end)).map(|log| log.place.clone()).collect()
     }
 
     fn assign(&mut self, wanted: &BTreeSet<TopicPartition>) -> Result<(), StreamsError> {
@@ -134,9 +183,16 @@ impl StreamThread {
     /// One poll of changelogs; whether it brought anything.
     fn read(&mut self, wait: Duration) -> Result<bool, StreamsError> {
         let Some(consumer) = &mut self.restorer else { return Ok(false) };
-        let records = self.handle.block_on(consumer.poll(wait))?;
+        let records = match self.handle.block_on(consumer.poll(wait)) {
+            Ok(records) => records,
+            Err(ClientError::NoOffset { topic, partition, .. } | ClientError::Truncated { topic, partition, .. }) => {
+                return self.fell_behind(&TopicPartition::new(&topic, partition));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let listener = self.common.restore_listener.lock().clone();
-        for held in self.tasks.values_mut().filter(|held| held.role != Role::Active) {
+        let reads = |held: &&mut Held| matches!(held.role, Role::Restoring | Role::Standby);
+        for held in self.tasks.values_mut().filter(reads) {
             for place in 0..held.logs.len() {
                 let log = &held.logs[place];
                 let (end, mut next, mut count) = (log.end.unwrap_or(i64::MAX), log.position, 0);
@@ -160,11 +216,32 @@ impl StreamThread {
         Ok(!records.is_empty())
     }
 
+    /// What stores lack of a changelog is not there any more.
+    fn fell_behind(&mut self, log: &TopicPartition) -> Result<bool, StreamsError> {
+        let reads = |held: &&Held| held.role != Role::Active && held.logs.iter().any(|own| own.place == *log);
+        let ids: Vec<TaskId> = self.tasks.values().filter(reads).map(|held| held.id).collect();
+        for id in ids {
+            self.wipe(id, &format!("{log} has no such offset any more"))?;
+        }
+        // Its positions belong to stores that are gone.
+        self.restorer = None;
+        Ok(false)
+    }
+
     /// A task whose stores are complete runs.
     pub(super) fn finish_restore(&mut self, id: TaskId) -> Result<(), StreamsError> {
         let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
         if held.role != Role::Restoring || !held.is_restored() {
             return Ok(());
+        }
+        held.task.renew(Box::new(Sender::new(self.output.clone())), Clock::Real.now_ms());
+        held.task.start().map_err(|error| StreamsError::Link { id, error })?;
+        for input in 0..held.task.inputs().len() {
+            let read = &held.task.inputs()[input];
+            // A topic with fewer partitions than the largest of the sub-topology has none for this task.
+            if !self.inputs.contains_key(&TopicPartition::new(&read.topic, read.partition)) {
+                held.task.set_lag(input, Some(0));
+            }
         }
         held.role = Role::Active;
         held.commit_stores().map_err(|error| StreamsError::State { id, error })?;

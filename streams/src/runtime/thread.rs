@@ -22,12 +22,13 @@ use tokio::runtime::Handle;
 
 use super::app::{Common, known};
 use super::collect::{Output, Transaction};
-use super::error::{StreamsError, is_migrated};
+use super::decide::{self, Pace, Patience, Verdict, Waits};
+use super::error::StreamsError;
 use super::globals::Globals;
 use super::held::{Held, Role, incoming};
 use super::member::Membership;
 use super::states::ThreadState;
-use crate::assign::{Call, Subscription, TaskId};
+use crate::assign::{Assignment, Call, Subscription, TaskId};
 use crate::config::Guarantee;
 use crate::store::Budget;
 use crate::task::{self, TaskError};
@@ -35,6 +36,8 @@ use crate::topology::{NodeKind, SourceTopics};
 
 /// Records of a task in a row, before the others have their turn.
 const TURN: usize = 500;
+/// Between two tries of what the cluster could not do.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the consumer told of partitions, in the order in which it happened.
 pub(super) enum Told {
@@ -79,19 +82,36 @@ pub(crate) struct StreamThread {
     pub(super) member: Arc<Membership>,
     pub(super) told: Arc<Mutex<Vec<Told>>>,
     pub(super) settings: Rc<task::Settings>,
+    /// `transaction.timeout.ms`, exactly once.
+    transaction_timeout: Option<Duration>,
     pub(super) budget: Rc<Budget>,
     pub(super) tasks: BTreeMap<TaskId, Held>,
     /// Of each partition that is read: its task, and its place among the inputs of that task.
     pub(super) inputs: HashMap<TopicPartition, (TaskId, usize)>,
     pub(super) paused: Vec<TopicPartition>,
+    /// What the group's leader said last.
+    pub(super) assignment: Assignment,
     pub(super) committed: Moment,
+    /// When a commit had to wait for a rebalance.
+    pub(super) deferred: Option<Moment>,
+    /// When it was last looked up how far copies of source topics may go.
+    pub(super) limited: Moment,
+    /// The last look at the changelogs of copies brought something.
+    pub(super) copied: bool,
+    /// Whether those before are shut out that wrote with the same transactional id.
+    pub(super) is_output_ready: bool,
+    /// The first of the errors in a row that may pass.
+    trouble: Option<Moment>,
+    pace: Pace,
+    /// Of the tasks the one whose turn was last.
+    last: Option<TaskId>,
     pub(super) purged: Moment,
     pub(super) globals: Option<Globals>,
     /// A task did not come to the end of its records.
     busy: bool,
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
-    state: ThreadState,
+    pub(super) state: ThreadState,
 }
 
 impl StreamThread {
@@ -119,6 +139,7 @@ impl StreamThread {
         let cache = common.settings.cache_bytes / common.settings.threads.max(1);
         let mut thread = StreamThread {
             settings: Rc::new(common.task_settings()),
+            transaction_timeout: transaction_timeout(common)?,
             budget: Rc::new(Budget::new(cache)),
             common: Arc::clone(common),
             index,
@@ -133,7 +154,15 @@ impl StreamThread {
             tasks: BTreeMap::new(),
             inputs: HashMap::new(),
             paused: Vec::new(),
+            assignment: Assignment::default(),
             committed: Moment::now(),
+            deferred: None,
+            limited: Moment::now(),
+            copied: false,
+            is_output_ready: false,
+            trouble: None,
+            pace: Pace::new(),
+            last: None,
             purged: Moment::now(),
             globals: None,
             busy: false,
@@ -177,37 +206,53 @@ impl StreamThread {
     /// What ends the thread; its tasks are dropped without a commit.
     pub fn run(&mut self) -> Result<(), StreamsError> {
         self.set_state(ThreadState::Starting);
-        if self.output.guarantee == Guarantee::ExactlyOnce {
-            self.handle.block_on(self.output.producer.init_transactions())?;
-        }
-        self.globals = Globals::fill(&self.common, &self.name, &self.output, &self.settings)?;
         while !self.wishes.stop.load(Ordering::Acquire) {
-            let Err(error) = self.round() else { continue };
-            match self.migration(&error) {
-                Some(cause) => self.migrate(&cause)?,
-                None => return Err(error),
+            match self.round() {
+                Ok(()) => self.trouble = None,
+                Err(error) => self.face(error)?,
             }
         }
         self.set_state(ThreadState::PendingShutdown);
         self.close()
     }
 
-    /// What of an error says that the tasks have another owner by now.
-    fn migration(&self, error: &StreamsError) -> Option<String> {
-        let told = match error {
-            StreamsError::Migrated(why) => return Some((*why).to_owned()),
-            StreamsError::Client(error) => Some(error.clone()),
+    /// Does what follows an error.
+    fn face(&mut self, error: StreamsError) -> Result<(), StreamsError> {
+        let waited = self.trouble.get_or_insert_with(Moment::now).elapsed();
+        let is_over = waited >= self.common.settings.task_timeout;
+        let patience = if is_over { Patience::Over } else { Patience::Left };
+        let sent = match &error {
             StreamsError::Task { error: TaskError::Send(_), .. } => self.output.failure.borrow_mut().take(),
             _ => None,
         };
-        told.filter(is_migrated).map(|error| error.to_string())
+        match decide::verdict(&error, sent.as_ref(), patience) {
+            Verdict::Rejoin(why) => self.migrate(&why),
+            Verdict::Wipe(id) => {
+                let runs = self.tasks.get(&id).is_some_and(|held| held.role == Role::Active);
+                self.wipe(id, &error.to_string())?;
+                // What it processed since the last commit is lost with its state, and all tasks commit together.
+                if runs { self.migrate("the state of a task was damaged") } else { Ok(()) }
+            }
+            Verdict::Again => {
+                tracing::warn!(thread = self.name, %error, "tried again until task.timeout.ms");
+                self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
+                Ok(())
+            }
+            Verdict::End => Err(error),
+        }
     }
 
     /// Once around.
     fn round(&mut self) -> Result<(), StreamsError> {
+        self.ready()?;
+        if self.globals.is_none() {
+            self.globals = Globals::fill(&self.common, &self.name, &self.output, &self.settings)?;
+        }
         let records = self.poll()?;
-        self.hear()?;
+        // Before anything may fail: these records are not read again.
         self.take(&records)?;
+        self.hear()?;
+        self.advance()?;
         if let Some(globals) = &mut self.globals {
             globals.advance(&self.handle, Duration::ZERO)?;
         }
@@ -222,10 +267,14 @@ impl StreamThread {
     }
 
     fn poll(&mut self) -> Result<Records, StreamsError> {
-        let restoring = self.tasks.values().any(|held| held.role != Role::Active && !held.logs.is_empty());
-        let wait = if self.busy || restoring { Duration::ZERO } else { self.common.settings.poll };
-        let until_commit = self.common.settings.commit_interval.saturating_sub(self.committed.elapsed());
-        let wait = if self.is_commit_needed() { wait.min(until_commit) } else { wait };
+        let restores = |held: &Held| held.role == Role::Restoring;
+        let waits = Waits {
+            busy: self.busy || self.tasks.values().any(restores),
+            copied: self.copied,
+            missing: self.is_missing(),
+            commit: self.is_commit_needed().then(|| self.commit_in()),
+        };
+        let wait = decide::wait(waits, self.common.settings.poll);
         Ok(self.handle.block_on(self.consumer.poll(wait))?)
     }
 
@@ -255,17 +304,22 @@ impl StreamThread {
                 held.task.set_lag(*input, self.consumer.lag(place));
             }
         }
-        let now = Clock::Real.now_ms();
-        for (id, held) in self.tasks.iter_mut().filter(|(_, held)| held.role == Role::Active) {
-            let failed = |error| StreamsError::Task { id: *id, error };
-            let mut left = TURN;
-            while left > 0 && held.task.is_processable(now) && held.task.process(now).map_err(failed)? {
-                held.task.punctuate_stream_time().map_err(failed)?;
-                left -= 1;
+        let settings = &self.common.settings;
+        let limit = decide::turn(self.commit_in(), settings.poll_interval_max, self.transaction_timeout);
+        let started = Moment::now();
+        // The one after the last comes first, should there be no time for all.
+        let mut ids: Vec<TaskId> = self.tasks.keys().copied().collect();
+        let first = ids.iter().position(|id| self.last.is_some_and(|last| *id > last)).unwrap_or(0);
+        ids.rotate_left(first);
+        for id in ids {
+            let Some(held) = self.tasks.get_mut(&id).filter(|held| held.role == Role::Active) else { continue };
+            let done = work(held, &mut self.pace, (started, limit));
+            self.busy |= done.map_err(|error| StreamsError::Task { id, error })?;
+            self.last = Some(id);
+            if started.elapsed() >= limit {
+                self.busy = true;
+                break;
             }
-            // One that waits for another of its partitions has records too, and nothing to do.
-            self.busy |= left == 0;
-            held.task.punctuate_wall_clock(now).map_err(failed)?;
         }
         Ok(())
     }
@@ -288,15 +342,12 @@ impl StreamThread {
         Ok(())
     }
 
-    /// The tasks have another owner: all are dropped, and the group is joined anew (Java: `TaskMigratedException`).
+    /// The tasks have another owner: they are dropped, and the group is joined anew (Java: `TaskMigratedException`).
     fn migrate(&mut self, why: &str) -> Result<(), StreamsError> {
         tracing::warn!(thread = self.name, why, "the tasks of this thread have moved: joining again");
-        self.drop_tasks();
-        if self.output.guarantee == Guarantee::ExactlyOnce {
-            self.output = output(&self.common, &self.name, self.index, &self.handle)?;
-            self.handle.block_on(self.output.producer.init_transactions())?;
-        }
+        self.lose()?;
         self.handle.block_on(self.consumer.unsubscribe())?;
+        self.deferred = None;
         self.told.lock().clear();
         self.member.take_told();
         self.subscribe()?;
@@ -307,11 +358,21 @@ impl StreamThread {
     /// Commits, closes tasks and clients, and leaves the group.
     fn close(&mut self) -> Result<(), StreamsError> {
         let committed = self.commit();
+        if self.output.transaction.get() == Transaction::Open {
+            // What was not committed is nobody's; its partitions need not wait for the timeout.
+            if let Err(error) = self.handle.block_on(self.output.producer.abort_transaction()) {
+                tracing::debug!(thread = self.name, %error, "a transaction is left to its timeout");
+            }
+        }
         self.drop_tasks();
         let limit = Duration::from_secs(30);
         self.handle.block_on(self.consumer.close())?;
         let closed = self.handle.block_on(self.output.producer.close(limit));
-        committed?;
+        match committed {
+            // Another member does again what this one could not commit any more.
+            Err(error) if matches!(decide::verdict(&error, None, Patience::Left), Verdict::Rejoin(_)) => {}
+            committed => _ = committed?,
+        }
         Ok(closed?)
     }
 
@@ -352,7 +413,31 @@ impl StreamThread {
     }
 }
 
-fn output(common: &Common, name: &str, index: usize, handle: &Handle) -> Result<Output, StreamsError> {
+/// A turn of a task: records until it has no more, has had its share or the thread has no time left; whether it may have
+/// more.
+fn work(held: &mut Held, pace: &mut Pace, (started, limit): (Moment, Duration)) -> Result<bool, TaskError> {
+    let task = &mut held.task;
+    let now = Clock::Real.now_ms();
+    let (mut left, mut looked) = (TURN, Moment::now());
+    let mut until_look = pace.stride();
+    while left > 0 && task.is_processable(now) && task.process(now)? {
+        task.punctuate_stream_time()?;
+        left -= 1;
+        until_look -= 1;
+        if until_look == 0 {
+            pace.took(looked.elapsed());
+            (looked, until_look) = (Moment::now(), pace.stride());
+            if started.elapsed() >= limit {
+                break;
+            }
+        }
+    }
+    task.punctuate_wall_clock(now)?;
+    // One that waits for another of its partitions has records too, and nothing to do.
+    Ok(left == 0)
+}
+
+pub(super) fn output(common: &Common, name: &str, index: usize, handle: &Handle) -> Result<Output, StreamsError> {
     let (mut config, _) =
         ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
     let guarantee = common.settings.guarantee;
@@ -367,4 +452,13 @@ fn output(common: &Common, name: &str, index: usize, handle: &Handle) -> Result<
         failure: Rc::new(RefCell::new(None)),
         handle: handle.clone(),
     })
+}
+
+fn transaction_timeout(common: &Common) -> Result<Option<Duration>, StreamsError> {
+    if common.settings.guarantee == Guarantee::AtLeastOnce {
+        return Ok(None);
+    }
+    let timeout = common.config.producer("")?.remove("transaction.timeout.ms");
+    let timeout = timeout.and_then(|text| text.trim().parse().ok());
+    Ok(timeout.map(Duration::from_millis))
 }

@@ -292,6 +292,13 @@ impl<V> Cache<V> {
         }
     }
 
+    /// Drops all entries.
+    pub(crate) fn clear(&mut self) {
+        while self.begin_eviction() != Eldest::Nothing {
+            self.evict();
+        }
+    }
+
     /// The entries of a span of keys, in the order of their keys.
     pub(crate) fn range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Vec<&Slot<V>> {
         let slot = |at: &u32| &self.slots[*at as usize];

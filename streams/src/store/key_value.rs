@@ -472,6 +472,12 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
         Ok(())
     }
 
+    fn forget(&self) {
+        if let Some(cache) = &mut self.borrow_mut().cache {
+            cache.clear();
+        }
+    }
+
     fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
         self.borrow_mut().rows.commit(offsets)
     }

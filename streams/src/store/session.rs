@@ -267,6 +267,12 @@ impl<K: Data, V: Data> TaskStore for RefCell<SessionStore<K, V>> {
         Ok(())
     }
 
+    fn forget(&self) {
+        if let Some(cache) = &mut self.borrow_mut().cache {
+            cache.clear();
+        }
+    }
+
     fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
         self.borrow_mut().rows.segments_mut().rows_mut().commit(offsets)
     }

@@ -63,17 +63,29 @@ pub struct Input {
 
 /// A source of the task, with whole names of topics.
 struct TaskSource {
+    /// Its place among the nodes of the topology.
+    place: usize,
     topics: SourceTopics,
-    node: Box<dyn SourceNode>,
+    /// None until the task is started.
+    node: Option<Box<dyn SourceNode>>,
 }
 
-/// A running task.
+/// A task: stores from the beginning, nodes and records from its start until it is stopped. Without nodes it is a copy
+/// whose stores follow their changelogs.
 pub struct Task {
+    topology: Topology,
+    /// The places of its nodes.
+    places: Vec<usize>,
+    budget: Rc<Budget>,
+    /// Topics that stores write to, in the order in which collectors are asked for them.
+    changelogs: Vec<String>,
     context: Context,
     stores: Stores,
     globals: Option<Stores>,
     sources: Vec<TaskSource>,
     inputs: Vec<Input>,
+    /// Of each input the largest time so far, as of the start.
+    times: Vec<i64>,
     group: Group,
     /// Each store's, and what hands on from its cache, in the order in which Java flushes them.
     flushes: Vec<(Option<Rc<dyn Flush>>, Rc<dyn TaskStore>)>,
@@ -83,8 +95,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Makes the stores of a task, links its nodes and sets its processors up. Stores are as the engine has them: what
-    /// is missing is restored before the first record.
+    /// Makes the stores of a task. They are as the engine has them: what is missing is restored before it is started.
     pub fn new(mut parts: TaskParts<'_>) -> Result<Task, LinkError> {
         let topology = parts.topology;
         let settings = Rc::new((*parts.settings).clone().for_topology(topology));
@@ -96,8 +107,11 @@ impl Task {
         };
         let places: Vec<usize> =
             (0..topology.nodes().len()).filter(|place| in_task(&topology.nodes()[*place])).collect();
-        let mut stores = Stores::default();
-        let mut topics = |name: &str| parts.collector.topic(name);
+        let (mut stores, mut changelogs) = (Stores::default(), Vec::new());
+        let mut topics = |name: &str| {
+            changelogs.push(name.to_owned());
+            parts.collector.topic(name)
+        };
         for definition in definitions(topology, &places) {
             let changelog = changelog_of(definition, &settings, parts.partition, &mut topics);
             let rows = (parts.rows)(definition)?;
@@ -107,33 +121,30 @@ impl Task {
             let held = maker.make(StoreParts { definition, rows, changelog, budget, settings: &settings })?;
             stores.add(&definition.name, held);
         }
-        let mut context = Context::new(parts.collector, Rc::clone(&settings), budget, parts.wall_clock);
-        let mut linking = Linking::new(topology, &mut context, &stores, parts.globals);
-        let sources = topology.link(&places, &mut linking)?;
-        let (mut by_store, timed) =
-            (std::mem::take(&mut linking.flushes), std::mem::take(&mut linking.timed));
-        let flushes = stores
-            .names()
-            .iter()
-            .filter_map(|name| Some((by_store.remove(name), Rc::clone(&stores.held(name)?.task))));
-        let flushes = flushes.collect();
-        set_up(&timed, &stores, parts.globals, &mut context)?;
+        let source = |place: &usize| {
+            let node = &topology.nodes()[*place];
+            let topics = topics_of(topology, node, &settings.application_id)?;
+            Some(TaskSource { place: *place, topics, node: None })
+        };
+        let sources: Vec<TaskSource> = places.iter().filter_map(source).collect();
+        let context = Context::new(parts.collector, Rc::clone(&settings), Rc::clone(&budget), parts.wall_clock);
         let mut task = Task {
+            topology: topology.clone(),
+            places,
+            budget,
+            changelogs,
             context,
             stores,
             globals: parts.globals.cloned(),
-            sources: Vec::new(),
+            sources,
             inputs: Vec::new(),
+            times: Vec::new(),
             group: Group::new(settings.max_idle_ms),
-            flushes,
-            timed,
+            flushes: Vec::new(),
+            timed: Vec::new(),
             consumed: Vec::new(),
             commit_needed: false,
         };
-        for (place, node) in sources {
-            let topics = topics_of(topology, &topology.nodes()[place], &settings.application_id);
-            task.sources.push(TaskSource { topics, node });
-        }
         let partition = i32::try_from(parts.partition).unwrap_or(i32::MAX);
         let inputs: Vec<String> = task.sources.iter().flat_map(|source| source.names()).collect();
         for topic in &inputs {
@@ -142,12 +153,89 @@ impl Task {
         Ok(task)
     }
 
+    /// Another collector than that of `new`, before the task is started.
+    pub fn renew(&mut self, mut collector: Box<dyn Collector>, wall_clock: i64) {
+        // Topics have the numbers that the stores know them by.
+        for name in &self.changelogs {
+            collector.topic(name);
+        }
+        let settings = Rc::clone(self.context.settings());
+        self.context = Context::new(collector, settings, Rc::clone(&self.budget), wall_clock);
+    }
+
+    /// Links the nodes and sets processors up, which find their stores restored (Java: `StreamTask.completeRestoration`).
+    pub fn start(&mut self) -> Result<(), LinkError> {
+        let topology = self.topology.clone();
+        let mut linking = Linking::new(&topology, &mut self.context, &self.stores, self.globals.as_ref());
+        let linked = topology.link(&self.places, &mut linking)?;
+        let (mut by_store, timed) =
+            (std::mem::take(&mut linking.flushes), std::mem::take(&mut linking.timed));
+        let flushes = self.stores.names().iter().filter_map(|name| {
+            Some((by_store.remove(name), Rc::clone(&self.stores.held(name)?.task)))
+        });
+        self.flushes = flushes.collect();
+        for (place, node) in linked {
+            if let Some(source) = self.sources.iter_mut().find(|source| source.place == place) {
+                source.node = Some(node);
+            }
+        }
+        for place in 0..self.inputs.len() {
+            self.add_queue(place);
+        }
+        for input in 0..self.inputs.len() {
+            self.start_time(input, self.times[input]);
+        }
+        set_up(&timed, &self.stores, self.globals.as_ref(), &mut self.context)?;
+        self.timed = timed;
+        Ok(())
+    }
+
+    /// Closes the processors of the user and drops all nodes, waiting records and caches; the stores stay as they were
+    /// committed, to follow their changelogs from here on.
+    pub fn stop(&mut self) {
+        self.close();
+        self.flushes.clear();
+        self.sources.iter_mut().for_each(|source| source.node = None);
+        self.group = Group::new(self.context.settings().max_idle_ms);
+        self.consumed.fill(None);
+        self.times.fill(-1);
+        self.commit_needed = false;
+        for name in self.stores.names() {
+            if let Some(held) = self.stores.held(name) {
+                held.task.forget();
+            }
+        }
+    }
+
+    /// Whether it has its nodes.
+    pub fn is_started(&self) -> bool {
+        self.sources.iter().any(|source| source.node.is_some())
+    }
+
+    fn add_queue(&mut self, input: usize) {
+        let Input { topic, partition } = &self.inputs[input];
+        let node = self.sources.iter().find(|source| source.reads(topic)).and_then(|source| source.node.as_ref());
+        if let Some(node) = node {
+            self.group.add_queue(node.queue(topic, *partition));
+        }
+    }
+
+    fn start_time(&mut self, input: usize, timestamp: i64) {
+        if timestamp >= 0 {
+            self.group.set_partition_time(input, timestamp);
+            self.context.advance_stream_time(timestamp);
+        }
+    }
+
     /// Adds a partition to read, of a topic that a source reads by name or that matches its pattern.
     pub fn add_input(&mut self, topic: &str, partition: i32) -> Option<usize> {
-        let source = self.sources.iter().find(|source| source.reads(topic))?;
-        self.group.add_queue(source.node.queue(topic, partition));
+        self.sources.iter().find(|source| source.reads(topic))?;
         self.inputs.push(Input { topic: topic.to_owned(), partition });
+        self.times.push(-1);
         self.consumed.push(None);
+        if self.is_started() {
+            self.add_queue(self.inputs.len() - 1);
+        }
         Some(self.inputs.len() - 1)
     }
 
@@ -202,8 +290,10 @@ impl Task {
 
     /// Starts a partition from that time.
     pub fn set_partition_time(&mut self, input: usize, timestamp: i64) {
-        self.group.set_partition_time(input, timestamp);
-        self.context.advance_stream_time(timestamp);
+        self.times[input] = timestamp;
+        if self.is_started() {
+            self.start_time(input, timestamp);
+        }
     }
 
     /// Whether there is any record.
@@ -317,14 +407,16 @@ impl Task {
         self.commit_needed = false;
     }
 
-    /// Forgets the records that wait.
+    /// Forgets the records that wait, and which were processed: they are committed, or nobody's any more.
     pub fn clear(&mut self) {
         self.group.clear();
+        self.consumed.fill(None);
+        self.commit_needed = false;
     }
 
-    /// Closes the processors of the user.
+    /// Closes the processors of the user, once.
     pub fn close(&mut self) {
-        self.timed.iter().for_each(|node| node.processor.close());
+        std::mem::take(&mut self.timed).iter().for_each(|node| node.processor.close());
     }
 }
 
@@ -374,15 +466,16 @@ fn set_up(
     Ok(())
 }
 
-fn topics_of(topology: &Topology, node: &Node, application_id: &str) -> SourceTopics {
+/// What a source reads, with whole names; None of any other node.
+fn topics_of(topology: &Topology, node: &Node, application_id: &str) -> Option<SourceTopics> {
     match &node.kind {
         NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
-            SourceTopics::Pattern(pattern.clone())
+            Some(SourceTopics::Pattern(pattern.clone()))
         }
-        NodeKind::Source { topics: SourceTopics::Names(names), .. } => {
-            SourceTopics::Names(names.iter().map(|name| topology.whole_name(application_id, name)).collect())
-        }
-        NodeKind::Processor(_) | NodeKind::Sink { .. } => SourceTopics::Names(Vec::new()),
+        NodeKind::Source { topics: SourceTopics::Names(names), .. } => Some(SourceTopics::Names(
+            names.iter().map(|name| topology.whole_name(application_id, name)).collect(),
+        )),
+        NodeKind::Processor(_) | NodeKind::Sink { .. } => None,
     }
 }
 
@@ -404,3 +497,6 @@ impl TaskSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

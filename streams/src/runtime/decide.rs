@@ -1,0 +1,178 @@
+//! What a thread decides, apart from doing it: what follows an error, how long to wait, where a restore ends, what may be
+//! deleted. Called by `thread.rs` and its parts. Pure: no client, no store, no clock.
+
+use std::time::Duration;
+
+use client::error::ClientError;
+
+use super::error::{StreamsError, is_migrated};
+use crate::assign::TaskId;
+use crate::config::Guarantee;
+use crate::state::StateError;
+use crate::task::{LinkError, TaskError};
+
+/// What follows when a round failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Tasks are dropped without a commit and the group is joined anew: they have another owner, or what was processed
+    /// since the last commit has to be processed again (Java: `TaskMigratedException`, and `TaskCorruptedException` where
+    /// the state itself is sound).
+    Rejoin(String),
+    /// The state of this task is deleted and restored (Java: `TaskCorruptedException`).
+    Wipe(TaskId),
+    /// The next round does again what this one could not do.
+    Again,
+    /// The thread ends.
+    End,
+}
+
+/// Whether `task.timeout.ms` has passed since the first of the errors in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    Left,
+    Over,
+}
+
+/// What follows an error; `sent` is what last went wrong with a send.
+pub(super) fn verdict(error: &StreamsError, sent: Option<&ClientError>, patience: Patience) -> Verdict {
+    if let Some(id) = corrupted(error) {
+        return Verdict::Wipe(id);
+    }
+    let in_record = matches!(error, StreamsError::Task { error: TaskError::Send(_), .. });
+    let cause = match error {
+        StreamsError::Migrated(why) => return Verdict::Rejoin((*why).to_owned()),
+        StreamsError::Client(error) => Some(error),
+        _ if in_record => sent,
+        _ => None,
+    };
+    match cause {
+        Some(cause) if is_migrated(cause) => Verdict::Rejoin(cause.to_string()),
+        Some(cause) if cause.is_retriable() && patience == Patience::Left => {
+            // Half a record is no place to go on from.
+            if in_record { Verdict::Rejoin(cause.to_string()) } else { Verdict::Again }
+        }
+        _ => Verdict::End,
+    }
+}
+
+/// The task whose state is damaged.
+fn corrupted(error: &StreamsError) -> Option<TaskId> {
+    match error {
+        StreamsError::State { id, error: StateError::Corrupt { .. } }
+        | StreamsError::Task { id, error: TaskError::State(StateError::Corrupt { .. }) }
+        | StreamsError::Link { id, error: LinkError::State(StateError::Corrupt { .. }) } => Some(*id),
+        _ => None,
+    }
+}
+
+/// What a commit that failed means: offsets that are not committed in time are committed later, but a transaction is
+/// over, and what it wrote has to be written again (Java: `TaskExecutor.commitOffsetsOrTransaction`).
+pub(super) fn uncommitted(error: ClientError, guarantee: Guarantee) -> StreamsError {
+    if guarantee == Guarantee::ExactlyOnce && error.is_retriable() {
+        tracing::warn!(%error, "a transaction could not be committed");
+        return StreamsError::Migrated("a transaction could not be committed in time");
+    }
+    error.into()
+}
+
+/// What a poll has to look at before it waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    /// Records wait, or tasks that run later are being restored.
+    pub busy: bool,
+    /// The last look at the changelogs of copies brought something.
+    pub copied: bool,
+    /// A task's folder is still held by another thread.
+    pub missing: bool,
+    /// Until the next commit, if there is anything to commit.
+    pub commit: Option<Duration>,
+}
+
+/// How often it is tried to open the folder of a task that another thread still has.
+const FOLDER: Duration = Duration::from_millis(20);
+
+/// How long a poll waits: copies at the end of their changelogs wait for nothing.
+pub(super) fn wait(waits: Waits, poll: Duration) -> Duration {
+    if waits.busy || waits.copied {
+        return Duration::ZERO;
+    }
+    let limits = [waits.commit, waits.missing.then_some(FOLDER)];
+    limits.into_iter().flatten().fold(poll, Duration::min)
+}
+
+/// After a commit that had to wait for the end of a rebalance.
+const DEFERRED: Duration = Duration::from_millis(50);
+
+/// How long until the next commit is due.
+pub(super) fn commit_in(since: Duration, interval: Duration, deferred: Option<Duration>) -> Duration {
+    let due = interval.saturating_sub(since);
+    deferred.map_or(due, |ago| due.max(DEFERRED.saturating_sub(ago)))
+}
+
+/// Where the restore of a store ends. What was not processed yet of a source topic belongs to the task, not to its
+/// restore, nor to a copy of the task.
+pub(super) fn restore_end(is_own: bool, end: i64, committed: Option<i64>) -> i64 {
+    if is_own { end } else { committed.unwrap_or(0).min(end) }
+}
+
+/// Why a store cannot have come from the changelog as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// It contains more than the changelog has: the topic was made anew.
+    Ahead,
+    /// Records that it lacks are gone.
+    Behind,
+}
+
+/// Whether a store that contains its changelog up to `position` can be restored from there; it has the offsets from
+/// `first` to `end`. Records before the first one were deleted in order and belong to no store that begins empty.
+pub(super) fn gap(position: i64, first: Option<i64>, end: i64) -> Option<Gap> {
+    if position > end {
+        Some(Gap::Ahead)
+    } else if position > 0 && first.is_some_and(|first| position < first) {
+        Some(Gap::Behind)
+    } else {
+        None
+    }
+}
+
+/// How many records a task processes before the others have their turn, and how often the clock is asked meanwhile: one
+/// look for many quick records, one a record for slow ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    stride: usize,
+}
+
+/// Records between two looks at the clock, at most.
+const STRIDE_MAX: usize = 64;
+/// Records may take this long between two looks.
+const STRIDE_TIME: Duration = Duration::from_millis(1);
+
+impl Pace {
+    pub fn new() -> Pace {
+        Pace { stride: 1 }
+    }
+
+    /// Records until the next look.
+    pub fn stride(self) -> usize {
+        self.stride
+    }
+
+    /// That many records took so long.
+    pub fn took(&mut self, time: Duration) {
+        self.stride = if time > STRIDE_TIME { self.stride / 2 } else { self.stride * 2 }.clamp(1, STRIDE_MAX);
+    }
+}
+
+/// A turn is never shorter than this, also where a commit is overdue.
+const TURN_MIN: Duration = Duration::from_millis(5);
+
+/// How long all tasks may process before the thread commits and polls again: half of what the group and the transaction
+/// coordinator would wait (Java: `StreamThread.runOnce`).
+pub(super) fn turn(until_commit: Duration, poll_interval_max: Duration, transaction: Option<Duration>) -> Duration {
+    let patience = transaction.map_or(poll_interval_max, |limit| limit.min(poll_interval_max)) / 2;
+    until_commit.min(patience).max(TURN_MIN)
+}
+
+#[cfg(test)]
+mod tests;
