@@ -176,6 +176,25 @@ pub trait RebalanceListener: Send {
     fn lost(&mut self, partitions: &[TopicPartition]);
 }
 
+/// Whether a member that closes leaves its group (Java: `CloseOptions.GroupMembershipOperation`).
+///
+/// ```
+/// use client::consumer::{Consumer, Leaving};
+///
+/// async fn restart(mut consumer: Consumer) -> Result<(), client::error::ClientError> {
+///     consumer.close_as(std::time::Duration::from_secs(30), Leaving::Remain).await
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// It does, unless it is static.
+    Default,
+    /// It does: its partitions go to others at once.
+    Leave,
+    /// It does not: its partitions wait for it until its session has timed out.
+    Remain,
+}
+
 /// What a member reads, while its listener is told of it.
 ///
 /// ```
@@ -561,6 +580,14 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::close`].
     pub async fn close_within(&mut self, limit: Duration) -> Result<(), ClientError> {
+        self.close_as(limit, Leaving::Default).await
+    }
+
+    /// As [`Consumer::close`], within `limit`, leaving the group or not (KIP-1092).
+    ///
+    /// # Errors
+    /// As [`Consumer::close`].
+    pub async fn close_as(&mut self, limit: Duration, leaving: Leaving) -> Result<(), ClientError> {
         let started = Moment::now();
         let may_commit = self.may_read();
         self.stop_joining();
@@ -583,7 +610,7 @@ impl Consumer {
             committed = Ok(());
         }
         if subscribed {
-            let leave = group.leave("the consumer is being closed");
+            let leave = group.leave("the consumer is being closed", leaving);
             let _ = tokio::time::timeout(limit.saturating_sub(started.elapsed()), leave).await;
         }
         group.subscribed.store(false, Ordering::Release);

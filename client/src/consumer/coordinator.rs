@@ -29,7 +29,7 @@ use super::embedded::{read_assignment, read_subscription, write_assignment, writ
 use super::group::{Generation, Membership, Next};
 use super::metrics::Tally;
 use super::plugin::{GroupAssignment, GroupAssignor};
-use super::Offsets;
+use super::{Leaving, Offsets};
 use crate::TopicPartition;
 use crate::committed;
 use crate::config::ConsumerConfig;
@@ -407,7 +407,7 @@ impl Coordinator {
         };
         if self.last_poll.lock().elapsed() > self.config.poll_interval_max {
             tracing::warn!(group = self.group, "no poll within max.poll.interval.ms: leaving the group");
-            self.leave("consumer poll timeout has expired.").await;
+            self.leave("consumer poll timeout has expired.", Leaving::Default).await;
             self.changed.notify_one();
             return;
         }
@@ -519,18 +519,24 @@ impl Coordinator {
         Ok(offsets)
     }
 
-    /// Leaves, unless the member is static and may come back; waits for the answer no longer than a request may take.
-    pub async fn leave(&self, reason: &str) {
+    /// Leaves, unless the member is to be expected back; waits for the answer no longer than a request may take.
+    pub async fn leave(&self, reason: &str, leaving: Leaving) {
         let generation = {
             let mut membership = self.membership.lock();
             let generation = membership.generation.clone();
             membership.left();
             generation
         };
-        if generation.member.is_empty() || self.config.instance.is_some() {
+        let stays = match leaving {
+            Leaving::Default => self.config.instance.is_some(),
+            Leaving::Leave => false,
+            Leaving::Remain => true,
+        };
+        if generation.member.is_empty() || stays {
             return;
         }
         let member = MemberIdentity::default().with_member_id(text(&generation.member)).with_reason(Some(text(reason)));
+        let member = member.with_group_instance_id(self.instance());
         // Versions before 3 name one member; LeaveGroup 5 carries the reason.
         let request = LeaveGroupRequest::default().with_group_id(self.group_id()).with_members(vec![member]);
         if let Err(error) = self.ask(i16::MAX, &request).await {

@@ -223,7 +223,11 @@ impl Consumer {
         self.seek_by(places, Reset::Latest)
     }
 
-    fn seek_by(&mut self, places: &[TopicPartition], reset: Reset) -> Result<(), ClientError> {
+    /// The next poll reads from where `reset` says; of all assigned partitions when none is named.
+    ///
+    /// # Errors
+    /// When a partition is not assigned.
+    pub fn seek_by(&mut self, places: &[TopicPartition], reset: Reset) -> Result<(), ClientError> {
         let all = self.partitions.places();
         for place in if places.is_empty() { &all } else { places } {
             self.partition(place)?.reset_by(reset);

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::coordinator::Joined;
 use super::plugin::{GroupAssignment, GroupAssignor};
-use super::{Assignment, Assignor, Consumer, Event, Offsets, TopicPartition};
+use super::{Assignment, Assignor, Consumer, Event, Leaving, Offsets, TopicPartition};
 use crate::config::{InternalTopics, Missing};
 use crate::connection::backoff;
 use crate::error::ClientError;
@@ -137,7 +137,7 @@ impl Consumer {
         if self.subscription.take().is_some() {
             self.give_back(&self.partitions.places(), &mut Offsets::new());
             let group = self.coordinator()?;
-            group.leave("the consumer unsubscribed from all topics").await;
+            group.leave("the consumer unsubscribed from all topics", Leaving::Default).await;
             group.subscribed.store(false, Ordering::Release);
         }
         self.partitions.assign([]);
