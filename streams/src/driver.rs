@@ -18,7 +18,7 @@ use crate::serde::{Serde, SerdeError};
 use crate::state::rows::Row;
 use crate::state::{MemoryRows, Rows, StateError};
 use crate::store::Budget;
-use crate::task::collector::{SendFailure, To};
+use crate::task::collector::{Fault, SendFailure, To};
 use crate::task::errors::{DeserializationHandler, Response};
 use crate::task::{
     Collector, Incoming, LinkError, Outgoing, Part, Settings, Stores, Task, TaskError, TaskParts, TopicId,
@@ -85,7 +85,7 @@ impl Collector for Recorder {
         };
         if partition >= self.partitions {
             let cause = format!("it has no partition {partition}");
-            return Err(SendFailure { topic, cause });
+            return Err(SendFailure { topic, cause, fault: Fault::Producer });
         }
         sent.records.push(Output {
             topic,

@@ -130,6 +130,7 @@ pub(crate) struct TableSource {
     pub(crate) source: String,
     pub(crate) topic: String,
     pub(crate) reader: Arc<dyn Operator>,
+    pub(crate) reset: Option<OffsetReset>,
     pub(crate) step: Step,
     pub(crate) table: TableId,
     pub(crate) scope: Scope,

@@ -74,7 +74,7 @@ pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Processor, Setup};
 pub use record::{Change, Data, Header, Record, Window, Windowed};
-pub use runtime::app::{KafkaStreams, Uncaught};
+pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};
 pub use runtime::error::StreamsError as Error;
 pub use runtime::restore::RestoreListener;
 pub use runtime::states::{State, ThreadState};
@@ -83,7 +83,8 @@ pub use store::session::SessionStore;
 pub use store::window::WindowStore;
 pub use store::KeyValueStore;
 pub use task::{
-    Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, Response, Settings, TaskError, Timer, TimestampPolicy,
+    Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, ProductionContext, Response, Settings, TaskError, Timer,
+    TimestampPolicy,
 };
 pub use serde::Str;
 pub use topology::Topology;

@@ -74,6 +74,11 @@ pub trait TaskStore {
 
     /// The changelog offset that was committed last.
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError>;
+
+    /// About how many bytes of rows wait for a commit.
+    fn uncommitted_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A store of a task: by its type for nodes, and for what the task does with any.

@@ -36,7 +36,7 @@ pub(crate) mod running;
 
 pub use collector::{Collector, Outgoing, To, TopicId};
 pub use context::{Context, Origin};
-pub use errors::{ErrorContext, Failure, ProcessError, Response, TaskError};
+pub use errors::{ErrorContext, Failure, ProcessError, ProductionContext, Response, TaskError};
 pub use link::{LinkError, Linking, Stores};
 pub use queue::Incoming;
 pub use running::{Input, Part, Task, TaskParts};

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use processor::Operator;
 use store::Store;
 
+use crate::graph::OffsetReset;
 use crate::serde::Serdes;
 
 /// What a node is.
@@ -107,6 +108,8 @@ pub(crate) struct Parts {
     /// Source nodes whose topics must have equal numbers of partitions.
     pub(crate) copartitions: Vec<Vec<String>>,
     pub(crate) subtopologies: usize,
+    /// Of sources that say so: where a group starts to read.
+    pub(crate) resets: Vec<(SourceTopics, OffsetReset)>,
     /// What is taken where no serde is named.
     pub(crate) serdes: Serdes,
 }
@@ -155,6 +158,17 @@ impl Topology {
     pub fn is_global(&self, node: &Node) -> bool {
         let mut sources = self.nodes().iter().filter(|other| other.subtopology == node.subtopology);
         sources.any(|other| self.is_global_source(other))
+    }
+
+    /// Where a group starts to read a topic that it has no offset for, if its source says so.
+    pub fn offset_reset(&self, topic: &str) -> Option<OffsetReset> {
+        let reads = |topics: &SourceTopics| match topics {
+            SourceTopics::Names(names) => names.iter().any(|name| name == topic),
+            SourceTopics::Pattern(pattern) => {
+                regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(topic))
+            }
+        };
+        self.inner.resets.iter().find(|(topics, _)| reads(topics)).map(|(_, reset)| *reset)
     }
 
     /// The whole name of a topic: one of the application's own has the application id before it.

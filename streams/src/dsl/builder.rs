@@ -197,5 +197,6 @@ fn table_source<K: Data, V: Data>(
     };
     let step =
         Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
-    TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), step, table, scope }
+    let reset = consumed.reset;
+    TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), reset, step, table, scope }
 }

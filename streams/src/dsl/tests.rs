@@ -1,7 +1,7 @@
 //! What the calls of the DSL refuse, and what they carry along.
 
 use crate::prelude::*;
-use crate::{Settings, TopologyError};
+use crate::{OffsetReset, Settings, TopologyError};
 
 /// A type that Kafka has no serde for.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -46,4 +46,15 @@ fn windowed_keys_carry_their_serde() {
     let counts = builder.stream::<String, String>("in").group_by_key().windowed_by(windows).count(());
     counts.to_stream().to("out");
     assert!(builder.build().is_ok());
+}
+
+#[test]
+fn a_source_says_where_its_topics_are_read_from_first() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("all").to("out");
+    let late = Consumed::with(StringSerde, StringSerde).offset_reset(OffsetReset::Latest);
+    builder.stream_with::<String, String>("late", late).to("out");
+    let topology = builder.build().expect("the topology is sound");
+    assert_eq!(topology.offset_reset("late"), Some(OffsetReset::Latest));
+    assert_eq!(topology.offset_reset("all"), None, "the consumer's settings decide");
 }

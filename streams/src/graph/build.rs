@@ -54,7 +54,8 @@ impl Graph {
             one.parents.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
         match &one.kind {
             Kind::Root => Ok(()),
-            Kind::Source { topics, operator, .. } => {
+            Kind::Source { topics, operator, reset } => {
+                assembly.reset(topics, *reset);
                 assembly.source(&one.name, topics.clone(), operator.clone())
             }
             Kind::TableSource(source) => self.write_table_source(source, assembly),
@@ -118,6 +119,7 @@ impl Graph {
             return assembly.global_table(reader, &source.topic, updater, store.clone());
         }
         let topics = SourceTopics::Names(vec![source.topic.clone()]);
+        assembly.reset(&topics, source.reset);
         assembly.source(&source.source, topics, source.reader.clone())?;
         self.write_step(&source.step, std::slice::from_ref(&source.source), assembly)?;
         if let (Scope::TaskFromSource, Some(store)) = (source.scope, store) {

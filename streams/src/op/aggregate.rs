@@ -114,7 +114,7 @@ impl<K: Data, V: Data, A: Data> Operator for Aggregation<K, V, A> {
 
 impl<K: Data, V: Data, A: Data> Aggregation<K, V, A> {
     fn emission(&self, linking: &Linking<'_>) -> Emission {
-        Emission::new(self.emit, linking.settings().emit_interval_windows_ms)
+        Emission::new(self.emit, &self.store, linking)
     }
 
     fn windowed(

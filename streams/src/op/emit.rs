@@ -1,14 +1,16 @@
 //! When a windowed aggregate hands its results on: at each change, or once its windows are closed (KIP-825).
 //! Used by the aggregations of windows and sessions. Never reads a store: it says when and for which times to.
-//! Not done: up to which time windows were handed on is not kept in the metadata of committed offsets; after a restart
-//! what is still within retention is handed on once more.
+//! Up to which time it did is kept beside committed offsets, under the name of the store (KIP-825), so that windows are
+//! handed on once, whoever has the task.
 
 use crate::dsl::windows::EmitStrategy;
+use crate::task::Linking;
 use crate::task::context::Context;
 
 /// Emission of one processor.
 pub(crate) struct Emission {
     strategy: EmitStrategy,
+    store: String,
     interval_ms: i64,
     /// The wall clock before which closed windows are not looked for again.
     next: i64,
@@ -17,8 +19,10 @@ pub(crate) struct Emission {
 }
 
 impl Emission {
-    pub(crate) fn new(strategy: EmitStrategy, interval_ms: i64) -> Emission {
-        Emission { strategy, interval_ms, next: 0, last_close: None }
+    pub(crate) fn new(strategy: EmitStrategy, store: &str, linking: &Linking<'_>) -> Emission {
+        let interval_ms = linking.settings().emit_interval_windows_ms;
+        let last_close = linking.context().kept(store);
+        Emission { strategy, store: store.to_owned(), interval_ms, next: 0, last_close }
     }
 
     pub(crate) fn is_on_update(&self) -> bool {
@@ -32,5 +36,11 @@ impl Emission {
         }
         self.next = context.wall_clock().saturating_add(self.interval_ms);
         self.last_close.is_none_or(|last| last < close)
+    }
+
+    /// All windows that were closed by then have been handed on.
+    pub(crate) fn emitted(&mut self, close: i64, context: &mut Context) {
+        self.last_close = Some(close);
+        context.keep(&self.store, close);
     }
 }

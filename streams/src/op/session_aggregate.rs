@@ -88,7 +88,7 @@ impl<K: Data, V: Data, A: Data> SessionAggregate<K, V, A> {
             let value = Some(Change::latest(Some(value), None));
             self.output.forward(Record { key: Some(key), value, timestamp, headers }, context)?;
         }
-        self.emission.last_close = Some(close);
+        self.emission.emitted(close, context);
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ impl<K: Data, V: Data, A: Data> Parts<K, V, A> {
             let value = Some(Change::latest(Some(stamped.value), None));
             self.output.forward(Record { key: Some(key), value, timestamp, headers }, context)?;
         }
-        self.emission.last_close = Some(close);
+        self.emission.emitted(close, context);
         Ok(())
     }
 }

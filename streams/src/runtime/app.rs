@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client::admin::Admin;
@@ -28,6 +28,9 @@ use crate::assign::{Host, Options, ProcessId};
 use crate::config::{ClientSettings, DslStore, InvalidTimestamp, OnError, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
+use crate::task::errors::{
+    DeserializationHandler, ErrorContext, ProcessingHandler, ProductionContext, ProductionHandler,
+};
 use crate::task::{self, Response, TimestampPolicy};
 use crate::topology::Topology;
 use crate::topology::store::Engine;
@@ -43,8 +46,37 @@ pub enum Uncaught {
     ShutdownApplication,
 }
 
+/// Whether the members of an instance that closes leave the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupMembership {
+    /// As the group's protocol has it: those of the classic one remain.
+    #[default]
+    Default,
+    /// They do: their tasks go to other instances at once.
+    Leave,
+    /// They do not: their tasks wait for them until their sessions have timed out.
+    Remain,
+}
+
+/// How an application is closed (KIP-1153).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// How long to wait for the threads.
+    pub limit: Duration,
+    /// Whether they leave the group.
+    pub membership: GroupMembership,
+}
+
 /// Decides what follows when a thread fails.
 pub type UncaughtHandler = Box<dyn Fn(&StreamsError) -> Uncaught + Send + Sync>;
+
+/// The user's handlers of single records, in place of those that settings name.
+#[derive(Default)]
+struct Handlers {
+    deserialization: Option<DeserializationHandler>,
+    processing: Option<ProcessingHandler>,
+    production: Option<ProductionHandler>,
+}
 
 /// What the threads of an instance have in common.
 pub(crate) struct Common {
@@ -58,7 +90,12 @@ pub(crate) struct Common {
     pub hosts: Mutex<BTreeMap<String, Host>>,
     pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
     uncaught: Mutex<Option<Arc<UncaughtHandler>>>,
+    handlers: Mutex<Handlers>,
     wishes: Mutex<BTreeMap<usize, Arc<Wishes>>>,
+    /// Threads that are added work only when it is resumed.
+    is_paused: AtomicBool,
+    /// What the cache of each thread may hold: all have the same share, and threads come and go.
+    pub cache_share: AtomicUsize,
 }
 
 impl Common {
@@ -87,11 +124,21 @@ impl Common {
                 Response::Continue
             }));
         }
+        let handlers = self.handlers.lock();
+        own.on_deserialization = handlers.deserialization.clone().or(own.on_deserialization);
+        own.on_processing = handlers.processing.clone().or(own.on_processing);
+        own.on_production.clone_from(&handlers.production);
         own
     }
 
     fn stop_all(&self) {
         self.wishes.lock().values().for_each(|wishes| wishes.stop.store(true, Ordering::Release));
+    }
+
+    /// Shares the cache out among the threads there are (Java: `KafkaStreams.cacheSizePerThread`).
+    fn share_cache(&self, threads: usize) {
+        let globals = usize::from(!self.shared.topology.global_stores().is_empty());
+        self.cache_share.store(share(self.settings.cache_bytes, threads, globals), Ordering::Relaxed);
     }
 }
 
@@ -139,7 +186,7 @@ impl KafkaStreams {
             "" => format!("{}-{process}", settings.application_id),
             id => id.to_owned(),
         };
-        let pairs = known(config.restore_consumer(&format!("{client_id}-admin")));
+        let pairs = known(config.admin(&format!("{client_id}-admin")));
         let (connection, _) = ConsumerConfig::from_properties(pairs)?;
         let shared = Shared {
             topology,
@@ -168,7 +215,10 @@ impl KafkaStreams {
             hosts: Mutex::default(),
             restore_listener: Mutex::default(),
             uncaught: Mutex::default(),
+            handlers: Mutex::default(),
             wishes: Mutex::default(),
+            is_paused: AtomicBool::new(false),
+            cache_share: AtomicUsize::new(0),
         };
         Ok(KafkaStreams { common: Arc::new(common), runtime: Some(runtime), next: AtomicUsize::new(1) })
     }
@@ -181,6 +231,30 @@ impl KafkaStreams {
     /// Who decides when a thread fails; without one the instance ends.
     pub fn set_uncaught_handler(&self, handler: impl Fn(&StreamsError) -> Uncaught + Send + Sync + 'static) {
         *self.common.uncaught.lock() = Some(Arc::new(Box::new(handler)));
+    }
+
+    /// Who decides about records that are no keys or values of their types; set before the start.
+    pub fn set_deserialization_handler(
+        &self,
+        handler: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static,
+    ) {
+        self.common.handlers.lock().deserialization = Some(Arc::new(handler));
+    }
+
+    /// Who decides about records on which a closure or processor failed or panicked; set before the start.
+    pub fn set_processing_handler(
+        &self,
+        handler: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static,
+    ) {
+        self.common.handlers.lock().processing = Some(Arc::new(handler));
+    }
+
+    /// Who decides about records that cannot be sent, such as those that are too large; set before the start.
+    pub fn set_production_handler(
+        &self,
+        handler: impl Fn(&ProductionContext<'_>) -> Response + Send + Sync + 'static,
+    ) {
+        self.common.handlers.lock().production = Some(Arc::new(handler));
     }
 
     /// Who is told how stores are filled.
@@ -213,34 +287,43 @@ impl KafkaStreams {
         };
         let (common, handle, wishes) =
             (Arc::clone(&self.common), runtime.handle().clone(), Arc::new(Wishes::default()));
-        self.common.wishes.lock().insert(index, Arc::clone(&wishes));
+        wishes.pause.store(self.common.is_paused.load(Ordering::Acquire), Ordering::Release);
+        {
+            let mut all = self.common.wishes.lock();
+            all.insert(index, Arc::clone(&wishes));
+            self.common.share_cache(all.len());
+        }
         self.common.states.set_thread(index, ThreadState::Created);
         let work = move || {
             let _inside = handle.enter();
             while live(&common, index, &wishes, &handle) == Uncaught::ReplaceThread {}
             common.states.set_thread(index, ThreadState::Dead);
-            end_of_thread(&common);
+            end_of_thread(&common, index);
         };
         let named = std::thread::Builder::new().name(format!("stream-{index}"));
         named.spawn(work).map_err(|error| StreamsError::Start(error.to_string()))?;
         Ok(index)
     }
 
-    /// Stops the youngest thread, whose tasks go to the others; its number.
+    /// Stops the youngest thread that works, which leaves the group, so that its tasks go to the others at once; its
+    /// number. Does not wait for it.
     pub fn remove_thread(&self) -> Option<usize> {
-        let mut wishes = self.common.wishes.lock();
-        let (index, last) = wishes.pop_last()?;
+        let wishes = self.common.wishes.lock();
+        let (index, last) = wishes.iter().rev().find(|(_, wishes)| !wishes.stop.load(Ordering::Acquire))?;
+        last.leave.store(true, Ordering::Release);
         last.stop.store(true, Ordering::Release);
-        Some(index)
+        Some(*index)
     }
 
     /// Processes nothing until it is resumed; the group is kept.
     pub fn pause(&self) {
+        self.common.is_paused.store(true, Ordering::Release);
         self.common.wishes.lock().values().for_each(|wishes| wishes.pause.store(true, Ordering::Release));
     }
 
     /// Processes again.
     pub fn resume(&self) {
+        self.common.is_paused.store(false, Ordering::Release);
         self.common.wishes.lock().values().for_each(|wishes| wishes.pause.store(false, Ordering::Release));
     }
 
@@ -269,16 +352,25 @@ impl KafkaStreams {
         self.common.states.wait(limit, |state| matches!(state, State::NotRunning | State::Error))
     }
 
-    /// Commits, stops all threads, leaves the group; whether that was done within `limit`.
+    /// Commits and stops all threads; whether that was done within `limit`. The members stay in the group until their
+    /// sessions time out, so that tasks do not move when an instance is started again.
     pub fn close(&self, limit: Duration) -> bool {
+        self.close_with(CloseOptions { limit, membership: GroupMembership::Default })
+    }
+
+    /// As [`KafkaStreams::close`], with a word on whether the members leave the group.
+    pub fn close_with(&self, options: CloseOptions) -> bool {
         let states = &self.common.states;
         if states.state() == State::Created {
             return states.set(State::NotRunning);
         }
         states.set(State::PendingShutdown);
+        if options.membership == GroupMembership::Leave {
+            self.common.wishes.lock().values().for_each(|wishes| wishes.leave.store(true, Ordering::Release));
+        }
         self.common.stop_all();
-        let dead = states.wait_dead(limit);
-        end_of_thread(&self.common);
+        let dead = states.wait_dead(options.limit);
+        end_of_application(&self.common);
         dead
     }
 
@@ -400,13 +492,41 @@ pub(super) fn known(mut settings: ClientSettings) -> ClientSettings {
     settings
 }
 
-/// The last thread that ends ends the application.
-fn end_of_thread(common: &Common) {
+/// The others share what it had; the last thread that ends ends the application.
+fn end_of_thread(common: &Common, index: usize) {
+    let left = {
+        let mut wishes = common.wishes.lock();
+        wishes.remove(&index);
+        common.share_cache(wishes.len());
+        wishes.len()
+    };
+    end_of_application(common);
+    if left > 0 {
+        common.states.forget_thread(index);
+    }
+}
+
+/// The share of each thread; that of global tables is one more.
+fn share(bytes: usize, threads: usize, globals: usize) -> usize {
+    bytes / (threads + globals).max(1)
+}
+
+fn end_of_application(common: &Common) {
     if common.states.threads().values().all(|thread| *thread == ThreadState::Dead) {
         match common.states.state() {
             State::PendingShutdown => _ = common.states.set(State::NotRunning),
             State::PendingError => _ = common.states.set(State::Error),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_shared_by_all_threads_and_that_of_global_tables() {
+        assert_eq!((share(100, 2, 0), share(100, 3, 1), share(100, 0, 0)), (50, 25, 100));
     }
 }

@@ -14,7 +14,7 @@ use millstream_protocol::murmur2::partition_for_key;
 use tokio::runtime::Handle;
 
 use crate::config::Guarantee;
-use crate::task::collector::{SendFailure, To};
+use crate::task::collector::{Fault, SendFailure, To};
 use crate::task::{Collector, Outgoing, TopicId};
 
 /// Whether the thread's producer has an open transaction.
@@ -67,9 +67,11 @@ impl Sender {
     #[cold]
     fn failure(&self, topic: TopicId, cause: ClientError) -> SendFailure {
         let text = cause.to_string();
+        let is_record = matches!(cause, ClientError::RecordTooLarge { .. });
+        let fault = if is_record { Fault::Record } else { Fault::Producer };
         *self.output.failure.borrow_mut() = Some(cause);
         let topic = self.topics.get(topic.0 as usize).map(|topic| topic.name.clone()).unwrap_or_default();
-        SendFailure { topic, cause: text }
+        SendFailure { topic, cause: text, fault }
     }
 
     fn count(&mut self, topic: TopicId) -> Result<u32, SendFailure> {

@@ -26,7 +26,9 @@ use super::error::StreamsError;
 use super::held::{Held, Role};
 use super::thread::StreamThread;
 use crate::config::Guarantee;
-use crate::state::format::partition_metadata::PartitionMetadata;
+
+/// Rows of all threads that wait for a commit, in bytes, before it is made without waiting for its time.
+const UNCOMMITTED_MAX: usize = 64 << 20;
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,9 @@ impl StreamThread {
         for held in self.tasks.values_mut().filter(|held| held.role == Role::Active) {
             asked |= held.task.is_commit_needed() && held.task.take_commit_request();
         }
+        // What a commit waits for is no reason to run out of memory (4.4: `statestore.uncommitted.max.bytes`).
+        let waiting: usize = self.tasks.values().map(Held::uncommitted_bytes).sum();
+        asked |= waiting > UNCOMMITTED_MAX / self.common.settings.threads.max(1) && self.deferred.is_none();
         if !asked && !self.commit_in().is_zero() {
             return Ok(());
         }
@@ -130,9 +135,7 @@ impl StreamThread {
                 let Some(offset) = next.or_else(|| self.consumer.known_position(&place)).or(behind) else {
                     continue;
                 };
-                let partition_time = held.task.partition_time(input);
-                let metadata = PartitionMetadata { partition_time, ..PartitionMetadata::default() };
-                let metadata = metadata.encode();
+                let metadata = held.task.metadata(input).encode();
                 offsets.insert(place, OffsetAndMetadata { offset, leader_epoch: -1, metadata });
             }
         }

@@ -115,6 +115,17 @@ pub(super) fn restore_end(is_own: bool, end: i64, committed: Option<i64>) -> i64
     if is_own { end } else { committed.unwrap_or(0).min(end) }
 }
 
+/// Whether a changelog is read on from where the consumer is: `known` is None of one that is not read yet, and
+/// `Some(None)` while its beginning is looked up. A store that was made anew begins anew, and a copy that had to stop
+/// before what was fetched comes back to it.
+pub(super) fn reads_on(known: Option<Option<i64>>, position: i64) -> bool {
+    match known {
+        None => false,
+        Some(None) => position == 0,
+        Some(Some(known)) => known == position,
+    }
+}
+
 /// Why a store cannot have come from the changelog as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gap {

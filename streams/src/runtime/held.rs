@@ -129,32 +129,39 @@ impl Held {
         self.logs.iter().map(|log| log.stored).sum()
     }
 
-    /// Puts a record of a changelog into its store.
-    pub fn restore(&self, log: usize, record: &OwnedRecord) -> Result<(), StateError> {
-        let log = &self.logs[log];
-        let Some(held) = self.task.stores().held(&log.store) else { return Ok(()) };
-        // Rows of a store always have a key; what has none was not written by an application.
-        let Some(key) = record.key.clone() else { return Ok(()) };
-        let headers = headers_of(record);
-        held.task.restore(key, record.value.clone(), record.timestamp, &headers)
+    /// How many bytes of rows wait in memory for a commit; rows that stay in memory do not wait.
+    pub fn uncommitted_bytes(&self) -> usize {
+        let stores = self.logs.iter().filter(|log| log.is_persistent);
+        let held = stores.filter_map(|log| self.task.stores().held(&log.store));
+        held.map(|held| held.task.uncommitted_bytes()).sum()
     }
 
     /// Makes rows durable together with the offsets that they contain.
     pub fn commit_stores(&mut self) -> Result<(), StateError> {
+        (0..self.logs.len()).try_for_each(|log| self.commit_store(log))?;
         let stores = self.task.stores();
-        for name in stores.names() {
-            let Some(held) = stores.held(name) else { continue };
+        for name in stores.names().iter().filter(|name| !self.logs.iter().any(|log| log.store == **name)) {
             // One without a changelog has only its rows.
-            match self.logs.iter_mut().find(|log| log.store == *name) {
-                Some(log) => {
-                    held.task.commit(&[(log.place.topic.as_str(), log.place.partition, log.position)])?;
-                    log.stored = if log.is_persistent { log.position } else { 0 };
-                }
-                None => held.task.commit(&[])?,
-            }
+            stores.held(name).map_or(Ok(()), |held| held.task.commit(&[]))?;
         }
         Ok(())
     }
+
+    /// The same of the store of one changelog.
+    pub fn commit_store(&mut self, log: usize) -> Result<(), StateError> {
+        let log = &mut self.logs[log];
+        let Some(held) = self.task.stores().held(&log.store) else { return Ok(()) };
+        held.task.commit(&[(log.place.topic.as_str(), log.place.partition, log.position)])?;
+        log.stored = if log.is_persistent { log.position } else { 0 };
+        Ok(())
+    }
+}
+
+/// Puts a record of a changelog into its store.
+pub(super) fn restore(store: &crate::store::Held, record: &OwnedRecord) -> Result<(), StateError> {
+    // Rows of a store always have a key; what has none was not written by an application.
+    let Some(key) = record.key.clone() else { return Ok(()) };
+    store.task.restore(key, record.value.clone(), record.timestamp, &headers_of(record))
 }
 
 fn headers_of(record: &OwnedRecord) -> Vec<crate::record::Header> {

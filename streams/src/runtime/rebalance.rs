@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use client::TopicPartition;
+use client::config::Reset;
 use client::consumer::Offsets;
 use millstream_base_env::Clock;
 
@@ -20,6 +21,7 @@ use super::states::ThreadState;
 use super::thread::{StreamThread, Told, output};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
 use crate::config::Guarantee;
+use crate::graph::OffsetReset;
 use crate::state::StateError;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::task::{Part, Task, TaskParts};
@@ -228,6 +230,7 @@ impl StreamThread {
             true => Offsets::new(),
             false => self.handle.block_on(self.consumer.committed(&places))?,
         };
+        self.reset(&places, &committed)?;
         self.set_partition_times(&committed);
         self.find_ends(fresh, &committed)?;
         for id in fresh {
@@ -238,16 +241,29 @@ impl StreamThread {
         Ok(())
     }
 
+    /// Partitions without an offset are read from where their source says; of others the consumer's settings decide.
+    fn reset(&mut self, places: &[TopicPartition], committed: &Offsets) -> Result<(), StreamsError> {
+        for place in places.iter().filter(|place| !committed.contains_key(place)) {
+            let Some(reset) = self.common.shared.topology.offset_reset(&place.topic) else { continue };
+            let reset = match reset {
+                OffsetReset::Earliest => Reset::Earliest,
+                OffsetReset::Latest => Reset::Latest,
+                OffsetReset::ByDuration(age) => Reset::ByDuration(age),
+                OffsetReset::None => Reset::None,
+            };
+            tracing::info!(%place, ?reset, "read for the first time from where its source says");
+            self.consumer.seek_by(std::slice::from_ref(place), reset)?;
+        }
+        Ok(())
+    }
+
     /// Late records stay late after a restart (KAFKA-9093): the time of a partition stands beside its offset.
     fn set_partition_times(&mut self, committed: &Offsets) {
         for (place, offset) in committed {
             let Some((id, input)) = self.inputs.get(place).copied() else { continue };
             let Some(held) = self.tasks.get_mut(&id) else { continue };
             match PartitionMetadata::decode(&offset.metadata) {
-                Ok(metadata) if metadata.partition_time >= 0 => {
-                    held.task.set_partition_time(input, metadata.partition_time)
-                }
-                Ok(_) => {}
+                Ok(metadata) => held.task.set_metadata(input, &metadata),
                 Err(error) => tracing::warn!(%place, %error, "the time of a partition is not known"),
             }
         }

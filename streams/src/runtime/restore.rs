@@ -20,7 +20,7 @@ use super::app::known;
 use super::collect::Sender;
 use super::decide::{self, Gap};
 use super::error::StreamsError;
-use super::held::{Held, Log, Role};
+use super::held::{self, Held, Log, Role};
 use super::thread::StreamThread;
 use crate::assign::TaskId;
 
@@ -163,12 +163,12 @@ impl StreamThread {
         }
         let Some(consumer) = &mut self.restorer else { return Ok(()) };
         let before: BTreeSet<TopicPartition> = consumer.assignment().into_iter().collect();
-        if before == *wanted {
-            return Ok(());
+        if before != *wanted {
+            consumer.assign(&wanted.iter().cloned().collect::<Vec<_>>())?;
         }
-        consumer.assign(&wanted.iter().cloned().collect::<Vec<_>>())?;
-        for log in self.tasks.values().flat_map(|held| &held.logs) {
-            if !wanted.contains(&log.place) || before.contains(&log.place) {
+        for log in self.tasks.values().flat_map(|held| &held.logs).filter(|log| wanted.contains(&log.place)) {
+            let known = before.contains(&log.place).then(|| consumer.known_position(&log.place));
+            if decide::reads_on(known, log.position) {
                 continue;
             }
             match log.position {
@@ -195,17 +195,23 @@ impl StreamThread {
         for held in self.tasks.values_mut().filter(reads) {
             for place in 0..held.logs.len() {
                 let log = &held.logs[place];
+                let Some(store) = held.task.stores().held(&log.store) else { continue };
                 let (end, mut next, mut count) = (log.end.unwrap_or(i64::MAX), log.position, 0);
                 // A source topic goes on behind the end, where the task itself reads.
                 for record in records.of(&log.place).filter(|record| record.offset < end) {
-                    held.restore(place, &record.to_owned())
-                        .map_err(|error| StreamsError::State { id: held.id, error })?;
+                    let restored = held::restore(store, &record.to_owned());
+                    restored.map_err(|error| StreamsError::State { id: held.id, error })?;
                     (next, count) = (record.offset + 1, count + 1);
                 }
                 let log = &mut held.logs[place];
                 // Markers of transactions are records too, and nobody sees them.
                 let known = consumer.known_position(&log.place).unwrap_or(next);
                 log.position = next.max(known.min(end));
+                if count > 0 {
+                    // What is restored was committed by whoever wrote it: nothing waits in memory for a commit.
+                    held.commit_store(place).map_err(|error| StreamsError::State { id: held.id, error })?;
+                }
+                let log = &held.logs[place];
                 if let Some(listener) =
                     listener.as_ref().filter(|_| count > 0 && held.role == Role::Restoring)
                 {

@@ -56,6 +56,29 @@ struct Inner {
     threads: BTreeMap<usize, ThreadState>,
 }
 
+impl Inner {
+    /// The new state and the one before, if that one leads there.
+    fn change(&mut self, next: State) -> Option<(State, State)> {
+        let before = self.state.unwrap_or(State::Created);
+        if before == next || !leads(before, next) {
+            return None;
+        }
+        self.state = Some(next);
+        Some((next, before))
+    }
+
+    /// What follows from the states of the threads.
+    fn settle(&mut self) -> Option<(State, State)> {
+        let mut alive = self.threads.values().filter(|thread| **thread != ThreadState::Dead).peekable();
+        let works = alive.peek().is_some() && alive.all(|thread| *thread == ThreadState::Running);
+        match self.state {
+            Some(State::Rebalancing) if works => self.change(State::Running),
+            Some(State::Running) if !works => self.change(State::Rebalancing),
+            _ => None,
+        }
+    }
+}
+
 /// The states of an application and its threads.
 #[derive(Default)]
 pub(crate) struct States {
@@ -79,42 +102,40 @@ impl States {
 
     /// A thread's new state, and what follows for the application.
     pub fn set_thread(&self, index: usize, thread: ThreadState) {
-        let next = {
+        // One step: what follows from the states of all threads must not come after what follows from later ones.
+        let changed = {
             let mut inner = self.inner.lock();
             inner.threads.insert(index, thread);
-            let state = inner.state.unwrap_or(State::Created);
-            let mut alive = inner.threads.values().filter(|thread| **thread != ThreadState::Dead).peekable();
-            let working = alive.peek().is_some() && alive.all(|thread| *thread == ThreadState::Running);
-            match state {
-                State::Rebalancing if working => Some(State::Running),
-                State::Running if !working => Some(State::Rebalancing),
-                _ => None,
-            }
+            inner.settle()
         };
-        self.changed.notify_all();
-        if let Some(next) = next {
-            self.set(next);
-        }
+        self.tell(changed);
+    }
+
+    /// A thread that has ended counts no more.
+    pub fn forget_thread(&self, index: usize) {
+        let changed = {
+            let mut inner = self.inner.lock();
+            inner.threads.remove(&index);
+            inner.settle()
+        };
+        self.tell(changed);
     }
 
     /// The application's new state, unless the old one does not lead there; whether it changed.
     pub fn set(&self, next: State) -> bool {
-        let before = {
-            let mut inner = self.inner.lock();
-            let before = inner.state.unwrap_or(State::Created);
-            if before == next || !leads(before, next) {
-                return false;
-            }
-            inner.state = Some(next);
-            before
-        };
+        let changed = self.inner.lock().change(next);
+        self.tell(changed);
+        changed.is_some()
+    }
+
+    fn tell(&self, changed: Option<(State, State)>) {
         self.changed.notify_all();
+        let Some((next, before)) = changed else { return };
         tracing::info!(?before, state = ?next, "the state of the application changed");
         let listener = self.listener.lock().clone();
         if let Some(listener) = listener {
             listener(next, before);
         }
-        true
     }
 
     /// Waits until the state is as wanted; whether it came to that.
@@ -175,5 +196,28 @@ mod tests {
         use State::{NotRunning, PendingShutdown, Rebalancing, Running};
         assert_eq!(*seen.lock(), [Rebalancing, Running, Rebalancing, Running, PendingShutdown, NotRunning]);
         assert!(!states.wait_dead(Duration::ZERO));
+    }
+
+    #[test]
+    fn threads_at_work_and_at_rest_leave_the_state_that_follows_from_them() {
+        let states = Arc::new(States::default());
+        states.set(State::Rebalancing);
+        let work = |index: usize| {
+            let states = Arc::clone(&states);
+            std::thread::spawn(move || {
+                for _ in 0..2000 {
+                    states.set_thread(index, ThreadState::PartitionsRevoked);
+                    states.set_thread(index, ThreadState::Running);
+                }
+            })
+        };
+        for thread in [work(1), work(2)] {
+            thread.join().expect("no panic");
+        }
+        assert_eq!(states.state(), State::Running);
+        states.set_thread(1, ThreadState::PartitionsAssigned);
+        assert_eq!(states.state(), State::Rebalancing);
+        states.forget_thread(1);
+        assert_eq!((states.state(), states.threads().len()), (State::Running, 1));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use client::TopicPartition;
 use client::config::{ConsumerConfig, ProducerConfig};
-use client::consumer::{Consumer, Offsets, RebalanceListener, Records};
+use client::consumer::{Consumer, Leaving, Offsets, RebalanceListener, Records};
 use client::producer::Producer;
 use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
@@ -67,6 +67,8 @@ pub(crate) struct Wishes {
     pub stop: AtomicBool,
     /// It is to process nothing.
     pub pause: AtomicBool,
+    /// It leaves the group when it ends.
+    pub leave: AtomicBool,
 }
 
 /// A stream thread.
@@ -136,11 +138,10 @@ impl StreamThread {
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
         consumer.set_listener(Box::new(Ear(Arc::clone(&told))));
         let output = output(common, &name, index, &handle)?;
-        let cache = common.settings.cache_bytes / common.settings.threads.max(1);
         let mut thread = StreamThread {
             settings: Rc::new(common.task_settings()),
             transaction_timeout: transaction_timeout(common)?,
-            budget: Rc::new(Budget::new(cache)),
+            budget: Rc::new(Budget::new(common.cache_share.load(Ordering::Relaxed))),
             common: Arc::clone(common),
             index,
             name,
@@ -244,6 +245,7 @@ impl StreamThread {
 
     /// Once around.
     fn round(&mut self) -> Result<(), StreamsError> {
+        self.budget.resize(self.common.cache_share.load(Ordering::Relaxed));
         self.ready()?;
         if self.globals.is_none() {
             self.globals = Globals::fill(&self.common, &self.name, &self.output, &self.settings)?;
@@ -330,12 +332,11 @@ impl StreamThread {
         let (tasks, inputs) = (&self.tasks, &self.inputs);
         let is_full = |place: &TopicPartition| {
             let held = inputs.get(place).and_then(|(id, input)| Some((tasks.get(id)?, *input)));
-            held.is_some_and(|(held, input)| held.role != Role::Active || held.task.buffered(input) > limit)
+            // One whose task is not there yet waits for it.
+            held.is_none_or(|(held, input)| held.role != Role::Active || held.task.buffered(input) > limit)
         };
         let (full, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.paused).into_iter().partition(is_full);
         self.paused = full;
-        let ready: Vec<TopicPartition> =
-            ready.into_iter().filter(|place| self.inputs.contains_key(place)).collect();
         if !ready.is_empty() {
             self.consumer.resume(&ready)?;
         }
@@ -366,7 +367,10 @@ impl StreamThread {
         }
         self.drop_tasks();
         let limit = Duration::from_secs(30);
-        self.handle.block_on(self.consumer.close())?;
+        // Java: members of the classic protocol remain in the group, so that a restart moves no task.
+        let leaves = self.wishes.leave.load(Ordering::Acquire);
+        let leaving = if leaves { Leaving::Leave } else { Leaving::Remain };
+        self.handle.block_on(self.consumer.close_as(limit, leaving))?;
         let closed = self.handle.block_on(self.output.producer.close(limit));
         match committed {
             // Another member does again what this one could not commit any more.
@@ -403,7 +407,7 @@ impl StreamThread {
         self.drop_tasks();
         let limit = Duration::from_secs(5);
         for closed in [
-            self.handle.block_on(self.consumer.close_within(limit)),
+            self.handle.block_on(self.consumer.close_as(limit, Leaving::Leave)),
             self.handle.block_on(self.output.producer.close(limit)),
         ] {
             if let Err(error) = closed {

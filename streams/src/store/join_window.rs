@@ -130,4 +130,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<JoinWindow<K, V>> {
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         self.borrow().rows.segments().rows().committed(topic, partition)
     }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
 }

@@ -485,4 +485,8 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         self.borrow().rows.committed(topic, partition)
     }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.borrow().rows.uncommitted_bytes()
+    }
 }

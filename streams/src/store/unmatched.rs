@@ -257,4 +257,8 @@ impl<K: Data, L: Data, R: Data> TaskStore for RefCell<Unmatched<K, L, R>> {
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         self.borrow().rows.rows().committed(topic, partition)
     }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.borrow().rows.rows().uncommitted_bytes()
+    }
 }

@@ -136,4 +136,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<Waiting<K, V>> {
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         self.borrow().buffer.segments().rows().committed(topic, partition)
     }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.borrow().buffer.segments().rows().uncommitted_bytes()
+    }
 }

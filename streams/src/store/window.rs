@@ -436,4 +436,8 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         self.borrow().rows.segments().rows().committed(topic, partition)
     }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
 }

@@ -20,7 +20,7 @@ pub enum To<'a> {
 }
 
 /// A record on its way out.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
     /// Its topic.
     pub topic: TopicId,
@@ -48,6 +48,15 @@ pub trait Collector {
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure>;
 }
 
+/// What a send that failed means for those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: this record is one that no broker takes, such as one that is too large.
+    Record,
+    /// The producer can send no more, or not now.
+    Producer,
+}
+
 /// A record could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot send to {topic}: {cause}")]
@@ -56,4 +65,6 @@ pub struct SendFailure {
     pub topic: String,
     /// Why.
     pub cause: String,
+    /// Whether it is about this record alone.
+    pub fault: Fault,
 }

@@ -1,13 +1,15 @@
 //! What a node sees of its task: where the record came from, the times, the collector, timers, what was left out.
 //! Made once a task and lent to each call. Never owned by a node: stores and children are what a node keeps.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::collector::{Collector, Outgoing, SendFailure, To, TopicId};
+use super::collector::{Collector, Fault, Outgoing, SendFailure, To, TopicId};
 use super::errors::{
-    ErrorContext, Failure, Place, ProcessError, ProcessResult, Response, TaskError, dead_letter_headers,
+    ErrorContext, Failure, Place, ProcessError, ProcessResult, ProductionContext, Response, TaskError,
+    dead_letter_headers,
 };
 use super::settings::Settings;
 use super::timers::{Clock, Timer, Timers};
@@ -57,6 +59,9 @@ pub struct Context {
     dropped: u64,
     timers: Timers,
     commit_requested: bool,
+    /// Numbers that processors keep beside committed offsets (Java: `ProcessorMetadata`).
+    kept: BTreeMap<String, i64>,
+    is_kept_new: bool,
     dead_letters: Option<TopicId>,
     pub(crate) trace: Option<Box<Trace>>,
     /// Time and headers of the record that a processor of the user works on, for the stores that it writes to.
@@ -85,6 +90,8 @@ impl Context {
             dropped: 0,
             timers: Timers::new(),
             commit_requested: false,
+            kept: BTreeMap::new(),
+            is_kept_new: false,
             dead_letters,
             trace: traces.then(Box::default),
             timestamp: -1,
@@ -138,6 +145,38 @@ impl Context {
         About { timestamp: self.timestamp, headers: &self.headers }
     }
 
+    /// Keeps a number beside the offsets of the next commit.
+    pub(crate) fn keep(&mut self, name: &str, number: i64) {
+        self.is_kept_new = true;
+        match self.kept.get_mut(name) {
+            Some(kept) => *kept = number,
+            None => drop(self.kept.insert(name.to_owned(), number)),
+        }
+    }
+
+    /// A number that was kept.
+    pub(crate) fn kept(&self, name: &str) -> Option<i64> {
+        self.kept.get(name).copied()
+    }
+
+    /// All numbers that are kept.
+    pub(crate) fn all_kept(&self) -> &BTreeMap<String, i64> {
+        &self.kept
+    }
+
+    /// What the last owner of the task kept.
+    pub(crate) fn set_kept(&mut self, kept: BTreeMap<String, i64>) {
+        self.kept = kept;
+    }
+
+    pub(crate) fn is_kept_new(&self) -> bool {
+        self.is_kept_new
+    }
+
+    pub(crate) fn kept_is_committed(&mut self) {
+        self.is_kept_new = false;
+    }
+
     /// Asks for a commit soon.
     pub fn request_commit(&mut self) {
         self.commit_requested = true;
@@ -164,7 +203,56 @@ impl Context {
 
     /// Gives a record to the collector.
     pub fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure> {
-        self.collector.send(record)
+        match self.collector.send(record) {
+            Err(failure) if failure.fault == Fault::Record => self.fail_production(failure, &record),
+            sent => sent,
+        }
+    }
+
+    /// Asks the handler about a record that no broker takes (KIP-210).
+    #[cold]
+    fn fail_production(&mut self, failure: SendFailure, record: &Outgoing<'_>) -> Result<(), SendFailure> {
+        let place = self.origin.place();
+        let about = ProductionContext { topic: &failure.topic, record, place: &place, cause: &failure.cause };
+        let handler = self.settings.on_production.clone();
+        let response = handler.map_or(Response::Fail, |handler| handler(&about));
+        let trace = self.trace.take().unwrap_or_default();
+        let error = ProcessError::named("RecordTooLarge", failure.cause.clone());
+        let sent = self.send_dead_letter(&ErrorContext {
+            node: "",
+            place: &place,
+            timestamp: trace.timestamp,
+            headers: &trace.headers,
+            key: trace.key.as_ref(),
+            value: trace.value.as_ref(),
+            error: &error,
+        });
+        self.trace = self.traces().then_some(trace);
+        sent?;
+        match response {
+            Response::Continue => {
+                self.drop_record();
+                Ok(())
+            }
+            Response::Fail => Err(failure),
+        }
+    }
+
+    /// Asks the handler about a panic of the user's code, if there is anyone to ask.
+    #[cold]
+    pub(crate) fn fail_panic(&mut self, cause: String) -> Result<(), TaskError> {
+        // What a processor noted of the record on its way is void.
+        (self.timed, self.timestamp) = (None, -1);
+        self.headers.clear();
+        if !self.traces() {
+            return Err(TaskError::Panic { place: self.origin.place(), cause });
+        }
+        let place = self.origin.place();
+        let asked = self.fail(Failure::processing(ProcessError::named("panic", cause.clone())), "");
+        asked.map_err(|failure| match failure.split() {
+            Err(TaskError::Processing { .. }) | Ok(_) => TaskError::Panic { place, cause },
+            Err(error) => error,
+        })
     }
 
     /// The number of a topic.

@@ -1,6 +1,6 @@
 //! What can go wrong with a record, who decides what follows, and the dead letter that may be written of it.
 //! Made by nodes, queues and stores; the handlers are the user's. Never decides by itself to go on.
-//! Not done: handlers of production errors; handlers that write dead letters of their own.
+//! Not done: handlers of what brokers refuse after a record was sent; handlers that write dead letters of their own.
 
 use std::any::TypeId;
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::collector::SendFailure;
+use super::collector::{Outgoing, SendFailure};
 use crate::record::Header;
 use crate::state::StateError;
 
@@ -211,8 +211,23 @@ pub struct ErrorContext<'a> {
     pub error: &'a ProcessError,
 }
 
+/// What a handler is told of a record that cannot be sent.
+#[derive(Debug)]
+pub struct ProductionContext<'a> {
+    /// The topic that it was for.
+    pub topic: &'a str,
+    /// The record.
+    pub record: &'a Outgoing<'a>,
+    /// The topic, partition and offset of the record that was processed.
+    pub place: &'a Place,
+    /// Why it cannot.
+    pub cause: &'a str,
+}
+
 /// Decides about a record that was no key or value of its type.
 pub type DeserializationHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
+/// Decides about a record that cannot be sent.
+pub type ProductionHandler = Arc<dyn Fn(&ProductionContext<'_>) -> Response + Send + Sync>;
 /// Decides about a record whose processing failed.
 pub type ProcessingHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
 

@@ -168,6 +168,11 @@ impl<'a> Linking<'a> {
         &self.node
     }
 
+    /// The task's side.
+    pub(crate) fn context(&self) -> &Context {
+        self.context
+    }
+
     /// The task's settings.
     pub fn settings(&self) -> Rc<Settings> {
         Rc::clone(self.context.settings())

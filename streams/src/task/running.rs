@@ -1,6 +1,7 @@
 //! The task itself: records in, one at a time through the nodes, timers, and the steps of a commit.
 //! Driven by the runtime's threads and the test driver, which decide when. Never polls, sleeps or commits offsets itself.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use super::link::{Flush, LinkError, Linking, Setup, Stores, TimedNode, fatal};
 use super::queue::{Incoming, SourceNode};
 use super::settings::Settings;
 use super::timers::Clock;
+use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::state::{Rows, StateError};
 use crate::store::{Budget, ChangelogTo, StoreParts, TaskStore};
 use crate::topology::store::{Changelog, Store};
@@ -86,6 +88,8 @@ pub struct Task {
     inputs: Vec<Input>,
     /// Of each input the largest time so far, as of the start.
     times: Vec<i64>,
+    /// What processors kept beside committed offsets, as of the start.
+    kept: BTreeMap<String, i64>,
     group: Group,
     /// Each store's, and what hands on from its cache, in the order in which Java flushes them.
     flushes: Vec<(Option<Rc<dyn Flush>>, Rc<dyn TaskStore>)>,
@@ -139,6 +143,7 @@ impl Task {
             sources,
             inputs: Vec::new(),
             times: Vec::new(),
+            kept: BTreeMap::new(),
             group: Group::new(settings.max_idle_ms),
             flushes: Vec::new(),
             timed: Vec::new(),
@@ -166,6 +171,7 @@ impl Task {
     /// Links the nodes and sets processors up, which find their stores restored (Java: `StreamTask.completeRestoration`).
     pub fn start(&mut self) -> Result<(), LinkError> {
         let topology = self.topology.clone();
+        self.context.set_kept(self.kept.clone());
         let mut linking = Linking::new(&topology, &mut self.context, &self.stores, self.globals.as_ref());
         let linked = topology.link(&self.places, &mut linking)?;
         let (mut by_store, timed) =
@@ -199,6 +205,7 @@ impl Task {
         self.group = Group::new(self.context.settings().max_idle_ms);
         self.consumed.fill(None);
         self.times.fill(-1);
+        self.kept.clear();
         self.commit_needed = false;
         for name in self.stores.names() {
             if let Some(held) = self.stores.held(name) {
@@ -288,6 +295,24 @@ impl Task {
         self.group.partition_time(input)
     }
 
+    /// What stands beside the committed offset of a partition, before the start: its time, and what processors kept, of
+    /// which the largest number of all partitions counts (StreamTask.initializeTaskTimeAndProcessorMetadata).
+    pub fn set_metadata(&mut self, input: usize, metadata: &PartitionMetadata) {
+        if metadata.partition_time >= 0 {
+            self.set_partition_time(input, metadata.partition_time);
+        }
+        let processors = std::mem::take(&mut self.kept);
+        let mut all = PartitionMetadata { processors, ..PartitionMetadata::default() };
+        all.merge(metadata);
+        self.kept = all.processors;
+    }
+
+    /// What is to stand beside the committed offset of a partition.
+    pub fn metadata(&self, input: usize) -> PartitionMetadata {
+        let partition_time = self.group.partition_time(input);
+        PartitionMetadata { partition_time, processors: self.context.all_kept().clone() }
+    }
+
     /// Starts a partition from that time.
     pub fn set_partition_time(&mut self, input: usize, timestamp: i64) {
         self.times[input] = timestamp;
@@ -318,15 +343,14 @@ impl Task {
         Ok(true)
     }
 
-    fn finish(&self, done: std::thread::Result<ProcessResult>) -> Result<(), TaskError> {
+    fn finish(&mut self, done: std::thread::Result<ProcessResult>) -> Result<(), TaskError> {
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(fatal(failure)),
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                let cause = text.unwrap_or_else(|| "a panic without a message".to_owned());
-                Err(TaskError::Panic { place: self.context.origin().place(), cause })
+                self.context.fail_panic(text.unwrap_or_else(|| "a panic without a message".to_owned()))
             }
         }
     }
@@ -379,8 +403,8 @@ impl Task {
 
     /// First step of a commit: caches are written and handed on. What this produces must be sent before offsets are.
     pub fn flush(&mut self) -> Result<(), TaskError> {
-        for (output, store) in &self.flushes {
-            let context = &mut self.context;
+        for place in 0..self.flushes.len() {
+            let ((output, store), context) = (&self.flushes[place], &mut self.context);
             let done = catch_unwind(AssertUnwindSafe(|| match output {
                 Some(output) => output.flush(context),
                 None => store.flush(context),
@@ -390,10 +414,12 @@ impl Task {
         Ok(())
     }
 
-    /// Second step: the offset to commit for each partition of which a record was processed: that of the next record to
-    /// process, or None where that is the position of the consumer, because no record waits.
+    /// Second step: the offset to commit for each partition of which a record was processed (for each at all, if
+    /// processors keep something new): that of the next record to process, or None where that is the position of the
+    /// consumer, because no record waits.
     pub fn offsets(&self) -> Vec<(usize, Option<i64>)> {
-        let consumed = self.consumed.iter().enumerate().filter(|(_, offset)| offset.is_some());
+        let all = self.context.is_kept_new();
+        let consumed = self.consumed.iter().enumerate().filter(|(_, offset)| all || offset.is_some());
         consumed.map(|(input, _)| (input, self.group.head_offset(input))).collect()
     }
 
@@ -405,6 +431,7 @@ impl Task {
     /// Last step: what was committed needs no commit again.
     pub fn committed(&mut self) {
         self.commit_needed = false;
+        self.context.kept_is_committed();
     }
 
     /// Forgets the records that wait, and which were processed: they are committed, or nobody's any more.

@@ -1,7 +1,7 @@
 //! The settings of a task: what of StreamsConfig a task itself looks at.
 //! Made by the runtime from its configuration, and by tests. Never parses a text.
 
-use super::errors::{DeserializationHandler, ProcessingHandler};
+use super::errors::{DeserializationHandler, ProcessingHandler, ProductionHandler};
 use crate::serde::{Serdes, SharedSerde};
 use crate::topology::Topology;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub on_deserialization: Option<DeserializationHandler>,
     /// `processing.exception.handler`; None fails.
     pub on_processing: Option<ProcessingHandler>,
+    /// `production.exception.handler`; None fails.
+    pub on_production: Option<ProductionHandler>,
     /// `errors.dead.letter.queue.topic.name`.
     pub dead_letters: Option<String>,
     /// How often windows that are emitted when they close are looked for, in ms of the wall clock.
@@ -50,6 +52,7 @@ impl Settings {
             max_idle_ms: 0,
             on_deserialization: None,
             on_processing: None,
+            on_production: None,
             dead_letters: None,
             emit_interval_windows_ms: 1000,
             emit_interval_joins_ms: 1000,

@@ -10,6 +10,7 @@ use super::processor::Operator;
 use super::store::{Changelog, Store};
 use super::{Node, NodeKind, Parts, RepartitionTopic, SinkTarget, SourceTopics, Topology};
 use crate::error::TopologyError;
+use crate::graph::OffsetReset;
 use crate::serde::Serdes;
 
 /// A topology in the making.
@@ -25,6 +26,11 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
+    /// Where a group starts to read these topics, if the source says so.
+    pub(crate) fn reset(&mut self, topics: &SourceTopics, reset: Option<OffsetReset>) {
+        self.parts.resets.extend(reset.map(|reset| (topics.clone(), reset)));
+    }
+
     /// A source of topics by name or pattern.
     pub(crate) fn source(
         &mut self,

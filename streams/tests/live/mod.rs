@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test program from outside: the real clock")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use client::config::{ConsumerConfig, Isolation, ProducerConfig};
 use client::consumer::Consumer;
 use client::metadata::Cluster;
 use client::producer::{NewRecord, Producer};
-use streams::{KStream, KafkaStreams, State, StreamsBuilder, StreamsConfig, Topology};
+use streams::{CloseOptions, GroupMembership, KStream, KafkaStreams, State, StreamsBuilder, StreamsConfig, Topology};
 
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -65,13 +66,18 @@ fn counted() -> Topology {
 }
 
 fn application(broker: &Broker) -> KafkaStreams {
-    let config = StreamsConfig::new("live", &broker.address)
+    started(&broker.address, |config| config)
+}
+
+fn started(address: &str, besides: impl Fn(StreamsConfig) -> StreamsConfig) -> KafkaStreams {
+    let config = StreamsConfig::new("live", address)
         .set("processing.guarantee", "exactly_once_v2")
         .set("default.dsl.store", "in_memory")
         .set("statestore.cache.max.bytes", 0)
         .set("num.stream.threads", 2)
+        .set("consumer.session.timeout.ms", 6000)
         .set("consumer.heartbeat.interval.ms", 200);
-    let app = KafkaStreams::new(counted(), config).expect("settings are sound");
+    let app = KafkaStreams::new(counted(), besides(config)).expect("settings are sound");
     app.start().expect("threads start");
     app
 }
@@ -108,21 +114,24 @@ async fn read(broker: &Broker, last: i64) -> BTreeMap<String, Vec<i64>> {
     counts
 }
 
+/// The topics, and who makes and fills them.
+fn prepared(broker: &Broker, runtime: &tokio::runtime::Runtime) -> (Admin, Producer) {
+    let _inside = runtime.enter();
+    let admin = Admin::new(Cluster::new(&broker.address));
+    for (topic, partitions) in [("words", 4), ("counts-out", 2)] {
+        let new = NewTopic { name: topic.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
+        runtime.block_on(admin.create_topic(&new)).expect("a new topic");
+    }
+    (admin, Producer::new(Cluster::new(&broker.address), ProducerConfig::default()))
+}
+
 /// Each word is counted once, whichever thread of whichever instance counts it: with the cache off its counts are
 /// 1, 2, 3 and so on, without a gap and without a repeat, as restored state and moved tasks go on where others ended.
 #[test]
 fn counts_are_exact_while_instances_come_and_go() {
     let broker = Broker::start();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let inside = runtime.enter();
-    let admin = Admin::new(Cluster::new(&broker.address));
-    for (topic, partitions) in [("words", 4), ("counts-out", 2)] {
-        let new = NewTopic { name: topic.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
-        runtime.block_on(admin.create_topic(&new)).expect("a new topic");
-    }
-    let producer = Producer::new(Cluster::new(&broker.address), ProducerConfig::default());
-    drop(inside);
-
+    let (_, producer) = prepared(&broker, &runtime);
     let first = application(&broker);
     assert!(first.wait_running(PATIENCE), "{:?}", first.threads());
     produce(&runtime, &producer, 40);
@@ -130,7 +139,8 @@ fn counts_are_exact_while_instances_come_and_go() {
     produce(&runtime, &producer, 40);
     assert!(second.wait_running(PATIENCE), "{:?}", second.threads());
     produce(&runtime, &producer, 40);
-    assert!(first.close(PATIENCE));
+    // Its tasks go to the other at once.
+    assert!(first.close_with(CloseOptions { limit: PATIENCE, membership: GroupMembership::Leave }));
     assert_eq!(first.state(), State::NotRunning);
     produce(&runtime, &producer, 40);
 
@@ -139,4 +149,82 @@ fn counts_are_exact_while_instances_come_and_go() {
         assert_eq!(of_word, (1..=160).collect::<Vec<i64>>(), "{word}");
     }
     assert!(second.close(PATIENCE));
+}
+
+/// An application in a process of its own, which other processes can stop: this program again, with one test.
+struct Instance(Child);
+
+impl Instance {
+    fn start(broker: &Broker) -> Instance {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command.args(["--exact", "live::instance", "--ignored", "--nocapture"]).env(INSTANCE, &broker.address);
+        Instance(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"))
+    }
+
+    fn wait_running(&mut self) {
+        let lines = BufReader::new(self.0.stdout.take().expect("piped")).lines();
+        let mut lines = lines.map(|line| line.expect("text"));
+        assert!(lines.any(|line| line.contains(RUNS)), "the instance does not run");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const INSTANCE: &str = "LIVE_INSTANCE_OF";
+const RUNS: &str = "the instance runs";
+
+/// Runs until its process is killed.
+#[test]
+#[ignore = "other tests start it as a process of its own"]
+fn instance() {
+    let Ok(address) = std::env::var(INSTANCE) else { return };
+    let app = started(&address, |config| config.set("commit.interval.ms", 2000).set("producer.transaction.timeout.ms", 30_000));
+    assert!(app.wait_running(PATIENCE), "{:?}", app.threads());
+    println!("{RUNS}");
+    app.wait_ended(PATIENCE);
+}
+
+/// A process that was stopped for longer than its session, in the middle of a transaction, is out of the group when it
+/// goes on: what it processed and did not commit is its successor's, and must not be seen twice.
+#[test]
+fn who_was_stopped_and_goes_on_is_shut_out() {
+    let broker = Broker::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (admin, producer) = prepared(&broker, &runtime);
+    let mut stopped = Instance::start(&broker);
+    stopped.wait_running();
+    produce(&runtime, &producer, 20);
+    runtime.block_on(read(&broker, 20));
+    let members = || -> Vec<String> {
+        let described = runtime.block_on(admin.describe_group("live")).expect("the group");
+        described.members.into_iter().map(|member| member.member_id).collect()
+    };
+    let before = members();
+    // Its next commit is two seconds away: the transaction that begins now is open.
+    produce(&runtime, &producer, 20);
+    std::thread::sleep(Duration::from_millis(300));
+    stopped.signal("-STOP");
+    let successor = application(&broker);
+    let started = Instant::now();
+    while members().iter().any(|member| before.contains(member)) {
+        assert!(started.elapsed() < PATIENCE, "the stopped instance stays in the group");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    stopped.signal("-CONT");
+    produce(&runtime, &producer, 20);
+    for (word, of_word) in runtime.block_on(read(&broker, 60)) {
+        assert_eq!(of_word, (1..=60).collect::<Vec<i64>>(), "{word}");
+    }
+    drop(stopped);
+    assert!(successor.close(PATIENCE));
 }

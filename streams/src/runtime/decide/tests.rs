@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_protocol::error_code::ErrorCode;
 
 use super::*;
-use crate::task::collector::SendFailure;
+use crate::task::collector::{Fault, SendFailure};
 
 const ID: TaskId = TaskId { subtopology: 1, partition: 2 };
 
@@ -17,7 +17,7 @@ fn refused(code: ErrorCode) -> ClientError {
 }
 
 fn sending() -> StreamsError {
-    let failure = SendFailure { topic: "t".to_owned(), cause: "late".to_owned() };
+    let failure = SendFailure { topic: "t".to_owned(), cause: "late".to_owned(), fault: Fault::Producer };
     StreamsError::Task { id: ID, error: TaskError::Send(failure) }
 }
 
@@ -115,4 +115,13 @@ fn a_turn_ends_long_before_the_group_gives_the_thread_up() {
     assert_eq!(turn(minute, 300 * second, Some(10 * second)), 5 * second);
     assert_eq!(turn(second, 300 * second, Some(10 * second)), second);
     assert_eq!(turn(Duration::ZERO, minute, None), TURN_MIN);
+}
+
+#[test]
+fn a_changelog_is_read_from_where_its_store_is() {
+    assert!(!reads_on(None, 0) && !reads_on(None, 5), "it is not read yet");
+    assert!(reads_on(Some(None), 0), "the beginning is looked up");
+    assert!(reads_on(Some(Some(5)), 5));
+    assert!(!reads_on(Some(Some(5)), 0), "the store was made anew");
+    assert!(!reads_on(Some(Some(9)), 5), "a copy had to stop before what was fetched");
 }

@@ -1,14 +1,15 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
-use crate::StreamsBuilder;
+use crate::{EmitStrategy, StreamsBuilder, TimeWindows};
 use crate::op::custom::Processor;
 use crate::record::Record;
 use crate::serde::StringSerde;
 use crate::state::MemoryRows;
 use crate::store::KeyValueStore;
-use crate::task::collector::{Outgoing, SendFailure};
+use crate::task::collector::{Fault, Outgoing, SendFailure};
 use crate::topology::processor::Children;
 
 /// Values that were sent, whatever the topic.
@@ -40,12 +41,16 @@ impl Collector for Sent {
 }
 
 fn task(topology: &Topology, cache_bytes: usize) -> Task {
+    task_with(topology, cache_bytes, Settings::new("app"), Box::new(Sent::default()))
+}
+
+fn task_with(topology: &Topology, cache_bytes: usize, settings: Settings, collector: Box<dyn Collector>) -> Task {
     Task::new(TaskParts {
         topology,
         part: Part::Subtopology(0),
         partition: 0,
-        settings: Rc::new(Settings::new("app")),
-        collector: Box::new(Sent::default()),
+        settings: Rc::new(settings),
+        collector,
         rows: &mut |_| Ok(Box::new(MemoryRows::new()) as Box<dyn Rows>),
         budget: Rc::new(Budget::new(cache_bytes)),
         globals: None,
@@ -152,4 +157,129 @@ fn times_of_partitions_wait_for_the_start() {
     task.set_partition_time(0, 42);
     task.start().expect("linked");
     assert_eq!((task.partition_time(0), task.context().stream_time()), (42, 42));
+}
+
+/// Up to where closed windows were handed on stands beside the offsets, and the next owner of the task goes on from there.
+#[test]
+fn windows_that_were_handed_on_stay_so_when_the_task_moves() {
+    let builder = StreamsBuilder::new();
+    let windows = TimeWindows::of_size_no_grace(Duration::from_millis(10));
+    let grouped = builder.stream::<String, String>("in").group_by_key().windowed_by(windows);
+    grouped.emit_strategy(EmitStrategy::OnWindowClose).count("counts").to_stream().to("out");
+    let topology = builder.build().expect("sound");
+    let mut first = task(&topology, 0);
+    first.start().expect("linked");
+    let read = |task: &mut Task, timestamp: i64| {
+        let (key, value) = (Some(bytes::Bytes::from_static(b"a")), Some(bytes::Bytes::from_static(b"x")));
+        let record = Incoming { offset: timestamp, timestamp, key, value, headers: Vec::new() };
+        task.add(0, [record]).expect("taken");
+        assert!(task.process(timestamp * 1000).expect("processed"));
+    };
+    read(&mut first, 1);
+    assert!(first.metadata(0).processors.is_empty());
+    read(&mut first, 12);
+    let beside = PartitionMetadata::decode(&first.metadata(0).encode()).expect("its own text");
+    assert_eq!((beside.partition_time, beside.processors.get("counts")), (12, Some(&12)));
+    let mut second = task(&topology, 0);
+    second.set_metadata(0, &beside);
+    second.start().expect("linked");
+    assert!(second.offsets().is_empty());
+    read(&mut second, 12);
+    assert!(!second.context().is_kept_new(), "nothing closed since");
+    read(&mut second, 25);
+    assert!(second.context().is_kept_new());
+    assert_eq!(second.metadata(0).processors.get("counts"), Some(&25));
+    second.committed();
+    assert!(!second.context().is_kept_new());
+}
+
+/// A panic is an error of the record like any other: the handler is asked, and the task goes on if it says so.
+#[test]
+fn a_panic_is_for_the_handler_to_decide_about() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, String>("in");
+    stream.map_values(|value| if value == "x" { panic!("boom") } else { value }).to("out");
+    let topology = builder.build().expect("sound");
+    let record = |value: &'static [u8]| Incoming {
+        offset: 7,
+        timestamp: 0,
+        key: None,
+        value: Some(bytes::Bytes::from_static(value)),
+        headers: Vec::new(),
+    };
+    let mut without = task(&topology, 0);
+    without.start().expect("linked");
+    without.add(0, [record(b"x")]).expect("taken");
+    let error = without.process(0).expect_err("nobody says continue").to_string();
+    assert_eq!(error, "processing panicked at topic in partition 0 offset 7: boom");
+    let mut settings = Settings::new("app");
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&seen);
+    settings.on_processing = Some(Arc::new(move |about| {
+        told.lock().expect("no panic").push(format!("{} {}", about.error.class(), about.error));
+        crate::Response::Continue
+    }));
+    let sent = Sent::default();
+    let values = Rc::clone(&sent.values);
+    let mut with = task_with(&topology, 0, settings, Box::new(sent));
+    with.start().expect("linked");
+    with.add(0, [record(b"x"), record(b"y")]).expect("taken");
+    assert!(with.process(0).expect("left out") && with.process(0).expect("processed"));
+    assert_eq!((with.context().dropped(), values.borrow().len()), (1, 1));
+    assert_eq!(*seen.lock().expect("no panic"), ["panic boom"]);
+}
+
+/// Takes nothing, for the one reason or the other.
+struct Refusing(Fault);
+
+impl Collector for Refusing {
+    fn topic(&mut self, _name: &str) -> TopicId {
+        TopicId(0)
+    }
+
+    fn partitions(&mut self, _topic: TopicId) -> u32 {
+        1
+    }
+
+    fn send(&mut self, _record: Outgoing<'_>) -> Result<(), SendFailure> {
+        Err(SendFailure { topic: "out".to_owned(), cause: "no".to_owned(), fault: self.0 })
+    }
+}
+
+/// A record that no broker takes is left out if the handler says so; a producer that fails is no matter for it.
+#[test]
+fn a_record_that_cannot_be_sent_is_for_the_handler_to_decide_about() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").to("out");
+    let topology = builder.build().expect("sound");
+    let dropped = |fault: Fault, handler: Option<crate::task::errors::ProductionHandler>| {
+        let mut settings = Settings::new("app");
+        settings.on_production = handler;
+        let mut task = task_with(&topology, 0, settings, Box::new(Refusing(fault)));
+        task.start().expect("linked");
+        let value = Some(bytes::Bytes::from_static(b"x"));
+        task.add(0, [Incoming { offset: 0, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");
+        task.process(0).ok().map(|_| task.context().dropped())
+    };
+    let go_on: crate::task::errors::ProductionHandler = Arc::new(|about| {
+        assert_eq!((about.topic, about.record.value, about.cause), ("out", Some(&b"x"[..]), "no"));
+        crate::Response::Continue
+    });
+    assert_eq!(dropped(Fault::Record, Some(Arc::clone(&go_on))), Some(1));
+    assert_eq!(dropped(Fault::Record, None), None);
+    assert_eq!(dropped(Fault::Producer, Some(go_on)), None);
+}
+
+/// What was written since the last commit is known, so that it can be made before memory runs out.
+#[test]
+fn rows_that_wait_for_a_commit_are_counted() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").group_by_key().count("counts").to_stream().to("out");
+    let mut task = task(&builder.build().expect("sound"), 0);
+    task.start().expect("linked");
+    one(&mut task, 0);
+    let store = Rc::clone(&task.stores().held("counts").expect("the store").task);
+    assert_eq!(store.uncommitted_bytes(), "a".len() + 16, "a key, a time and a count");
+    store.commit(&[]).expect("committed");
+    assert_eq!(store.uncommitted_bytes(), 0);
 }
