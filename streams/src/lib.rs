@@ -82,6 +82,7 @@ pub use state::{Order, StateError};
 pub use store::session::SessionStore;
 pub use store::window::WindowStore;
 pub use store::KeyValueStore;
+pub use task::outcome::{Outcome, Update};
 pub use task::{
     Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, ProductionContext, Response, Settings, TaskError, Timer,
     TimestampPolicy,

@@ -19,6 +19,8 @@ pub mod context;
 pub mod collector;
 // What can go wrong with a record, and who decides.
 pub mod errors;
+// What closures of the user may answer.
+pub mod outcome;
 // Settings of a task.
 pub mod settings;
 // Timers of processors.

@@ -10,9 +10,10 @@ use super::stream::KStream;
 use crate::graph::{Step, Traits};
 use crate::op::stateless::{pass, stateless};
 use crate::record::{Data, Record};
-use crate::topology::processor::{Children, Context};
+use crate::task::outcome::Outcome;
+use crate::topology::processor::{Children, Context, Failure};
 
-type Predicate<K, V> = Box<dyn Fn(Option<&K>, Option<&V>) -> bool + Send + Sync>;
+type Predicate<K, V> = Box<dyn Fn(Option<&K>, Option<&V>) -> Result<bool, Failure> + Send + Sync>;
 /// The predicates, once all branches are there; the last branch may have none.
 type Ways<K, V> = Arc<OnceLock<Vec<Option<Predicate<K, V>>>>>;
 
@@ -33,13 +34,13 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
             "split",
             move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
                 let Some(ways) = tried.get() else { return Ok(()) };
-                let holds = |way: &Option<Predicate<K, V>>| {
-                    way.as_ref().is_none_or(|predicate| predicate(record.key.as_ref(), record.value.as_ref()))
-                };
-                match ways.iter().position(holds) {
-                    Some(place) => next.forward_to(place, record, context),
-                    None => Ok(()),
+                for (place, way) in ways.iter().enumerate() {
+                    let (key, value) = (record.key.as_ref(), record.value.as_ref());
+                    if way.as_ref().map_or(Ok(true), |predicate| predicate(key, value))? {
+                        return next.forward_to(place, record, context);
+                    }
                 }
+                Ok(())
             },
         );
         let splitter =
@@ -54,22 +55,22 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// A branch that `finish` returns by its name: that of the split and its own, or its number.
-    pub fn branch(
+    pub fn branch<R: Outcome<bool>>(
         self,
-        takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+        takes: impl Fn(Option<&K>, Option<&V>) -> R + Send + Sync + 'static,
         named: impl Into<Named>,
     ) -> Self {
         self.branch_with(takes, named, Some)
     }
 
     /// A branch that a closure goes on with; what it returns is returned by `finish`.
-    pub fn branch_with(
+    pub fn branch_with<R: Outcome<bool>>(
         mut self,
-        takes: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+        takes: impl Fn(Option<&K>, Option<&V>) -> R + Send + Sync + 'static,
         named: impl Into<Named>,
         then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>,
     ) -> Self {
-        self.predicates.push(Some(Box::new(takes)));
+        self.predicates.push(Some(Box::new(move |key, value| takes(key, value).outcome())));
         let number = self.predicates.len();
         self.add(number, named.into(), then);
         self

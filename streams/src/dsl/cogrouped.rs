@@ -17,6 +17,7 @@ use crate::op::stateless::pass;
 use crate::op::suppress::WindowEnd;
 use crate::record::{Change, Data, Windowed};
 use crate::serde::SharedSerde;
+use crate::task::outcome::{Outcome, Undone, Update, update};
 use crate::topology::processor::Operator;
 use crate::topology::store::{Store, StoreKind};
 
@@ -57,22 +58,30 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// Takes one more stream in.
-    pub fn cogroup<V: Data, R: Into<Option<A>>>(
+    pub fn cogroup<V: Data, R: Update<A>>(
         self,
         grouped: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
-        self.cogroup_nullable(grouped, move |key, value, so_far| match value {
-            Some(value) => aggregate(key, value, so_far).into(),
-            None => Some(so_far),
+        self.part(grouped, move |key, value, so_far| match value {
+            Some(value) => update(so_far, |so_far| aggregate(key, value, so_far)),
+            None => Ok(Some(so_far)),
         })
     }
 
     /// The same with a closure that also sees the nulls that windows and sessions hand on.
-    pub fn cogroup_nullable<V: Data>(
+    pub fn cogroup_nullable<V: Data, R: Update<A>>(
+        self,
+        grouped: &KGroupedStream<K, V>,
+        aggregate: impl Fn(&K, Option<V>, A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        self.part(grouped, move |key, value, so_far| update(so_far, |so_far| aggregate(key, value, so_far)))
+    }
+
+    fn part<V: Data>(
         mut self,
         grouped: &KGroupedStream<K, V>,
-        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+        aggregate: impl Fn(&K, Option<V>, A) -> Result<Option<A>, Undone<A>> + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         let aggregate = Arc::new(aggregate);
         let make: Make<K, A> = Arc::new(move |common| {
@@ -192,10 +201,10 @@ windowed!(SlidingWindows, Sliding);
 
 impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, SessionWindows> {
     /// One aggregate a key and session of all streams; `merge` makes one of two sessions that meet.
-    pub fn aggregate(
+    pub fn aggregate<M: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
-        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> M + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let merge = merger(merge);

@@ -23,6 +23,7 @@ use crate::op::table::KeepTable;
 use crate::record::Data;
 use crate::serde::{BytesSerde, SharedSerde};
 use crate::state::format::foreign::Subscription;
+use crate::task::outcome::Outcome;
 use crate::topology::processor::Operator;
 use crate::topology::store::{Store, StoreKind, StoreMaker};
 use crate::topology::{SinkTarget, SourceTopics};
@@ -52,25 +53,37 @@ const ANSWERING: Way = Way {
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// A row for each row of this table whose foreign key the other one has; None is no foreign key.
-    pub fn join_foreign_key<F: Data, R: Data, O: Data>(
+    pub fn join_foreign_key<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
         &self,
         other: &KTable<F, R>,
-        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
-        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        foreign_key: impl Fn(&K, &V) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(other, JoinKind::Inner, Arc::new(foreign_key), both(join), materialized.into())
+        self.join_foreign(
+            other,
+            JoinKind::Inner,
+            foreign_selector(foreign_key),
+            both(join),
+            materialized.into(),
+        )
     }
 
     /// A row for each row of this table; None is no foreign key.
-    pub fn left_join_foreign_key<F: Data, R: Data, O: Data>(
+    pub fn left_join_foreign_key<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
         &self,
         other: &KTable<F, R>,
-        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
-        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        foreign_key: impl Fn(&K, &V) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(other, JoinKind::Left, Arc::new(foreign_key), left(join), materialized.into())
+        self.join_foreign(
+            other,
+            JoinKind::Left,
+            foreign_selector(foreign_key),
+            left(join),
+            materialized.into(),
+        )
     }
 
     /// KTableImpl.doJoinOnForeignKey, in its order.
@@ -78,11 +91,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         &self,
         other: &KTable<F, R>,
         kind: JoinKind,
-        foreign_key: Arc<dyn Fn(&K, &V) -> Option<F> + Send + Sync>,
+        selector: KeySelector<K, V, F>,
         joiner: Joiner<K, V, R, O>,
         materialized: Materialized<K, O>,
     ) -> KTable<K, O> {
-        let selector: KeySelector<K, V, F> = Arc::new(move |key, value| foreign_key(key?, value?));
         let mut graph = self.flow.graph();
         graph.send_old_values(other.table, Force::Materialize);
         graph.send_old_values(self.table, Force::Materialize);
@@ -155,6 +167,15 @@ impl<K: Data, V: Data> KTable<K, V> {
             window_end: self.window_end.clone(),
         }
     }
+}
+
+fn foreign_selector<K, V, F, S: Outcome<Option<F>>>(
+    foreign_key: impl Fn(&K, &V) -> S + Send + Sync + 'static,
+) -> KeySelector<K, V, F> {
+    Arc::new(move |key, value| match key.zip(value) {
+        Some((key, value)) => foreign_key(key, value).outcome(),
+        None => Ok(None),
+    })
 }
 
 /// How a processor is named: the suffix below a given name, and the prefix of a generated one.

@@ -19,6 +19,7 @@ use crate::op::suppress::WindowEnd;
 use crate::record::{Data, Windowed};
 use crate::serde::{SessionWindowedSerde, SharedSerde, TimeWindowedSerde};
 use crate::state::window::Index;
+use crate::task::outcome::{Outcome, Update, update};
 use crate::topology::store::{Duplicates, StoreKind};
 
 pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
@@ -60,12 +61,12 @@ fn count_plan<K: Data, V: Data>(materialized: &Materialized<K, i64>) -> Plan<K, 
     Plan {
         prefix: AGGREGATE,
         initializer: Arc::new(|| Some(0)),
-        aggregator: Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1)),
+        aggregator: Arc::new(|_, _, count| Ok(Some(count.unwrap_or(0) + 1))),
         burns: materialized.origin == Origin::Given && materialized.name.is_none(),
     }
 }
 
-fn reduce_plan<K: Data, V: Data, R: Into<Option<V>>>(
+fn reduce_plan<K: Data, V: Data, R: Update<V>>(
     reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
 ) -> Plan<K, V, V> {
     Plan {
@@ -73,15 +74,15 @@ fn reduce_plan<K: Data, V: Data, R: Into<Option<V>>>(
         initializer: Arc::new(|| None),
         // A null in a window changes nothing: the closure sees values that are there.
         aggregator: Arc::new(move |_, value, so_far| match (so_far, value) {
-            (Some(so_far), Some(value)) => reduce(so_far, value).into(),
-            (so_far, None) => so_far,
-            (None, value) => value,
+            (Some(so_far), Some(value)) => update(so_far, |so_far| reduce(so_far, value)),
+            (so_far, None) => Ok(so_far),
+            (None, value) => Ok(value),
         }),
         burns: false,
     }
 }
 
-fn aggregate_plan<K: Data, V: Data, A: Data, R: Into<Option<A>>>(
+fn aggregate_plan<K: Data, V: Data, A: Data, R: Update<A>>(
     initial: impl Fn() -> A + Send + Sync + 'static,
     aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
 ) -> Plan<K, V, A> {
@@ -93,8 +94,8 @@ fn aggregate_plan<K: Data, V: Data, A: Data, R: Into<Option<A>>>(
         aggregator: Arc::new(move |key, value, so_far| {
             let so_far = so_far.unwrap_or_else(|| initial());
             match value {
-                Some(value) => aggregate(key, value, so_far).into(),
-                None => Some(so_far),
+                Some(value) => update(so_far, |so_far| aggregate(key, value, so_far)),
+                None => Ok(Some(so_far)),
             }
         }),
         burns: false,
@@ -102,32 +103,32 @@ fn aggregate_plan<K: Data, V: Data, A: Data, R: Into<Option<A>>>(
 }
 
 /// The merger of two sessions from a closure that sees aggregates that are there.
-pub(crate) fn merger<K: Data, A: Data>(
-    merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+pub(crate) fn merger<K: Data, A: Data, R: Outcome<A>>(
+    merge: impl Fn(&K, A, A) -> R + Send + Sync + 'static,
 ) -> Merger<K, A> {
     Arc::new(move |key, left, right| match (left, right) {
-        (Some(left), Some(right)) => Some(merge(key, left, right)),
-        (left, right) => left.or(right),
+        (Some(left), Some(right)) => merge(key, left, right).outcome().map(Some),
+        (left, right) => Ok(left.or(right)),
     })
 }
 
-fn nullable_reduce_plan<K: Data, V: Data>(
-    reduce: impl Fn(V, Option<V>) -> Option<V> + Send + Sync + 'static,
+fn nullable_reduce_plan<K: Data, V: Data, R: Update<V>>(
+    reduce: impl Fn(V, Option<V>) -> R + Send + Sync + 'static,
 ) -> Plan<K, V, V> {
     Plan {
         prefix: REDUCE,
         initializer: Arc::new(|| None),
         aggregator: Arc::new(move |_, value, so_far| match so_far {
-            Some(so_far) => reduce(so_far, value),
-            None => value,
+            Some(so_far) => update(so_far, |so_far| reduce(so_far, value)),
+            None => Ok(value),
         }),
         burns: false,
     }
 }
 
-fn nullable_aggregate_plan<K: Data, V: Data, A: Data>(
+fn nullable_aggregate_plan<K: Data, V: Data, A: Data, R: Update<A>>(
     initial: impl Fn() -> A + Send + Sync + 'static,
-    aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+    aggregate: impl Fn(&K, Option<V>, A) -> R + Send + Sync + 'static,
 ) -> Plan<K, V, A> {
     let initial = Arc::new(initial);
     let start = Arc::clone(&initial);
@@ -135,7 +136,7 @@ fn nullable_aggregate_plan<K: Data, V: Data, A: Data>(
         prefix: AGGREGATE,
         initializer: Arc::new(move || Some(start())),
         aggregator: Arc::new(move |key, value, so_far| {
-            aggregate(key, value, so_far.unwrap_or_else(|| initial()))
+            update(so_far.unwrap_or_else(|| initial()), |so_far| aggregate(key, value, so_far))
         }),
         burns: false,
     }
@@ -163,7 +164,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// One value a key: the first, then what the closure makes of it and the next; None deletes it.
-    pub fn reduce<R: Into<Option<V>>>(
+    pub fn reduce<R: Update<V>>(
         &self,
         reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
@@ -173,7 +174,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// One aggregate a key: `initial`, then what the closure makes of it and each value; None deletes it.
-    pub fn aggregate<A: Data, R: Into<Option<A>>>(
+    pub fn aggregate<A: Data, R: Update<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
         aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
@@ -188,7 +189,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// Starts one aggregate of several streams.
-    pub fn cogroup<A: Data, R: Into<Option<A>>>(
+    pub fn cogroup<A: Data, R: Update<A>>(
         &self,
         aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
@@ -196,9 +197,9 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// The same with a closure that also sees the nulls that windows and sessions hand on.
-    pub fn cogroup_nullable<A: Data>(
+    pub fn cogroup_nullable<A: Data, R: Update<A>>(
         &self,
-        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+        aggregate: impl Fn(&K, Option<V>, A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         CogroupedKStream::new(&self.flow).cogroup_nullable(self, aggregate)
     }
@@ -399,9 +400,9 @@ macro_rules! windowed {
     ($windows:ident, $span:ident) => {
         impl<K: Data, V: Data> WindowedKStream<K, V, $windows> {
             /// One value a key and window, of a closure that also sees nulls.
-            pub fn reduce_nullable(
+            pub fn reduce_nullable<R: Update<V>>(
                 &self,
-                reduce: impl Fn(V, Option<V>) -> Option<V> + Send + Sync + 'static,
+                reduce: impl Fn(V, Option<V>) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, V>>,
             ) -> KTable<Windowed<K>, V> {
                 let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
@@ -409,10 +410,10 @@ macro_rules! windowed {
             }
 
             /// One aggregate a key and window, of a closure that also sees nulls.
-            pub fn aggregate_nullable<A: Data>(
+            pub fn aggregate_nullable<A: Data, R: Update<A>>(
                 &self,
                 initial: impl Fn() -> A + Send + Sync + 'static,
-                aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
+                aggregate: impl Fn(&K, Option<V>, A) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
                 let plan = nullable_aggregate_plan(initial, aggregate);
@@ -428,7 +429,7 @@ macro_rules! windowed {
             }
 
             /// One value a key and window.
-            pub fn reduce<R: Into<Option<V>>>(
+            pub fn reduce<R: Update<V>>(
                 &self,
                 reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, V>>,
@@ -438,7 +439,7 @@ macro_rules! windowed {
             }
 
             /// One aggregate a key and window.
-            pub fn aggregate<A: Data, R: Into<Option<A>>>(
+            pub fn aggregate<A: Data, R: Update<A>>(
                 &self,
                 initial: impl Fn() -> A + Send + Sync + 'static,
                 aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
@@ -459,11 +460,11 @@ windowed!(SlidingWindows, Sliding);
 
 impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     /// One aggregate a key and session, of a closure that also sees nulls.
-    pub fn aggregate_nullable<A: Data>(
+    pub fn aggregate_nullable<A: Data, R: Update<A>, M: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
-        aggregate: impl Fn(&K, Option<V>, A) -> Option<A> + Send + Sync + 'static,
-        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        aggregate: impl Fn(&K, Option<V>, A) -> R + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> M + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let plan = nullable_aggregate_plan(initial, aggregate);
@@ -473,12 +474,13 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     /// How many records each key and session has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         let materialized = materialized.into();
-        let merge: Merger<K, i64> = Arc::new(|_, left, right| Some(left.unwrap_or(0) + right.unwrap_or(0)));
+        let merge: Merger<K, i64> =
+            Arc::new(|_, left, right| Ok(Some(left.unwrap_or(0) + right.unwrap_or(0))));
         self.windowed(count_plan(&materialized), materialized, Span::Session(self.windows, merge))
     }
 
     /// One value a key and session; the same closure makes one of two sessions that meet.
-    pub fn reduce<R: Into<Option<V>>>(
+    pub fn reduce<R: Update<V>>(
         &self,
         reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
@@ -486,8 +488,8 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
         let reduce = Arc::new(reduce);
         let both = Arc::clone(&reduce);
         let merge: Merger<K, V> = Arc::new(move |_, left, right| match (left, right) {
-            (Some(left), Some(right)) => both(left, right).into(),
-            (left, right) => left.or(right),
+            (Some(left), Some(right)) => both(left, right).update(),
+            (left, right) => Ok(left.or(right)),
         });
         let plan = reduce_plan(move |left, right| reduce(left, right));
         let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
@@ -495,11 +497,11 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     }
 
     /// One aggregate a key and session; `merge` makes one of two sessions that meet.
-    pub fn aggregate<A: Data, R: Into<Option<A>>>(
+    pub fn aggregate<A: Data, R: Update<A>, M: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
         aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
-        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> M + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let merge = merger(merge);

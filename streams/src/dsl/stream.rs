@@ -3,7 +3,8 @@
 //!
 //! A closure sees a value that is there; what happens to a null is said at each call, and `_nullable` calls see it too.
 //! A key is given as `Option`, since any topic may hold records without one.
-//! Not done: closures that return a Result, but for try_map_values.
+//! A closure whose answer has a type that is known (filter, peek, reduce, joins) may answer a `Result` of it; one that makes
+//! the next key or value has a sibling `try_`.
 
 use std::sync::Arc;
 
@@ -23,8 +24,10 @@ use crate::op::stateless::{pass, stateless};
 use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
 use crate::serde::{DefaultSerde, SharedSerde};
+use crate::task::errors::BoxError;
+use crate::task::outcome::{Outcome, told};
 use crate::topology::SinkTarget;
-use crate::topology::processor::{Children, Context, Failure, Operator, ProcessError, ProcessResult};
+use crate::topology::processor::{Children, Context, Failure, Operator, ProcessResult};
 use crate::topology::store::StoreKind;
 
 /// A stream of records with keys `K` and values `V`.
@@ -65,24 +68,37 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Keeps the records that the predicate holds for; a null value is left out.
-    pub fn filter(&self, keep: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
-        self.filter_nullable(move |key, value| value.is_some_and(|value| keep(key, value)))
+    pub fn filter<R: Outcome<bool>>(
+        &self,
+        keep: impl Fn(Option<&K>, &V) -> R + Send + Sync + 'static,
+    ) -> KStream<K, V> {
+        self.filtered(move |key, value| value.map_or(Ok(false), |value| keep(key, value).outcome()))
     }
 
     /// Leaves out the records that the predicate holds for; a null value stays.
-    pub fn filter_not(&self, drop: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
-        self.filter_nullable(move |key, value| !value.is_some_and(|value| drop(key, value)))
+    pub fn filter_not<R: Outcome<bool>>(
+        &self,
+        drop: impl Fn(Option<&K>, &V) -> R + Send + Sync + 'static,
+    ) -> KStream<K, V> {
+        self.filtered(move |key, value| Ok(!value.map_or(Ok(false), |value| drop(key, value).outcome())?))
     }
 
     /// Keeps the records that the predicate holds for, tombstones among them.
-    pub fn filter_nullable(
+    pub fn filter_nullable<R: Outcome<bool>>(
         &self,
-        keep: impl Fn(Option<&K>, Option<&V>) -> bool + Send + Sync + 'static,
+        keep: impl Fn(Option<&K>, Option<&V>) -> R + Send + Sync + 'static,
+    ) -> KStream<K, V> {
+        self.filtered(move |key, value| keep(key, value).outcome())
+    }
+
+    fn filtered(
+        &self,
+        keep: impl Fn(Option<&K>, Option<&V>) -> Result<bool, Failure> + Send + Sync + 'static,
     ) -> KStream<K, V> {
         let operator = stateless(
             "filter",
             move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-                if keep(record.key.as_ref(), record.value.as_ref()) {
+                if keep(record.key.as_ref(), record.value.as_ref())? {
                     next.forward(record, context)
                 } else {
                     Ok(())
@@ -94,7 +110,15 @@ impl<K: Data, V: Data> KStream<K, V> {
 
     /// Another value for each; null stays null.
     pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KStream<K, W> {
-        self.map_values_nullable(move |value| value.map(&map))
+        self.mapped(move |_, value| Ok(value.map(&map)))
+    }
+
+    /// Another value for each, of a closure that sees the key too.
+    pub fn map_values_with_key<W: Data>(
+        &self,
+        map: impl Fn(Option<&K>, V) -> W + Send + Sync + 'static,
+    ) -> KStream<K, W> {
+        self.mapped(move |key, value| Ok(value.map(|value| map(key, value))))
     }
 
     /// Another value for each, tombstones among them.
@@ -102,37 +126,34 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(Option<V>) -> Option<W> + Send + Sync + 'static,
     ) -> KStream<K, W> {
-        let operator = stateless(
-            "map values",
-            move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
-                let value = map(record.value.take());
-                next.forward(record.with_value(value), context)
-            },
-        );
-        KStream {
-            flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES),
-            key: self.key.clone(),
-            value: None,
-        }
+        self.mapped(move |_, value| Ok(map(value)))
     }
 
     /// Another value for each, or an error, about which the processing handler decides; null stays null.
-    pub fn try_map_values<W: Data, E: Into<ProcessError>>(
+    pub fn try_map_values<W: Data, E: Into<BoxError>>(
         &self,
         map: impl Fn(V) -> Result<W, E> + Send + Sync + 'static,
     ) -> KStream<K, W> {
-        self.try_map_values_nullable(move |value| value.map(&map).transpose())
+        self.mapped(move |_, value| told(value.map(&map).transpose()))
     }
 
     /// The same, tombstones among them.
-    pub fn try_map_values_nullable<W: Data, E: Into<ProcessError>>(
+    pub fn try_map_values_nullable<W: Data, E: Into<BoxError>>(
         &self,
         map: impl Fn(Option<V>) -> Result<Option<W>, E> + Send + Sync + 'static,
+    ) -> KStream<K, W> {
+        self.mapped(move |_, value| told(map(value)))
+    }
+
+    fn mapped<W: Data>(
+        &self,
+        map: impl Fn(Option<&K>, Option<V>) -> Result<Option<W>, Failure> + Send + Sync + 'static,
     ) -> KStream<K, W> {
         let operator = stateless(
             "map values",
             move |mut record: Record<K, V>, next: &mut Children<K, W>, context: &mut Context| {
-                let value = map(record.value.take()).map_err(|error| Failure::processing(error.into()))?;
+                let value = record.value.take();
+                let value = map(record.key.as_ref(), value)?;
                 next.forward(record.with_value(value), context)
             },
         );
@@ -149,13 +170,49 @@ impl<K: Data, V: Data> KStream<K, V> {
         I: IntoIterator + 'static,
         I::Item: Data,
     {
+        self.flat_mapped_values(move |_, value| Ok(map(value)))
+    }
+
+    /// Any number of values for each, of a closure that sees the key too.
+    pub fn flat_map_values_with_key<I>(
+        &self,
+        map: impl Fn(Option<&K>, V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, I::Item>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Data,
+    {
+        self.flat_mapped_values(move |key, value| Ok(map(key, value)))
+    }
+
+    /// Any number of values for each, or an error, about which the processing handler decides.
+    pub fn try_flat_map_values<I, E: Into<BoxError>>(
+        &self,
+        map: impl Fn(V) -> Result<I, E> + Send + Sync + 'static,
+    ) -> KStream<K, I::Item>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Data,
+    {
+        self.flat_mapped_values(move |_, value| told(map(value)))
+    }
+
+    fn flat_mapped_values<I>(
+        &self,
+        map: impl Fn(Option<&K>, V) -> Result<I, Failure> + Send + Sync + 'static,
+    ) -> KStream<K, I::Item>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Data,
+    {
         let operator = stateless(
             "flat map values",
             move |mut record: Record<K, V>, next: &mut Children<K, I::Item>, context: &mut Context| {
                 let Some(value) = record.value.take() else { return Ok(()) };
+                let items = map(record.key.as_ref(), value)?;
                 let rest = record.with_value(None);
                 let records = |rest: Record<K, I::Item>, value| Record { value: Some(value), ..rest };
-                each(map(value), rest, records, next, context)
+                each(items, rest, records, next, context)
             },
         );
         KStream {
@@ -170,15 +227,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static,
     ) -> KStream<L, W> {
-        let operator = stateless(
-            "map",
-            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-                let Some(value) = record.value.take() else { return Ok(()) };
-                let (key, value) = map(record.key.take(), value);
-                next.forward(record.with_pair(Some(key), Some(value)), context)
-            },
-        );
-        KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
+        self.mapped_pairs(move |key, value| Ok(value.map(|value| given(map(key, value)))))
     }
 
     /// Another key and value for each, tombstones among them.
@@ -186,11 +235,32 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(Option<K>, Option<V>) -> (Option<L>, Option<W>) + Send + Sync + 'static,
     ) -> KStream<L, W> {
+        self.mapped_pairs(move |key, value| Ok(Some(map(key, value))))
+    }
+
+    /// Another key and value for each, or an error, about which the processing handler decides.
+    pub fn try_map<L: Data, W: Data, E: Into<BoxError>>(
+        &self,
+        map: impl Fn(Option<K>, V) -> Result<(L, W), E> + Send + Sync + 'static,
+    ) -> KStream<L, W> {
+        self.mapped_pairs(move |key, value| told(value.map(|value| map(key, value).map(given)).transpose()))
+    }
+
+    fn mapped_pairs<L: Data, W: Data>(
+        &self,
+        map: impl Fn(Option<K>, Option<V>) -> Result<Option<(Option<L>, Option<W>)>, Failure>
+        + Send
+        + Sync
+        + 'static,
+    ) -> KStream<L, W> {
         let operator = stateless(
             "map",
-            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-                let (key, value) = map(record.key.take(), record.value.take());
-                next.forward(record.with_pair(key, value), context)
+            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| match map(
+                record.key.take(),
+                record.value.take(),
+            )? {
+                Some((key, value)) => next.forward(record.with_pair(key, value), context),
+                None => Ok(()),
             },
         );
         KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
@@ -204,9 +274,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         I: IntoIterator<Item = (L, W)> + 'static,
     {
-        self.flat_map_nullable(move |key, value| {
-            let pairs = value.map(|value| map(key, value));
-            pairs.into_iter().flatten().map(|(key, value)| (Some(key), Some(value)))
+        self.flat_mapped(move |key, value| {
+            Ok(value.map(|value| map(key, value)).into_iter().flatten().map(given))
         })
     }
 
@@ -218,10 +287,34 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         I: IntoIterator<Item = (Option<L>, Option<W>)> + 'static,
     {
+        self.flat_mapped(move |key, value| Ok(map(key, value)))
+    }
+
+    /// Any number of keys and values for each, or an error, about which the processing handler decides.
+    pub fn try_flat_map<L: Data, W: Data, I, E: Into<BoxError>>(
+        &self,
+        map: impl Fn(Option<K>, V) -> Result<I, E> + Send + Sync + 'static,
+    ) -> KStream<L, W>
+    where
+        I: IntoIterator<Item = (L, W)> + 'static,
+    {
+        self.flat_mapped(move |key, value| {
+            let items = told(value.map(|value| map(key, value)).transpose())?;
+            Ok(items.into_iter().flatten().map(given))
+        })
+    }
+
+    fn flat_mapped<L: Data, W: Data, I>(
+        &self,
+        map: impl Fn(Option<K>, Option<V>) -> Result<I, Failure> + Send + Sync + 'static,
+    ) -> KStream<L, W>
+    where
+        I: IntoIterator<Item = (Option<L>, Option<W>)> + 'static,
+    {
         let operator = stateless(
             "flat map",
             move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
-                let pairs = map(record.key.take(), record.value.take());
+                let pairs = map(record.key.take(), record.value.take())?;
                 let rest: Record<L, W> = record.with_pair(None, None);
                 let records = |rest: Record<L, W>, (key, value)| Record { key, value, ..rest };
                 each(pairs, rest, records, next, context)
@@ -243,18 +336,29 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         select: impl Fn(Option<&K>, Option<&V>) -> Option<L> + Send + Sync + 'static,
     ) -> KStream<L, V> {
+        let flow = self.keyed(None, move |key, value| Ok(select(key, value)));
+        KStream { flow, key: None, value: self.value.clone() }
+    }
+
+    /// Another key for each, or an error, about which the processing handler decides.
+    pub fn try_select_key<L: Data, E: Into<BoxError>>(
+        &self,
+        select: impl Fn(Option<&K>, &V) -> Result<L, E> + Send + Sync + 'static,
+    ) -> KStream<L, V> {
+        let select =
+            move |key: Option<&K>, value: Option<&V>| told(value.map(|value| select(key, value)).transpose());
         KStream { flow: self.keyed(None, select), key: None, value: self.value.clone() }
     }
 
     fn keyed<L: Data>(
         &self,
         given: Option<&str>,
-        select: impl Fn(Option<&K>, Option<&V>) -> Option<L> + Send + Sync + 'static,
+        select: impl Fn(Option<&K>, Option<&V>) -> Result<Option<L>, Failure> + Send + Sync + 'static,
     ) -> Flow {
         let operator = stateless(
             "select key",
             move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
-                let key = select(record.key.as_ref(), record.value.as_ref());
+                let key = select(record.key.as_ref(), record.value.as_ref())?;
                 let Record { value, timestamp, headers, .. } = record;
                 next.forward(Record { key, value, timestamp, headers }, context)
             },
@@ -263,11 +367,14 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Shows each record to a closure.
-    pub fn peek(&self, show: impl Fn(Option<&K>, Option<&V>) + Send + Sync + 'static) -> KStream<K, V> {
+    pub fn peek<R: Outcome<()>>(
+        &self,
+        show: impl Fn(Option<&K>, Option<&V>) -> R + Send + Sync + 'static,
+    ) -> KStream<K, V> {
         let operator = stateless(
             "peek",
             move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-                show(record.key.as_ref(), record.value.as_ref());
+                show(record.key.as_ref(), record.value.as_ref()).outcome()?;
                 next.forward(record, context)
             },
         );
@@ -275,12 +382,11 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Gives each record to a closure, and ends the stream.
-    pub fn for_each(&self, take: impl Fn(Option<K>, Option<V>) + Send + Sync + 'static) {
+    pub fn for_each<R: Outcome<()>>(&self, take: impl Fn(Option<K>, Option<V>) -> R + Send + Sync + 'static) {
         let operator = stateless(
             "for each",
             move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
-                take(record.key, record.value);
-                Ok(())
+                take(record.key, record.value).outcome()
             },
         );
         self.step("KSTREAM-FOREACH-", operator, Traits::default());
@@ -421,7 +527,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         grouped: impl Into<Grouped<L, V>>,
     ) -> KGroupedStream<L, V> {
         let grouped = grouped.into();
-        let select = move |key: Option<&K>, value: Option<&V>| value.map(|value| select(key, value));
+        let select = move |key: Option<&K>, value: Option<&V>| Ok(value.map(|value| select(key, value)));
         let flow = self.keyed(grouped.name.as_deref(), select);
         KGroupedStream::new(flow, grouped.name, grouped.key, grouped.value.or(self.value.clone()))
     }
@@ -464,6 +570,11 @@ impl<K: Data, V: Data> KStream<K, V> {
         let stores = stores.iter().map(|store| (*store).to_owned()).collect();
         self.flow.step(Step::new(name, operator).connecting(stores), Traits::default())
     }
+}
+
+/// A pair of which both are there.
+fn given<L, W>((key, value): (L, W)) -> (Option<L>, Option<W>) {
+    (Some(key), Some(value))
 }
 
 /// Forwards a record for each item; what they have in common is copied for all but the last.

@@ -19,6 +19,7 @@ use crate::op::stream_table_join::{StreamTableJoin, TableKey};
 use crate::record::Data;
 use crate::serde::SharedSerde;
 use crate::store::{JoinWindow, Unmatched, Waiting};
+use crate::task::outcome::Outcome;
 use crate::topology::store::{Duplicates, Store, StoreKind, StoreMaker};
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -43,10 +44,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// assert_eq!(out, [(Some("ann".to_owned()), Some("book -> one".to_owned()))]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn join<R: Data, O: Data>(
+    pub fn join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KStream<K, R>,
-        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         windows: JoinWindows,
         joined: impl Into<Joined<K, V, R>>,
     ) -> KStream<K, O> {
@@ -54,10 +55,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The same, and once without the other side for each record of this stream that found none.
-    pub fn left_join<R: Data, O: Data>(
+    pub fn left_join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KStream<K, R>,
-        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         windows: JoinWindows,
         joined: impl Into<Joined<K, V, R>>,
     ) -> KStream<K, O> {
@@ -65,14 +66,14 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The same for the records of both streams.
-    pub fn outer_join<R: Data, O: Data>(
+    pub fn outer_join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KStream<K, R>,
-        join: impl Fn(Option<&V>, Option<&R>) -> O + Send + Sync + 'static,
+        join: impl Fn(Option<&V>, Option<&R>) -> X + Send + Sync + 'static,
         windows: JoinWindows,
         joined: impl Into<Joined<K, V, R>>,
     ) -> KStream<K, O> {
-        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that));
+        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that).outcome());
         self.join_stream(other, JoinKind::Outer, joiner, windows, joined.into())
     }
 
@@ -94,43 +95,43 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// assert_eq!(out, [(Some("ann".to_owned()), Some("tea to Rome".to_owned()))]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn join_table<R: Data, O: Data>(
+    pub fn join_table<R: Data, O: Data, X: Outcome<O>>(
         &self,
         table: &KTable<K, R>,
-        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         joined: impl Into<Joined<K, V, R>>,
     ) -> KStream<K, O> {
         self.look_up(table, JoinKind::Inner, both(join), joined.into())
     }
 
     /// Looks each record up in a table; the row may be missing.
-    pub fn left_join_table<R: Data, O: Data>(
+    pub fn left_join_table<R: Data, O: Data, X: Outcome<O>>(
         &self,
         table: &KTable<K, R>,
-        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         joined: impl Into<Joined<K, V, R>>,
     ) -> KStream<K, O> {
         self.look_up(table, JoinKind::Left, left(join), joined.into())
     }
 
     /// Looks each record up in a global table by a key made of it; without a row there is no result.
-    pub fn join_global<F: Data, R: Data, O: Data>(
+    pub fn join_global<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
         &self,
         table: &GlobalKTable<F, R>,
-        select: impl Fn(Option<&K>, Option<&V>) -> Option<F> + Send + Sync + 'static,
-        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        select: impl Fn(Option<&K>, Option<&V>) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
     ) -> KStream<K, O> {
-        self.look_up_global(table, JoinKind::Inner, Arc::new(select), both(join))
+        self.look_up_global(table, JoinKind::Inner, selector(select), both(join))
     }
 
     /// Looks each record up in a global table by a key made of it; the row may be missing.
-    pub fn left_join_global<F: Data, R: Data, O: Data>(
+    pub fn left_join_global<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
         &self,
         table: &GlobalKTable<F, R>,
-        select: impl Fn(Option<&K>, Option<&V>) -> Option<F> + Send + Sync + 'static,
-        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        select: impl Fn(Option<&K>, Option<&V>) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
     ) -> KStream<K, O> {
-        self.look_up_global(table, JoinKind::Left, Arc::new(select), left(join))
+        self.look_up_global(table, JoinKind::Left, selector(select), left(join))
     }
 
     /// KStreamImpl.repartitionForJoin: a stream joined twice is repartitioned once, but uses up its numbers twice.
@@ -349,16 +350,25 @@ fn keep_window<K: Data, V: Data>(graph: &mut Graph, parent: NodeId, name: &str, 
     graph.add(&[parent], name, Kind::Windowed(step), Traits::default());
 }
 
+fn selector<K, V, F, S: Outcome<Option<F>>>(
+    select: impl Fn(Option<&K>, Option<&V>) -> S + Send + Sync + 'static,
+) -> KeySelector<K, V, F> {
+    Arc::new(move |key, value| select(key, value).outcome())
+}
+
 /// A joiner that is only called with both sides.
-pub(crate) fn both<K, L, R, O>(join: impl Fn(&L, &R) -> O + Send + Sync + 'static) -> Joiner<K, L, R, O> {
+pub(crate) fn both<K, L, R, O, X: Outcome<O>>(
+    join: impl Fn(&L, &R) -> X + Send + Sync + 'static,
+) -> Joiner<K, L, R, O> {
     Arc::new(move |_, this, that| {
         join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides"))
+            .outcome()
     })
 }
 
 /// A joiner that is only called with the left side.
-pub(crate) fn left<K, L, R, O>(
-    join: impl Fn(&L, Option<&R>) -> O + Send + Sync + 'static,
+pub(crate) fn left<K, L, R, O, X: Outcome<O>>(
+    join: impl Fn(&L, Option<&R>) -> X + Send + Sync + 'static,
 ) -> Joiner<K, L, R, O> {
-    Arc::new(move |_, this, that| join(this.expect("a left join has its left side"), that))
+    Arc::new(move |_, this, that| join(this.expect("a left join has its left side"), that).outcome())
 }

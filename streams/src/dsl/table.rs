@@ -1,6 +1,6 @@
 //! `KTable`: the latest value of each key, and what can be made of it.
 //! Called by applications. Joins stand in `table_join` and `foreign_key_join`. Never keeps rows unless something needs them.
-//! Not done: transform_values, closures that return a Result, `suppress` until windows close below `to_table`.
+//! Not done: transform_values; `suppress` until windows close below `to_table`.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -18,11 +18,13 @@ use crate::op::aggregate::Initializer;
 use crate::op::getter::Getter;
 use crate::op::stateless::stateless;
 use crate::op::suppress::{Suppress, WindowEnd};
-use crate::op::table::{RowFunction, SelectRows, Transform, TransformRows};
+use crate::op::table::{RowFunction, RowSelector, SelectRows, Transform, TransformRows};
 use crate::op::table_aggregate::{ChangeTopic, RowAggregator, TableAggregation};
 use crate::record::{Change, Data, Record};
 use crate::serde::SharedSerde;
 use crate::store::SuppressStore;
+use crate::task::errors::{BoxError, Failure};
+use crate::task::outcome::{Outcome, Update, told, update};
 use crate::topology::processor::{Children, Context};
 use crate::topology::store::{Store, StoreKind, StoreMaker};
 
@@ -71,24 +73,31 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The rows that the predicate holds for; the others are deleted from the result.
-    pub fn filter(
+    pub fn filter<R: Outcome<bool>>(
         &self,
-        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        keep: impl Fn(&K, &V) -> R + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
-        let materialized = materialized.into();
+        self.filtered(move |key, value| keep(key, value).outcome(), materialized.into())
+    }
+
+    fn filtered(
+        &self,
+        keep: impl Fn(&K, &V) -> Result<bool, Failure> + Send + Sync + 'static,
+        materialized: Materialized<K, V>,
+    ) -> KTable<K, V> {
         let value = materialized.value.clone().or(self.value.clone());
-        let row = move |key: &K, value: &V| keep(key, value).then(|| value.clone());
+        let row = move |key: &K, value: &V| Ok(keep(key, value)?.then(|| value.clone()));
         KTable { value, ..self.transform("KTABLE-FILTER-", Transform::Filter, Arc::new(row), &materialized) }
     }
 
     /// The rows that the predicate does not hold for.
-    pub fn filter_not(
+    pub fn filter_not<R: Outcome<bool>>(
         &self,
-        drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        drop: impl Fn(&K, &V) -> R + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
-        self.filter(move |key, value| !drop(key, value), materialized)
+        self.filtered(move |key, value| Ok(!drop(key, value).outcome()?), materialized.into())
     }
 
     /// Another value for each row.
@@ -97,8 +106,32 @@ impl<K: Data, V: Data> KTable<K, V> {
         map: impl Fn(&V) -> W + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, W>>,
     ) -> KTable<K, W> {
-        let materialized = materialized.into();
-        let row = move |_: &K, value: &V| Some(map(value));
+        self.mapped(move |_: &K, value: &V| Ok(Some(map(value))), materialized.into())
+    }
+
+    /// Another value for each row, of a closure that sees the key too.
+    pub fn map_values_with_key<W: Data>(
+        &self,
+        map: impl Fn(&K, &V) -> W + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, W>>,
+    ) -> KTable<K, W> {
+        self.mapped(move |key: &K, value: &V| Ok(Some(map(key, value))), materialized.into())
+    }
+
+    /// Another value for each row, or an error, about which the processing handler decides.
+    pub fn try_map_values<W: Data, E: Into<BoxError>>(
+        &self,
+        map: impl Fn(&K, &V) -> Result<W, E> + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, W>>,
+    ) -> KTable<K, W> {
+        self.mapped(move |key: &K, value: &V| told(map(key, value).map(Some)), materialized.into())
+    }
+
+    fn mapped<W: Data>(
+        &self,
+        row: impl Fn(&K, &V) -> Result<Option<W>, Failure> + Send + Sync + 'static,
+        materialized: Materialized<K, W>,
+    ) -> KTable<K, W> {
         self.transform("KTABLE-MAPVALUES-", Transform::Map, Arc::new(row), &materialized)
     }
 
@@ -191,18 +224,26 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Groups the rows by another key; old and new value of a row go together.
-    pub fn group_by<L: Data + PartialEq, W: Data>(
+    pub fn group_by<L: Data + PartialEq, W: Data, R: Outcome<(Option<L>, Option<W>)>>(
         &self,
-        select: impl Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync + 'static,
+        select: impl Fn(&K, &V) -> R + Send + Sync + 'static,
         grouped: impl Into<Grouped<L, W>>,
     ) -> KGroupedTable<L, W> {
         let grouped = grouped.into();
-        let operator = Arc::new(SelectRows { function: Arc::new(select) });
+        let function: RowSelector<K, V, L, W> = Arc::new(move |key, value| select(key, value).outcome());
+        let operator = Arc::new(SelectRows { function });
         let flow =
             self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
         self.flow.graph().send_old_values(self.table, Force::Materialize);
         KGroupedTable { flow, topic: grouped.name, key: grouped.key, value: grouped.value }
     }
+}
+
+/// How rows go in and out of an aggregate.
+struct Rows<K, V, A> {
+    adder: RowAggregator<K, V, A>,
+    subtractor: RowAggregator<K, V, A>,
+    fallible: bool,
 }
 
 /// A table's rows, grouped by another key.
@@ -221,29 +262,33 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
 
     /// How many rows each group has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
-        let adder: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) + 1));
-        let subtractor: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Some(count.unwrap_or(0) - 1));
-        self.aggregated("KTABLE-AGGREGATE-", Arc::new(|| Some(0)), adder, subtractor, materialized.into())
+        let adder: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Ok(Some(count.unwrap_or(0) + 1)));
+        let subtractor: RowAggregator<K, V, i64> = Arc::new(|_, _, count| Ok(Some(count.unwrap_or(0) - 1)));
+        let parts = Rows { adder, subtractor, fallible: false };
+        self.aggregated("KTABLE-AGGREGATE-", Arc::new(|| Some(0)), parts, materialized.into())
     }
 
     /// One value a group: `add` takes a row in, `subtract` takes one out; None deletes it.
-    pub fn reduce<R: Into<Option<V>>, S: Into<Option<V>>>(
+    pub fn reduce<R: Update<V>, S: Update<V>>(
         &self,
         add: impl Fn(V, V) -> R + Send + Sync + 'static,
         subtract: impl Fn(V, V) -> S + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
         let adder: RowAggregator<K, V, V> = Arc::new(move |_, value, so_far| match so_far {
-            Some(so_far) => add(so_far, value).into(),
-            None => Some(value),
+            Some(so_far) => update(so_far, |so_far| add(so_far, value)),
+            None => Ok(Some(value)),
         });
-        let subtractor: RowAggregator<K, V, V> =
-            Arc::new(move |_, value, so_far| subtract(so_far?, value).into());
-        self.aggregated("KTABLE-REDUCE-", Arc::new(|| None), adder, subtractor, materialized.into())
+        let subtractor: RowAggregator<K, V, V> = Arc::new(move |_, value, so_far| match so_far {
+            Some(so_far) => update(so_far, |so_far| subtract(so_far, value)),
+            None => Ok(None),
+        });
+        let parts = Rows { adder, subtractor, fallible: R::FALLIBLE || S::FALLIBLE };
+        self.aggregated("KTABLE-REDUCE-", Arc::new(|| None), parts, materialized.into())
     }
 
     /// One aggregate a group: `add` takes a row in, `subtract` takes one out; None deletes it.
-    pub fn aggregate<A: Data, R: Into<Option<A>>, S: Into<Option<A>>>(
+    pub fn aggregate<A: Data, R: Update<A>, S: Update<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
         add: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
@@ -252,17 +297,15 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     ) -> KTable<K, A> {
         let initial = Arc::new(initial);
         let start = Arc::clone(&initial);
-        let adder: RowAggregator<K, V, A> =
-            Arc::new(move |key, value, so_far| add(key, value, so_far.unwrap_or_else(|| initial())).into());
-        let subtractor: RowAggregator<K, V, A> =
-            Arc::new(move |key, value, so_far| subtract(key, value, so_far?).into());
-        self.aggregated(
-            "KTABLE-AGGREGATE-",
-            Arc::new(move || Some(start())),
-            adder,
-            subtractor,
-            materialized.into(),
-        )
+        let adder: RowAggregator<K, V, A> = Arc::new(move |key, value, so_far| {
+            update(so_far.unwrap_or_else(|| initial()), |so_far| add(key, value, so_far))
+        });
+        let subtractor: RowAggregator<K, V, A> = Arc::new(move |key, value, so_far| match so_far {
+            Some(so_far) => update(so_far, |so_far| subtract(key, value, so_far)),
+            None => Ok(None),
+        });
+        let parts = Rows { adder, subtractor, fallible: R::FALLIBLE || S::FALLIBLE };
+        self.aggregated("KTABLE-AGGREGATE-", Arc::new(move || Some(start())), parts, materialized.into())
     }
 
     /// KGroupedTableImpl.doAggregate: the store's number, then sink, source and processor.
@@ -270,8 +313,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         &self,
         prefix: &str,
         initializer: Initializer<A>,
-        adder: RowAggregator<K, V, A>,
-        subtractor: RowAggregator<K, V, A>,
+        rows: Rows<K, V, A>,
         materialized: Materialized<K, A>,
     ) -> KTable<K, A> {
         let materialized = materialized.or_serdes(&self.key, &None);
@@ -287,7 +329,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let mut graph = self.flow.graph();
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         let getter = Getter::of_store(&store.name);
-        let operator = TableAggregation { initializer, adder, subtractor, store: store.name.clone() };
+        let Rows { adder, subtractor, fallible } = rows;
+        let operator =
+            TableAggregation { initializer, adder, subtractor, fallible, store: store.name.clone() };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);

@@ -14,37 +14,38 @@ use crate::op::getter::Getter;
 use crate::op::join::{JoinKind, Joiner};
 use crate::op::table_join::{MergeJoined, Presence, SideJoiner, TableJoinSide};
 use crate::record::Data;
+use crate::task::outcome::Outcome;
 use crate::topology::store::StoreKind;
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// A row for each key that both tables have.
-    pub fn join<R: Data, O: Data>(
+    pub fn join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KTable<K, R>,
-        join: impl Fn(&V, &R) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
         self.join_table(other, JoinKind::Inner, both(join), materialized.into())
     }
 
     /// A row for each key of this table.
-    pub fn left_join<R: Data, O: Data>(
+    pub fn left_join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KTable<K, R>,
-        join: impl Fn(&V, Option<&R>) -> O + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
         self.join_table(other, JoinKind::Left, left(join), materialized.into())
     }
 
     /// A row for each key of either table.
-    pub fn outer_join<R: Data, O: Data>(
+    pub fn outer_join<R: Data, O: Data, X: Outcome<O>>(
         &self,
         other: &KTable<K, R>,
-        join: impl Fn(Option<&V>, Option<&R>) -> O + Send + Sync + 'static,
+        join: impl Fn(Option<&V>, Option<&R>) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that));
+        let joiner: Joiner<K, V, R, O> = Arc::new(move |_, this, that| join(this, that).outcome());
         self.join_table(other, JoinKind::Outer, joiner, materialized.into())
     }
 

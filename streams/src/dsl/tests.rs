@@ -58,3 +58,64 @@ fn a_source_says_where_its_topics_are_read_from_first() {
     assert_eq!(topology.offset_reset("late"), Some(OffsetReset::Latest));
     assert_eq!(topology.offset_reset("all"), None, "the consumer's settings decide");
 }
+
+fn settings_that_continue() -> Settings {
+    let mut settings = Settings::new("g");
+    settings.on_processing = Some(std::sync::Arc::new(|_| crate::Response::Continue));
+    settings
+}
+
+/// Values of one key through a topology; what comes out.
+fn run(builder: &StreamsBuilder, cache_bytes: usize, values: &[&str]) -> Vec<String> {
+    let topology = builder.build().expect("the topology is sound");
+    let driver = TopologyTestDriver::new(&topology, settings_that_continue(), cache_bytes);
+    let mut driver = driver.expect("it can be linked");
+    for value in values {
+        let (key, value) = ("k".to_owned(), (*value).to_owned());
+        driver
+            .pipe_pair("in", (&StringSerde, Some(&key)), (&StringSerde, Some(&value)), 0)
+            .expect("a record");
+    }
+    let out = driver.read::<String, String>("out", &StringSerde, &StringSerde).expect("texts");
+    out.into_iter().map(|(_, value)| value.unwrap_or_default()).collect()
+}
+
+#[test]
+fn an_aggregate_is_what_it_was_after_an_update_that_failed() {
+    for cache_bytes in [0, 1 << 20] {
+        let builder = StreamsBuilder::new();
+        let add = |sum: String, value: String| match value.as_str() {
+            "bad" => Err("cannot add"),
+            value => Ok(sum + value),
+        };
+        builder.stream::<String, String>("in").group_by_key().reduce(add, "sums").to_stream().to("out");
+        assert_eq!(run(&builder, cache_bytes, &["a", "bad", "b"]), ["a", "ab"], "cache of {cache_bytes}");
+    }
+}
+
+#[test]
+fn a_table_takes_a_row_in_and_out_or_neither() {
+    let builder = StreamsBuilder::new();
+    let rows = builder.table::<String, String>("in", ());
+    let add = |_: &String, row: String, sum: String| match row.as_str() {
+        "bad" => Err(std::io::Error::other("cannot add")),
+        row => Ok(sum + row),
+    };
+    let subtract = |_: &String, row: String, sum: String| sum.replace(&row, "");
+    let groups = rows.group_by(|_, row| (Some("all".to_owned()), Some(row.clone())), ());
+    groups.aggregate(String::new, add, subtract, "sums").to_stream().to("out");
+    assert_eq!(run(&builder, 0, &["a", "bad"]), ["a"]);
+    assert_eq!(run(&builder, 1 << 20, &["a", "bad", "c"]), ["a", "ac"], "a is still there: bad was never in");
+}
+
+#[test]
+fn closures_of_every_kind_may_fail() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, String>("in");
+    let kept = stream.filter(|_, value| if value == "bad" { Err("of its name") } else { Ok(true) });
+    let numbers = kept.try_map_values(|value| value.parse::<i64>());
+    let twice = numbers
+        .try_flat_map_values(|number| if number < 0 { Err("negative".to_owned()) } else { Ok([number; 2]) });
+    twice.map_values(|number| number.to_string()).to("out");
+    assert_eq!(run(&builder, 0, &["1", "bad", "x", "-3", "2"]), ["1", "1", "2", "2"]);
+}

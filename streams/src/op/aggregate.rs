@@ -1,7 +1,7 @@
 //! Aggregations of a stream by key over all time, and what the user gave for any other, typed.
 //! Recorded by `dsl`; the stores keep the aggregates. Those by window stand in `window_aggregate`, by session in
 //! `session_aggregate`, those of a table in `table_aggregate`.
-//! Not done: aggregates in versioned stores; aggregators that return a Result.
+//! Not done: aggregates in versioned stores.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,16 +16,18 @@ use crate::record::{Change, Data, Record};
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
 use crate::store::{Old, Stamped, TableOutput, TableStore};
+use crate::task::outcome::Undone;
 use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// The aggregate before the first value; None where the first value itself is it (`reduce`).
 pub type Initializer<A> = Arc<dyn Fn() -> Option<A> + Send + Sync>;
 /// Key, value and the aggregate so far to the next one; None deletes it. The value is None for a null in a window.
-pub type Aggregator<K, V, A> = Arc<dyn Fn(&K, Option<V>, Option<A>) -> Option<A> + Send + Sync>;
+pub type Aggregator<K, V, A> =
+    Arc<dyn Fn(&K, Option<V>, Option<A>) -> Result<Option<A>, Undone<A>> + Send + Sync>;
 /// Two sessions' aggregates to one.
-pub type Merger<K, A> = Arc<dyn Fn(&K, Option<A>, Option<A>) -> Option<A> + Send + Sync>;
+pub type Merger<K, A> = Arc<dyn Fn(&K, Option<A>, Option<A>) -> Result<Option<A>, Failure> + Send + Sync>;
 
 /// How values of a stream become an aggregate.
 pub struct Aggregation<K, V, A> {
@@ -162,6 +164,7 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
             record.about(),
             context,
             |before: Option<Stamped<A>>| {
+                let stamp = before.as_ref().map(|before| before.timestamp);
                 let so_far = match before {
                     Some(before) => {
                         timestamp = timestamp.max(before.timestamp);
@@ -175,8 +178,9 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
                         start
                     }
                 };
-                let value = (self.aggregator)(&key, Some(value), so_far)?;
-                Some(Stamped { value, timestamp })
+                let value =
+                    (self.aggregator)(&key, Some(value), so_far).map_err(|undone| undone.stamped(stamp))?;
+                Ok(value.map(|value| Stamped { value, timestamp }))
             },
         )?;
         let Some(updated) = updated else { return self.output.make_room(context) };

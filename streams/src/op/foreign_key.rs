@@ -207,8 +207,11 @@ impl<K: Data, L: Data, F: Data> Process<K, Change<L>> for Sending<K, L, F> {
             context.drop_record();
             return Ok(());
         }
-        let select = |value: &Option<L>| (self.foreign_key)(Some(&key), Some(value.as_ref()?));
-        let (old, new) = (select(&change.old), select(&change.new));
+        let select = |value: &Option<L>| match value {
+            Some(value) => (self.foreign_key)(Some(&key), Some(value)),
+            None => Ok(None),
+        };
+        let (old, new) = (select(&change.old)?, select(&change.new)?);
         let mut primary_key = Vec::new();
         self.primary.serialize(&key, &mut primary_key);
         let hash = change.new.as_ref().map(|new| {
@@ -471,7 +474,7 @@ impl<K: Data, L: Data, R: Data, O: Data> Process<K, Answer> for Resolving<K, L, 
         let foreign = foreign.map(|bytes| self.foreign_value.deserialize(bytes)).transpose()?;
         let is_missing = foreign.is_none() && (self.kind == JoinKind::Inner || row.is_none());
         let value =
-            if is_missing { None } else { Some((self.joiner)(Some(&key), row.as_ref(), foreign.as_ref())) };
+            if is_missing { None } else { Some((self.joiner)(Some(&key), row.as_ref(), foreign.as_ref())?) };
         self.children.forward(Record { key: Some(key), value, timestamp, headers }, context)
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::join::{JoinKind, Joiner};
+use super::table::RowFunction;
 use crate::record::{Data, Windowed};
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
@@ -53,10 +54,7 @@ impl<K: Data, V: Data> Getter<K, V> {
     }
 
     /// Worked out from the value of another table.
-    pub fn transformed<P: Data>(
-        parent: &Getter<K, P>,
-        function: Arc<dyn Fn(&K, &P) -> Option<V> + Send + Sync>,
-    ) -> Getter<K, V> {
+    pub fn transformed<P: Data>(parent: &Getter<K, P>, function: RowFunction<K, P, V>) -> Getter<K, V> {
         let parent = parent.clone();
         Getter(Arc::new(move |linking| {
             Ok(Box::new(Transformed { parent: parent.link(linking)?, function: Arc::clone(&function) }))
@@ -175,25 +173,25 @@ impl<K: Data, V: Data> ValueGetter<K, V> for Versions<K, V> {
 /// KTableFilterValueGetter and KTableMapValuesValueGetter.
 struct Transformed<K, P, V> {
     parent: LinkedGetter<K, P>,
-    function: Arc<dyn Fn(&K, &P) -> Option<V> + Send + Sync>,
+    function: RowFunction<K, P, V>,
 }
 
 impl<K: Data, P: Data, V: Data> Transformed<K, P, V> {
-    fn apply(&self, key: &K, parent: Option<Stamped<P>>) -> Option<Stamped<V>> {
-        let Stamped { value, timestamp } = parent?;
-        Some(Stamped { value: (self.function)(key, &value)?, timestamp })
+    fn apply(&self, key: &K, parent: Option<Stamped<P>>) -> Result<Option<Stamped<V>>, Failure> {
+        let Some(Stamped { value, timestamp }) = parent else { return Ok(None) };
+        Ok((self.function)(key, &value)?.map(|value| Stamped { value, timestamp }))
     }
 }
 
 impl<K: Data, P: Data, V: Data> ValueGetter<K, V> for Transformed<K, P, V> {
     fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
         let parent = self.parent.get(key)?;
-        Ok(self.apply(key, parent))
+        self.apply(key, parent)
     }
 
     fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
         let parent = self.parent.get_as_of(key, timestamp)?;
-        Ok(self.apply(key, parent))
+        self.apply(key, parent)
     }
 
     fn is_versioned(&self) -> bool {
@@ -228,7 +226,8 @@ impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V
         let timestamp = time(left.as_ref().map(|left| left.timestamp))
             .max(time(right.as_ref().map(|right| right.timestamp)));
         let (left, right) = (left.map(|left| left.value), right.map(|right| right.value));
-        Ok(Some(Stamped { value: (self.joiner)(Some(key), left.as_ref(), right.as_ref()), timestamp }))
+        let value = (self.joiner)(Some(key), left.as_ref(), right.as_ref())?;
+        Ok(Some(Stamped { value, timestamp }))
     }
 
     fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {

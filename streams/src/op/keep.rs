@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::record::{About, Change, Data, Record};
 use crate::state::versioned::VersionedPut;
 use crate::store::{Cached, Old, Stamped, TableOutput, TableStore, VersionedStore};
+use crate::task::outcome::Undone;
 use crate::topology::processor::{Children, Context, Failure, LinkError, Linking, ProcessResult};
 
 /// The store of a table, and what goes on from it.
@@ -94,7 +95,7 @@ impl<K: Data, V: Data> Keep<K, V> {
         &mut self,
         record: Record<K, T>,
         context: &mut Context,
-        change: impl FnOnce(&K, Option<T>, Option<Stamped<V>>) -> (Option<V>, i64),
+        change: impl FnOnce(&K, Option<T>, Option<Stamped<V>>) -> Result<(Option<V>, i64), Undone<Stamped<V>>>,
     ) -> ProcessResult {
         let Record { key: Some(key), value: input, mut timestamp, headers } = record else {
             context.drop_record();
@@ -105,15 +106,15 @@ impl<K: Data, V: Data> Keep<K, V> {
             Keep::Versions(versions) => {
                 let before = versions.store.borrow_mut().get(&key)?;
                 let old = before.as_ref().map(|before| before.value.clone());
-                let (value, timestamp) = change(&key, input, before);
+                let (value, timestamp) = change(&key, input, before).map_err(|undone| undone.failure)?;
                 return versions.put(Record { key: Some(key), value, timestamp, headers }, old, context);
             }
         };
         let about = About { timestamp, headers: &headers };
         let updated = store.borrow_mut().update(&key, output.old(), about, context, |before| {
-            let (new, time) = change(&key, input, before);
+            let (new, time) = change(&key, input, before)?;
             timestamp = time;
-            new.map(|value| Stamped { value, timestamp })
+            Ok(new.map(|value| Stamped { value, timestamp }))
         })?;
         let Some(updated) = updated else { return output.make_room(context) };
         let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));

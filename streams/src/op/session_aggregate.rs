@@ -39,20 +39,20 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for SessionAggregate<K, V, A> {
         let alone = Window { start: timestamp, end: timestamp };
         let (mut merged, mut aggregate) = (alone, (self.initializer)());
         for (session, value) in &met {
-            aggregate = (self.merger)(&key, aggregate, Some(value.clone()));
+            aggregate = (self.merger)(&key, aggregate, Some(value.clone()))?;
             merged = Window { start: merged.start.min(session.start), end: merged.end.max(session.end) };
         }
         if merged.end < close {
             context.drop_record();
             return self.emit_closed(close, &record, context);
         }
+        let new = (self.aggregator)(&key, record.value.take(), aggregate).map_err(|undone| undone.failure)?;
         if merged != alone {
             for (session, value) in met {
                 self.store.borrow_mut().remove((&key, session), record.about(), context)?;
                 self.forward(&key, session, Change::latest(None, Some(value)), context)?;
             }
         }
-        let new = (self.aggregator)(&key, record.value.take(), aggregate);
         let kept = if self.output.is_cached() { None } else { new.clone() };
         self.store.borrow_mut().put((&key, merged), new, record.about(), context)?;
         self.forward(&key, merged, Change::latest(kept, None), context)?;

@@ -192,6 +192,7 @@ impl<K: Data, V: Data, A: Data> SlidingAggregate<K, V, A> {
         let old = before.map(|before| before.value);
         let kept = if self.parts.output.is_cached() { None } else { old.clone() };
         let value = (self.parts.aggregator)(step.key, step.record.value.clone(), old);
+        let value = value.map_err(|undone| undone.failure)?;
         let new = value.map(|value| Stamped { value, timestamp });
         self.put_at(step, (window, timestamp), kept, new, context)
     }

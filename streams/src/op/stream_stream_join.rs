@@ -16,7 +16,7 @@ use crate::record::{About, Data, Header, Record};
 use crate::state::format::join::JoinSide;
 use crate::store::{JoinWindow, OneSide, Unmatched};
 use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// Hands each record of one side on, then keeps it for the other.
@@ -116,7 +116,7 @@ trait Facing<L, R>: 'static {
         key: Option<&K>,
         this: &Self::This,
         other: Option<&Self::Other>,
-    ) -> O;
+    ) -> Result<O, Failure>;
 }
 
 struct FromLeft;
@@ -130,7 +130,12 @@ impl<L: Data, R: Data> Facing<L, R> for FromLeft {
         OneSide::Left(this)
     }
 
-    fn join<K, O>(joiner: &Joiner<K, L, R, O>, key: Option<&K>, this: &L, other: Option<&R>) -> O {
+    fn join<K, O>(
+        joiner: &Joiner<K, L, R, O>,
+        key: Option<&K>,
+        this: &L,
+        other: Option<&R>,
+    ) -> Result<O, Failure> {
         joiner(key, Some(this), other)
     }
 }
@@ -146,7 +151,12 @@ impl<L: Data, R: Data> Facing<L, R> for FromRight {
         OneSide::Right(this)
     }
 
-    fn join<K, O>(joiner: &Joiner<K, L, R, O>, key: Option<&K>, this: &R, other: Option<&L>) -> O {
+    fn join<K, O>(
+        joiner: &Joiner<K, L, R, O>,
+        key: Option<&K>,
+        this: &R,
+        other: Option<&L>,
+    ) -> Result<O, Failure> {
         joiner(key, other, Some(this))
     }
 }
@@ -217,8 +227,8 @@ impl<K: Data, L: Data, R: Data, O: Data, S: Facing<L, R>> Joining<K, L, R, O, S>
             let lonely = store.borrow().decode(row)?;
             for value in &lonely.values {
                 let joined = match value {
-                    OneSide::Left(value) => (self.joiner)(Some(&lonely.key), Some(value), None),
-                    OneSide::Right(value) => (self.joiner)(Some(&lonely.key), None, Some(value)),
+                    OneSide::Left(value) => (self.joiner)(Some(&lonely.key), Some(value), None)?,
+                    OneSide::Right(value) => (self.joiner)(Some(&lonely.key), None, Some(value))?,
                 };
                 let (key, headers) = (Some(lonely.key.clone()), about.headers.to_vec());
                 let record = Record { key, value: Some(joined), timestamp: lonely.timestamp, headers };
@@ -245,7 +255,7 @@ impl<K: Data, L: Data, R: Data, O: Data, S: Facing<L, R>> Joining<K, L, R, O, S>
                 let about = About { timestamp, headers: &headers };
                 store.borrow_mut().remove(S::OTHER, key, time, about, context)?;
             }
-            let joined = S::join(&self.joiner, key.as_ref(), value, Some(&other));
+            let joined = S::join(&self.joiner, key.as_ref(), value, Some(&other))?;
             let (key, headers) = match place == last {
                 true => (key.take(), std::mem::take(&mut headers)),
                 false => (key.clone(), headers.clone()),
@@ -275,7 +285,7 @@ impl<K: Data, L: Data, R: Data, O: Data, S: Facing<L, R>> Joining<K, L, R, O, S>
     }
 
     fn join_alone(&mut self, record: Record<K, ()>, value: &S::This, context: &mut Context) -> ProcessResult {
-        let joined = S::join(&self.joiner, record.key.as_ref(), value, None);
+        let joined = S::join(&self.joiner, record.key.as_ref(), value, None)?;
         self.children.forward(record.with_value(Some(joined)), context)
     }
 }
@@ -331,14 +341,16 @@ fn same<A: 'static, B: 'static>(value: &A) -> &B {
 impl<K: Data, L: Data, R: Data, O: Data> SelfJoining<K, L, R, O> {
     /// What a record gives: with the others as its right side, then as their right side, and with itself where its own
     /// time stands among these.
-    fn results(&mut self, key: &K, value: &L, timestamp: i64) -> Result<Vec<(i64, O)>, crate::task::Failure> {
+    fn results(&mut self, key: &K, value: &L, timestamp: i64) -> Result<Vec<(i64, O)>, Failure> {
         let windows = self.windows;
         let (from, to) = around(timestamp, windows.before_ms, windows.after_ms);
         let mut found = std::mem::take(&mut self.found);
         self.store.borrow_mut().fetch(key, from, to, &mut found)?;
         let mut results = Vec::with_capacity(2 * found.len() + 1);
         let join = |left: &L, right: &R| (self.joiner)(Some(key), Some(left), Some(right));
-        results.extend(found.iter().map(|(time, other)| (timestamp.max(*time), join(value, other))));
+        for (time, other) in &found {
+            results.push((timestamp.max(*time), join(value, other)?));
+        }
         if windows.before_ms != windows.after_ms {
             found.clear();
             let (from, to) = around(timestamp, windows.after_ms, windows.before_ms);
@@ -348,12 +360,12 @@ impl<K: Data, L: Data, R: Data, O: Data> SelfJoining<K, L, R, O> {
         let mut meets_itself = timestamp > self.stream_time.saturating_sub(retention_ms).saturating_add(1);
         for (time, other) in found.drain(..) {
             if time > timestamp && std::mem::take(&mut meets_itself) {
-                results.push((timestamp, join(value, same(value))));
+                results.push((timestamp, join(value, same(value))?));
             }
-            results.push((timestamp.max(time), join(same(&other), same(value))));
+            results.push((timestamp.max(time), join(same(&other), same(value))?));
         }
         if meets_itself {
-            results.push((timestamp, join(value, same(value))));
+            results.push((timestamp, join(value, same(value))?));
         }
         self.found = found;
         Ok(results)

@@ -90,7 +90,7 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
         let key = match &self.key {
             TableKey::Own => record.key.as_ref().map(own_key),
             TableKey::Selected(select) => {
-                selected = select(record.key.as_ref(), record.value.as_ref());
+                selected = select(record.key.as_ref(), record.value.as_ref())?;
                 selected.as_ref()
             }
         };
@@ -106,7 +106,7 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
         if row.is_none() && self.kind == JoinKind::Inner {
             return Ok(());
         }
-        let joined = (self.joiner)(record.key.as_ref(), record.value.as_ref(), row.as_ref());
+        let joined = (self.joiner)(record.key.as_ref(), record.value.as_ref(), row.as_ref())?;
         self.children.forward(record.with_value(Some(joined)), context)
     }
 }

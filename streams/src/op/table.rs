@@ -19,7 +19,7 @@ pub struct KeepTable<K, V> {
 }
 
 /// A row to its new value; None leaves it out.
-pub type RowFunction<K, V, W> = Arc<dyn Fn(&K, &V) -> Option<W> + Send + Sync>;
+pub type RowFunction<K, V, W> = Arc<dyn Fn(&K, &V) -> Result<Option<W>, Failure> + Send + Sync>;
 
 /// Rows to rows of the same key: filter and map_values.
 pub struct TransformRows<K, V, W> {
@@ -41,7 +41,8 @@ pub enum Transform {
 }
 
 /// A row to its group and value; a None leaves it out.
-pub type RowSelector<K, V, L, W> = Arc<dyn Fn(&K, &V) -> (Option<L>, Option<W>) + Send + Sync>;
+pub type RowSelector<K, V, L, W> =
+    Arc<dyn Fn(&K, &V) -> Result<(Option<L>, Option<W>), Failure> + Send + Sync>;
 
 /// Rows to pairs of another key, old and new value together.
 pub struct SelectRows<K, V, L, W> {
@@ -83,7 +84,7 @@ struct Keeping<K: Data, V: Data>(Keep<K, V>);
 impl<K: Data, V: Data> Process<K, V> for Keeping<K, V> {
     fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
         let timestamp = record.timestamp;
-        self.0.update(record, context, |_, value, _| (value, timestamp))
+        self.0.update(record, context, |_, value, _| Ok((value, timestamp)))
     }
 }
 
@@ -123,9 +124,9 @@ struct Transforming<K, V, W> {
 impl<K: Data, V: Data, W: Data> Process<K, Change<V>> for Transforming<K, V, W> {
     fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
         let (Some(key), Some(change)) = (&record.key, &record.value) else { return Ok(()) };
-        let apply = |value: &Option<V>| (self.function)(key, value.as_ref()?);
-        let new = apply(&change.new);
-        let old = if self.old == Old::Sent { apply(&change.old) } else { None };
+        let apply = |value: &Option<V>| value.as_ref().map_or(Ok(None), |value| (self.function)(key, value));
+        let new = apply(&change.new)?;
+        let old = if self.old == Old::Sent { apply(&change.old)? } else { None };
         if self.skips && self.old == Old::Sent && new.is_none() && old.is_none() {
             return Ok(());
         }
@@ -144,7 +145,7 @@ struct KeepingTransformed<K: Data, V, W: Data> {
 impl<K: Data, V: Data, W: Data> Process<K, Change<V>> for KeepingTransformed<K, V, W> {
     fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
         let (Some(key), Some(change)) = (&record.key, &record.value) else { return Ok(()) };
-        let new = change.new.as_ref().and_then(|new| (self.function)(key, new));
+        let new = change.new.as_ref().map_or(Ok(None), |new| (self.function)(key, new))?;
         let old = if self.keep.old() == Old::Sent { self.keep.get(key)? } else { None };
         if self.skips && self.keep.old() == Old::Sent && new.is_none() && old.is_none() {
             return Ok(());
@@ -185,11 +186,12 @@ impl<K: Data, V: Data, L: Data + PartialEq, W: Data> Process<K, Change<V>> for S
             return Ok(());
         }
         // A row that selects no key or no value belongs to no group.
-        let select = |row: Option<&V>| match (self.function)(&key, row?) {
-            (Some(group), Some(value)) => Some((group, value)),
-            _ => None,
+        let select = |row: Option<&V>| -> Result<Option<(L, W)>, Failure> {
+            let Some(row) = row else { return Ok(None) };
+            let (group, value) = (self.function)(&key, row)?;
+            Ok(group.zip(value))
         };
-        let (new, old) = (select(change.new.as_ref()), select(change.old.as_ref()));
+        let (new, old) = (select(change.new.as_ref())?, select(change.old.as_ref())?);
         let latest = change.latest;
         let mut send = |key: L, new: Option<W>, old: Option<W>| {
             let value = Some(Change { new, old, latest });

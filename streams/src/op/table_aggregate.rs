@@ -13,13 +13,14 @@ use crate::record::{Change, Data, Record};
 use crate::serde::{Serde, SerdeError, SharedSerde};
 use crate::state::format::change;
 use crate::store::Stamped;
+use crate::task::outcome::Undone;
 use crate::task::queue::SourceNode;
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// Key, row and the aggregate so far to the next one; None deletes it.
-pub type RowAggregator<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> Option<A> + Send + Sync>;
+pub type RowAggregator<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> Result<Option<A>, Undone<A>> + Send + Sync>;
 
 /// How rows of a grouped table become an aggregate.
 pub struct TableAggregation<K, V, A> {
@@ -29,6 +30,8 @@ pub struct TableAggregation<K, V, A> {
     pub adder: RowAggregator<K, V, A>,
     /// Takes an old value out.
     pub subtractor: RowAggregator<K, V, A>,
+    /// Whether one of both may fail.
+    pub fallible: bool,
     /// The store of the aggregates.
     pub store: String,
 }
@@ -43,6 +46,7 @@ impl<K: Data, V: Data, A: Data> Operator for TableAggregation<K, V, A> {
             initializer: Arc::clone(&self.initializer),
             adder: Arc::clone(&self.adder),
             subtractor: Arc::clone(&self.subtractor),
+            fallible: self.fallible,
             keep: Keep::<K, A>::link(linking, &self.store, Children::typed(children)?)?,
         }))
     }
@@ -52,6 +56,7 @@ struct Aggregating<K: Data, V, A: Data> {
     initializer: Initializer<A>,
     adder: RowAggregator<K, V, A>,
     subtractor: RowAggregator<K, V, A>,
+    fallible: bool,
     keep: Keep<K, A>,
 }
 
@@ -59,20 +64,28 @@ impl<K: Data, V: Data, A: Data> Process<K, Change<V>> for Aggregating<K, V, A> {
     fn process(&mut self, record: Record<K, Change<V>>, context: &mut Context) -> ProcessResult {
         let timestamp = record.timestamp;
         let (initializer, adder, subtractor) = (&self.initializer, &self.adder, &self.subtractor);
+        let fallible = self.fallible;
         self.keep.update(record, context, |key, change, before: Option<Stamped<A>>| {
             let (new, old) = change.map_or((None, None), |change| (change.new, change.old));
-            let latest = before.as_ref().map(|before| timestamp.max(before.timestamp));
+            let stamp = before.as_ref().map(|before| before.timestamp);
+            let latest = stamp.map(|stamp| timestamp.max(stamp));
             let mut time = timestamp;
             let mut aggregate = before.map(|before| before.value);
+            // A row that is both taken out and in is undone as a whole.
+            let both = fallible && new.is_some() && old.is_some();
+            let kept = if both { aggregate.clone() } else { None };
             if let (Some(old), true) = (old, aggregate.is_some()) {
-                aggregate = subtractor(key, old, aggregate.take());
+                aggregate = subtractor(key, old, aggregate.take()).map_err(|undone| undone.stamped(stamp))?;
                 time = latest.unwrap_or(timestamp);
             }
             if let Some(new) = new {
-                aggregate = adder(key, new, aggregate.or_else(|| initializer()));
+                aggregate = adder(key, new, aggregate.or_else(|| initializer())).map_err(|undone| {
+                    let undone = if both { Undone { before: kept, ..undone } } else { undone };
+                    undone.stamped(stamp)
+                })?;
                 time = latest.unwrap_or(timestamp);
             }
-            (aggregate, time)
+            Ok((aggregate, time))
         })
     }
 }

@@ -10,11 +10,11 @@ use super::keep::Keep;
 use crate::record::{Change, Data, Record};
 use crate::store::Old;
 use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
+    AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
 
 /// Key, the value of this side and that of the other one to the result.
-pub type SideJoiner<K, T, U, O> = Arc<dyn Fn(&K, Option<&T>, Option<&U>) -> O + Send + Sync>;
+pub type SideJoiner<K, T, U, O> = Arc<dyn Fn(&K, Option<&T>, Option<&U>) -> Result<O, Failure> + Send + Sync>;
 
 /// Whether there is a result without a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +74,9 @@ struct Joining<K, T, U, O> {
 }
 
 impl<K: Data, T: Data, U: Data, O: Data> Joining<K, T, U, O> {
-    fn join(&self, key: &K, this: Option<&T>, other: Option<&U>) -> Option<O> {
+    fn join(&self, key: &K, this: Option<&T>, other: Option<&U>) -> Result<Option<O>, Failure> {
         let lacks_this = this.is_none() && (self.this == Presence::Required || other.is_none());
-        if lacks_this { None } else { Some((self.joiner)(key, this, other)) }
+        if lacks_this { Ok(None) } else { (self.joiner)(key, this, other).map(Some) }
     }
 }
 
@@ -98,9 +98,9 @@ impl<K: Data, T: Data, U: Data, O: Data> Process<K, Change<T>> for Joining<K, T,
         }
         let timestamp = other.as_ref().map_or(timestamp, |other| timestamp.max(other.timestamp));
         let other = other.map(|other| other.value);
-        let new = self.join(&key, change.new.as_ref(), other.as_ref());
+        let new = self.join(&key, change.new.as_ref(), other.as_ref())?;
         let old =
-            if self.old == Old::Sent { self.join(&key, change.old.as_ref(), other.as_ref()) } else { None };
+            if self.old == Old::Sent { self.join(&key, change.old.as_ref(), other.as_ref())? } else { None };
         let value = Some(Change { new, old, latest: change.latest });
         self.children.forward(Record { key: Some(key), value, timestamp, headers }, context)
     }

@@ -106,6 +106,7 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
             record.about(),
             context,
             |before: Option<Stamped<A>>| {
+                let stamp = before.as_ref().map(|before| before.timestamp);
                 let so_far = match before {
                     Some(before) => {
                         timestamp = timestamp.max(before.timestamp);
@@ -119,8 +120,9 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
                         start
                     }
                 };
-                let value = (parts.aggregator)(key, record.value.clone(), so_far)?;
-                Some(Stamped { value, timestamp })
+                let value = (parts.aggregator)(key, record.value.clone(), so_far);
+                let value = value.map_err(|undone| undone.stamped(stamp))?;
+                Ok(value.map(|value| Stamped { value, timestamp }))
             },
         )?;
         let Some(updated) = updated else { return parts.output.make_room(context) };

@@ -14,6 +14,7 @@ use crate::record::{About, Change, Data, Header, Record};
 use crate::serde::{Serde, SerdeError, SharedSerde};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key};
 use crate::state::{Rows, StateError};
+use crate::task::outcome::Undone;
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
@@ -218,7 +219,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         old: Old,
         about: About<'_>,
         context: &mut Context,
-        change: impl FnOnce(Option<S>) -> Option<S>,
+        change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         let bytes = self.encode_key(key);
         let done = self.update_bytes(&bytes, old, about, context, change);
@@ -232,20 +233,27 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         old: Old,
         about: About<'_>,
         context: &mut Context,
-        change: impl FnOnce(Option<S>) -> Option<S>,
+        change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(key)) {
-            slot.value = change(slot.value.take());
+            slot.value = match change(slot.value.take()) {
+                Ok(value) => value,
+                Err(undone) => {
+                    slot.value = undone.before;
+                    return Err(undone.failure);
+                }
+            };
             slot.writer.set(about, context);
             return Ok(None);
         }
         let before = self.read(key)?;
         if let Some(cache) = &mut self.cache {
-            cache.put(key, change(before), writer(about, context));
+            let new = change(before).map_err(|undone| undone.failure)?;
+            cache.put(key, new, writer(about, context));
             return Ok(None);
         }
         let kept = if old == Old::Sent { before.clone() } else { None };
-        let new = change(before);
+        let new = change(before).map_err(|undone| undone.failure)?;
         self.write(key, new.as_ref(), about, context)?;
         Ok(Some(Updated { old: kept, new }))
     }

@@ -17,6 +17,7 @@ use crate::state::format::window as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
 use crate::state::segments::Stored;
 use crate::state::window::{Layout, WindowRows, WindowSettings};
+use crate::task::outcome::Undone;
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
@@ -159,7 +160,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         old: Old,
         about: About<'_>,
         context: &mut Context,
-        change: impl FnOnce(Option<S>) -> Option<S>,
+        change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         let (key, row) = self.encode(at.0, at.1);
         let done = self.update_bytes(&key, &row, at.1, old, about, context, change);
@@ -176,20 +177,27 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         old: Old,
         about: About<'_>,
         context: &mut Context,
-        change: impl FnOnce(Option<S>) -> Option<S>,
+        change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(row)) {
-            slot.value = change(slot.value.take());
+            slot.value = match change(slot.value.take()) {
+                Ok(value) => value,
+                Err(undone) => {
+                    slot.value = undone.before;
+                    return Err(undone.failure);
+                }
+            };
             slot.writer.set(about, context);
             return Ok(None);
         }
         let before = self.read(key, start)?;
         if let Some(cache) = &mut self.cache {
-            cache.put(row, change(before), writer(about, context));
+            let new = change(before).map_err(|undone| undone.failure)?;
+            cache.put(row, new, writer(about, context));
             return Ok(None);
         }
         let kept = if old == Old::Sent { before.clone() } else { None };
-        let new = change(before);
+        let new = change(before).map_err(|undone| undone.failure)?;
         self.write(key, start, new.as_ref(), about, context)?;
         Ok(Some(Updated { old: kept, new }))
     }

@@ -2,7 +2,6 @@
 //! Made by nodes, queues and stores; the handlers are the user's. Never decides by itself to go on.
 //! Not done: handlers of what brokers refuse after a record was sent; handlers that write dead letters of their own.
 
-use std::any::TypeId;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -15,6 +14,9 @@ use super::collector::{Outgoing, SendFailure};
 use crate::record::Header;
 use crate::state::StateError;
 
+/// Any error; a text is one too.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
 /// What a closure or processor of the user said.
 pub struct ProcessError {
     class: Cow<'static, str>,
@@ -25,6 +27,14 @@ impl ProcessError {
     /// An error by name and message.
     pub fn named(class: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ProcessError {
         ProcessError { class: class.into(), cause: message.into().into() }
+    }
+
+    /// Any error, by the name of its type.
+    pub fn new<E: Into<BoxError>>(error: E) -> ProcessError {
+        match error.into().downcast::<ProcessError>() {
+            Ok(error) => *error,
+            Err(cause) => ProcessError { class: std::any::type_name::<E>().into(), cause },
+        }
     }
 
     /// The name of its type, as a dead letter shows it.
@@ -50,9 +60,9 @@ impl fmt::Display for ProcessError {
     }
 }
 
-impl<E: Error + Send + Sync + 'static> From<E> for ProcessError {
-    fn from(error: E) -> ProcessError {
-        ProcessError { class: std::any::type_name::<E>().into(), cause: Box::new(error) }
+impl Error for ProcessError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
     }
 }
 
@@ -96,25 +106,25 @@ impl fmt::Debug for Failure {
     }
 }
 
-impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+impl<E: Into<BoxError>> From<E> for Failure {
     /// Errors of stores and of the task itself end the task; any other is the user's.
     fn from(error: E) -> Failure {
-        let own = [TypeId::of::<TaskError>(), TypeId::of::<StateError>(), TypeId::of::<SendFailure>()];
-        if !own.contains(&TypeId::of::<E>()) {
-            return Failure::processing(error.into());
-        }
-        let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
-        let boxed = match boxed.downcast::<TaskError>() {
+        let error = match error.into().downcast::<TaskError>() {
             Ok(error) => return Failure::fatal(*error),
-            Err(boxed) => boxed,
+            Err(error) => error,
         };
-        match boxed.downcast::<StateError>() {
-            Ok(error) => Failure::fatal(TaskError::State(*error)),
-            Err(boxed) => match boxed.downcast::<SendFailure>() {
-                Ok(error) => Failure::fatal(TaskError::Send(*error)),
-                Err(boxed) => Failure::processing(ProcessError::named("error", boxed.to_string())),
-            },
-        }
+        let error = match error.downcast::<StateError>() {
+            Ok(error) => return Failure::fatal(TaskError::State(*error)),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<SendFailure>() {
+            Ok(error) => return Failure::fatal(TaskError::Send(*error)),
+            Err(error) => error,
+        };
+        Failure::processing(match error.downcast::<ProcessError>() {
+            Ok(error) => *error,
+            Err(cause) => ProcessError { class: std::any::type_name::<E>().into(), cause },
+        })
     }
 }
 
