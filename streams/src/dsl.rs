@@ -19,6 +19,8 @@ mod stream_join;
 mod table_join;
 // Joins of tables by a foreign key.
 mod foreign_key_join;
+// Stores of processors.
+pub mod stores;
 // Settings: serdes, names, partitions.
 pub mod options;
 // How a table is kept.

@@ -204,6 +204,8 @@ pub(crate) struct Graph {
     copartitions: Vec<Vec<String>>,
     /// What is taken where no serde is named.
     pub(crate) serdes: Serdes,
+    /// Names of the stores that were added for processors, by the numbers of their tokens.
+    pub(crate) added_stores: Vec<String>,
     /// The first mistake; told by `build`, so that the calls of the DSL can be chained.
     error: Option<TopologyError>,
 }
@@ -227,6 +229,7 @@ impl Graph {
             topics: Vec::new(),
             copartitions: Vec::new(),
             serdes: Serdes::built_in(),
+            added_stores: Vec::new(),
             error: None,
         }
     }

@@ -66,38 +66,39 @@ pub use dsl::cogrouped::{CogroupedKStream, WindowedCogroupedKStream};
 pub use dsl::grouped::{KGroupedStream, WindowSpec, WindowedKStream};
 pub use dsl::materialized::Materialized;
 pub use dsl::options::{Consumed, Grouped, Joined, Named, Produced, Repartitioned, Topics};
+pub use dsl::stores::{StoreBuilder, Stores};
 pub use dsl::stream::KStream;
 pub use dsl::suppressed::{Buffer, Suppressed};
 pub use dsl::table::{KGroupedTable, KTable};
 pub use dsl::windows::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
 pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
-pub use op::custom::{Processor, Setup};
+pub use op::custom::{Ctx, Pair, Processor};
 pub use record::{Change, Data, Header, Record, Window, Windowed};
 pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};
 pub use runtime::error::StreamsError as Error;
 pub use runtime::restore::RestoreListener;
 pub use runtime::states::{State, ThreadState};
 pub use state::{Order, StateError};
-pub use store::session::SessionStore;
-pub use store::window::WindowStore;
-pub use store::KeyValueStore;
+pub use store::token::{
+    Connect, KeyValue, KeyWindow, LentKeyValue, LentTable, LentWindows, StoreId, StoreRef, StoreType, TimestampedKeyValue,
+};
+pub use store::Stamped;
 pub use task::outcome::{Outcome, Update};
 pub use task::{
-    Clock, ErrorContext, Failure, Incoming, LinkError, ProcessError, ProductionContext, Response, Settings, TaskError, Timer,
-    TimestampPolicy,
+    Clock, ErrorContext, Failure, Incoming, LinkError, Origin, ProcessError, ProductionContext, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
 pub use serde::Str;
 pub use topology::Topology;
-pub use topology::processor::{Children, Context, ProcessResult};
-pub use topology::store::Store;
+pub use task::Clock as PunctuationType;
+pub use topology::processor::{Context, ProcessResult};
 
 /// All that most applications name.
 pub mod prelude {
     pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
-        Buffer, Children, Clock, Consumed, Context, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
-        KStream, KTable, KafkaStreams, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, SessionWindows,
-        SlidingWindows, StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver, Windowed,
+        Buffer, Consumed, Ctx, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
+        KStream, KTable, KafkaStreams, KeyValue, KeyWindow, Materialized, Order, ProcessResult, Processor, PunctuationType, Produced, Record, Repartitioned, SessionWindows,
+        SlidingWindows, StoreRef, Stores, StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver, Windowed,
     };
 }

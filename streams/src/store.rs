@@ -25,6 +25,8 @@ pub mod waiting;
 pub mod suppress;
 // What goes on from a table's store.
 pub mod output;
+// Stores as processors of the user see them.
+pub mod token;
 
 use std::any::Any;
 use std::rc::Rc;

@@ -3,7 +3,7 @@
 //! awaits, locks or speaks to a broker; bytes leave by the `Collector` that it was given.
 //!
 //! # How an operator with state is written
-//! 1. The store comes with its types: `Materialized::store` (or `Store::key_value` and its like) puts a maker into the
+//! 1. The store comes with its types: `Materialized::store` (or `Stores::key_value` and its like) puts a maker into the
 //!    store's definition, and the task makes each of its stores once, before any node is linked.
 //! 2. `Operator::link` gets its children and a `Linking`. There it takes `linking.store::<TableStore<K, V>>(name)`, an
 //!    `Rc<RefCell<..>>` that joins and value getters of the same task share; `linking.serde`, `linking.topic`,

@@ -112,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) resets: Vec<(SourceTopics, OffsetReset)>,
     /// What is taken where no serde is named.
     pub(crate) serdes: Serdes,
+    /// Names of the stores that were added for processors, by the numbers of their tokens.
+    pub(crate) added_stores: Vec<String>,
 }
 
 impl Topology {
@@ -142,6 +144,11 @@ impl Topology {
     /// Groups of source nodes whose topics must have equal numbers of partitions.
     pub fn copartitions(&self) -> &[Vec<String>] {
         &self.inner.copartitions
+    }
+
+    /// Names of the stores that were added for processors, by the numbers of their tokens.
+    pub(crate) fn added_stores(&self) -> &[String] {
+        &self.inner.added_stores
     }
 
     /// The serdes that are taken where none is named.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_golden::streams::{Group, NOT_YET, describe, read, replay};
-use streams::{Children, Consumed, Context, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Record, StreamsBuilder};
+use streams::{Consumed, Ctx, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Record, StreamsBuilder};
 use streams::serde::{NumberSerde, StringSerde};
 
 type Text = KStream<String, String>;
@@ -94,13 +94,8 @@ impl Processor for Same {
     type In = (String, String);
     type Out = (String, String);
 
-    fn process(
-        &mut self,
-        record: Record<String, String>,
-        next: &mut Children<String, String>,
-        context: &mut Context,
-    ) -> ProcessResult {
-        next.forward(record, context)
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Record<String, String>) -> ProcessResult {
+        ctx.forward(record)
     }
 }
 
@@ -140,7 +135,7 @@ fn many_repartitions(rules: &[Optimization]) -> String {
     let source = b.stream_with("input", Consumed::with(StringSerde, StringSerde).named("sourceStream"));
     let mapped: Text = source.named("source-map").map(|k, v: String| (k.unwrap_or_default(), v));
     let filtered = mapped.named("process-filter").filter(|_, _| true);
-    filtered.named("process-mapValues").map_values(|v| v).process(|| Same, "process", &[]);
+    filtered.named("process-mapValues").map_values(|v| v).named("process").process((), || Same);
     let group = |stream: &Text, name: &str| stream.group_by_key_with(grouped().named(name));
     let counts = group(&mapped, "count-groupByKey").named("count").count("count-store");
     let counts = counts.named("count-toStream").to_stream();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Flow;
 use super::materialized::Materialized;
 use super::options::{Consumed, Topics};
+use super::stores::StoreBuilder;
 use super::stream::KStream;
 use super::table::KTable;
 use crate::error::TopologyError;
@@ -18,8 +19,9 @@ use crate::op::getter::Getter;
 use crate::op::table::KeepTable;
 use crate::record::Data;
 use crate::serde::{DefaultSerde, Serde, SharedSerde};
+use crate::store::token::StoreRef;
 use crate::task::LinkError;
-use crate::topology::store::{Store, StoreKind};
+use crate::topology::store::StoreKind;
 use crate::topology::{SourceTopics, Topology};
 
 /// Builds a topology; its clones build the same one.
@@ -142,9 +144,13 @@ impl StreamsBuilder {
         GlobalKTable { getter }
     }
 
-    /// A store for processors, by whose name they are connected.
-    pub fn add_store(&self, store: Store) {
-        self.graph.borrow_mut().add(&[ROOT], store.name.clone(), Kind::Store(store), Traits::default());
+    /// A store for processors: the token connects them to it, and gives it to them.
+    pub fn add_store<K: Data, V: Data, T>(&self, store: StoreBuilder<K, V, T>) -> StoreRef<T> {
+        let (mut graph, store) = (self.graph.borrow_mut(), store.store());
+        graph.added_stores.push(store.name.clone());
+        let number = graph.added_stores.len() - 1;
+        graph.add(&[ROOT], store.name.clone(), Kind::Store(store), Traits::default());
+        StoreRef::added(number)
     }
 
     /// The serde of all `T` for which none is named and none is carried along (`default.key.serde`, for each type). Those of

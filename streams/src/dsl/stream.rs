@@ -14,6 +14,7 @@ use super::materialized::Materialized;
 use super::options::{Grouped, Named, Produced, Repartitioned};
 use super::table::KTable;
 use super::{Flow, asked_by_operator, repartition_edge};
+use crate::error::TopologyError;
 use crate::graph::repartition::AskedBy;
 use crate::graph::table::View;
 use crate::graph::{Kind, Step, Traits};
@@ -24,6 +25,7 @@ use crate::op::stateless::{pass, stateless};
 use crate::op::table::KeepTable;
 use crate::record::{Data, Record};
 use crate::serde::{DefaultSerde, SharedSerde};
+use crate::store::token::{Connect, StoreId};
 use crate::task::errors::BoxError;
 use crate::task::outcome::{Outcome, told};
 use crate::topology::SinkTarget;
@@ -532,43 +534,53 @@ impl<K: Data, V: Data> KStream<K, V> {
         KGroupedStream::new(flow, grouped.name, grouped.key, grouped.value.or(self.value.clone()))
     }
 
-    /// Runs a processor of the user, which may change the key, on these stores.
+    /// Runs a processor of the user, which may change the key, on these stores: `()`, tokens of `add_store`, or names.
     pub fn process<P, L: Data, W: Data>(
         &self,
+        stores: impl Connect,
         make: impl Fn() -> P + Send + Sync + 'static,
-        named: impl Into<Named>,
-        stores: &[&str],
     ) -> KStream<L, W>
     where
         P: Processor<In = (K, V), Out = (L, W)>,
     {
-        let flow = self.custom("KSTREAM-PROCESSOR-", custom(make), named.into(), stores);
+        let flow = self.custom("KSTREAM-PROCESSOR-", custom(make), &stores.ids());
         KStream { flow: flow.rekeyed(true), key: None, value: None }
     }
 
     /// Runs a processor of the user that keeps the key, on these stores.
     pub fn process_values<P, W: Data>(
         &self,
+        stores: impl Connect,
         make: impl Fn() -> P + Send + Sync + 'static,
-        named: impl Into<Named>,
-        stores: &[&str],
     ) -> KStream<K, W>
     where
         P: Processor<In = (K, V), Out = (K, W)>,
     {
-        let flow = self.custom("KSTREAM-PROCESSVALUES-", custom(make), named.into(), stores);
+        let flow = self.custom("KSTREAM-PROCESSVALUES-", custom(make), &stores.ids());
         KStream { flow, key: self.key.clone(), value: None }
     }
 
     /// A given name uses up no number here, other than elsewhere. Nor is the node marked as one that changes keys:
     /// that comes only with an internal switch of 4.x, which is off by default.
-    fn custom(&self, prefix: &str, operator: Arc<dyn Operator>, named: Named, stores: &[&str]) -> Flow {
-        let name = match named.0 {
-            Some(name) => self.flow.graph().checked(&name),
-            None => self.flow.graph().new_name(prefix),
+    fn custom(&self, prefix: &str, operator: Arc<dyn Operator>, stores: &[StoreId]) -> Flow {
+        let mut graph = self.flow.graph();
+        let name = match &self.flow.given {
+            Some(name) => graph.checked(name),
+            None => graph.new_name(prefix),
         };
-        let stores = stores.iter().map(|store| (*store).to_owned()).collect();
-        self.flow.step(Step::new(name, operator).connecting(stores), Traits::default())
+        let mut connected = Vec::new();
+        for store in stores {
+            match store {
+                StoreId::Named(name) => connected.push((*name).to_owned()),
+                StoreId::Added(number) => match graph.added_stores.get(*number).cloned() {
+                    Some(name) => connected.push(name),
+                    // A token of another builder.
+                    None => graph.fail(TopologyError::UnknownStore(format!("{store:?} of {name}"))),
+                },
+            }
+        }
+        drop(graph);
+        self.flow.step(Step::new(name, operator).connecting(connected), Traits::default())
     }
 }
 

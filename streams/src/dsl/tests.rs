@@ -119,3 +119,59 @@ fn closures_of_every_kind_may_fail() {
     twice.map_values(|number| number.to_string()).to("out");
     assert_eq!(run(&builder, 0, &["1", "bad", "x", "-3", "2"]), ["1", "1", "2", "2"]);
 }
+
+/// Sends each value on to the child that its first letter names, with how often it came.
+struct ByLetter {
+    seen: StoreRef<KeyValue<String, i64>>,
+}
+
+impl Processor for ByLetter {
+    type In = (String, String);
+    type Out = (String, i64);
+
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Record<String, String>) -> ProcessResult {
+        let Some(value) = record.value.clone() else { return Ok(()) };
+        let seen = ctx.store(self.seen);
+        let count = seen.get(&value)?.unwrap_or(0) + 1;
+        seen.put(&value, count)?;
+        ctx.forward_to(&value[..1], record.with_pair(Some(value.clone()), Some(count)))
+    }
+}
+
+fn by_letter(builder: &StreamsBuilder, connected: bool) {
+    let seen = builder.add_store(Stores::key_value::<String, i64>("seen").in_memory());
+    let stream = builder.stream::<String, String>("in");
+    let make = move || ByLetter { seen };
+    let counts = if connected { stream.process([seen], make) } else { stream.process((), make) };
+    for letter in ["a", "b"] {
+        counts
+            .named(letter)
+            .map_values_with_key(|key, n| format!("{}{n}", key.map_or("", String::as_str)))
+            .to("out");
+    }
+}
+
+#[test]
+fn a_processor_has_its_store_and_names_its_children() {
+    let builder = StreamsBuilder::new();
+    by_letter(&builder, true);
+    // No child is called c: that record is an error, and the handler lets the others through.
+    assert_eq!(run(&builder, 0, &["a", "b", "c", "a"]), ["a1", "b1", "a2"]);
+}
+
+#[test]
+fn a_store_that_is_not_connected_is_named_at_the_record_that_wants_it() {
+    let builder = StreamsBuilder::new();
+    by_letter(&builder, false);
+    let topology = builder.build().expect("the topology is sound");
+    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let value = "a".to_owned();
+    let told = driver.pipe_pair("in", (&StringSerde, Some(&value)), (&StringSerde, Some(&value)), 0);
+    let told = told.expect_err("there is no such store").to_string();
+    assert!(told.contains("KSTREAM-PROCESSOR-0000000001 has no access to store"), "{told}");
+    let foreign = StreamsBuilder::new();
+    by_letter(&builder, true);
+    let seen = builder.add_store(Stores::key_value::<String, i64>("other"));
+    foreign.stream::<String, String>("in").process([seen], move || ByLetter { seen });
+    assert!(foreign.build().is_err(), "a token of another builder");
+}

@@ -25,6 +25,7 @@ impl Graph {
             assembly.repartition_topic(&topic.name, topic.partitions);
         }
         graph.write_all(&mut assembly)?;
+        assembly.added_stores(graph.added_stores);
         assembly.finish(graph.copartitions, graph.serdes)
     }
 

@@ -7,8 +7,7 @@ use crate::dsl::options::Repartitioned;
 use crate::dsl::suppressed::{Buffer, Suppressed};
 use crate::dsl::windows::JoinWindows;
 use crate::graph::Optimization;
-use crate::topology::store::{Store, StoreKind};
-use crate::{KStream, KTable, StreamsBuilder, TopologyError};
+use crate::{KStream, KTable, Stores, StreamsBuilder, TopologyError};
 
 fn text(builder: &StreamsBuilder, topic: &str) -> KStream<String, String> {
     builder.stream(topic)
@@ -59,8 +58,8 @@ fn names_are_taken_once_and_fit_topics() {
 #[test]
 fn stores_are_known_and_different() {
     let taken = error(|b| {
-        b.add_store(Store::new("s", StoreKind::KeyValue));
-        b.add_store(Store::new("s", StoreKind::Session { retention_ms: 1 }));
+        b.add_store(Stores::key_value::<String, String>("s"));
+        b.add_store(Stores::window::<String, String>("s", Duration::ZERO, Duration::ZERO));
     });
     assert_eq!(taken, TopologyError::StoreTaken("s".to_owned()));
     let versioned = |b: &StreamsBuilder| -> KTable<String, String> {

@@ -1,49 +1,88 @@
 //! The processor API: the user's own processors.
 //! Given to `process` and `process_values`; made once a task. Never shared between tasks.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::record::{Data, Record};
-pub use crate::task::link::Setup;
+use crate::store::token::{StoreId, StoreRef, StoreType};
+use crate::task::Origin;
 use crate::task::link::Timed;
-use crate::task::timers::Timer;
+use crate::task::timers::{Clock, Timer};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Nothing, Operator, Process, ProcessResult,
 };
 
 /// A processor of the user.
-pub trait Processor: 'static {
+///
+/// ```
+/// use std::time::Duration;
+/// use streams::prelude::*;
+///
+/// /// Lets each key through once an hour.
+/// struct Dedup {
+///     seen: StoreRef<KeyValue<String, i64>>,
+/// }
+///
+/// impl Processor for Dedup {
+///     type In = (String, String);
+///     type Out = (String, String);
+///
+///     fn init(&mut self, ctx: &mut Ctx<'_, Self>) -> ProcessResult {
+///         ctx.schedule(Duration::from_secs(30), PunctuationType::WallClock);
+///         Ok(())
+///     }
+///
+///     fn process(&mut self, ctx: &mut Ctx<'_, Self>, record: Record<String, String>) -> ProcessResult {
+///         let Some(key) = record.key.clone() else { return Ok(()) };
+///         let seen = ctx.store(self.seen);
+///         if seen.put_if_absent(&key, record.timestamp)?.is_none() {
+///             ctx.forward(record)?;
+///         }
+///         Ok(())
+///     }
+///
+///     fn punctuate(&mut self, ctx: &mut Ctx<'_, Self>, _timer: Timer, now: i64) -> ProcessResult {
+///         let seen = ctx.store(self.seen);
+///         for (key, _) in seen.iter()?.filter(|(_, at)| *at < now - 3_600_000) {
+///             seen.delete(&key)?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let seen = builder.add_store(Stores::key_value::<String, i64>("seen"));
+/// builder.stream::<String, String>("in").process([seen], move || Dedup { seen }).to("out");
+/// let topology = builder.build()?;
+/// # Ok::<(), streams::TopologyError>(())
+/// ```
+pub trait Processor: Sized + 'static {
     /// Key and value of the records it takes.
     type In: Pair;
     /// Key and value of the records it hands on.
     type Out: Pair;
 
-    /// Called once, before the first record: takes its stores and sets timers.
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        let _ = setup;
+    /// Called once, before the first record: sets timers.
+    fn init(&mut self, ctx: &mut Ctx<'_, Self>) -> ProcessResult {
+        let _ = ctx;
         Ok(())
     }
 
-    /// Takes one record; `next.forward` hands records on.
+    /// Takes one record; `ctx.forward` hands records on.
     fn process(
         &mut self,
+        ctx: &mut Ctx<'_, Self>,
         record: Record<Key<Self::In>, Value<Self::In>>,
-        next: &mut Children<Key<Self::Out>, Value<Self::Out>>,
-        context: &mut Context,
     ) -> ProcessResult;
 
     /// A timer fired, at this time by its clock.
-    fn punctuate(
-        &mut self,
-        timer: Timer,
-        timestamp: i64,
-        next: &mut Children<Key<Self::Out>, Value<Self::Out>>,
-        context: &mut Context,
-    ) -> ProcessResult {
-        let _ = (timer, timestamp, next, context);
+    fn punctuate(&mut self, ctx: &mut Ctx<'_, Self>, timer: Timer, now: i64) -> ProcessResult {
+        let _ = (ctx, timer, now);
         Ok(())
     }
 
@@ -68,6 +107,102 @@ impl<K: Data, V: Data> Pair for (K, V) {
 pub type Key<P> = <P as Pair>::Key;
 /// The value of a pair.
 pub type Value<P> = <P as Pair>::Value;
+/// The nodes below a processor.
+type Next<P> = Children<Key<<P as Processor>::Out>, Value<<P as Processor>::Out>>;
+
+/// A store that is connected to a processor, or a global one.
+pub(crate) struct Connected {
+    pub(crate) name: String,
+    /// The number that the builder gave it.
+    pub(crate) number: Option<usize>,
+    pub(crate) store: Rc<dyn Any>,
+}
+
+/// What a processor sees while it is called: its stores, the nodes below it, the record's origin, times and timers.
+pub struct Ctx<'a, P: Processor> {
+    node: &'a str,
+    stores: &'a [Connected],
+    children: &'a mut Next<P>,
+    context: &'a mut Context,
+}
+
+impl<P: Processor> Ctx<'_, P> {
+    /// A store that is connected to this processor, or a global one.
+    ///
+    /// # Panics
+    /// If it is neither, or of another type: as with any panic of a processor, the record's place is told.
+    pub fn store<T: StoreType>(&mut self, store: StoreRef<T>) -> T::Lent<'_> {
+        let is_meant = |connected: &&Connected| match store.id() {
+            StoreId::Added(number) => connected.number == Some(number),
+            StoreId::Named(name) => connected.name == name,
+        };
+        let Some(found) = self.stores.iter().find(is_meant) else {
+            panic!(
+                "{} has no access to store {:?}: it must be added, and given to process",
+                self.node,
+                store.id()
+            );
+        };
+        let Some(typed) = found.store.downcast_ref::<RefCell<T::Store>>() else {
+            panic!("store {} is no {}", found.name, std::any::type_name::<T>());
+        };
+        T::lend(typed, self.context)
+    }
+
+    /// Hands a record to all nodes below.
+    pub fn forward(&mut self, record: Record<Key<P::Out>, Value<P::Out>>) -> ProcessResult {
+        self.children.forward(record, self.context)
+    }
+
+    /// Hands a record to the node below that has this name.
+    pub fn forward_to(&mut self, child: &str, record: Record<Key<P::Out>, Value<P::Out>>) -> ProcessResult {
+        match self.children.place(child) {
+            Some(place) => self.children.forward_to(place, record, self.context),
+            None => Err(format!("unknown downstream node: {child} is no child of {}", self.node).into()),
+        }
+    }
+
+    /// Sets a timer: `punctuate` is called each time it fires. One of stream time first fires with the first record, one of
+    /// the wall clock after an interval.
+    pub fn schedule(&mut self, interval: Duration, clock: Clock) -> Timer {
+        self.context.set_timer(clock, interval, None)
+    }
+
+    /// Sets a timer that fires at `start_ms` since 1970, and whole intervals later.
+    pub fn schedule_from(&mut self, start_ms: i64, interval: Duration, clock: Clock) -> Timer {
+        self.context.set_timer(clock, interval, Some(start_ms))
+    }
+
+    /// Stops a timer.
+    pub fn cancel(&mut self, timer: Timer) {
+        self.context.cancel(timer);
+    }
+
+    /// Where the record was read: its topic, partition and offset; none of them while a timer runs.
+    pub fn origin(&self) -> &Origin {
+        self.context.origin()
+    }
+
+    /// The largest time of a record of this task so far; -1 before the first.
+    pub fn stream_time(&self) -> i64 {
+        self.context.stream_time()
+    }
+
+    /// The time of day, in ms since 1970, as of the start of this record or timer.
+    pub fn wall_clock(&self) -> i64 {
+        self.context.wall_clock()
+    }
+
+    /// `application.id`.
+    pub fn application_id(&self) -> &str {
+        &self.context.settings().application_id
+    }
+
+    /// Asks for a commit soon.
+    pub fn commit(&mut self) {
+        self.context.request_commit();
+    }
+}
 
 struct Custom<F, P> {
     make: Arc<F>,
@@ -75,8 +210,10 @@ struct Custom<F, P> {
 }
 
 struct Running<P: Processor> {
+    node: Rc<str>,
     processor: P,
-    children: Children<Key<P::Out>, Value<P::Out>>,
+    children: Next<P>,
+    stores: Vec<Connected>,
     number: usize,
 }
 
@@ -91,15 +228,23 @@ impl<F: Fn() -> P + Send + Sync + 'static, P: Processor> Operator for Custom<F, 
     }
 
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let children: Next<P> = Children::typed(children)?;
         if !linking.makes_processors {
-            Children::<Key<P::Out>, Value<P::Out>>::typed(children)?;
             return Ok(AnyLink::new::<Key<P::In>, Value<P::In>>(Nothing));
         }
-        let running = Running { processor: (self.make)(), children: Children::typed(children)?, number: 0 };
+        let (node, processor) = (Rc::clone(linking.node()), (self.make)());
+        let running = Running { node, processor, children, stores: linking.connected(), number: 0 };
         let shared = Rc::new(RefCell::new(running));
         let number = linking.add_timed(Rc::clone(&shared) as Rc<dyn Timed>);
         shared.borrow_mut().number = number;
         Ok(AnyLink::shared::<Key<P::In>, Value<P::In>>(shared))
+    }
+}
+
+impl<P: Processor> Running<P> {
+    fn parts<'a>(&'a mut self, context: &'a mut Context) -> (&'a mut P, Ctx<'a, P>) {
+        let ctx = Ctx { node: &self.node, stores: &self.stores, children: &mut self.children, context };
+        (&mut self.processor, ctx)
     }
 }
 
@@ -109,15 +254,21 @@ impl<P: Processor> Process<Key<P::In>, Value<P::In>> for Running<P> {
         let timestamp = std::mem::replace(&mut context.timestamp, record.timestamp);
         // An empty list has no allocation.
         let headers = std::mem::replace(&mut context.headers, record.headers.clone());
-        let done = self.processor.process(record, &mut self.children, context);
+        let (processor, mut ctx) = self.parts(context);
+        let done = processor.process(&mut ctx, record);
         (context.timed, context.timestamp, context.headers) = (timed, timestamp, headers);
         done
     }
 }
 
 impl<P: Processor> Timed for RefCell<Running<P>> {
-    fn init(&self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        self.borrow_mut().processor.init(setup)
+    fn init(&self, context: &mut Context) -> ProcessResult {
+        let running = &mut *self.borrow_mut();
+        context.timed = Some(running.number);
+        let (processor, mut ctx) = running.parts(context);
+        let done = processor.init(&mut ctx);
+        context.timed = None;
+        done
     }
 
     fn punctuate(&self, timer: Timer, timestamp: i64, context: &mut Context) -> ProcessResult {
@@ -125,7 +276,8 @@ impl<P: Processor> Timed for RefCell<Running<P>> {
         context.timed = Some(running.number);
         context.timestamp = timestamp;
         context.headers.clear();
-        let done = running.processor.punctuate(timer, timestamp, &mut running.children, context);
+        let (processor, mut ctx) = running.parts(context);
+        let done = processor.punctuate(&mut ctx, timer, timestamp);
         context.timed = None;
         done
     }

@@ -187,9 +187,19 @@ impl Context {
     }
 
     /// Sets a timer for the processor that is running: its `punctuate` is called each time it fires.
-    pub fn schedule(&mut self, clock: Clock, interval: std::time::Duration) -> Option<Timer> {
+    pub(crate) fn set_timer(
+        &mut self,
+        clock: Clock,
+        interval: std::time::Duration,
+        start_ms: Option<i64>,
+    ) -> Timer {
+        let node = self.timed.expect("a processor of the user is running, which alone sets timers");
+        let now = match clock {
+            Clock::StreamTime => self.stream_time,
+            Clock::WallClock => self.wall_clock,
+        };
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
-        Some(self.timers.schedule(self.timed?, clock, interval_ms, self.wall_clock))
+        self.timers.schedule(node, clock, interval_ms, now, start_ms)
     }
 
     /// Stops a timer.

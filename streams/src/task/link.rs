@@ -13,6 +13,7 @@ use super::context::Context;
 use super::errors::{Failure, ProcessResult};
 use super::settings::Settings;
 use super::timers::Timer;
+use crate::op::custom::Connected;
 use crate::serde::SharedSerde;
 use crate::state::StateError;
 use crate::store::{Held, Old};
@@ -108,7 +109,7 @@ pub trait Flush {
 
 /// A processor of the user, as the task calls it besides its records.
 pub(crate) trait Timed {
-    fn init(&self, setup: &mut Setup<'_>) -> Result<(), LinkError>;
+    fn init(&self, context: &mut Context) -> ProcessResult;
     fn punctuate(&self, timer: Timer, timestamp: i64, context: &mut Context) -> ProcessResult;
     fn close(&self);
 }
@@ -116,7 +117,6 @@ pub(crate) trait Timed {
 pub(crate) struct TimedNode {
     pub(crate) name: Rc<str>,
     pub(crate) processor: Rc<dyn Timed>,
-    pub(crate) stores: Vec<String>,
 }
 
 /// What an operator gets besides its children when it is linked.
@@ -213,6 +213,19 @@ impl<'a> Linking<'a> {
         find(self.stores, self.globals, &self.node, name)
     }
 
+    /// The stores that are connected to the node, and all global ones.
+    pub(crate) fn connected(&self) -> Vec<Connected> {
+        let own = self.topology_node().stores.iter();
+        let global = self.topology.global_stores().iter().map(|store| &store.name);
+        let held = |name: &String| {
+            let holders = [Some(self.stores), self.globals];
+            let found = holders.into_iter().flatten().find_map(|stores| stores.held(name))?;
+            let number = self.topology.added_stores().iter().position(|added| added == name);
+            Some(Connected { name: name.clone(), number, store: Rc::clone(&found.any) })
+        };
+        own.chain(global).filter_map(held).collect()
+    }
+
     /// What is called to flush the cache of a store, instead of the store itself.
     pub fn flush_with(&mut self, store: &str, flush: Rc<dyn Flush>) {
         // The node that stands first has the last word, as it is linked last; Java's stands last. All nodes of one store
@@ -222,8 +235,7 @@ impl<'a> Linking<'a> {
 
     /// A processor of the user; the answer is its number, under which the context knows its timers.
     pub(crate) fn add_timed(&mut self, processor: Rc<dyn Timed>) -> usize {
-        let stores = self.topology_node().stores.clone();
-        self.timed.push(TimedNode { name: Rc::clone(&self.node), processor, stores });
+        self.timed.push(TimedNode { name: Rc::clone(&self.node), processor });
         self.timed.len() - 1
     }
 }
@@ -240,30 +252,6 @@ fn find<S: 'static>(
     holder
         .get::<S>(name)
         .ok_or_else(|| LinkError::StoreType { store: name.to_owned(), type_name: std::any::type_name::<S>() })
-}
-
-/// What a processor of the user is set up with: its stores and timers.
-pub struct Setup<'a> {
-    pub(crate) node: &'a TimedNode,
-    pub(crate) stores: &'a Stores,
-    pub(crate) globals: Option<&'a Stores>,
-    pub(crate) context: &'a mut Context,
-}
-
-impl Setup<'_> {
-    /// A store that is connected to the processor, or a global one.
-    pub fn store<S: 'static>(&self, name: &str) -> Result<Rc<RefCell<S>>, LinkError> {
-        let is_global = self.globals.is_some_and(|globals| globals.held(name).is_some());
-        if !is_global && !self.node.stores.iter().any(|store| store == name) {
-            return Err(LinkError::NoStore { node: self.node.name.to_string(), store: name.to_owned() });
-        }
-        find(self.stores, self.globals, &self.node.name, name)
-    }
-
-    /// For timers, and the times.
-    pub fn context(&mut self) -> &mut Context {
-        self.context
-    }
 }
 
 /// A failure while caches are flushed has no node left to be asked about.

@@ -11,7 +11,7 @@ use super::collector::{Collector, TopicId};
 use super::context::{Context, Origin};
 use super::errors::{ProcessResult, TaskError};
 use super::group::Group;
-use super::link::{Flush, LinkError, Linking, Setup, Stores, TimedNode, fatal};
+use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
 use super::queue::{Incoming, SourceNode};
 use super::settings::Settings;
 use super::timers::Clock;
@@ -191,7 +191,7 @@ impl Task {
         for input in 0..self.inputs.len() {
             self.start_time(input, self.times[input]);
         }
-        set_up(&timed, &self.stores, self.globals.as_ref(), &mut self.context)?;
+        set_up(&timed, &mut self.context)?;
         self.timed = timed;
         Ok(())
     }
@@ -478,18 +478,12 @@ fn changelog_of(
 }
 
 /// Processors in the order of the nodes; they were linked from the last to the first.
-fn set_up(
-    timed: &[TimedNode],
-    stores: &Stores,
-    globals: Option<&Stores>,
-    context: &mut Context,
-) -> Result<(), LinkError> {
-    for number in (0..timed.len()).rev() {
-        context.timed = Some(number);
-        let node = &timed[number];
-        node.processor.init(&mut Setup { node, stores, globals, context })?;
+fn set_up(timed: &[TimedNode], context: &mut Context) -> Result<(), LinkError> {
+    for node in timed.iter().rev() {
+        let refused =
+            |failure| LinkError::Setup { node: node.name.to_string(), cause: format!("{failure:?}") };
+        node.processor.init(context).map_err(refused)?;
     }
-    context.timed = None;
     Ok(())
 }
 

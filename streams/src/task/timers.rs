@@ -55,13 +55,23 @@ impl Timers {
         }
     }
 
-    /// A timer of stream time first fires with the first record, one of the wall clock after an interval.
-    pub(crate) fn schedule(&mut self, node: usize, clock: Clock, interval_ms: i64, wall_clock: i64) -> Timer {
+    /// A timer of stream time first fires with the first record, one of the wall clock after an interval. One with a start
+    /// fires then and whole intervals later; a start that is over counts as one that fired (StreamTask.getInitialSchedule).
+    pub(crate) fn schedule(
+        &mut self,
+        node: usize,
+        clock: Clock,
+        interval_ms: i64,
+        now: i64,
+        start_ms: Option<i64>,
+    ) -> Timer {
         let (timer, interval_ms) = (Timer(self.next), interval_ms.max(1));
         self.next += 1;
-        let first = match clock {
-            Clock::StreamTime => 0,
-            Clock::WallClock => wall_clock.saturating_add(interval_ms),
+        let first = match (start_ms, clock) {
+            (Some(start), _) if start < now => after(start, interval_ms, now),
+            (Some(start), _) => start,
+            (None, Clock::StreamTime) => 0,
+            (None, Clock::WallClock) => now.saturating_add(interval_ms),
         };
         self.heap(clock).push(first, Schedule { timer, node, interval_ms });
         timer
@@ -91,14 +101,46 @@ impl Timers {
         if self.cancelled.remove(&due.timer) {
             return;
         }
-        let mut next = due.at.saturating_add(due.interval_ms);
-        if now >= next {
-            let missed = (now - due.at) / due.interval_ms;
-            next = due.at.saturating_add((missed + 1).saturating_mul(due.interval_ms));
-        }
+        let next = after(due.at, due.interval_ms, now);
         if next > now {
             let schedule = Schedule { timer: due.timer, node: due.node, interval_ms: due.interval_ms };
             self.heap(clock).push(next, schedule);
         }
+    }
+}
+
+/// The first time behind `at`, by whole intervals, that is not over.
+fn after(at: i64, interval_ms: i64, now: i64) -> i64 {
+    let next = at.saturating_add(interval_ms);
+    if now < next {
+        return next;
+    }
+    let missed = (now - at) / interval_ms;
+    at.saturating_add((missed + 1).saturating_mul(interval_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The times at which a timer fires as the clock goes in steps of a second.
+    fn fired(start_ms: Option<i64>, now: i64) -> Vec<i64> {
+        let mut timers = Timers::new();
+        timers.schedule(0, Clock::WallClock, 10_000, now, start_ms);
+        let mut fired = Vec::new();
+        for now in (now..now + 30_000).step_by(1000) {
+            while let Some(due) = timers.due(Clock::WallClock, now) {
+                fired.push(now);
+                timers.again(Clock::WallClock, due, now);
+            }
+        }
+        fired
+    }
+
+    #[test]
+    fn a_timer_with_a_start_keeps_to_it() {
+        assert_eq!(fired(None, 3000), [13_000, 23_000]);
+        assert_eq!(fired(Some(5000), 3000), [5000, 15_000, 25_000]);
+        assert_eq!(fired(Some(0), 3000), [10_000, 20_000, 30_000]);
     }
 }

@@ -163,6 +163,11 @@ impl Assembly {
     }
 
     /// Closes the topology: sub-topologies are numbered by their first node.
+    /// Names of the stores that were added for processors.
+    pub(crate) fn added_stores(&mut self, names: Vec<String>) {
+        self.parts.added_stores = names;
+    }
+
     pub(crate) fn finish(
         mut self,
         copartitions: Vec<Vec<String>>,

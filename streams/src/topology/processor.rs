@@ -110,6 +110,11 @@ impl<K: Data, V: Data> Children<K, V> {
         last.forward(record, context)
     }
 
+    /// The place of the child of that name.
+    pub(crate) fn place(&self, node: &str) -> Option<usize> {
+        self.0.iter().position(|child| *child.node == *node)
+    }
+
     /// Hands a record to the child at `place`; to none if there is none.
     pub fn forward_to(&mut self, place: usize, record: Record<K, V>, context: &mut Context) -> ProcessResult {
         match self.0.get_mut(place) {

@@ -4,13 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::dsl::windows::millis;
-use crate::record::Data;
-use crate::serde::{Serde, SharedSerde};
-use crate::store::window::WindowStore;
-use crate::store::{Held, KeyValueStore, StoreParts};
+use crate::store::{Held, StoreParts};
 use crate::task::LinkError;
 
 /// How a store's rows are laid out and how long they live.
@@ -145,36 +140,6 @@ impl Store {
             processors: Vec::new(),
             maker: None,
         }
-    }
-
-    /// A store of keys and values for processors of the user, without a cache.
-    pub fn key_value<K: Data, V: Data>(
-        name: impl Into<String>,
-        key: impl Serde<K> + 'static,
-        value: impl Serde<V> + 'static,
-    ) -> Store {
-        let (key, value): (Option<SharedSerde<K>>, Option<SharedSerde<V>>) =
-            (Some(Arc::new(key)), Some(Arc::new(value)));
-        Store::new(name, StoreKind::KeyValue)
-            .uncached()
-            .made_by(StoreMaker::new(move |parts| KeyValueStore::<K, V>::plain(parts, &key, &value)))
-    }
-
-    /// A store of windows for processors of the user, without a cache.
-    pub fn window<K: Data, V: Data>(
-        name: impl Into<String>,
-        retention: Duration,
-        size: Duration,
-        key: impl Serde<K> + 'static,
-        value: impl Serde<V> + 'static,
-    ) -> Store {
-        let (key, value): (Option<SharedSerde<K>>, Option<SharedSerde<V>>) =
-            (Some(Arc::new(key)), Some(Arc::new(value)));
-        let (retention_ms, size_ms) = (millis(retention), millis(size));
-        let kind = StoreKind::Window { retention_ms, size_ms, duplicates: Duplicates::Replaced };
-        Store::new(name, kind)
-            .uncached()
-            .made_by(StoreMaker::new(move |parts| WindowStore::<K, V>::plain(parts, &key, &value)))
     }
 
     /// The same definition with its types.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::driver::TopologyTestDriver;
 use crate::dsl::options::Topics;
-use crate::op::custom::Processor;
+use crate::op::custom::{Ctx, Processor};
 use crate::task::{Incoming, Settings, TaskError};
 use crate::topology::{NodeKind, SourceTopics};
 use crate::{KStream, StreamsBuilder};
@@ -87,15 +87,10 @@ impl Processor for Numbered {
     type In = (String, String);
     type Out = (String, String);
 
-    fn process(
-        &mut self,
-        record: Record<String, String>,
-        next: &mut Children<String, String>,
-        context: &mut Context,
-    ) -> ProcessResult {
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Record<String, String>) -> ProcessResult {
         self.0 += 1;
         let value = Some(self.0.to_string());
-        next.forward(record.with_value(value), context)
+        ctx.forward(record.with_value(value))
     }
 }
 
@@ -103,7 +98,7 @@ impl Processor for Numbered {
 fn a_child_of_two_parents_is_one_processor() {
     let (builder, seen) = (StreamsBuilder::new(), Seen::default());
     let (one, two) = (stream(&builder, "in1"), stream(&builder, "in2"));
-    watch(&one.merge(&two).process_values(|| Numbered(0), (), &[]), &seen, "number");
+    watch(&one.merge(&two).process_values((), || Numbered(0)), &seen, "number");
     assert_eq!(
         run(&builder, &seen, &[Some("a"), Some("b"), Some("c")]),
         ["number 1", "number 2", "number 3"]

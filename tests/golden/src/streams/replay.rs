@@ -7,9 +7,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use streams::driver::{Output, TopologyTestDriver};
 use streams::state::{MemoryRows, Rows, StateError};
-use streams::{
-    Header, Incoming, Optimization, Response, Settings, Store, TaskError, TimestampPolicy, Topology,
-};
+use streams::topology::store::Store;
+use streams::{Header, Incoming, Optimization, Response, Settings, TaskError, TimestampPolicy, Topology};
 
 use super::recording::Group;
 use super::text::{Form, from_hex, hex};

@@ -1,36 +1,33 @@
 //! Scenarios 71 to 80, and the processor of 40: timers, stores of one's own, handlers, headers, idling.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use streams::serde::{NumberSerde, StringSerde};
 use streams::{
-    Children, Clock, Consumed, Context, Failure, KeyValueStore, LinkError, Order, ProcessError,
-    ProcessResult, Processor, Record, Setup, Store, StreamsBuilder, Timer, TimestampPolicy, WindowStore,
+    Consumed, Ctx, Failure, KeyValue, KeyWindow, Order, ProcessError, ProcessResult, Processor,
+    PunctuationType, Record, StoreRef, Stores, StreamsBuilder, Timer, TimestampPolicy,
 };
 
 use super::Params;
 use super::functions::{cat, grouped, shown, stream};
 use super::stateless::by_first;
 
-type Next = Children<String, String>;
 type Text = Record<String, String>;
 
 pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool {
     match name {
         "punctuate_stream_time_gaps" => {
             let interval = params.time("interval_ms");
-            stream(b, "in").process(move || StreamTime { interval, count: 0 }, (), &[]).to("out");
+            stream(b, "in").process((), move || StreamTime { interval, count: 0 }).to("out");
         }
         "punctuate_wall_clock_cancel" => {
             let interval = params.time("interval_ms");
             let ticking = move || WallClock { interval, fired: 0, ticking: None };
-            stream(b, "in").process(ticking, (), &[]).to("out");
+            stream(b, "in").process((), ticking).to("out");
         }
         "store_put_if_absent_range" => {
-            b.add_store(Store::key_value("s", StringSerde, StringSerde));
-            stream(b, "in").process(StoreCalls::default, (), &["s"]).to("out");
+            let s = b.add_store(Stores::key_value::<String, String>("s"));
+            stream(b, "in").process([s], move || StoreCalls(s)).to("out");
         }
         "continue_on_processing_error" => {
             let s = stream(b, "in");
@@ -58,7 +55,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
         }
         "headers_through_repartition" => {
             let s = by_first(&stream(b, "in")).repartition("rp");
-            s.process_values(|| Mark, (), &[]).to("out");
+            s.process_values((), || Mark).to("out");
             s.group_by_key().reduce(|a, v| cat(&a, "+", &v), "agg").to_stream().to("out-agg");
         }
         "optimized_source_reuse_describe" => {
@@ -94,19 +91,19 @@ impl Processor for StreamTime {
     type In = (String, String);
     type Out = (String, String);
 
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        setup.context().schedule(Clock::StreamTime, self.interval);
+    fn init(&mut self, ctx: &mut Ctx<Self>) -> ProcessResult {
+        ctx.schedule(self.interval, PunctuationType::StreamTime);
         Ok(())
     }
 
-    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Text) -> ProcessResult {
         self.count += 1;
-        next.forward(record, context)
+        ctx.forward(record)
     }
 
-    fn punctuate(&mut self, _: Timer, now: i64, next: &mut Next, context: &mut Context) -> ProcessResult {
+    fn punctuate(&mut self, ctx: &mut Ctx<Self>, _: Timer, now: i64) -> ProcessResult {
         let text = format!("{now}/{}", self.count);
-        next.forward(Record::new(Some("punctuated".to_owned()), Some(text), now), context)
+        ctx.forward(Record::new(Some("punctuated".to_owned()), Some(text), now))
     }
 }
 
@@ -121,26 +118,26 @@ impl Processor for WallClock {
     type In = (String, String);
     type Out = (String, String);
 
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        self.ticking = setup.context().schedule(Clock::WallClock, self.interval);
+    fn init(&mut self, ctx: &mut Ctx<Self>) -> ProcessResult {
+        self.ticking = Some(ctx.schedule(self.interval, PunctuationType::WallClock));
         Ok(())
     }
 
-    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Text) -> ProcessResult {
         let starts = record.value.as_ref().is_some_and(|value| value.starts_with('x'));
         if self.ticking.is_some() || !starts {
             return Ok(());
         }
-        self.ticking = context.schedule(Clock::WallClock, self.interval);
-        next.forward(record.with_value(Some("scheduled".to_owned())), context)
+        self.ticking = Some(ctx.schedule(self.interval, PunctuationType::WallClock));
+        ctx.forward(record.with_value(Some("scheduled".to_owned())))
     }
 
-    fn punctuate(&mut self, timer: Timer, now: i64, next: &mut Next, context: &mut Context) -> ProcessResult {
+    fn punctuate(&mut self, ctx: &mut Ctx<Self>, timer: Timer, now: i64) -> ProcessResult {
         self.fired += 1;
         let text = format!("{}@{now}", self.fired);
-        next.forward(Record::new(Some("tick".to_owned()), Some(text), now), context)?;
+        ctx.forward(Record::new(Some("tick".to_owned()), Some(text), now))?;
         if self.fired.is_multiple_of(3) {
-            context.cancel(timer);
+            ctx.cancel(timer);
             self.ticking = None;
         }
         Ok(())
@@ -148,37 +145,26 @@ impl Processor for WallClock {
 }
 
 /// Does what the first letter of the value says and forwards what the store answered.
-#[derive(Default)]
-struct StoreCalls {
-    store: Option<Rc<RefCell<KeyValueStore<String, String>>>>,
-}
+struct StoreCalls(StoreRef<KeyValue<String, String>>);
 
 impl Processor for StoreCalls {
     type In = (String, String);
     type Out = (String, String);
 
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        self.store = Some(setup.store("s")?);
-        Ok(())
-    }
-
-    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
-        let (Some(store), Some(key), Some(value)) = (&self.store, &record.key, &record.value) else {
-            return Ok(());
-        };
-        let mut store = store.borrow_mut();
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Text) -> ProcessResult {
+        let (Some(key), Some(value)) = (&record.key, &record.value) else { return Ok(()) };
+        let store = ctx.store(self.0);
         let answer = match value.as_bytes()[0] {
             b'a' => {
-                store.set(key, Some(value.clone()), context)?;
+                store.put(key, value.clone())?;
                 store.get(key)?
             }
-            b'b' => store.put_if_absent(key, value.clone(), context)?,
-            b'c' => store.delete(key, context)?,
+            b'b' => store.put_if_absent(key, value.clone())?,
+            b'c' => store.delete(key)?,
             b'd' => Some(shown_rows(store.range(Some(key), Some(&"c".to_owned()), Order::Ascending)?)),
             _ => Some(shown_rows(store.range(None, None, Order::Descending)?)),
         };
-        drop(store);
-        next.forward(record.with_value(answer), context)
+        ctx.forward(record.with_value(answer))
     }
 }
 
@@ -193,34 +179,24 @@ impl Processor for Mark {
     type In = (String, String);
     type Out = (String, String);
 
-    fn process(&mut self, mut record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
+    fn process(&mut self, ctx: &mut Ctx<Self>, mut record: Text) -> ProcessResult {
         let mark = record.value.as_ref().map(|value| value[1..].to_owned().into());
         record.headers.push(("mark".to_owned(), mark));
-        next.forward(record, context)
+        ctx.forward(record)
     }
 }
 
 /// The processor of scenario 40: keeps each record, and says what the store has around it.
-#[derive(Default)]
-pub(super) struct Fetch {
-    store: Option<Rc<RefCell<WindowStore<String, String>>>>,
-}
+pub(super) struct Fetch(pub(super) StoreRef<KeyWindow<String, String>>);
 
 impl Processor for Fetch {
     type In = (String, String);
     type Out = (String, String);
 
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        self.store = Some(setup.store("w")?);
-        Ok(())
-    }
-
-    fn process(&mut self, record: Text, next: &mut Next, context: &mut Context) -> ProcessResult {
-        let (Some(store), Some(key), Some(value)) = (&self.store, &record.key, &record.value) else {
-            return Ok(());
-        };
-        let mut store = store.borrow_mut();
-        store.set(key, record.timestamp, Some(value.clone()), context)?;
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Text) -> ProcessResult {
+        let (Some(key), Some(value)) = (&record.key, &record.value) else { return Ok(()) };
+        let store = ctx.store(self.0);
+        store.put(key, record.timestamp, Some(value.clone()))?;
         let (from, to) = ((record.timestamp - 100_000).max(0), record.timestamp + 100_000);
         let started = |order| -> Result<String, Failure> {
             let rows = store.fetch(key, from, to, order)?;
@@ -235,7 +211,6 @@ impl Processor for Fetch {
             b'x' => started(Order::Descending)?,
             _ => started(Order::Ascending)?,
         };
-        drop(store);
-        next.forward(record.with_value(Some(answer)), context)
+        ctx.forward(record.with_value(Some(answer)))
     }
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use streams::serde::StringSerde;
-use streams::{
-    Children, Context, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned,
-    StreamsBuilder,
-};
+use streams::{Ctx, Materialized, ProcessResult, Processor, Produced, Record, Repartitioned, StreamsBuilder};
 
 use super::functions::{Runs, Text, cat, ends, first, grouped, shown, split, starts, stream};
 
@@ -49,7 +46,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder) -> bool {
                 .to("out");
         }
         "to_table_null_delete" => stream(b, "in").to_table((), "t").to_stream().to("out"),
-        "process_values_headers" => stream(b, "in").process_values(Stamp::default, (), &[]).to("out"),
+        "process_values_headers" => stream(b, "in").process_values((), Stamp::default).to("out"),
         "map_group_count_repartition" => {
             let mapped: Text = stream(b, "in").map_nullable(|_, v| (v.as_deref().map(first), v));
             mapped.group_by_key_with(grouped()).count(()).to_stream().to("out");
@@ -128,12 +125,7 @@ impl Processor for Stamp {
     type In = (String, String);
     type Out = (String, String);
 
-    fn process(
-        &mut self,
-        mut record: Record<String, String>,
-        next: &mut Children<String, String>,
-        context: &mut Context,
-    ) -> ProcessResult {
+    fn process(&mut self, ctx: &mut Ctx<Self>, mut record: Record<String, String>) -> ProcessResult {
         let Some(value) = record.value.take() else { return Ok(()) };
         self.seen += 1;
         let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -141,9 +133,9 @@ impl Processor for Stamp {
         record.headers.push(("seen".to_owned(), Some(self.seen.to_string().into())));
         let mut stamped = record.clone().with_value(Some(text));
         stamped.timestamp += i64::from(value.starts_with('x'));
-        next.forward(stamped, context)?;
+        ctx.forward(stamped)?;
         if value.starts_with('d') {
-            next.forward(record.with_value(Some("again".to_owned())), context)?;
+            ctx.forward(record.with_value(Some("again".to_owned())))?;
         }
         Ok(())
     }

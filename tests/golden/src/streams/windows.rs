@@ -1,7 +1,7 @@
 //! Scenarios 23 to 43 and 47: windows, and what is emitted when they close.
 
 use streams::serde::{NumberSerde, StringSerde};
-use streams::{Buffer, Consumed, EmitStrategy, Store, StreamsBuilder, Suppressed};
+use streams::{Buffer, Consumed, EmitStrategy, Stores, StreamsBuilder, Suppressed};
 
 use super::Params;
 use super::functions::{cat, gather, stream};
@@ -50,8 +50,8 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
         }
         "retention_expiry_fetch" => {
             let (retention, size) = (params.time("retention_ms"), params.time("size_ms"));
-            b.add_store(Store::window("w", retention, size, StringSerde, StringSerde));
-            stream(b, "in").process(Fetch::default, (), &["w"]).to("out");
+            let w = b.add_store(Stores::window::<String, String>("w", retention, size));
+            stream(b, "in").process([w], move || Fetch(w)).to("out");
         }
         _ => return false,
     }
