@@ -1,8 +1,32 @@
 //! `TopologyTestDriver`: a topology at work without a broker, record by record, with a clock that is moved by hand.
+//!
+//! ```
+//! use streams::prelude::*;
+//!
+//! let builder = StreamsBuilder::new();
+//! let words = builder.stream::<String, String>("words").group_by(|_key, word| word.clone());
+//! words.count("counts-store").to_stream().to("counts");
+//! let topology = builder.build()?;
+//!
+//! let config = StreamsConfig::new("app", "localhost:9092").set("statestore.cache.max.bytes", 0);
+//! let mut driver = TopologyTestDriver::new(&topology, config)?;
+//! let input = driver.input::<String, String>("words");
+//! let mut output = driver.output::<String, i64>("counts");
+//! for (time, word) in ["kafka", "lead", "kafka"].into_iter().enumerate() {
+//!     input.pipe(&mut driver, None, word, time as i64)?;
+//! }
+//! assert_eq!(output.read_map(&mut driver)["kafka"], 2);
+//! assert_eq!(driver.store::<KeyValue<String, i64>>("counts-store")?.get("lead")?, Some(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! For tests of applications and of this crate. The task is the one of the runtime; only what surrounds it is made here:
 //! all sub-topologies are one task on partition 0, each record is committed, and what is written to a topic that the
 //! topology reads goes in again, as in Java's driver. Over several partitions, which Java's cannot, each sub-topology has
 //! a task a partition, and keys are placed as a producer places them.
+
+// Typed ends: topics and stores.
+mod handles;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,8 +37,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_protocol::murmur2::partition_for_key;
 
+use crate::config::StreamsConfig;
 use crate::record::Header;
-use crate::serde::{Serde, SerdeError};
+use crate::runtime::error::StreamsError as Error;
+use crate::serde::{DefaultSerde, Serde};
 use crate::state::rows::Row;
 use crate::state::{MemoryRows, Rows, StateError};
 use crate::store::Budget;
@@ -25,6 +51,8 @@ use crate::task::{
 };
 use crate::topology::Topology;
 use crate::topology::store::Store;
+
+pub use handles::{Given, KeyValueView, SessionView, Sessions, TestInput, TestOutput, Viewed, WindowView};
 
 /// A record that the topology wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,8 +147,33 @@ struct DrivenTask {
 pub type RowsOpener<'a> = &'a mut dyn FnMut(&Store) -> Result<Box<dyn Rows>, StateError>;
 
 impl TopologyTestDriver {
+    /// The topology with its stores in memory, under the settings of an application.
+    ///
+    /// # Errors
+    /// A setting that is wrong, or a node that cannot be linked.
+    pub fn new(topology: &Topology, config: StreamsConfig) -> Result<TopologyTestDriver, Error> {
+        let settings = config.settings()?;
+        let own = Settings::of(&config, &settings);
+        Ok(TopologyTestDriver::with_settings(topology, own, settings.cache_bytes)?)
+    }
+
+    /// The same over so many partitions of each topic: a task for each sub-topology and partition.
+    ///
+    /// # Errors
+    /// A setting that is wrong, or a node that cannot be linked.
+    pub fn partitioned(
+        topology: &Topology,
+        config: StreamsConfig,
+        partitions: u32,
+    ) -> Result<TopologyTestDriver, Error> {
+        let settings = config.settings()?;
+        let own = Settings::of(&config, &settings);
+        Ok(TopologyTestDriver::over_partitions(topology, own, settings.cache_bytes, partitions)?)
+    }
+
     /// The topology with its stores in memory and a record cache of `cache_bytes`.
-    pub fn new(
+    #[doc(hidden)]
+    pub fn with_settings(
         topology: &Topology,
         settings: Settings,
         cache_bytes: usize,
@@ -130,6 +183,7 @@ impl TopologyTestDriver {
     }
 
     /// The same on another engine.
+    #[doc(hidden)]
     pub fn with_rows(
         topology: &Topology,
         settings: Settings,
@@ -139,8 +193,7 @@ impl TopologyTestDriver {
         TopologyTestDriver::made(topology, settings, cache_bytes, rows, &[(Part::Whole, 0)], 1)
     }
 
-    /// The same with so many partitions of each topic: a task for each sub-topology and partition.
-    pub fn partitioned(
+    fn over_partitions(
         topology: &Topology,
         settings: Settings,
         cache_bytes: usize,
@@ -218,16 +271,34 @@ impl TopologyTestDriver {
         Err(TaskError::Broken(format!("the topology does not read topic {topic}")))
     }
 
-    /// Sends a key and a value.
-    pub fn pipe_pair<K, V>(
-        &mut self,
+    /// A topic to write to, with the types' own serdes.
+    pub fn input<K: DefaultSerde, V: DefaultSerde>(&self, topic: &str) -> TestInput<K, V> {
+        TestInput { topic: topic.to_owned(), key: K::serde(), value: V::serde() }
+    }
+
+    /// A topic to write to.
+    pub fn input_with<K, V>(
+        &self,
         topic: &str,
-        key: (&dyn Serde<K>, Option<&K>),
-        value: (&dyn Serde<V>, Option<&V>),
-        timestamp: i64,
-    ) -> Result<(), TaskError> {
-        let (key, value) = (encode(key), encode(value));
-        self.pipe(topic, Incoming { offset: 0, timestamp, key, value, headers: Vec::new() })
+        key: impl Serde<K> + 'static,
+        value: impl Serde<V> + 'static,
+    ) -> TestInput<K, V> {
+        TestInput { topic: topic.to_owned(), key: Arc::new(key), value: Arc::new(value) }
+    }
+
+    /// A topic to read from, with the types' own serdes.
+    pub fn output<K: DefaultSerde, V: DefaultSerde>(&self, topic: &str) -> TestOutput<K, V> {
+        TestOutput { topic: topic.to_owned(), key: K::serde(), value: V::serde() }
+    }
+
+    /// A topic to read from.
+    pub fn output_with<K, V>(
+        &self,
+        topic: &str,
+        key: impl Serde<K> + 'static,
+        value: impl Serde<V> + 'static,
+    ) -> TestOutput<K, V> {
+        TestOutput { topic: topic.to_owned(), key: Arc::new(key), value: Arc::new(value) }
     }
 
     /// Moves the wall clock: timers fire, and what waited for it goes on.
@@ -245,23 +316,12 @@ impl TopologyTestDriver {
         std::mem::take(&mut self.outputs)
     }
 
-    /// The records written to one topic since the last call, decoded.
-    #[allow(clippy::type_complexity, reason = "a key and a value, either of which may be missing")]
-    pub fn read<K, V>(
-        &mut self,
-        topic: &str,
-        key: &dyn Serde<K>,
-        value: &dyn Serde<V>,
-    ) -> Result<Vec<(Option<K>, Option<V>)>, SerdeError> {
+    /// The records written to one topic since the last call.
+    fn take_from(&mut self, topic: &str) -> Vec<Output> {
         let (wanted, others) =
             std::mem::take(&mut self.outputs).into_iter().partition(|output| output.topic == topic);
         self.outputs = others;
-        let wanted: Vec<Output> = wanted;
-        let pair = |output: Output| {
-            let key = output.key.map(|bytes| key.deserialize(bytes)).transpose()?;
-            Ok((key, output.value.map(|bytes| value.deserialize(bytes)).transpose()?))
-        };
-        wanted.into_iter().map(pair).collect()
+        wanted
     }
 
     /// The stores of the first task; global ones are left out.
@@ -384,14 +444,6 @@ fn commit(task: &mut Task) -> Result<(), TaskError> {
         task.committed();
     }
     Ok(())
-}
-
-fn encode<T>((serde, value): (&dyn Serde<T>, Option<&T>)) -> Option<Bytes> {
-    value.map(|value| {
-        let mut bytes = Vec::new();
-        serde.serialize(value, &mut bytes);
-        Bytes::from(bytes)
-    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub mod runtime;
 
 // Modules without documentation are the inside: they may change at any time. What applications name is here.
 pub use config::{ConfigError, StreamsConfig};
-pub use driver::TopologyTestDriver;
+pub use driver::{TestInput, TestOutput, TopologyTestDriver};
 pub use dsl::branched::BranchedKStream;
 pub use dsl::builder::{GlobalKTable, StreamsBuilder};
 pub use dsl::cogrouped::{CogroupedKStream, WindowedCogroupedKStream};

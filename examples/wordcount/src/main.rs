@@ -50,23 +50,20 @@ fn words(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use streams::driver::TopologyTestDriver;
-    use streams::serde::{NumberSerde, StringSerde};
-    use streams::Settings;
+    use streams::{KeyValue, TopologyTestDriver};
 
     use super::*;
 
     #[test]
     fn words_are_counted() -> anyhow::Result<()> {
-        let mut driver = TopologyTestDriver::new(&topology()?, Settings::new("test"), 0)?;
-        let line = "all streams lead to kafka, all".to_owned();
-        driver.pipe_pair::<String, String>(INPUT, (&StringSerde, None), (&StringSerde, Some(&line)), 0)?;
-        driver.advance_wall_clock(Duration::ZERO)?;
-        let counts = driver.read::<String, i64>(OUTPUT, &StringSerde, &NumberSerde)?;
-        let last = counts.last().cloned();
-        assert_eq!((counts.len(), last), (6, Some((Some("all".to_owned()), Some(2)))));
+        let config = StreamsConfig::new("test", "localhost:9092").set("statestore.cache.max.bytes", 0);
+        let mut driver = TopologyTestDriver::new(&topology()?, config)?;
+        let input = driver.input::<String, String>(INPUT);
+        let mut output = driver.output::<String, i64>(OUTPUT);
+        input.pipe(&mut driver, None, "all streams lead to kafka, all", 0)?;
+        let counts = output.read(&mut driver);
+        assert_eq!((counts.len(), counts.last().cloned()), (6, Some((Some("all".to_owned()), Some(2)))));
+        assert_eq!(driver.store::<KeyValue<String, i64>>("counts-store")?.get("lead")?, Some(1));
         assert_eq!(words(" A-b"), ["", "a", "b"]);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The driver over several partitions.
 
 use super::*;
-use crate::StreamsBuilder;
+use crate::{KeyValue, StreamsBuilder};
 use crate::dsl::options::Grouped;
-use crate::serde::{NumberSerde, StringSerde};
+use crate::serde::StringSerde;
 
 /// Counts words in four partitions: each word is counted in one of them, whatever partition its line came from.
 #[test]
@@ -17,7 +17,7 @@ fn a_word_is_counted_in_one_partition() {
         .to_stream()
         .to("out");
     let topology = builder.build().expect("the topology is sound");
-    let driver = TopologyTestDriver::partitioned(&topology, Settings::new("g"), 1 << 20, 4);
+    let driver = TopologyTestDriver::partitioned(&topology, StreamsConfig::new("g", "h:1"), 4);
     let mut driver = driver.expect("it can be linked");
     for (partition, line) in ["a b c", "b c d", "c d a", "a"].into_iter().enumerate() {
         let record = Incoming { value: Some(Bytes::from(line)), ..Incoming::default() };
@@ -33,9 +33,12 @@ fn a_word_is_counted_in_one_partition() {
     let all: std::collections::BTreeSet<u32> = outputs.iter().map(|output| output.partition).collect();
     assert!(all.len() > 1, "words lie in several partitions: {all:?}");
     driver.outputs = outputs;
-    let counts = driver.read("out", &StringSerde, &NumberSerde as &dyn Serde<i64>).expect("counts");
+    let counts = driver.output::<String, i64>("out").read(&mut driver);
     let last =
         |word: &str| counts.iter().rfind(|(key, _)| key.as_deref() == Some(word)).and_then(|(_, n)| *n);
     assert_eq!(["a", "b", "c", "d"].map(last), [Some(3), Some(2), Some(3), Some(2)]);
     assert_eq!(driver.rows("counts").expect("rows").map(|rows| rows.len()), Some(4));
+    let store = driver.store::<KeyValue<String, i64>>("counts").expect("a store of counts");
+    assert_eq!((store.get("a").expect("a row"), store.all().expect("rows").len()), (Some(3), 4));
+    assert!(driver.store::<KeyValue<i64, i64>>("counts").is_err() && driver.store::<KeyValue<String, i64>>("x").is_err());
 }

@@ -27,21 +27,18 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use streams::{KStream, StreamsBuilder, driver::TopologyTestDriver};
-    /// # use streams::{JoinWindows, Settings, serde::StringSerde};
+    /// # use streams::prelude::*;
     /// let builder = StreamsBuilder::new();
     /// let clicks: KStream<String, String> = builder.stream("clicks");
     /// let orders: KStream<String, String> = builder.stream("orders");
     /// let minute = JoinWindows::of_time_difference_and_grace(Duration::from_secs(60), Duration::ZERO);
     /// clicks.join(&orders, |click: &String, order: &String| format!("{click} -> {order}"), minute, ()).to("out");
     ///
-    /// let mut driver = TopologyTestDriver::new(&builder.build()?, Settings::new("app"), 0)?;
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?, StreamsConfig::new("app", "localhost:9092"))?;
     /// for (topic, value, time) in [("clicks", "book", 1_000), ("orders", "one", 5_000), ("orders", "late", 90_000)] {
-    ///     let (user, value) = ("ann".to_owned(), value.to_owned());
-    ///     driver.pipe_pair(topic, (&StringSerde, Some(&user)), (&StringSerde, Some(&value)), time)?;
+    ///     driver.input::<String, String>(topic).pipe(&mut driver, "ann", value, time)?;
     /// }
-    /// let out = driver.read("out", &StringSerde, &StringSerde)?;
-    /// assert_eq!(out, [(Some("ann".to_owned()), Some("book -> one".to_owned()))]);
+    /// assert_eq!(driver.output::<String, String>("out").read_map(&mut driver)["ann"], "book -> one");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn join<R: Data, O: Data, X: Outcome<O>>(
@@ -80,19 +77,17 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// Looks each record up in a table; without a row there is no result.
     ///
     /// ```
-    /// # use streams::{KStream, KTable, StreamsBuilder, driver::TopologyTestDriver, serde::StringSerde, task::Settings};
+    /// # use streams::prelude::*;
     /// let builder = StreamsBuilder::new();
     /// let orders: KStream<String, String> = builder.stream("orders");
     /// let cities: KTable<String, String> = builder.table("cities", ());
     /// orders.join_table(&cities, |order: &String, city: &String| format!("{order} to {city}"), ()).to("out");
     ///
-    /// let mut driver = TopologyTestDriver::new(&builder.build()?, Settings::new("app"), 0)?;
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?, StreamsConfig::new("app", "localhost:9092"))?;
     /// for (topic, value) in [("orders", "early"), ("cities", "Rome"), ("orders", "tea")] {
-    ///     let (user, value) = ("ann".to_owned(), value.to_owned());
-    ///     driver.pipe_pair(topic, (&StringSerde, Some(&user)), (&StringSerde, Some(&value)), 0)?;
+    ///     driver.input::<String, String>(topic).pipe(&mut driver, "ann", value, 0)?;
     /// }
-    /// let out = driver.read("out", &StringSerde, &StringSerde)?;
-    /// assert_eq!(out, [(Some("ann".to_owned()), Some("tea to Rome".to_owned()))]);
+    /// assert_eq!(driver.output::<String, String>("out").read_map(&mut driver)["ann"], "tea to Rome");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn join_table<R: Data, O: Data, X: Outcome<O>>(

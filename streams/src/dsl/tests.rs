@@ -32,11 +32,10 @@ fn a_serde_for_a_type_serves_every_node() {
     builder.default_serde::<Click>(Json::new());
     clicks(&builder).group_by_key().reduce(|_, last| last, "last").to_stream().to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
-    let (ann, page) = ("ann".to_owned(), "home".to_owned());
-    driver.pipe_pair("pages", (&StringSerde, Some(&ann)), (&StringSerde, Some(&page)), 0).expect("a record");
-    let out = driver.read::<String, String>("out", &StringSerde, &StringSerde).expect("texts");
-    assert_eq!(out, [(Some(ann), Some(r#"{"page":"home"}"#.to_owned()))]);
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    driver.input::<String, String>("pages").pipe(&mut driver, "ann", "home", 0).expect("a record");
+    let out = driver.output::<String, String>("out").read_map(&mut driver);
+    assert_eq!(out["ann"], r#"{"page":"home"}"#);
 }
 
 #[test]
@@ -68,16 +67,14 @@ fn settings_that_continue() -> Settings {
 /// Values of one key through a topology; what comes out.
 fn run(builder: &StreamsBuilder, cache_bytes: usize, values: &[&str]) -> Vec<String> {
     let topology = builder.build().expect("the topology is sound");
-    let driver = TopologyTestDriver::new(&topology, settings_that_continue(), cache_bytes);
+    let driver = TopologyTestDriver::with_settings(&topology, settings_that_continue(), cache_bytes);
     let mut driver = driver.expect("it can be linked");
+    let input = driver.input::<String, String>("in");
     for value in values {
-        let (key, value) = ("k".to_owned(), (*value).to_owned());
-        driver
-            .pipe_pair("in", (&StringSerde, Some(&key)), (&StringSerde, Some(&value)), 0)
-            .expect("a record");
+        input.pipe(&mut driver, "k", *value, 0).expect("a record");
     }
-    let out = driver.read::<String, String>("out", &StringSerde, &StringSerde).expect("texts");
-    out.into_iter().map(|(_, value)| value.unwrap_or_default()).collect()
+    let out = driver.output::<String, String>("out").read_values(&mut driver);
+    out.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 #[test]
@@ -164,9 +161,8 @@ fn a_store_that_is_not_connected_is_named_at_the_record_that_wants_it() {
     let builder = StreamsBuilder::new();
     by_letter(&builder, false);
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::new(&topology, Settings::new("g"), 0).expect("it can be linked");
-    let value = "a".to_owned();
-    let told = driver.pipe_pair("in", (&StringSerde, Some(&value)), (&StringSerde, Some(&value)), 0);
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let told = driver.input::<String, String>("in").pipe(&mut driver, "a", "a", 0);
     let told = told.expect_err("there is no such store").to_string();
     assert!(told.contains("KSTREAM-PROCESSOR-0000000001 has no access to store"), "{told}");
     let foreign = StreamsBuilder::new();

@@ -25,13 +25,13 @@ use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
 use super::topics::Overrides;
 use crate::assign::{Host, Options, ProcessId};
-use crate::config::{ClientSettings, DslStore, InvalidTimestamp, OnError, Settings, StreamsConfig};
+use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
 use crate::task::errors::{
     DeserializationHandler, ErrorContext, ProcessingHandler, ProductionContext, ProductionHandler,
 };
-use crate::task::{self, Response, TimestampPolicy};
+use crate::task::{self, Response};
 use crate::topology::Topology;
 use crate::topology::store::Engine;
 
@@ -101,29 +101,7 @@ pub(crate) struct Common {
 impl Common {
     /// What of the settings a task looks at.
     pub fn task_settings(&self) -> task::Settings {
-        let settings = &self.settings;
-        let go_on = |on_error| on_error == OnError::Continue;
-        let mut own = task::Settings::new(settings.application_id.clone());
-        own.timestamps = match settings.invalid_timestamp {
-            InvalidTimestamp::Fail => TimestampPolicy::Fail,
-            InvalidTimestamp::Skip => TimestampPolicy::Skip,
-            InvalidTimestamp::PartitionTime => TimestampPolicy::PartitionTime,
-            InvalidTimestamp::WallClock => TimestampPolicy::WallClock,
-        };
-        own.max_idle_ms = settings.task_idle_max_ms;
-        own.dead_letters.clone_from(&settings.dead_letter_queue);
-        if go_on(settings.on_deserialization_error) {
-            own.on_deserialization = Some(Arc::new(|about| {
-                tracing::warn!(place = %about.place, error = %about.error, "a record cannot be decoded and is left out");
-                Response::Continue
-            }));
-        }
-        if go_on(settings.on_processing_error) {
-            own.on_processing = Some(Arc::new(|about| {
-                tracing::warn!(place = %about.place, node = about.node, error = %about.error, "a record failed and is left out");
-                Response::Continue
-            }));
-        }
+        let mut own = task::Settings::of(&self.config, &self.settings);
         let handlers = self.handlers.lock();
         own.on_deserialization = handlers.deserialization.clone().or(own.on_deserialization);
         own.on_processing = handlers.processing.clone().or(own.on_processing);

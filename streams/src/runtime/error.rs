@@ -19,6 +19,9 @@ pub enum StreamsError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A topology under test cannot be linked.
+    #[error(transparent)]
+    Unlinked(#[from] LinkError),
     /// The topology is wrong.
     #[error(transparent)]
     Topology(#[from] TopologyError),

@@ -1,7 +1,10 @@
 //! The settings of a task: what of StreamsConfig a task itself looks at.
 //! Made by the runtime from its configuration, and by tests. Never parses a text.
 
-use super::errors::{DeserializationHandler, ProcessingHandler, ProductionHandler};
+use std::sync::Arc;
+
+use super::errors::{DeserializationHandler, ProcessingHandler, ProductionHandler, Response};
+use crate::config::{self, InvalidTimestamp, OnError, StreamsConfig};
 use crate::serde::{Serdes, SharedSerde};
 use crate::topology::Topology;
 
@@ -58,6 +61,37 @@ impl Settings {
             emit_interval_joins_ms: 1000,
             serdes: Serdes::built_in(),
         }
+    }
+
+    /// What of the settings of an application a task looks at. What the handlers leave out is told in the log.
+    pub(crate) fn of(config: &StreamsConfig, settings: &config::Settings) -> Settings {
+        let go_on = |on_error| on_error == OnError::Continue;
+        let mut own = Settings::new(settings.application_id.clone());
+        own.timestamps = match settings.invalid_timestamp {
+            InvalidTimestamp::Fail => TimestampPolicy::Fail,
+            InvalidTimestamp::Skip => TimestampPolicy::Skip,
+            InvalidTimestamp::PartitionTime => TimestampPolicy::PartitionTime,
+            InvalidTimestamp::WallClock => TimestampPolicy::WallClock,
+        };
+        own.max_idle_ms = settings.task_idle_max_ms;
+        own.dead_letters.clone_from(&settings.dead_letter_queue);
+        if go_on(settings.on_deserialization_error) {
+            own.on_deserialization = Some(Arc::new(|about| {
+                tracing::warn!(place = %about.place, error = %about.error, "a record cannot be decoded and is left out");
+                Response::Continue
+            }));
+        }
+        if go_on(settings.on_processing_error) {
+            own.on_processing = Some(Arc::new(|about| {
+                tracing::warn!(place = %about.place, node = about.node, error = %about.error, "a record failed and is left out");
+                Response::Continue
+            }));
+        }
+        // Internal settings of Java's, without a row of their own.
+        let interval = |name: &str| config.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1000);
+        own.emit_interval_windows_ms = interval("__emit.interval.ms.kstreams.windowed.aggregation__");
+        own.emit_interval_joins_ms = interval("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__");
+        own
     }
 
     /// The serde of all `T` for which the topology names none (`default.key.serde`, for each type).

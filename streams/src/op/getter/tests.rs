@@ -25,18 +25,19 @@ fn both(left: &String, right: &String) -> String {
 
 /// Pipes records `topic key value time` (`-` is a null) and gives what comes out as `key=value`.
 fn run(builder: &StreamsBuilder, cache: usize, records: &[&str]) -> Vec<String> {
-    run_with(builder, cache, records, &StringSerde, |key: String| key)
+    run_with(builder, cache, records, StringSerde, |key: String| key)
 }
 
 fn run_with<K>(
     builder: &StreamsBuilder,
     cache: usize,
     records: &[&str],
-    serde: &dyn Serde<K>,
+    serde: impl Serde<K> + 'static,
     text: impl Fn(K) -> String,
 ) -> Vec<String> {
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::new(&topology, Settings::new("app"), cache).expect("it links");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("app"), cache).expect("it links");
+    let mut output = driver.output_with("out", serde, StringSerde);
     let mut seen = Vec::new();
     for record in records {
         let parts: Vec<&str> = record.split(' ').collect();
@@ -44,9 +45,8 @@ fn run_with<K>(
         let some = |part: &str| (part != "-").then(|| part.to_owned());
         let (key, value) = (some(key), some(value));
         let time = time.parse().expect("a time");
-        let pair = ((&StringSerde as &dyn Serde<String>, key.as_ref()), (&StringSerde as _, value.as_ref()));
-        driver.pipe_pair::<String, String>(topic, pair.0, pair.1, time).expect("it is processed");
-        for (key, value) in driver.read("out", serde, &StringSerde).expect("it decodes") {
+        driver.input::<String, String>(topic).pipe(&mut driver, key, value, time).expect("it is processed");
+        for (key, value) in output.read(&mut driver) {
             let key = key.map(&text).unwrap_or_default();
             seen.push(format!("{key}={}", value.unwrap_or_else(|| "-".to_owned())));
         }
@@ -113,7 +113,7 @@ fn tables_of_windows_join_by_key_and_window() {
         let produced = crate::dsl::options::Produced::with(serde(), StringSerde);
         left.join(&right, both, ()).to_stream().to_with("out", produced);
         let records = ["L a x 1", "R a x 2", "R a x 3", "R a x 11", "L a x 12"];
-        let seen = run_with(&builder, cache, &records, &serde(), shown);
+        let seen = run_with(&builder, cache, &records, serde(), shown);
         assert_eq!(seen, ["a@0=1+1", "a@0=1+2", "a@10=1+1"], "cache {cache}");
     }
 }
@@ -131,7 +131,7 @@ fn tables_of_sessions_join_by_key_and_session() {
         left.join(&right, both, ()).to_stream().to_with("out", produced);
         // The second session of L is no session of R.
         let seen =
-            run_with(&builder, cache, &["L a x 1", "R a x 1", "L a x 20", "R a x 21"], &serde(), shown);
+            run_with(&builder, cache, &["L a x 1", "R a x 1", "L a x 20", "R a x 21"], serde(), shown);
         assert_eq!(seen, ["a@1=1+1"], "cache {cache}");
     }
 }

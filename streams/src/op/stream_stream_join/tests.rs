@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::driver::{Output, TopologyTestDriver};
 use crate::dsl::windows::JoinWindows;
 use crate::graph::Optimization;
-use crate::serde::StringSerde;
 use crate::task::Settings;
 use crate::{KStream, StreamsBuilder, Topology};
 
@@ -34,13 +33,13 @@ fn outer_join() -> Topology {
 fn driver(topology: &Topology) -> TopologyTestDriver {
     let mut settings = Settings::new("app");
     settings.emit_interval_joins_ms = 0;
-    TopologyTestDriver::new(topology, settings, 0).expect("the topology can be linked")
+    TopologyTestDriver::with_settings(topology, settings, 0).expect("the topology can be linked")
 }
 
 fn pipe(driver: &mut TopologyTestDriver, topic: &str, key: &str, value: &str, timestamp: i64) {
-    let (key, value) = (key.to_owned(), value.to_owned());
     driver
-        .pipe_pair(topic, (&StringSerde, Some(&key)), (&StringSerde, Some(&value)), timestamp)
+        .input::<String, String>(topic)
+        .pipe(driver, key, value, timestamp)
         .expect("the record is sound");
 }
 

@@ -32,13 +32,14 @@ fn left_join() -> Topology {
 }
 
 fn driver(topology: &Topology) -> TopologyTestDriver {
-    TopologyTestDriver::new(topology, Settings::new("app"), 0).expect("the topology can be linked")
+    TopologyTestDriver::with_settings(topology, Settings::new("app"), 0).expect("the topology can be linked")
 }
 
 fn pipe(driver: &mut TopologyTestDriver, topic: &str, pair: (Option<&str>, Option<&str>), timestamp: i64) {
     let (key, value) = (pair.0.map(str::to_owned), pair.1.map(str::to_owned));
     driver
-        .pipe_pair(topic, (&StringSerde, key.as_ref()), (&StringSerde, value.as_ref()), timestamp)
+        .input::<String, String>(topic)
+        .pipe(driver, key, value, timestamp)
         .expect("the record is sound");
 }
 
