@@ -86,15 +86,15 @@ fn what_is_no_value_is_refused() {
 
 #[test]
 fn a_text_is_a_slice_of_what_it_was_read_from() {
-    let buffer = Bytes::from_static("grüße an alle".as_bytes());
+    let buffer = Bytes::from_static("gr\u{fc}\u{df}e an alle".as_bytes());
     let line = StrSerde.deserialize(buffer.slice(0..9)).expect("any bytes are a text");
-    assert_eq!((line.as_str(), line.as_ptr()), ("grüße a", buffer.as_ptr()));
+    assert_eq!((line.as_str(), line.as_ptr()), ("gr\u{fc}\u{df}e a", buffer.as_ptr()));
     let word = line.slice_ref(line.split(' ').next().expect("a word"));
-    assert_eq!((&word, word.as_ptr()), (&Str::from("grüße"), buffer.as_ptr()));
+    assert_eq!((&word, word.as_ptr()), (&Str::from("gr\u{fc}\u{df}e"), buffer.as_ptr()));
     assert_eq!(bytes(&StrSerde, &word), bytes(&StringSerde, &word.to_string()));
     // A cut within a character.
     let broken = StrSerde.deserialize(buffer.slice(0..3)).expect("what is no UTF-8 is replaced");
     assert_eq!(broken, StringSerde.deserialize(buffer.slice(0..3)).expect("as in a String").as_str());
     let counts = std::collections::HashMap::from([(word, 1)]);
-    assert_eq!(counts.get("grüße"), Some(&1), "a map of Str is asked by &str");
+    assert_eq!(counts.get("gr\u{fc}\u{df}e"), Some(&1), "a map of Str is asked by &str");
 }
