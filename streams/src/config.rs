@@ -11,12 +11,15 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
+use millstream_base_config::effect_streams::why_streams_without;
 use millstream_base_config::key::{Key, find};
 use millstream_base_config::parse::Properties;
 use millstream_base_config::table_client::{ADMIN_KEYS, CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::table_streams::STREAMS_KEYS;
 use millstream_base_config::valid::{self, Value};
 use thiserror::Error;
+
+use crate::graph::Optimization;
 
 /// A setting that cannot be taken, in Java's words.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -135,9 +138,7 @@ impl StreamsConfig {
     }
 
     /// What these pairs set.
-    pub fn from_pairs<K: Into<String>, V: Display>(
-        pairs: impl IntoIterator<Item = (K, V)>,
-    ) -> StreamsConfig {
+    pub fn from_pairs<K: Into<String>, V: Display>(pairs: impl IntoIterator<Item = (K, V)>) -> StreamsConfig {
         pairs.into_iter().fold(StreamsConfig::default(), |config, (key, value)| config.set(key, value))
     }
 
@@ -151,6 +152,23 @@ impl StreamsConfig {
     /// What was set for `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.set.get(key).map(String::as_str)
+    }
+
+    /// The rewrites of `topology.optimization`.
+    ///
+    /// # Errors
+    /// A rule that there is not.
+    pub fn optimizations(&self) -> Result<Vec<Optimization>, ConfigError> {
+        check_optimization(self)?;
+        let text = self.get("topology.optimization").unwrap_or("none");
+        let rules = Optimization::parse(text).map_err(|error| ConfigError(error.to_string()))?;
+        Ok(Optimization::ALL.into_iter().filter(|rule| rules.contains(rule)).collect())
+    }
+
+    /// What was set and changes nothing, each with the reason.
+    pub fn without_effect(&self) -> Vec<(&str, &'static str)> {
+        let set = self.set.keys().filter(|key| find(STREAMS_KEYS, key).is_some());
+        set.filter_map(|key| Some((key.as_str(), why_streams_without(key)?))).collect()
     }
 
     /// All settings with their types.
@@ -696,7 +714,10 @@ mod tests {
         let path = folder.path().join("streams.properties");
         std::fs::write(&path, "# ours\napplication.id = app\nbootstrap.servers:h\\\n  :1\n").expect("a file");
         let config = StreamsConfig::from_properties(&path).expect("it can be read");
-        assert_eq!((config.get("application.id"), config.get("bootstrap.servers")), (Some("app"), Some("h:1")));
+        assert_eq!(
+            (config.get("application.id"), config.get("bootstrap.servers")),
+            (Some("app"), Some("h:1"))
+        );
         let missing = StreamsConfig::from_properties(folder.path().join("none")).expect_err("no such file");
         assert!(missing.0.contains("none"), "{missing}");
     }
@@ -708,5 +729,11 @@ mod tests {
         assert_eq!(bytes("cache.max.bytes.buffering=7;statestore.cache.max.bytes=8"), Ok(8));
         assert_eq!(bytes(""), Ok(10_485_760));
         assert_eq!(config_of("commit.intervall.ms=1;topic.x=1").unknown(), ["commit.intervall.ms"]);
+        let vain = config_of("upgrade.from=3.9;poll.ms=5;default.key.serde=x");
+        let vain = vain.without_effect();
+        assert_eq!(
+            vain.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+            ["default.key.serde", "upgrade.from"]
+        );
     }
 }

@@ -47,7 +47,8 @@ use crate::store::Budget;
 use crate::task::collector::{Fault, SendFailure, To};
 use crate::task::errors::{DeserializationHandler, Response};
 use crate::task::{
-    Collector, Incoming, LinkError, Outgoing, Part, Settings, Stores, Task, TaskError, TaskParts, TopicId,
+    Collector, Handlers, Incoming, LinkError, Outgoing, Part, Settings, Stores, Task, TaskError, TaskParts,
+    TopicId,
 };
 use crate::topology::Topology;
 use crate::topology::store::Store;
@@ -152,8 +153,20 @@ impl TopologyTestDriver {
     /// # Errors
     /// A setting that is wrong, or a node that cannot be linked.
     pub fn new(topology: &Topology, config: StreamsConfig) -> Result<TopologyTestDriver, Error> {
+        TopologyTestDriver::with_handlers(topology, config, &Handlers::new())
+    }
+
+    /// The same with closures that decide about records that fail.
+    ///
+    /// # Errors
+    /// A setting that is wrong, or a node that cannot be linked.
+    pub fn with_handlers(
+        topology: &Topology,
+        config: StreamsConfig,
+        handlers: &Handlers,
+    ) -> Result<TopologyTestDriver, Error> {
         let settings = config.settings()?;
-        let own = Settings::of(&config, &settings);
+        let own = Settings::of(&config, &settings).handled_by(handlers);
         Ok(TopologyTestDriver::with_settings(topology, own, settings.cache_bytes)?)
     }
 

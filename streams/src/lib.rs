@@ -70,7 +70,9 @@ pub use dsl::stores::{StoreBuilder, Stores};
 pub use dsl::stream::KStream;
 pub use dsl::suppressed::{Buffer, Suppressed};
 pub use dsl::table::{KGroupedTable, KTable};
-pub use dsl::windows::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
+pub use dsl::windows::{
+    EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowsOfSize,
+};
 pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Ctx, Pair, Processor};
@@ -79,18 +81,19 @@ pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};
 pub use runtime::error::StreamsError as Error;
 pub use runtime::restore::RestoreListener;
 pub use runtime::states::{State, ThreadState};
+pub use serde::Str;
 pub use state::{Order, StateError};
-pub use store::token::{
-    Connect, KeyValue, KeyWindow, LentKeyValue, LentTable, LentWindows, StoreId, StoreRef, StoreType, TimestampedKeyValue,
-};
 pub use store::Stamped;
+pub use store::token::{
+    Connect, KeyValue, KeyWindow, LentKeyValue, LentTable, LentWindows, StoreId, StoreRef, StoreType,
+    TimestampedKeyValue,
+};
+pub use task::Clock as PunctuationType;
 pub use task::outcome::{Outcome, Update};
 pub use task::{
-    Clock, ErrorContext, Failure, Incoming, LinkError, Origin, ProcessError, ProductionContext, Response, Settings, TaskError, Timer, TimestampPolicy,
+    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
-pub use serde::Str;
 pub use topology::Topology;
-pub use task::Clock as PunctuationType;
 pub use topology::processor::{Context, ProcessResult};
 
 /// All that most applications name.
@@ -98,7 +101,9 @@ pub mod prelude {
     pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
         Buffer, Consumed, Ctx, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
-        KStream, KTable, KafkaStreams, KeyValue, KeyWindow, Materialized, Order, ProcessResult, Processor, PunctuationType, Produced, Record, Repartitioned, SessionWindows,
-        SlidingWindows, StoreRef, Stores, StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver, Windowed,
+        KStream, KTable, KafkaStreams, KeyValue, KeyWindow, Materialized, Order, ProcessResult, Processor,
+        Produced, PunctuationType, Record, Repartitioned, SessionWindows, SlidingWindows, StoreRef, Stores,
+        StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver,
+        Windowed,
     };
 }

@@ -22,8 +22,8 @@ use crate::record::{Window, Windowed};
 
 pub use json::{JsonSerde, JsonSerde as Json};
 pub use known::Serdes;
-pub use text::{Str, StrSerde};
 pub use list::ListSerde;
+pub use text::{Str, StrSerde};
 
 /// Bytes that are no value of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -170,7 +170,8 @@ impl Serde<Uuid> for UuidSerde {
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Uuid, SerdeError> {
-        Uuid::try_parse_ascii(&bytes).map_err(|_| SerdeError::Malformed { expected: "UUID", found: bytes.len() })
+        Uuid::try_parse_ascii(&bytes)
+            .map_err(|_| SerdeError::Malformed { expected: "UUID", found: bytes.len() })
     }
 
     fn fixed_len(&self) -> Option<usize> {

@@ -21,6 +21,8 @@ pub mod collector;
 pub mod errors;
 // What closures of the user may answer.
 pub mod outcome;
+// Closures that decide about records that fail.
+pub mod handlers;
 // Settings of a task.
 pub mod settings;
 // Timers of processors.
@@ -39,6 +41,7 @@ pub(crate) mod running;
 pub use collector::{Collector, Outgoing, To, TopicId};
 pub use context::{Context, Origin};
 pub use errors::{ErrorContext, Failure, ProcessError, ProductionContext, Response, TaskError};
+pub use handlers::Handlers;
 pub use link::{LinkError, Linking, Stores};
 pub use queue::Incoming;
 pub use running::{Input, Part, Task, TaskParts};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use processor::Operator;
 use store::Store;
 
-use crate::graph::OffsetReset;
+use crate::graph::{OffsetReset, Optimization};
 use crate::serde::Serdes;
 
 /// What a node is.
@@ -114,6 +114,8 @@ pub(crate) struct Parts {
     pub(crate) serdes: Serdes,
     /// Names of the stores that were added for processors, by the numbers of their tokens.
     pub(crate) added_stores: Vec<String>,
+    /// The rewrites that it was built with.
+    pub(crate) optimizations: Vec<Optimization>,
 }
 
 impl Topology {
@@ -144,6 +146,11 @@ impl Topology {
     /// Groups of source nodes whose topics must have equal numbers of partitions.
     pub fn copartitions(&self) -> &[Vec<String>] {
         &self.inner.copartitions
+    }
+
+    /// The rewrites that it was built with (`topology.optimization`).
+    pub fn optimizations(&self) -> &[Optimization] {
+        &self.inner.optimizations
     }
 
     /// Names of the stores that were added for processors, by the numbers of their tokens.

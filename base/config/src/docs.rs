@@ -16,6 +16,11 @@ pub fn client_page(title: &str, keys: &[Key]) -> String {
     page_with(title, keys, Key::client_documentation)
 }
 
+/// One page of keys of streams.
+pub fn streams_page(title: &str, keys: &[Key]) -> String {
+    page_with(title, keys, Key::streams_documentation)
+}
+
 fn page_with(title: &str, keys: &[Key], documentation: impl Fn(&Key) -> String) -> String {
     let mut text = format!("# {title}\n\nMade from the tables of base/config; do not edit.\n");
     for key in keys.iter().filter(|key| !key.internal) {

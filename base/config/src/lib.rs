@@ -29,6 +29,8 @@ pub mod dynamic;
 pub mod effect;
 /// Which keys change nothing in the client library, and why.
 pub mod effect_client;
+// Keys of streams that change nothing, and why.
+pub mod effect_streams;
 /// Pages of documentation made of the tables.
 pub mod docs;
 /// Addresses to listen on and to advertise.

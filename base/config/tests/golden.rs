@@ -175,8 +175,11 @@ fn pages_are_current() {
         ("streams", "Streams configuration", STREAMS_KEYS),
     ] {
         let path = docs.join(format!("{name}-configs.md"));
-        let of_client = !["broker", "topic"].contains(&name);
-        let write = if of_client { millstream_base_config::docs::client_page } else { millstream_base_config::docs::page };
+        let write = match name {
+            "broker" | "topic" => millstream_base_config::docs::page,
+            "streams" => millstream_base_config::docs::streams_page,
+            _ => millstream_base_config::docs::client_page,
+        };
         let page = write(title, keys);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::create_dir_all(&docs).expect("docs can be made");

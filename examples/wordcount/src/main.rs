@@ -37,12 +37,13 @@ fn topology() -> anyhow::Result<Topology> {
     Ok(builder.build()?)
 }
 
-/// As Java's `line.toLowerCase().split("\\W+")`: an empty first word before a line that begins with anything else.
+/// As Java's `line.toLowerCase().split("\\W+")`: an empty first word before a line that begins with anything else, and in an
+/// empty line.
 fn words(line: &str) -> Vec<String> {
     let is_other = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
     let line = line.to_lowercase();
     let mut words: Vec<String> = line.split(is_other).filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    if line.starts_with(is_other) && !words.is_empty() {
+    if line.is_empty() || (line.starts_with(is_other) && !words.is_empty()) {
         words.insert(0, String::new());
     }
     words
@@ -65,6 +66,7 @@ mod tests {
         assert_eq!((counts.len(), counts.last().cloned()), (6, Some((Some("all".to_owned()), Some(2)))));
         assert_eq!(driver.store::<KeyValue<String, i64>>("counts-store")?.get("lead")?, Some(1));
         assert_eq!(words(" A-b"), ["", "a", "b"]);
+        assert_eq!((words(""), words("- -")), (vec![String::new()], Vec::new()));
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! The driver over several partitions.
 
 use super::*;
-use crate::{KeyValue, StreamsBuilder};
 use crate::dsl::options::Grouped;
 use crate::serde::StringSerde;
+use crate::{KeyValue, StreamsBuilder};
 
 /// Counts words in four partitions: each word is counted in one of them, whatever partition its line came from.
 #[test]
@@ -40,5 +40,8 @@ fn a_word_is_counted_in_one_partition() {
     assert_eq!(driver.rows("counts").expect("rows").map(|rows| rows.len()), Some(4));
     let store = driver.store::<KeyValue<String, i64>>("counts").expect("a store of counts");
     assert_eq!((store.get("a").expect("a row"), store.all().expect("rows").len()), (Some(3), 4));
-    assert!(driver.store::<KeyValue<i64, i64>>("counts").is_err() && driver.store::<KeyValue<String, i64>>("x").is_err());
+    assert!(
+        driver.store::<KeyValue<i64, i64>>("counts").is_err()
+            && driver.store::<KeyValue<String, i64>>("x").is_err()
+    );
 }

@@ -11,6 +11,7 @@ use super::options::{Consumed, Topics};
 use super::stores::StoreBuilder;
 use super::stream::KStream;
 use super::table::KTable;
+use crate::config::StreamsConfig;
 use crate::error::TopologyError;
 use crate::graph::table::View;
 use crate::graph::{Graph, Kind, Optimization, ROOT, Scope, Step, TableSource, Traits};
@@ -18,6 +19,7 @@ use crate::op::edge::Source;
 use crate::op::getter::Getter;
 use crate::op::table::KeepTable;
 use crate::record::Data;
+use crate::runtime::error::StreamsError as Error;
 use crate::serde::{DefaultSerde, Serde, SharedSerde};
 use crate::store::token::StoreRef;
 use crate::task::LinkError;
@@ -25,6 +27,18 @@ use crate::topology::store::StoreKind;
 use crate::topology::{SourceTopics, Topology};
 
 /// Builds a topology; its clones build the same one.
+///
+/// ```
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("in").map_values(|value| value.to_uppercase()).to("out");
+/// let topology = builder.build()?;
+/// let mut driver = TopologyTestDriver::new(&topology, StreamsConfig::new("app", "localhost:9092"))?;
+/// driver.input::<String, String>("in").pipe(&mut driver, "key", "value", 0)?;
+/// assert_eq!(driver.output::<String, String>("out").read_map(&mut driver)["key"], "VALUE");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct StreamsBuilder {
     graph: Rc<RefCell<Graph>>,
@@ -123,7 +137,7 @@ impl StreamsBuilder {
         let node = graph.add(&[ROOT], name.clone(), Kind::TableSource(source), traits);
         drop(graph);
         let flow = Flow::new(&self.graph, node, name, vec![reader]);
-        KTable { flow, table, key, value, getter, window_end: None }
+        KTable { flow, table, key, value, getter }
     }
 
     /// A table that each instance reads whole, with the types' own serdes.
@@ -132,13 +146,23 @@ impl StreamsBuilder {
         topic: &str,
         materialized: impl Into<Materialized<K, V>>,
     ) -> GlobalKTable<K, V> {
-        let materialized = materialized.into().or_serdes(&Some(K::serde()), &Some(V::serde()));
+        self.global_table_with(topic, default_serdes(Consumed::unset()), materialized)
+    }
+
+    /// A table that each instance reads whole.
+    pub fn global_table_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: impl Into<Consumed<K, V>>,
+        materialized: impl Into<Materialized<K, V>>,
+    ) -> GlobalKTable<K, V> {
+        let consumed = consumed.into();
+        let materialized = materialized.into().or_serdes(&consumed.key, &consumed.value);
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue).uncached();
         let getter = Getter::of_store(&store.name);
         let view = View::Source { store, materialized: true };
-        let source =
-            table_source(&mut graph, topic, default_serdes(Consumed::<K, V>::unset()), view, Scope::Global);
+        let source = table_source(&mut graph, topic, consumed, view, Scope::Global);
         let name = source.step.name.clone();
         graph.add(&[ROOT], name, Kind::TableSource(source), Traits::default());
         GlobalKTable { getter }
@@ -168,7 +192,19 @@ impl StreamsBuilder {
         self.build_optimized(&[])
     }
 
+    /// The topology so far, after the rewrites that `topology.optimization` of these settings names; an application with
+    /// these settings takes no other.
+    ///
+    /// # Errors
+    /// A rule that there is not, and what `build` refuses.
+    pub fn build_with(&self, config: &StreamsConfig) -> Result<Topology, Error> {
+        Ok(self.build_optimized(&config.optimizations()?)?)
+    }
+
     /// The topology so far, after these rewrites (`topology.optimization`).
+    ///
+    /// # Errors
+    /// What `build` refuses.
     pub fn build_optimized(&self, rules: &[Optimization]) -> Result<Topology, TopologyError> {
         let topology = self.graph.borrow().build(rules)?;
         topology.check().map_err(|error| match error {

@@ -14,7 +14,6 @@ use crate::graph::{Kind, NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Span};
 use crate::op::getter::Getter;
 use crate::op::stateless::pass;
-use crate::op::suppress::WindowEnd;
 use crate::record::{Change, Data, Windowed};
 use crate::serde::SharedSerde;
 use crate::task::outcome::{Outcome, Undone, Update, update};
@@ -136,9 +135,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         let store = materialized.store(&mut self.first.graph(), AGGREGATE, kind);
         let common = Common { initial: Arc::new(initial), span, store: store.name.clone() };
         let traits = Traits { grace_ms: Some(windows.close_ms()), ..Traits::default() };
-        let window_end: Option<WindowEnd<Windowed<K>>> = Some(Arc::new(|windowed| windowed.window.end));
         let getter = Getter::of_windows(&store.name);
-        KTable { key, value: materialized.value, window_end, getter, ..self.table(&common, &store, traits) }
+        KTable { key, value: materialized.value, getter, ..self.table(&common, &store, traits) }
     }
 
     /// CogroupedStreamAggregateBuilder: all repartitions, then all aggregates, then what brings their results together.
@@ -165,7 +163,6 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             key: None,
             value: None,
             getter: Getter::of_store(&store.name),
-            window_end: None,
         }
     }
 }

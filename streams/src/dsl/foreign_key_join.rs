@@ -164,7 +164,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             key: self.key.clone(),
             value: materialized.value,
             getter,
-            window_end: self.window_end.clone(),
         }
     }
 }

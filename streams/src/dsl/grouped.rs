@@ -15,7 +15,6 @@ use crate::graph::table::View;
 use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
 use crate::op::getter::Getter;
-use crate::op::suppress::WindowEnd;
 use crate::record::{Data, Windowed};
 use crate::serde::{SessionWindowedSerde, SharedSerde, TimeWindowedSerde};
 use crate::state::window::Index;
@@ -26,6 +25,28 @@ pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
 const REDUCE: &str = "KSTREAM-REDUCE-";
 
 /// Records grouped by key.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let sales = builder.stream::<String, i64>("sales").group_by_key();
+/// sales.reduce(|sum, sale| sum.checked_add(sale).ok_or("too large"), "totals").to_stream().to("totals");
+/// let days = TimeWindows::of_size(Duration::from_secs(86_400)).grace(Duration::from_secs(3600));
+/// sales.windowed_by(days).aggregate(|| 0, |_shop, sale, best: i64| best.max(sale), "best-of-days").to_stream().to("best");
+///
+/// let config = StreamsConfig::new("app", "localhost:9092").set("statestore.cache.max.bytes", 0);
+/// let mut driver = TopologyTestDriver::new(&builder.build()?, config)?;
+/// let input = driver.input::<String, i64>("sales");
+/// for (time, sale) in [3, 5, 4].into_iter().enumerate() {
+///     input.pipe(&mut driver, "north", sale, time as i64)?;
+/// }
+/// assert_eq!(driver.output::<String, i64>("totals").read_map(&mut driver)["north"], 12);
+/// let best = driver.store::<KeyWindow<String, i64>>("best-of-days")?.fetch_all(0, 0)?;
+/// assert_eq!(best[0].1, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KGroupedStream<K, V> {
     pub(crate) flow: Flow,
     pub(crate) key: Option<SharedSerde<K>>,
@@ -256,7 +277,6 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             key: None,
             value: materialized.value,
             getter,
-            window_end: None,
         }
     }
 
@@ -386,13 +406,12 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
             EmitStrategy::OnWindowUpdate => materialized,
             EmitStrategy::OnWindowClose => materialized.time_first(W::CLOSED_INDEX),
         };
-        let window_end: Option<WindowEnd<Windowed<K>>> = Some(Arc::new(|windowed| windowed.window.end));
         let kind = self.windows.store_kind(materialized.retention_ms);
         let traits =
             Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
         let table = self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits);
         let store = self.grouped.flow.graph().stores_of(table.table).concat();
-        KTable { key, window_end, getter: Getter::of_windows(store), ..table }
+        KTable { key, getter: Getter::of_windows(store), ..table }
     }
 }
 

@@ -16,6 +16,21 @@ use crate::store::{TableStore, VersionedStore};
 use crate::topology::store::{Changelog, Engine, Store, StoreKind, StoreMaker};
 
 /// How a table is kept.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let words = builder.stream::<String, String>("words").group_by_key();
+/// words.count("counts");
+/// words.count(Materialized::named("counts-at-once").in_memory().caching_disabled());
+/// let minutes = TimeWindows::of_size(Duration::from_secs(60)).grace(Duration::ZERO);
+/// words.windowed_by(minutes).count(Materialized::named("counts-of-an-hour").retention(Duration::from_secs(3600)));
+/// let topology = builder.build()?;
+/// assert_eq!(topology.stores().len(), 3);
+/// # Ok::<(), streams::TopologyError>(())
+/// ```
 pub struct Materialized<K, V> {
     pub(crate) name: Option<String>,
     pub(crate) key: Option<SharedSerde<K>>,
@@ -82,6 +97,11 @@ impl<K, V> Materialized<K, V> {
     /// With these serdes too.
     pub fn serdes(self, key: impl Serde<K> + 'static, value: impl Serde<V> + 'static) -> Materialized<K, V> {
         Materialized { key: Some(Arc::new(key)), value: Some(Arc::new(value)), ..self }
+    }
+
+    /// With this serde of the values; keys have that of what is materialized.
+    pub fn serde(self, value: impl Serde<V> + 'static) -> Materialized<K, V> {
+        Materialized { value: Some(Arc::new(value)), ..self }
     }
 
     /// In RocksDB.

@@ -41,6 +41,31 @@ impl From<&str> for Topics {
     }
 }
 
+impl Topics {
+    /// All topics whose whole name matches.
+    pub fn pattern(pattern: impl Into<String>) -> Topics {
+        Topics::Pattern(pattern.into())
+    }
+}
+
+impl From<String> for Topics {
+    fn from(name: String) -> Topics {
+        Topics::Names(vec![name])
+    }
+}
+
+impl From<Vec<String>> for Topics {
+    fn from(names: Vec<String>) -> Topics {
+        Topics::Names(names)
+    }
+}
+
+impl From<&[&str]> for Topics {
+    fn from(names: &[&str]) -> Topics {
+        Topics::Names(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+}
+
 impl<const N: usize> From<[&str; N]> for Topics {
     fn from(names: [&str; N]) -> Topics {
         Topics::Names(names.iter().map(|name| (*name).to_owned()).collect())
@@ -169,6 +194,14 @@ impl<K, V> Repartitioned<K, V> {
     /// That many partitions.
     pub fn partitions(self, partitions: u32) -> Repartitioned<K, V> {
         Repartitioned { partitions: Some(partitions), ..self }
+    }
+
+    /// Which partitions a record goes to.
+    pub fn partitioner(
+        self,
+        partitioner: impl Fn(&str, Option<&K>, Option<&V>, u32) -> Option<Vec<u32>> + Send + Sync + 'static,
+    ) -> Repartitioned<K, V> {
+        Repartitioned { partitioner: Some(Arc::new(partitioner)), ..self }
     }
 }
 

@@ -6,6 +6,7 @@
 //! A closure whose answer has a type that is known (filter, peek, reduce, joins) may answer a `Result` of it; one that makes
 //! the next key or value has a sibling `try_`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::branched::BranchedKStream;
@@ -33,6 +34,20 @@ use crate::topology::processor::{Children, Context, Failure, Operator, ProcessRe
 use crate::topology::store::StoreKind;
 
 /// A stream of records with keys `K` and values `V`.
+///
+/// ```
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let lines: KStream<String, String> = builder.stream("lines");
+/// let words = lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+/// let branches = words.split("by-").branch(|_, word| word.is_some_and(|word| word.len() > 3), "length").default_branch("rest");
+/// branches["by-length"].select_key(|_, word| word.len() as i64).to("long-words");
+/// branches["by-rest"].filter(|_, word| !word.is_empty()).to("short-words");
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Sink: KSTREAM-SINK-0000000008 (topic: short-words)"), "{}", topology.describe());
+/// # Ok::<(), streams::TopologyError>(())
+/// ```
 pub struct KStream<K, V> {
     pub(crate) flow: Flow,
     pub(crate) key: Option<SharedSerde<K>>,
@@ -383,6 +398,23 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.same(self.step("KSTREAM-PEEK-", operator, Traits::default()))
     }
 
+    /// Prints each record to standard output as `[label]: key, value`, and ends the stream.
+    pub fn print(&self, label: &str)
+    where
+        K: fmt::Debug,
+        V: fmt::Debug,
+    {
+        let label = label.to_owned();
+        let operator = stateless(
+            "print",
+            move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
+                println!("[{label}]: {}, {}", shown(record.key.as_ref()), shown(record.value.as_ref()));
+                Ok(())
+            },
+        );
+        self.step("KSTREAM-PRINTER-", operator, Traits::default());
+    }
+
     /// Gives each record to a closure, and ends the stream.
     pub fn for_each<R: Outcome<()>>(&self, take: impl Fn(Option<K>, Option<V>) -> R + Send + Sync + 'static) {
         let operator = stateless(
@@ -499,7 +531,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);
         let flow = Flow::new(&self.flow.graph, node, name, sources);
-        KTable { flow, table, key, value, getter, window_end: None }
+        KTable { flow, table, key, value, getter }
     }
 
     /// Groups by the key as it is.
@@ -582,6 +614,11 @@ impl<K: Data, V: Data> KStream<K, V> {
         drop(graph);
         self.flow.step(Step::new(name, operator).connecting(connected), Traits::default())
     }
+}
+
+/// A key or value for people.
+fn shown(value: Option<&impl fmt::Debug>) -> String {
+    value.map_or_else(|| "null".to_owned(), |value| format!("{value:?}"))
 }
 
 /// A pair of which both are there.

@@ -1,6 +1,6 @@
 //! `KTable`: the latest value of each key, and what can be made of it.
 //! Called by applications. Joins stand in `table_join` and `foreign_key_join`. Never keeps rows unless something needs them.
-//! Not done: transform_values; `suppress` until windows close below `to_table`.
+//! Not done: transform_values.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::graph::{Kind, NodeId, Step, Traits};
 use crate::op::aggregate::Initializer;
 use crate::op::getter::Getter;
 use crate::op::stateless::stateless;
-use crate::op::suppress::{Suppress, WindowEnd};
+use crate::op::suppress::Suppress;
 use crate::op::table::{RowFunction, RowSelector, SelectRows, Transform, TransformRows};
 use crate::op::table_aggregate::{ChangeTopic, RowAggregator, TableAggregation};
 use crate::record::{Change, Data, Record};
@@ -29,6 +29,26 @@ use crate::topology::processor::{Children, Context};
 use crate::topology::store::{Store, StoreKind, StoreMaker};
 
 /// A table with keys `K` and values `V`.
+///
+/// ```
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let cities: KTable<String, String> = builder.table("cities", ());
+/// // How many people live in each city: a move takes one out of the old city and puts one into the new one.
+/// let people = cities.group_by(|person, city| (Some(city.clone()), Some(person.clone())), ()).count("people");
+/// people.filter(|_, count| *count > 1, ()).to_stream().to("crowded");
+///
+/// let config = StreamsConfig::new("app", "localhost:9092").set("statestore.cache.max.bytes", 0);
+/// let mut driver = TopologyTestDriver::new(&builder.build()?, config)?;
+/// let input = driver.input::<String, String>("cities");
+/// for (person, city) in [("ann", "Rome"), ("bob", "Rome"), ("ann", "Oslo")] {
+///     input.pipe(&mut driver, person, city, 0)?;
+/// }
+/// let crowded = driver.output::<String, i64>("crowded").read(&mut driver);
+/// assert_eq!(crowded, [(Some("Rome".to_owned()), Some(2)), (Some("Rome".to_owned()), None)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KTable<K, V> {
     pub(crate) flow: Flow,
     pub(crate) table: TableId,
@@ -36,8 +56,6 @@ pub struct KTable<K, V> {
     pub(crate) value: Option<SharedSerde<V>>,
     /// How a task finds its values.
     pub(crate) getter: Getter<K, V>,
-    /// Where a key ends in time, if keys have windows.
-    pub(crate) window_end: Option<WindowEnd<K>>,
 }
 
 impl<K, V> Clone for KTable<K, V> {
@@ -48,7 +66,6 @@ impl<K, V> Clone for KTable<K, V> {
             key: self.key.clone(),
             value: self.value.clone(),
             getter: self.getter.clone(),
-            window_end: self.window_end.clone(),
         }
     }
 }
@@ -70,6 +87,14 @@ impl<K: Data, V: Data> KTable<K, V> {
         );
         let flow = self.flow.named_step(None, "KTABLE-TOSTREAM-", operator, Traits::default());
         KStream { flow, key: self.key.clone(), value: self.value.clone() }
+    }
+
+    /// The changes as a stream with another key for each; a deletion is a null, and has a key too.
+    pub fn to_stream_by<L: Data>(
+        &self,
+        select: impl Fn(Option<&K>, Option<&V>) -> Option<L> + Send + Sync + 'static,
+    ) -> KStream<L, V> {
+        self.to_stream().select_key_nullable(select)
     }
 
     /// The rows that the predicate holds for; the others are deleted from the result.
@@ -171,39 +196,27 @@ impl<K: Data, V: Data> KTable<K, V> {
             key: self.key.clone(),
             value: materialized.value.clone(),
             getter,
-            window_end: self.window_end.clone(),
         }
     }
 
     /// Holds changes back.
-    pub fn suppress(&self, how: Suppressed) -> KTable<K, V> {
+    pub fn suppress<U: Until<K>>(&self, how: Suppressed<U>) -> KTable<K, V> {
         let mut graph = self.flow.graph();
         let (name, store) = match &how.name {
             Some(name) => (graph.checked(name), format!("{name}-store")),
             None => (graph.new_name("KTABLE-SUPPRESS-"), graph.new_store_name("KTABLE-SUPPRESS-")),
         };
-        let grace = match how.until {
-            Until::WindowCloses => graph.find_grace(self.flow.node).map(Some),
-            Until::TimeLimit(_) => Ok(None),
-        };
-        let grace_ms = grace.unwrap_or_else(|error| {
+        let wait = how.until.limit_ms().map_or_else(|| graph.find_grace(self.flow.node), Ok);
+        let wait_ms = wait.unwrap_or_else(|error| {
             graph.fail(error);
-            None
+            0
         });
         if graph.is_versioned(self.flow.node) {
             graph.fail(TopologyError::SuppressOfVersioned(name.clone()));
         }
         graph.send_old_values(self.table, Force::Materialize);
         let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
-        let (wait_ms, window_end) = match how.until {
-            Until::TimeLimit(limit_ms) => (limit_ms, None),
-            Until::WindowCloses => {
-                if self.window_end.is_none() {
-                    graph.fail(TopologyError::NoWindow(name.clone()));
-                }
-                (grace_ms.unwrap_or(0), self.window_end.clone())
-            }
-        };
+        let window_end = how.until.window_end();
         let operator = Suppress::<K, V> {
             buffer: how.buffer,
             wait_ms,
@@ -343,7 +356,6 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             key,
             value: materialized.value,
             getter,
-            window_end: None,
         }
     }
 

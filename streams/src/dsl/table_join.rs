@@ -109,7 +109,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             key,
             value: materialized.value,
             getter,
-            window_end: self.window_end.clone(),
         }
     }
 }

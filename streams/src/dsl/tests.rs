@@ -32,7 +32,8 @@ fn a_serde_for_a_type_serves_every_node() {
     builder.default_serde::<Click>(Json::new());
     clicks(&builder).group_by_key().reduce(|_, last| last, "last").to_stream().to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     driver.input::<String, String>("pages").pipe(&mut driver, "ann", "home", 0).expect("a record");
     let out = driver.output::<String, String>("out").read_map(&mut driver);
     assert_eq!(out["ann"], r#"{"page":"home"}"#);
@@ -161,7 +162,8 @@ fn a_store_that_is_not_connected_is_named_at_the_record_that_wants_it() {
     let builder = StreamsBuilder::new();
     by_letter(&builder, false);
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let told = driver.input::<String, String>("in").pipe(&mut driver, "a", "a", 0);
     let told = told.expect_err("there is no such store").to_string();
     assert!(told.contains("KSTREAM-PROCESSOR-0000000001 has no access to store"), "{told}");

@@ -15,7 +15,30 @@ pub struct TimeWindows {
     pub(crate) grace_ms: i64,
 }
 
+/// Windows of one length that do not yet say how long they wait for late records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowsOfSize(Duration);
+
+impl WindowsOfSize {
+    /// Tumbling windows that wait `grace` for late records.
+    pub fn grace(self, grace: Duration) -> TimeWindows {
+        TimeWindows::of_size_and_grace(self.0, grace)
+    }
+}
+
 impl TimeWindows {
+    /// Tumbling windows; how long they wait for late records must follow.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use streams::TimeWindows;
+    /// let minute = TimeWindows::of_size(Duration::from_secs(60)).grace(Duration::from_secs(10));
+    /// assert_eq!(minute, TimeWindows::of_size_and_grace(Duration::from_secs(60), Duration::from_secs(10)));
+    /// ```
+    pub fn of_size(size: Duration) -> WindowsOfSize {
+        WindowsOfSize(size)
+    }
+
     /// Tumbling windows that wait `grace` for late records.
     pub fn of_size_and_grace(size: Duration, grace: Duration) -> TimeWindows {
         TimeWindows { size_ms: millis(size), advance_ms: millis(size), grace_ms: millis(grace) }
@@ -40,6 +63,11 @@ pub struct SlidingWindows {
 }
 
 impl SlidingWindows {
+    /// Windows of that distance that take no late record.
+    pub fn of_time_difference_no_grace(difference: Duration) -> SlidingWindows {
+        SlidingWindows::of_time_difference_and_grace(difference, Duration::ZERO)
+    }
+
     /// Windows of that distance that wait `grace` for late records.
     pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> SlidingWindows {
         SlidingWindows { difference_ms: millis(difference), grace_ms: millis(grace) }
@@ -54,6 +82,11 @@ pub struct SessionWindows {
 }
 
 impl SessionWindows {
+    /// Sessions of that gap that take no late record.
+    pub fn of_inactivity_gap_no_grace(gap: Duration) -> SessionWindows {
+        SessionWindows::of_inactivity_gap_and_grace(gap, Duration::ZERO)
+    }
+
     /// Sessions of that gap that wait `grace` for late records.
     pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> SessionWindows {
         SessionWindows { gap_ms: millis(gap), grace_ms: millis(grace) }
@@ -69,6 +102,11 @@ pub struct JoinWindows {
 }
 
 impl JoinWindows {
+    /// That far to both sides, without waiting for late records.
+    pub fn of_time_difference_no_grace(difference: Duration) -> JoinWindows {
+        JoinWindows::of_time_difference_and_grace(difference, Duration::ZERO)
+    }
+
     /// That far to both sides, waiting `grace` for late records.
     pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> JoinWindows {
         JoinWindows { before_ms: millis(difference), after_ms: millis(difference), grace_ms: millis(grace) }

@@ -26,6 +26,7 @@ impl Graph {
         }
         graph.write_all(&mut assembly)?;
         assembly.added_stores(graph.added_stores);
+        assembly.optimized_by(rules);
         assembly.finish(graph.copartitions, graph.serdes)
     }
 

@@ -7,7 +7,7 @@ use crate::dsl::options::Repartitioned;
 use crate::dsl::suppressed::{Buffer, Suppressed};
 use crate::dsl::windows::JoinWindows;
 use crate::graph::Optimization;
-use crate::{KStream, KTable, Stores, StreamsBuilder, TopologyError};
+use crate::{KStream, KTable, Stores, StreamsBuilder, TopologyError, Windowed};
 
 fn text(builder: &StreamsBuilder, topic: &str) -> KStream<String, String> {
     builder.stream(topic)
@@ -74,7 +74,9 @@ fn stores_are_known_and_different() {
 #[test]
 fn only_a_window_can_close() {
     let refused = error(|b| {
-        rows(b, "in").suppress(Suppressed::until_window_closes(Buffer::unbounded()));
+        // Keys with windows, but nothing above says how long these wait.
+        let rows: KTable<Windowed<String>, String> = b.table_with("in", (), ());
+        rows.suppress(Suppressed::until_window_closes(Buffer::unbounded()));
     });
     assert_eq!(refused, TopologyError::NoWindow("root->KTABLE-SOURCE-0000000002".to_owned()));
 }

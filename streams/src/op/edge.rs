@@ -109,11 +109,12 @@ impl<K: Data, V: Data> Operator for Sink<K, V> {
 
 impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
     fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
-        let topic = match &self.target {
-            Target::One(topic, _) => *topic,
+        let chosen_name;
+        let (topic, name) = match &self.target {
+            Target::One(topic, name) => (*topic, name.as_str()),
             Target::Chosen(choose) => {
-                let name = choose(&record, context);
-                context.topic(&name)
+                chosen_name = choose(&record, context);
+                (context.topic(&chosen_name), chosen_name.as_str())
             }
         };
         self.key_bytes.clear();
@@ -137,10 +138,6 @@ impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
         };
         let chosen = self.partitioner.as_ref().and_then(|partitioner| {
             let count = context.collector().partitions(topic);
-            let name = match &self.target {
-                Target::One(_, name) => name.as_str(),
-                Target::Chosen(_) => "",
-            };
             partitioner(name, record.key.as_ref(), record.value.as_ref(), count)
         });
         match (chosen, key) {

@@ -28,10 +28,8 @@ use crate::assign::{Host, Options, ProcessId};
 use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
-use crate::task::errors::{
-    DeserializationHandler, ErrorContext, ProcessingHandler, ProductionContext, ProductionHandler,
-};
-use crate::task::{self, Response};
+use crate::task::errors::{ErrorContext, ProductionContext};
+use crate::task::{self, Handlers, Response};
 use crate::topology::Topology;
 use crate::topology::store::Engine;
 
@@ -70,14 +68,6 @@ pub struct CloseOptions {
 /// Decides what follows when a thread fails.
 pub type UncaughtHandler = Box<dyn Fn(&StreamsError) -> Uncaught + Send + Sync>;
 
-/// The user's handlers of single records, in place of those that settings name.
-#[derive(Default)]
-struct Handlers {
-    deserialization: Option<DeserializationHandler>,
-    processing: Option<ProcessingHandler>,
-    production: Option<ProductionHandler>,
-}
-
 /// What the threads of an instance have in common.
 pub(crate) struct Common {
     pub shared: Arc<Shared>,
@@ -101,12 +91,7 @@ pub(crate) struct Common {
 impl Common {
     /// What of the settings a task looks at.
     pub fn task_settings(&self) -> task::Settings {
-        let mut own = task::Settings::of(&self.config, &self.settings);
-        let handlers = self.handlers.lock();
-        own.on_deserialization = handlers.deserialization.clone().or(own.on_deserialization);
-        own.on_processing = handlers.processing.clone().or(own.on_processing);
-        own.on_production.clone_from(&handlers.production);
-        own
+        task::Settings::of(&self.config, &self.settings).handled_by(&self.handlers.lock())
     }
 
     fn stop_all(&self) {
@@ -148,8 +133,12 @@ impl KafkaStreams {
     /// A setting that is wrong.
     pub fn new(topology: Topology, config: StreamsConfig) -> Result<KafkaStreams, StreamsError> {
         let settings = config.settings()?;
+        check_optimizations(&topology, &config)?;
         for key in config.unknown() {
             tracing::warn!(key, "no client and no part of streams knows this setting");
+        }
+        for (key, why) in config.without_effect() {
+            tracing::warn!(key, why, "this setting changes nothing");
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime
@@ -387,6 +376,17 @@ impl Drop for KafkaStreams {
     }
 }
 
+/// Names of internal topics follow from the rewrites, so those of the settings must be those of the topology.
+fn check_optimizations(topology: &Topology, config: &StreamsConfig) -> Result<(), StreamsError> {
+    let (built, named) = (topology.optimizations(), config.optimizations()?);
+    if built == named {
+        return Ok(());
+    }
+    Err(StreamsError::Start(format!(
+        "topology.optimization names {named:?}, but the topology was built with {built:?}: build it by build_with"
+    )))
+}
+
 /// The stores on this machine: the folder is opened, and locked, only where a store is on disk.
 fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> {
     let configured = match settings.dsl_store {
@@ -395,9 +395,11 @@ fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> 
     };
     let engines = Engines::new(configured, Memory::default());
     let application = &settings.application_id;
-    let open = |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
+    let open =
+        |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
     let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
-    let opened = persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
+    let opened =
+        persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
     let disk = Disk::new(opened, engines);
     disk.survey(topology, application).map_err(StreamsError::Directory)?;
     Ok(disk)

@@ -147,6 +147,8 @@ pub(crate) struct Cache<V> {
     used: List,
     waiting: List,
     waiting_len: usize,
+    /// Whether the last `change` made its entry wait.
+    began_to_wait: bool,
     budget: Rc<Budget>,
 }
 
@@ -164,6 +166,7 @@ impl<V> Cache<V> {
             used: list(),
             waiting: list(),
             waiting_len: 0,
+            began_to_wait: false,
             budget,
         }
     }
@@ -179,8 +182,17 @@ impl<V> Cache<V> {
     pub(crate) fn change(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
         let at = self.index.get(key)?;
         self.use_again(at);
+        self.began_to_wait = !self.slots[at as usize].waits;
         self.wait(at);
         self.slots.get_mut(at as usize)
+    }
+
+    /// The last `change`, of this key, did not come about: an entry that waited for nothing before waits for nothing now.
+    #[cold]
+    pub(crate) fn leave(&mut self, key: &[u8]) {
+        if let Some(at) = self.index.get(key).filter(|_| self.began_to_wait) {
+            self.unlink_waiting(at);
+        }
     }
 
     fn use_again(&mut self, at: u32) {

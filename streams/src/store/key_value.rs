@@ -14,11 +14,11 @@ use crate::record::{About, Change, Data, Header, Record};
 use crate::serde::{Serde, SerdeError, SharedSerde};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key};
 use crate::state::{Rows, StateError};
-use crate::task::outcome::Undone;
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
 use crate::task::errors::{Failure, TaskError};
+use crate::task::outcome::Undone;
 
 /// A value and its time, as tables and aggregates keep it.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,14 +235,17 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(key)) {
-            slot.value = match change(slot.value.take()) {
-                Ok(value) => value,
+        if let Some(cache) = &mut self.cache
+            && let Some(slot) = cache.change(key)
+        {
+            match change(slot.value.take()) {
+                Ok(value) => slot.value = value,
                 Err(undone) => {
                     slot.value = undone.before;
+                    cache.leave(key);
                     return Err(undone.failure);
                 }
-            };
+            }
             slot.writer.set(about, context);
             return Ok(None);
         }

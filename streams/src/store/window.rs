@@ -17,11 +17,11 @@ use crate::state::format::window as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
 use crate::state::segments::Stored;
 use crate::state::window::{Layout, WindowRows, WindowSettings};
-use crate::task::outcome::Undone;
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
 use crate::task::errors::{Failure, TaskError};
+use crate::task::outcome::Undone;
 use crate::topology::store::{Duplicates, StoreKind};
 
 /// The store of a windowed aggregate.
@@ -179,14 +179,17 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.change(row)) {
-            slot.value = match change(slot.value.take()) {
-                Ok(value) => value,
+        if let Some(cache) = &mut self.cache
+            && let Some(slot) = cache.change(row)
+        {
+            match change(slot.value.take()) {
+                Ok(value) => slot.value = value,
                 Err(undone) => {
                     slot.value = undone.before;
+                    cache.leave(row);
                     return Err(undone.failure);
                 }
-            };
+            }
             slot.writer.set(about, context);
             return Ok(None);
         }

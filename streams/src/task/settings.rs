@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::errors::{DeserializationHandler, ProcessingHandler, ProductionHandler, Response};
+use super::handlers::Handlers;
 use crate::config::{self, InvalidTimestamp, OnError, StreamsConfig};
 use crate::serde::{Serdes, SharedSerde};
 use crate::topology::Topology;
@@ -88,10 +89,20 @@ impl Settings {
             }));
         }
         // Internal settings of Java's, without a row of their own.
-        let interval = |name: &str| config.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1000);
+        let interval =
+            |name: &str| config.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1000);
         own.emit_interval_windows_ms = interval("__emit.interval.ms.kstreams.windowed.aggregation__");
-        own.emit_interval_joins_ms = interval("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__");
+        own.emit_interval_joins_ms =
+            interval("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__");
         own
+    }
+
+    /// The same, where closures decide about records that fail.
+    pub(crate) fn handled_by(mut self, handlers: &Handlers) -> Settings {
+        self.on_deserialization = handlers.deserialization.clone().or(self.on_deserialization);
+        self.on_processing = handlers.processing.clone().or(self.on_processing);
+        self.on_production = handlers.production.clone().or(self.on_production);
+        self
     }
 
     /// The serde of all `T` for which the topology names none (`default.key.serde`, for each type).

@@ -10,7 +10,7 @@ use super::processor::Operator;
 use super::store::{Changelog, Store};
 use super::{Node, NodeKind, Parts, RepartitionTopic, SinkTarget, SourceTopics, Topology};
 use crate::error::TopologyError;
-use crate::graph::OffsetReset;
+use crate::graph::{OffsetReset, Optimization};
 use crate::serde::Serdes;
 
 /// A topology in the making.
@@ -166,6 +166,12 @@ impl Assembly {
     /// Names of the stores that were added for processors.
     pub(crate) fn added_stores(&mut self, names: Vec<String>) {
         self.parts.added_stores = names;
+    }
+
+    /// The rewrites that the plan went through.
+    pub(crate) fn optimized_by(&mut self, rules: &[Optimization]) {
+        let all = Optimization::ALL.into_iter();
+        self.parts.optimizations = all.filter(|rule| rules.contains(rule)).collect();
     }
 
     pub(crate) fn finish(

@@ -36,7 +36,8 @@ fn run_with<K>(
     text: impl Fn(K) -> String,
 ) -> Vec<String> {
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("app"), cache).expect("it links");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("app"), cache).expect("it links");
     let mut output = driver.output_with("out", serde, StringSerde);
     let mut seen = Vec::new();
     for record in records {
@@ -130,8 +131,7 @@ fn tables_of_sessions_join_by_key_and_session() {
         let produced = crate::dsl::options::Produced::with(serde(), StringSerde);
         left.join(&right, both, ()).to_stream().to_with("out", produced);
         // The second session of L is no session of R.
-        let seen =
-            run_with(&builder, cache, &["L a x 1", "R a x 1", "L a x 20", "R a x 21"], serde(), shown);
+        let seen = run_with(&builder, cache, &["L a x 1", "R a x 1", "L a x 20", "R a x 21"], serde(), shown);
         assert_eq!(seen, ["a@1=1+1"], "cache {cache}");
     }
 }

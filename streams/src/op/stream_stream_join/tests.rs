@@ -37,10 +37,7 @@ fn driver(topology: &Topology) -> TopologyTestDriver {
 }
 
 fn pipe(driver: &mut TopologyTestDriver, topic: &str, key: &str, value: &str, timestamp: i64) {
-    driver
-        .input::<String, String>(topic)
-        .pipe(driver, key, value, timestamp)
-        .expect("the record is sound");
+    driver.input::<String, String>(topic).pipe(driver, key, value, timestamp).expect("the record is sound");
 }
 
 /// What was written to the user's topic, and what to changelogs.

@@ -37,10 +37,7 @@ fn driver(topology: &Topology) -> TopologyTestDriver {
 
 fn pipe(driver: &mut TopologyTestDriver, topic: &str, pair: (Option<&str>, Option<&str>), timestamp: i64) {
     let (key, value) = (pair.0.map(str::to_owned), pair.1.map(str::to_owned));
-    driver
-        .input::<String, String>(topic)
-        .pipe(driver, key, value, timestamp)
-        .expect("the record is sound");
+    driver.input::<String, String>(topic).pipe(driver, key, value, timestamp).expect("the record is sound");
 }
 
 fn out(driver: &mut TopologyTestDriver) -> Vec<String> {

@@ -34,7 +34,8 @@ fn run(builder: &StreamsBuilder, seen: &Seen, values: &[Option<&str>]) -> Vec<St
         _ => None,
     });
     let topics: Vec<String> = topics.collect();
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     for (at, value) in values.iter().enumerate() {
         let value = value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
         let record = Incoming { key: Some(Bytes::from_static(b"k")), value, ..Incoming::default() };
@@ -116,7 +117,8 @@ fn an_error_of_a_closure_ends_the_task_and_names_the_record() {
     });
     failing.to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let record = |value| Incoming { value: Some(Bytes::from_static(value)), ..Incoming::default() };
     driver.pipe("in", record(b"good")).expect("a good value");
     let error = driver.pipe("in", record(b"bad")).expect_err("a bad one");
@@ -130,7 +132,8 @@ fn a_panic_ends_the_task() {
     let builder = StreamsBuilder::new();
     stream(&builder, "in").map_values(|_| -> String { panic!("no value is good") }).to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver =
+        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let record = Incoming { value: Some(Bytes::from_static(b"v")), ..Incoming::default() };
     let error = driver.pipe("in", record).expect_err("a panic");
     assert!(matches!(&error, TaskError::Panic { cause, .. } if cause == "no value is good"), "{error}");
