@@ -3,14 +3,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::{EmitStrategy, StreamsBuilder, TimeWindows};
-use crate::op::custom::Processor;
+use crate::op::custom::{Ctx, Processor};
 use crate::record::Record;
-use crate::serde::StringSerde;
 use crate::state::MemoryRows;
-use crate::store::KeyValueStore;
 use crate::task::collector::{Fault, Outgoing, SendFailure};
-use crate::topology::processor::Children;
+use crate::{EmitStrategy, KeyValue, StoreRef, StreamsBuilder, TimeWindows};
 
 /// Values that were sent, whatever the topic.
 #[derive(Default)]
@@ -79,19 +76,14 @@ impl Processor for Noting {
     type In = (String, String);
     type Out = (String, String);
 
-    fn init(&mut self, setup: &mut Setup<'_>) -> Result<(), LinkError> {
-        let store = setup.store::<KeyValueStore<String, String>>("seen")?;
-        let found = store.borrow_mut().get(&"a".to_owned()).expect("read");
+    fn init(&mut self, ctx: &mut Ctx<Self>) -> ProcessResult {
+        let seen = ctx.store(StoreRef::<KeyValue<String, String>>::named("seen"));
+        let found = seen.get(&"a".to_owned())?;
         self.0.lock().expect("no panic").push(format!("init {found:?}"));
         Ok(())
     }
 
-    fn process(
-        &mut self,
-        _record: Record<String, String>,
-        _next: &mut Children<String, String>,
-        _context: &mut Context,
-    ) -> ProcessResult {
+    fn process(&mut self, _ctx: &mut Ctx<Self>, _record: Record<String, String>) -> ProcessResult {
         Ok(())
     }
 
@@ -105,10 +97,10 @@ impl Processor for Noting {
 fn processors_live_from_the_start_to_the_stop() {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
     let builder = StreamsBuilder::new();
-    builder.add_store(Store::key_value::<String, String>("seen", StringSerde, StringSerde));
+    let seen = builder.add_store(crate::Stores::key_value::<String, String>("seen"));
     let made = Arc::clone(&notes);
     let stream = builder.stream::<String, String>("in");
-    stream.process(move || Noting(Arc::clone(&made)), "noting", &["seen"]);
+    stream.named("noting").process([seen], move || Noting(Arc::clone(&made)));
     let mut task = task(&builder.build().expect("sound"), 0);
     restore(&task, "seen", b"first");
     assert!(notes.lock().expect("no panic").is_empty());
