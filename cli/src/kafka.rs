@@ -188,13 +188,9 @@ pub fn block_on_threads<T>(work: impl Future<Output = Result<T, Ended>>) -> Resu
     runtime.block_on(work)
 }
 
-/// The cluster that `--bootstrap-server` or `--bootstrap-controller` names, set up as the file of `--command-config` says.
-///
-/// # Errors
-/// When the file cannot be read or asks for what the client does not speak.
-pub fn cluster(given: &Given, config_flag: &str) -> Result<Cluster, Ended> {
-    let (servers, controllers) = (given.one("bootstrap-server")?, given.one("bootstrap-controller")?);
-    connect(given.properties(config_flag)?, servers, controllers)
+/// The cluster that `--bootstrap-server` or `--bootstrap-controller` names.
+fn named(given: &Given, properties: HashMap<String, String>) -> Result<Cluster, Ended> {
+    connect(properties, given.one("bootstrap-server")?, given.one("bootstrap-controller")?)
 }
 
 /// The cluster behind `servers`, or behind `controllers` where those are given; without either, behind
@@ -226,10 +222,11 @@ pub fn read_properties(path: &str) -> Result<HashMap<String, String>, String> {
     Ok(read.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
-/// [`cluster`], to administer it.
+/// To administer the cluster that `--bootstrap-server` or `--bootstrap-controller` names, set up as the file of
+/// `--command-config` says.
 ///
 /// # Errors
-/// As [`cluster`].
+/// When the file cannot be read or asks for what the client does not speak.
 pub fn admin(given: &Given) -> Result<Admin, Ended> {
     admin_with(given, "command-config")
 }
@@ -237,10 +234,11 @@ pub fn admin(given: &Given) -> Result<Admin, Ended> {
 /// As [`admin`], with the file of another flag.
 ///
 /// # Errors
-/// As [`cluster`].
+/// As [`admin`].
 pub fn admin_with(given: &Given, config_flag: &str) -> Result<Admin, Ended> {
-    let limit = given.properties(config_flag)?.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
-    Ok(Admin::new(cluster(given, config_flag)?).with_timeout(limit.map_or(TIMEOUT, Duration::from_millis)))
+    let properties = given.properties(config_flag)?;
+    let limit = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
+    Ok(Admin::new(named(given, properties)?).with_timeout(limit.map_or(TIMEOUT, Duration::from_millis)))
 }
 
 /// Waits until a broker answers: a consumer that finds none would wait for records without a word. The first failure is

@@ -152,7 +152,9 @@ impl Asked {
     }
 
     fn check_names(&self, given: &Given) -> Result<(), Ended> {
-        given.one(if self.types[0] == "ips" || self.types[0].starts_with("broker") { "entity-name" } else { "topic" })?;
+        if self.types[0] == "ips" || self.types[0].starts_with("broker") {
+            given.one("entity-name")?;
+        }
         for (kind, name) in self.types.iter().zip(&self.names).filter(|(_, name)| !name.is_empty()) {
             if kind.starts_with("broker") && name.parse::<i32>().is_err() {
                 return fail(format!("The entity name for {kind} must be a valid integer broker id, but it is: {name}"));
