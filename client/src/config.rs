@@ -4,7 +4,6 @@
 //! is legal. Never here: what a setting does; that stands where the field is read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_base_config::effect_client::why_client_without;
@@ -14,12 +13,13 @@ use millstream_base_config::iso_duration;
 use millstream_base_config::valid::{self, Value};
 use millstream_protocol::compress::Codec;
 
-use crate::connection::oauth::{Credentials, Encoding, TokenEndpoint, TokenFile};
-use crate::connection::sasl::{Sasl, Secret, TokenProvider};
-use crate::connection::store::{self, Passwords};
-use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
+use crate::connection::sasl::Sasl;
+use crate::connection::tls::Tls;
 use crate::error::ClientError;
 use crate::metadata::check_bootstrap;
+
+// Keys of TLS and SASL -> who is trusted and who this client is.
+mod security;
 
 /// What every client shares.
 ///
@@ -538,79 +538,6 @@ impl Settings {
         self.set.get(name).cloned()
     }
 
-    fn security(&self) -> Result<Security, ClientError> {
-        let protocol = self.text("security.protocol").unwrap_or_else(|| "PLAINTEXT".to_owned());
-        let (tls, sasl) = match protocol.as_str() {
-            "PLAINTEXT" => (false, false),
-            "SSL" => (true, false),
-            "SASL_PLAINTEXT" => (false, true),
-            "SASL_SSL" => (true, true),
-            other => return Err(ClientError::Config(format!("Invalid value {other} for configuration security.protocol"))),
-        };
-        let mechanism = self.text("sasl.mechanism").unwrap_or_default();
-        let jaas = self.secret("sasl.jaas.config");
-        let by_token = |url: &String| self.tokens(url, jaas.as_deref()).map(Sasl::OauthBearer);
-        let own = || match self.set.get("sasl.oauthbearer.token.endpoint.url") {
-            Some(url) if mechanism == "OAUTHBEARER" => by_token(url),
-            _ => Sasl::from_jaas(&mechanism, jaas.as_deref()),
-        };
-        Ok(Security { tls: tls.then(|| self.tls()).transpose()?, sasl: sasl.then(own).transpose()? })
-    }
-
-    /// Where tokens come from (Java: `DefaultJwtRetriever`); what the keys do not say may stand in `sasl.jaas.config`.
-    fn tokens(&self, url: &str, jaas: Option<&str>) -> Result<Arc<dyn TokenProvider>, ClientError> {
-        let options = jaas.map(Sasl::options).transpose()?.unwrap_or_default();
-        let extension = |(name, value): (&String, &String)| Some((name.strip_prefix("extension_")?.to_owned(), value.clone()));
-        let extensions = options.iter().filter_map(extension).collect();
-        if let Some(path) = url.strip_prefix("file:") {
-            let path = path.strip_prefix("//").unwrap_or(path).into();
-            return Ok(Arc::new(TokenFile { path, extensions }));
-        }
-        let either = |key: &str, option: &str| self.secret(key).or_else(|| options.get(option).cloned());
-        let needed = |key: &str, option: &str| {
-            let found = either(key, option).filter(|text| !text.trim().is_empty());
-            found.ok_or_else(|| ClientError::Config(format!("{key} is not set, which OAUTHBEARER needs")))
-        };
-        let url_encoded = self.is_on("sasl.oauthbearer.header.urlencode");
-        let credentials = Credentials {
-            id: needed("sasl.oauthbearer.client.credentials.client.id", "clientId")?,
-            secret: Secret::new(&needed("sasl.oauthbearer.client.credentials.client.secret", "clientSecret")?),
-            scope: either("sasl.oauthbearer.scope", "scope"),
-            encoding: if url_encoded { Encoding::Url } else { Encoding::Plain },
-        };
-        let tls = if url.starts_with("https:") { Some(self.tls()?) } else { None };
-        let refused = |why| ClientError::Config(format!("sasl.oauthbearer.token.endpoint.url: {why}"));
-        let mut endpoint = TokenEndpoint::new(url, credentials, tls).map_err(refused)?;
-        let limits = ["sasl.login.connect.timeout.ms", "sasl.login.read.timeout.ms"].map(|key| self.ms(key));
-        // Without either a request may take as long as any other.
-        endpoint.limit = Some(limits[0] + limits[1]).filter(|limit| !limit.is_zero()).unwrap_or(self.ms("request.timeout.ms"));
-        endpoint.retry_backoff = self.ms("sasl.login.retry.backoff.ms");
-        endpoint.retry_backoff_max = self.ms("sasl.login.retry.backoff.max.ms");
-        endpoint.extensions = extensions;
-        Ok(Arc::new(endpoint))
-    }
-
-    fn tls(&self) -> Result<Tls, ClientError> {
-        let set = |key: &str| self.set.get(key).map(String::as_str);
-        let store = |location: &str, kind: &str, password: &str| -> Result<Option<Vec<u8>>, ClientError> {
-            let Some(path) = set(location) else { return Ok(None) };
-            let refused = |why: String| ClientError::Config(format!("{location}: {path}: {why}"));
-            let read = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-            let passwords = Passwords { store: set(password), key: set("ssl.key.password") };
-            store::pem(set(kind), read, passwords).map(Some).map_err(refused)
-        };
-        let inline = |key: &str| self.secret(key).map(String::into_bytes);
-        let own = store("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password")?;
-        let trusted = store("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password")?;
-        let off = self.set.get("ssl.endpoint.identification.algorithm").is_some_and(String::is_empty);
-        Tls::new(&TlsOptions {
-            trusted: trusted.or_else(|| inline("ssl.truststore.certificates")),
-            chain: own.clone().or_else(|| inline("ssl.keystore.certificate.chain")),
-            key: own.or_else(|| inline("ssl.keystore.key")),
-            identification: if off { EndpointIdentification::Off } else { EndpointIdentification::Https },
-        })
-    }
-
     fn connection(&self) -> Result<ConnectionConfig, ClientError> {
         let bootstrap = match self.value("bootstrap.servers") {
             Some(Value::List(list)) => list,
@@ -734,7 +661,7 @@ impl ConsumerConfig {
     /// Reads `key=value` pairs by Java's names; the names of keys that no consumer has come back beside it.
     ///
     /// # Errors
-    /// The first value that its key does not take.
+    /// The first value that its key does not take, or keys that contradict one another.
     pub fn from_properties<K: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(Self, Vec<String>), ClientError> {
@@ -780,7 +707,29 @@ impl ConsumerConfig {
             assignors,
             internal: if set.is_on("exclude.internal.topics") { InternalTopics::Excluded } else { InternalTopics::Included },
         };
+        config.check()?;
         Ok((config, set.unknown))
+    }
+
+    /// Whether the settings go together, however they were made.
+    ///
+    /// # Errors
+    /// What contradicts what (Java: `Heartbeat`).
+    pub fn check(&self) -> Result<(), ClientError> {
+        let refuse = |what: &str| Err(ClientError::Config(what.to_owned()));
+        if self.poll_records_max == 0 {
+            return refuse("Invalid value 0 for configuration max.poll.records: Value must be at least 1");
+        }
+        if self.group.is_none() {
+            return Ok(());
+        }
+        if self.heartbeat_interval.is_zero() {
+            return refuse("heartbeat.interval.ms must be larger than 0");
+        }
+        if self.heartbeat_interval >= self.session_timeout {
+            return refuse("heartbeat.interval.ms must be lower than session.timeout.ms");
+        }
+        Ok(())
     }
 }
 

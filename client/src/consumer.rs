@@ -290,17 +290,16 @@ pub trait ConsumerInterceptor: Send {
 enum Event {
     Fetch(Arrival),
     Refreshed(Result<Vec<Described>, ClientError>),
-    /// Committed offsets of partitions without a position.
-    Placed(Vec<TopicPartition>, Result<Offsets, ClientError>),
+    /// Committed offsets of partitions without a position, as they were assigned at that count.
+    Placed(u64, Vec<TopicPartition>, Result<Offsets, ClientError>),
     /// Of what one leader was asked about.
     Reset { leader: i32, wanted: BTreeMap<TopicPartition, Reset>, found: Found, result: Result<(), ClientError> },
     /// What leaders say of positions.
     Checked(Vec<(Ask, Verdict)>),
-    /// The commit before a rebalance is over.
-    Settled,
+    /// The commit before a rebalance is over, of the attempt with this number.
+    Settled(u64),
     /// Of the attempt with this number.
     Joined(u64, Result<Joined, ClientError>),
-    AutoCommitted(Option<(Offsets, Result<(), ClientError>)>),
 }
 
 /// What a join brought, and of which attempt.
@@ -347,13 +346,20 @@ pub struct Consumer {
     lacked: Option<(u64, bool)>,
     /// Refreshes of metadata in a row, each soon after the one before.
     hurried: u32,
-    placing: bool,
+    /// Committed offsets are being looked up, of what was assigned at this count.
+    placing: Option<u64>,
     /// Leaders that are being asked where to begin.
     resetting: BTreeSet<i32>,
     checking: bool,
     place_not_before: Option<Moment>,
     auto_committing: bool,
     auto_committed: Moment,
+    /// When the next automatic commit is due, after one that failed.
+    auto_again: Option<Moment>,
+    /// Of attempts to join, over all subscriptions.
+    attempts: u64,
+    /// An assignor of the application's in place of those that the settings name.
+    assignor: Option<Arc<dyn GroupAssignor>>,
     tally: Arc<Tally>,
     topics: metrics::Topics,
     polled: Option<Moment>,
@@ -374,7 +380,8 @@ impl Consumer {
     }
 
     /// A consumer of `cluster`, whose settings count for everything that has to do with connections: those in `config`
-    /// are not read. Must be called inside a tokio runtime; connects to nothing yet.
+    /// are not read. Must be called inside a tokio runtime; connects to nothing yet. Settings that contradict one another
+    /// are told by the first call.
     pub fn new(cluster: Cluster, config: ConsumerConfig) -> Self {
         let config = ConsumerConfig { connection: cluster.config().clone(), ..config };
         let tally = Arc::new(Tally::default());
@@ -397,12 +404,15 @@ impl Consumer {
             refreshed: None,
             lacked: None,
             hurried: 0,
-            placing: false,
+            placing: None,
             resetting: BTreeSet::new(),
             checking: false,
             place_not_before: None,
             auto_committing: false,
             auto_committed: Moment::now(),
+            auto_again: None,
+            attempts: 0,
+            assignor: None,
             tally,
             topics: metrics::Topics::new(),
             polled: None,
@@ -421,6 +431,7 @@ impl Consumer {
     }
 
     fn coordinator(&self) -> Result<Arc<Coordinator>, ClientError> {
+        self.config.check()?;
         self.group.clone().ok_or(ClientError::State("group.id is not set"))
     }
 
@@ -432,6 +443,7 @@ impl Consumer {
         if self.subscription.is_some() {
             return Err(ClientError::State("subscription to topics and partitions assigned by hand exclude each other"));
         }
+        self.config.check()?;
         self.partitions.assign(partitions.iter().cloned());
         (self.fetcher.stale, self.lacked) = (true, None);
         Ok(())
@@ -538,19 +550,18 @@ impl Consumer {
                 }
                 Ok(())
             }
-            Event::Placed(places, result) => self.placed(&places, result),
+            Event::Placed(count, places, result) => self.placed(count, &places, result),
             Event::Reset { leader, wanted, found, result } => self.was_reset(leader, &wanted, &found, result),
             Event::Checked(verdicts) => self.checked(verdicts),
-            Event::Settled => {
-                self.join();
+            Event::Settled(attempt) => {
+                // A subscription that came since settles by itself.
+                if self.subscription.as_ref().is_some_and(|known| known.attempt == attempt) {
+                    self.join();
+                }
                 Ok(())
             }
             Event::Joined(attempt, result) => {
                 self.came = Some((attempt, result));
-                Ok(())
-            }
-            Event::AutoCommitted(done) => {
-                self.auto_committed(done);
                 Ok(())
             }
         }

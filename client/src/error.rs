@@ -133,7 +133,7 @@ pub enum ClientError {
         limit: usize,
     },
     /// A partition to read has no committed offset and `auto.offset.reset` is none, or its position is gone.
-    #[error("no offset to read {topic}-{partition} from: {reason}")]
+    #[error("{}no offset to read {topic}-{partition} from: {reason}", said(.address, ""))]
     NoOffset {
         /// The topic.
         topic: String,
@@ -141,9 +141,11 @@ pub enum ClientError {
         partition: i32,
         /// Why.
         reason: &'static str,
+        /// Who knows of none, as `host:port`; empty where that is not known.
+        address: String,
     },
     /// Records before the position are gone after an unclean election and `auto.offset.reset` is none (KIP-320).
-    #[error("the log of {topic}-{partition} was cut back to {end:?}, before the position {offset}")]
+    #[error("{}the log of {topic}-{partition} was cut back to {end:?}, before the position {offset}", said(.address, ""))]
     Truncated {
         /// The topic.
         topic: String,
@@ -153,6 +155,8 @@ pub enum ClientError {
         offset: i64,
         /// Where the log parts from what was read, if that is known.
         end: Option<i64>,
+        /// The leader that said so, as `host:port`.
+        address: String,
     },
     /// A transaction failed; `class` says what is left to do: abort it, or make a new producer.
     #[error("{}: {cause}", .class.of_transaction())]
@@ -200,7 +204,10 @@ impl ClientError {
 
     /// Names who said it, unless it is named already.
     pub(crate) fn at(mut self, said_by: &str) -> Self {
-        if let ClientError::Broker { address, .. } | ClientError::Partition { address, .. } = &mut self
+        if let ClientError::Broker { address, .. }
+        | ClientError::Partition { address, .. }
+        | ClientError::NoOffset { address, .. }
+        | ClientError::Truncated { address, .. } = &mut self
             && address.is_empty()
         {
             said_by.clone_into(address);
@@ -378,5 +385,8 @@ mod tests {
         let error = of_partition("t", 3, code, None).at("h:1").of("topic u");
         assert_eq!(error.to_string(), format!("h:1 says of t-3: {}", ErrorCode::TopicAlreadyExists.message()));
         assert!(check_of("group g", 0, None).is_ok());
+        let error = ClientError::NoOffset { topic: "t".to_owned(), partition: 3, reason: "it is gone", address: String::new() };
+        assert_eq!(error.clone().at("h:1").to_string(), "h:1 says: no offset to read t-3 from: it is gone");
+        assert_eq!(error.to_string(), "no offset to read t-3 from: it is gone");
     }
 }

@@ -465,10 +465,10 @@ impl Cluster {
     }
 
     /// Notes who leads a partition as a broker's answer said (KIP-951), unless something newer is known.
-    pub(crate) fn learn_leader(&self, topic: &str, partition: i32, leader: Leader, address: Option<String>) {
+    pub(crate) fn learn_leader(&self, topic: &str, partition: i32, leader: Leader, endpoint: Option<(&str, i32)>) {
         let mut known = self.known.lock();
-        if let Some(address) = address {
-            known.addresses.insert(leader.broker, address);
+        if let Some((host, port)) = endpoint {
+            known.addresses.insert(leader.broker, address(host, port));
         }
         if !known.addresses.contains_key(&leader.broker) {
             return;
@@ -592,6 +592,15 @@ mod tests {
             assert!(matches!(error, ClientError::Config(_)) && error.to_string().contains(says), "{error}");
         }
         assert_eq!(Cluster::new("PLAINTEXT://h:1").config().bootstrap, ["h:1"]);
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_an_answer_names_keeps_the_form_of_its_address() {
+        let cluster = Cluster::new("h:1");
+        for (host, expected) in [("fd00::7", "[fd00::7]:9092"), ("broker", "broker:9092")] {
+            cluster.learn_leader("t", 0, Leader { broker: 7, epoch: 1 }, Some((host, 9092)));
+            assert_eq!(cluster.name_of(7), expected);
+        }
     }
 
     #[test]

@@ -2,12 +2,10 @@
 //!
 //! Called by the consumer and by admin, which find the leaders and try again. Never does either.
 
-use std::collections::BTreeMap;
-
 use millstream_protocol::messages::ListOffsetsRequest;
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 
-use crate::TopicPartition;
+use crate::{TopicPartition, by_topic};
 use crate::config::Isolation;
 use crate::connection::Connection;
 use crate::error::{ClientError, of_partition};
@@ -47,14 +45,13 @@ pub(crate) async fn list<'a>(
     wanted: impl IntoIterator<Item = (&'a TopicPartition, At)>,
     isolation: Isolation,
 ) -> Result<Answers, ClientError> {
-    let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
-    for (place, at) in wanted {
-        let partition = ListOffsetsPartition::default()
+    let partition = |place: &TopicPartition, at: At| {
+        ListOffsetsPartition::default()
             .with_partition_index(place.partition)
             .with_timestamp(at.time)
-            .with_current_leader_epoch(at.leader_epoch);
-        topics.entry(&place.topic).or_default().push(partition);
-    }
+            .with_current_leader_epoch(at.leader_epoch)
+    };
+    let topics = by_topic(wanted.into_iter().map(|(place, at)| (place, partition(place, at))));
     let topic = |(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions);
     let request = ListOffsetsRequest::default()
         .with_replica_id((-1).into())

@@ -346,7 +346,7 @@ impl Producer {
             return self.append(record, observed).await;
         }
         let mut owned = OwnedRecord::of(record);
-        plugins.interceptors.iter().for_each(|own| own.on_send(&mut owned));
+        plugins.sent(&mut owned);
         let headers = owned.lent_headers();
         let appended = self.append(&owned.lend(&headers), observed).await;
         if let Err(error) = &appended {
@@ -622,6 +622,9 @@ impl Producer {
                 let mut accumulator = shared.accumulator.lock();
                 if accumulator.is_settled_below(flushing.horizon) {
                     return accumulator.unobserved_failure.take().map_or(Ok(()), Err);
+                }
+                if shared.over.load(Ordering::Acquire) {
+                    return Err(accumulator.fatal.clone().unwrap_or(sender::OVER));
                 }
             }
             settled.await;

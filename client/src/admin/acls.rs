@@ -238,9 +238,12 @@ impl Admin {
         };
         let request = CreateAclsRequest::default().with_creations(acls.iter().map(creation).collect());
         let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
-        let results = response.results.iter().zip(acls);
         let about = |acl: &AclBinding| format!("the ACL of {} on {} {}", acl.principal, acl.resource_type.name(), acl.resource_name);
-        Ok(results.map(|(own, acl)| from.says(about(acl), own.error_code, own.error_message.as_deref())).collect())
+        let verdict = |(at, acl): (usize, &AclBinding)| match response.results.get(at) {
+            Some(own) => from.says(about(acl), own.error_code, own.error_message.as_deref()),
+            None => Err(from.unspoken(&about(acl))),
+        };
+        Ok(acls.iter().enumerate().map(verdict).collect())
     }
 
     /// The ACLs that a filter matches.
@@ -311,7 +314,8 @@ impl Admin {
             });
             Ok(matched.collect())
         });
-        Ok(results.collect())
+        let unspoken = std::iter::repeat_with(|| Err(from.unspoken("a filter of ACLs")));
+        Ok(results.chain(unspoken).take(filters.len()).collect())
     }
 }
 

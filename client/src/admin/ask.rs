@@ -4,8 +4,9 @@
 //! is only not possible now (a coordinator that loads, a leader that moved, a connection that was lost) is asked again
 //! after a growing wait until `default.api.timeout.ms` has passed; then the last error is returned. Nothing takes longer
 //! than that, an answer that does not come included. A cluster of which no broker answers at all is an error at once, so
-//! that a tool ends. Every error names who said it.
+//! that a tool ends. Every error names who said it, and what an answer does not speak of is an error, not a success.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use millstream_base_env::task;
@@ -13,7 +14,7 @@ use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::{MetadataResponse, Request};
 
-use super::{Admin, TopicPartition};
+use super::{Admin, Each, TopicPartition};
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check, check_of, of_code, of_partition};
 use crate::metadata::{Coordinated, Missing};
@@ -67,6 +68,31 @@ impl Speaker {
     /// It was asked about `subject` and says nothing of it.
     pub fn unspoken(&self, subject: &str) -> ClientError {
         of_code(ErrorCode::UnknownServerError.code(), Some("the answer does not speak of it")).of(subject).at(&self.0)
+    }
+
+    /// What it said of each that it was asked about; what it says of others is left out.
+    pub fn each<K: Ord, T>(
+        &self,
+        asked: impl IntoIterator<Item = K>,
+        said: impl IntoIterator<Item = (K, Result<T, ClientError>)>,
+        named: impl Fn(&K) -> String,
+    ) -> Each<K, T> {
+        let mut said: BTreeMap<K, Result<T, ClientError>> = said.into_iter().collect();
+        let asked: BTreeSet<K> = asked.into_iter().collect();
+        let told = asked.into_iter().map(|key| {
+            let answer = said.remove(&key).unwrap_or_else(|| Err(self.unspoken(&named(&key))));
+            (key, answer)
+        });
+        told.collect()
+    }
+
+    /// As [`Speaker::each`] of partitions.
+    pub fn each_partition<T>(
+        &self,
+        asked: impl IntoIterator<Item = TopicPartition>,
+        said: impl IntoIterator<Item = (TopicPartition, Result<T, ClientError>)>,
+    ) -> Each<TopicPartition, T> {
+        self.each(asked, said, TopicPartition::to_string)
     }
 
     /// What its code means for a partition.
@@ -184,7 +210,7 @@ impl Admin {
                 let (metadata, from) = self.cluster.metadata_from(Some(topics), Missing::Report).await?;
                 let from = Speaker(from);
                 metadata.topics.iter().try_for_each(|topic| from.says_of(at, topic.error_code, None))?;
-                self.cluster.known_broker(self.leader_of(at).map_err(|error| error.at(&from.0))?).await
+                self.cluster.known_broker(self.present_leader(at).map_err(|error| error.at(&from.0))?).await
             }
         }
     }
@@ -196,9 +222,17 @@ impl Admin {
         if usize::try_from(at.partition).map_or(true, |index| index >= known.leaders.len()) {
             return Err(missing());
         }
-        let none = || ClientError::NoLeader { topic: at.topic.clone(), partition: at.partition };
-        Ok(known.leader(at.partition).ok_or_else(none)?.broker)
+        Ok(known.leader(at.partition).ok_or_else(|| no_leader(at))?.broker)
     }
+
+    /// As [`Admin::leader_of`], of the brokers that are there: a broker that lags behind names as leader one that is gone.
+    pub(super) fn present_leader(&self, at: &TopicPartition) -> Result<i32, ClientError> {
+        self.leader_of(at).and_then(|leader| if self.cluster.knows(leader) { Ok(leader) } else { Err(no_leader(at)) })
+    }
+}
+
+pub(super) fn no_leader(at: &TopicPartition) -> ClientError {
+    ClientError::NoLeader { topic: at.topic.clone(), partition: at.partition }
 }
 
 /// Whether the coordinator may be another one by now.

@@ -234,15 +234,16 @@ impl Admin {
             asked.entry(own_broker(*kind, name)).or_default().push(resource.with_configuration_keys(None));
         }
         let mut described = Each::new();
-        for (broker, resources) in asked {
-            let request = DescribeConfigsRequest::default().with_resources(resources).with_include_synonyms(true);
+        for (broker, wanted) in asked {
+            let of_broker: Vec<_> = resources.iter().filter(|(kind, name)| own_broker(*kind, name) == broker).cloned().collect();
+            let request = DescribeConfigsRequest::default().with_resources(wanted).with_include_synonyms(true);
             let (response, from) = self.ask(broker.map_or(To::Any, To::Broker), &request, |_| Ok(())).await?;
-            for result in response.results {
-                let Some(kind) = ResourceKind::of(result.resource_type) else { continue };
-                let name = result.resource_name.to_string();
+            let said = response.results.into_iter().filter_map(|result| {
+                let (kind, name) = (ResourceKind::of(result.resource_type)?, result.resource_name.to_string());
                 let told = from.says(kind.named(&name), result.error_code, result.error_message.as_deref());
-                described.insert((kind, name), told.map(|()| result.configs.into_iter().map(entry).collect()));
-            }
+                Some(((kind, name), told.map(|()| result.configs.into_iter().map(entry).collect())))
+            });
+            described.append(&mut from.each(of_broker, said, |(kind, name)| kind.named(name)));
         }
         Ok(described)
     }
@@ -293,8 +294,9 @@ impl Admin {
             response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
         let (response, from) = self.ask(own.map_or(To::Any, To::Broker), &request, judge).await?;
-        let told = |own: &AlterConfigsResourceResponse| from.says(kind.named(name), own.error_code, own.error_message.as_deref());
-        response.responses.iter().try_for_each(told)
+        let is_own = |own: &&AlterConfigsResourceResponse| own.resource_type == kind as i8 && *own.resource_name == *name;
+        let own = response.responses.iter().find(is_own).ok_or_else(|| from.unspoken(&kind.named(name)))?;
+        from.says(kind.named(name), own.error_code, own.error_message.as_deref())
     }
 }
 

@@ -79,14 +79,15 @@ impl Admin {
         let request =
             ElectLeadersRequest::default().with_election_type(kind as i8).with_topic_partitions(topics).with_timeout_ms(TIMEOUT_MS);
         let (response, from) = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
-        let mut results = BTreeMap::new();
-        for topic in response.replica_election_results {
-            for own in topic.partition_result {
-                let at = TopicPartition::new(&topic.topic.0, own.partition_id);
-                results.insert(at.clone(), from.says_of(&at, own.error_code, own.error_message.as_deref()));
-            }
-        }
-        Ok(results)
+        let said = response.replica_election_results.iter().flat_map(|topic| topic.partition_result.iter().map(|own| {
+            let at = TopicPartition::new(&topic.topic.0, own.partition_id);
+            let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
+            (at, verdict)
+        }));
+        Ok(match partitions {
+            Some(partitions) => from.each_partition(partitions.iter().cloned(), said),
+            None => said.collect(),
+        })
     }
 
     /// Moves the replicas of partitions to the brokers named, the first to lead; None takes back a move that is under
@@ -99,13 +100,11 @@ impl Admin {
         targets: &BTreeMap<TopicPartition, Option<Vec<i32>>>,
         factor: ReplicationFactor,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
-        let mut topics: BTreeMap<&str, Vec<ReassignablePartition>> = BTreeMap::new();
-        for (at, brokers) in targets {
+        let partition = |(at, brokers): (&TopicPartition, &Option<Vec<i32>>)| {
             let brokers = brokers.as_ref().map(|brokers| brokers.iter().map(|id| (*id).into()).collect());
-            let partition = ReassignablePartition::default().with_partition_index(at.partition).with_replicas(brokers);
-            topics.entry(&at.topic).or_default().push(partition);
-        }
-        let topics = topics.into_iter();
+            ReassignablePartition::default().with_partition_index(at.partition).with_replicas(brokers)
+        };
+        let topics = by_topic(targets.iter().map(|own| (own.0, partition(own)))).into_iter();
         let topics = topics.map(|(name, p)| ReassignableTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = AlterPartitionReassignmentsRequest::default()
             .with_timeout_ms(TIMEOUT_MS)
@@ -115,14 +114,12 @@ impl Admin {
             check(response.error_code, response.error_message.as_deref())
         };
         let (response, from) = self.ask(To::Any, &request, judge).await?;
-        let mut results = BTreeMap::new();
-        for topic in response.responses {
-            for own in topic.partitions {
-                let at = TopicPartition::new(&topic.name.0, own.partition_index);
-                results.insert(at.clone(), from.says_of(&at, own.error_code, own.error_message.as_deref()));
-            }
-        }
-        Ok(results)
+        let said = response.responses.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
+            let at = TopicPartition::new(&topic.name.0, own.partition_index);
+            let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
+            (at, verdict)
+        }));
+        Ok(from.each_partition(targets.keys().cloned(), said))
     }
 
     /// The moves of replicas that are under way, of these partitions or, for None, of all.
@@ -184,12 +181,13 @@ impl Admin {
             });
             let request = AlterReplicaLogDirsRequest::default().with_dirs(dirs.collect());
             let (response, from) = self.ask(To::Broker(broker), &request, |_| Ok(())).await?;
-            for topic in response.results {
-                for own in topic.partitions {
-                    let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
-                    results.insert((at.clone(), broker), from.says_of(&at, own.error_code, None));
-                }
-            }
+            let said = response.results.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
+                let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
+                let verdict = from.says_of(&at, own.error_code, None);
+                ((at, broker), verdict)
+            }));
+            let asked = moves.keys().filter(|(_, at)| *at == broker).cloned();
+            results.append(&mut from.each(asked, said, |(at, _)| at.to_string()));
         }
         Ok(results)
     }

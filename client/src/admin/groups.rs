@@ -22,7 +22,7 @@ use super::ask::{Speaker, To, not_now};
 use super::{Admin, Each, Node, TopicPartition, by_topic};
 use crate::committed;
 use crate::connection::Connection;
-use crate::consumer::{OffsetAndMetadata, read_assignment};
+use crate::consumer::{OffsetAndMetadata, Offsets, read_assignment};
 use crate::error::{ClientError, check, check_of};
 use crate::metadata::{Coordinated, text, topic_name};
 
@@ -54,7 +54,7 @@ pub struct GroupListing {
     pub group_id: String,
     /// "consumer" for groups of consumers, empty for one that only commits.
     pub protocol_type: String,
-    /// Stable, Empty and so on; empty from brokers before 2.6.
+    /// Stable, Empty and so on.
     pub state: String,
     /// classic, consumer and so on; empty from brokers before 3.8.
     pub group_type: String,
@@ -304,7 +304,7 @@ impl Admin {
         group_id: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Each<TopicPartition>, ClientError> {
-        let offsets = offsets.iter().map(|(at, offset)| (at.clone(), OffsetAndMetadata::from(*offset))).collect();
+        let offsets: Offsets = offsets.iter().map(|(at, offset)| (at.clone(), OffsetAndMetadata::from(*offset))).collect();
         // OffsetCommitRequest.DEFAULT_GENERATION_ID: not a member.
         let request = OffsetCommitRequest::default()
             .with_group_id(group(group_id))
@@ -315,14 +315,12 @@ impl Admin {
             partitions.try_for_each(|partition| not_now(partition.error_code, None, &ELSEWHERE))
         };
         let (response, from) = self.ask_at_most(committed::BY_NAME, To::Group(group_id), &request, judge).await?;
-        let mut results = Each::new();
-        for topic in response.topics {
-            for own in topic.partitions {
-                let at = TopicPartition::new(&topic.name.0, own.partition_index);
-                results.insert(at.clone(), from.says_of(&at, own.error_code, None));
-            }
-        }
-        Ok(results)
+        let said = response.topics.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
+            let at = TopicPartition::new(&topic.name.0, own.partition_index);
+            let verdict = from.says_of(&at, own.error_code, None);
+            (at, verdict)
+        }));
+        Ok(from.each_partition(offsets.into_keys(), said))
     }
 
     /// Takes members out of a group, whoever they are (Java: `removeMembersFromConsumerGroup`): static members by their
@@ -350,14 +348,24 @@ impl Admin {
                 identities.map(identity).collect()
             }
         };
+        let asked = members.iter().map(removed_member).collect::<Vec<_>>();
         let request = LeaveGroupRequest::default().with_group_id(group(group_id)).with_members(members);
         let judge = |response: &LeaveGroupResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
         let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
-        let removed = response.members.into_iter().map(|member| {
-            let instance_id = member.group_instance_id.map(|id| id.to_string());
-            let about = instance_id.as_deref().unwrap_or(&member.member_id);
-            let verdict = from.says(format_args!("member {about} of group {group_id}"), member.error_code, None);
-            (RemovedMember { member_id: member.member_id.to_string(), instance_id }, verdict)
+        // A static member goes by its instance: the answer may name its id besides.
+        let removed = asked.into_iter().map(|asked| {
+            let subject = format!("member {} of group {group_id}", asked.instance_id.as_ref().unwrap_or(&asked.member_id));
+            let own = response.members.iter().find(|member| match &asked.instance_id {
+                Some(id) => member.group_instance_id.as_deref() == Some(id.as_str()),
+                None => *member.member_id == *asked.member_id,
+            });
+            match own {
+                Some(own) => {
+                    let member_id = own.member_id.to_string();
+                    (RemovedMember { member_id, ..asked }, from.says(subject, own.error_code, None))
+                }
+                None => (asked, Err(from.unspoken(&subject))),
+            }
         });
         Ok(removed.collect())
     }
@@ -397,15 +405,19 @@ impl Admin {
         let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());
         let judge = |response: &OffsetDeleteResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
         let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
-        let mut results = BTreeMap::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let at = TopicPartition::new(&topic.name.0, partition.partition_index);
-                results.insert(at.clone(), from.says_of(&at, partition.error_code, None));
-            }
-        }
-        Ok(results)
+        let said = response.topics.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
+            let at = TopicPartition::new(&topic.name.0, own.partition_index);
+            let verdict = from.says_of(&at, own.error_code, None);
+            (at, verdict)
+        }));
+        Ok(from.each_partition(partitions.iter().cloned(), said))
     }
+}
+
+/// A member as LeaveGroup names it.
+fn removed_member(member: &MemberIdentity) -> RemovedMember {
+    let instance_id = member.group_instance_id.as_ref().map(|id| id.to_string());
+    RemovedMember { member_id: member.member_id.to_string(), instance_id }
 }
 
 fn description(described: DescribedGroup, coordinator: &Node) -> GroupDescription {

@@ -138,9 +138,13 @@ impl Admin {
             let entity = entry.entity.into_iter();
             let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
             let entity: QuotaEntity = entity.collect();
-            let verdict = from.says(format_args!("the quota of {entity:?}"), entry.error_code, entry.error_message.as_deref());
+            let verdict = from.says(named(&entity), entry.error_code, entry.error_message.as_deref());
             (entity, verdict)
         });
-        Ok(entries.collect())
+        Ok(from.each(changes.keys().cloned(), entries, named))
     }
+}
+
+fn named(entity: &QuotaEntity) -> String {
+    format!("the quota of {entity:?}")
 }

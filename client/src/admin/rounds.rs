@@ -3,7 +3,7 @@
 //! (Java: `AdminApiDriver`, `CoordinatorStrategy`, `PartitionLeaderStrategy`).
 //!
 //! Called by groups, transactions, offsets and records. Ends after `default.api.timeout.ms`; what kept a resource from
-//! an answer then stands beside it.
+//! an answer then stands beside it. Once a round has brought answers, no failure of a later one loses them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -12,8 +12,9 @@ use futures_util::future::join_all;
 use millstream_base_env::task;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::Request;
+use millstream_protocol::messages::metadata_response::MetadataResponseTopic;
 
-use super::ask::{Speaker, has_moved};
+use super::ask::{Speaker, has_moved, no_leader};
 use super::{Admin, Each, TopicPartition};
 use crate::connection::{Connection, backoff};
 use crate::error::ClientError;
@@ -65,14 +66,15 @@ impl Admin {
                 }
                 let answers = match round(keys.clone()).await {
                     Ok(answers) => answers,
-                    Err(error) if error.code().is_some() && error.is_retriable() => {
-                        keys.iter().map(|key| (key.clone(), Answer::Again(error.clone()))).collect()
-                    }
-                    Err(error) => return Err(error),
+                    Err(error) if failures == 1 && is_for_all(&error) => return Err(error),
+                    Err(error) => of_all(keys.clone(), &error),
                 };
                 let mut unspoken: BTreeSet<K> = keys.into_iter().collect();
                 for (key, answer) in answers {
-                    unspoken.remove(&key);
+                    // Of what was not asked about, or is answered already, nobody wants to hear.
+                    if !unspoken.remove(&key) {
+                        continue;
+                    }
                     match answer {
                         Answer::Again(error) => _ = left.insert(key, Some(error)),
                         Answer::Settled(answer) => {
@@ -144,17 +146,20 @@ impl Admin {
     {
         let mut names: Vec<String> = places.iter().map(|at| at.topic.clone()).collect();
         names.dedup();
-        let (metadata, from) = self.metadata(Some(&names)).await?;
-        let code_of = |at: &TopicPartition| {
-            let own = metadata.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| *name.0 == *at.topic));
-            own.map_or(0, |topic| topic.error_code)
-        };
-        let codes: BTreeMap<&str, i16> = places.iter().map(|at| (at.topic.as_str(), code_of(at))).collect();
+        let (mut metadata, mut from) = self.metadata(Some(&names)).await?;
+        if places.iter().any(|at| matches!(self.present_leader(at), Err(ClientError::NoLeader { .. }))) {
+            // A leader that has just gone has a successor soon; once more, as one that stays away is waited for in vain.
+            let config = self.cluster.config();
+            task::sleep(backoff(1, config.retry_backoff, config.retry_backoff_max)).await;
+            (metadata, from) = self.metadata(Some(&names)).await?;
+        }
+        let code = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.0.to_string(), topic.error_code));
+        let codes: BTreeMap<String, i16> = metadata.topics.iter().filter_map(code).collect();
         let mut answers = Vec::with_capacity(places.len());
         let mut asked: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
         for at in &places {
-            let known = from.says_of(at, codes[at.topic.as_str()], None);
-            match known.and_then(|()| self.leader_of(at)) {
+            let known = from.says_of(at, codes.get(&at.topic).copied().unwrap_or_default(), None);
+            match known.and_then(|()| self.present_leader(at)) {
                 Ok(leader) => asked.entry(leader).or_default().push(at.clone()),
                 // Who waits for a topic that is not there, or for a leader that is away, would wait for long.
                 Err(error) if matches!(error.code(), None | Some(ErrorCode::UnknownTopicOrPartition)) => {
@@ -167,6 +172,10 @@ impl Admin {
         let asked = asked.into_iter().map(|(leader, places)| async move {
             let answer = match self.cluster.known_broker(leader).await {
                 Ok(connection) => ask(connection, places.clone()).await,
+                // It went meanwhile; the next round finds another leader.
+                Err(ClientError::NoBroker { .. }) => {
+                    return places.into_iter().map(|at| { let error = no_leader(&at); (at, Answer::Again(error)) }).collect();
+                }
                 Err(error) => Err(error),
             };
             answer.unwrap_or_else(|error| of_all(places, &error))
@@ -174,6 +183,12 @@ impl Admin {
         answers.extend(join_all(asked).await.into_iter().flatten());
         Ok(answers)
     }
+}
+
+/// Whether the first round ends with an error for all: asking again changes nothing, or no broker can be reached, which
+/// shows at once. One that was reached and then lost is asked again, as in `ask.rs`.
+fn is_for_all(error: &ClientError) -> bool {
+    !error.is_retriable() || matches!(error, ClientError::Connect { .. } | ClientError::Timeout { .. })
 }
 
 async fn call<T: Request>(

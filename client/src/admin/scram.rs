@@ -78,8 +78,8 @@ impl Admin {
         &self,
         users: Option<&[String]>,
     ) -> Result<BTreeMap<String, Result<ScramCredentials, ClientError>>, ClientError> {
-        let users = users.map(|users| users.iter().map(|name| UserName::default().with_name(text(name))).collect());
-        let request = DescribeUserScramCredentialsRequest::default().with_users(users);
+        let wanted = users.map(|users| users.iter().map(|name| UserName::default().with_name(text(name))).collect());
+        let request = DescribeUserScramCredentialsRequest::default().with_users(wanted);
         let judge = |response: &DescribeUserScramCredentialsResponse| {
             check(response.error_code, response.error_message.as_deref())
         };
@@ -89,10 +89,14 @@ impl Admin {
                 let hash = [ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| *hash as i8 == info.mechanism)?;
                 Some((hash, info.iterations.unsigned_abs()))
             });
-            let verdict = from.says(format_args!("user {}", &*own.user), own.error_code, own.error_message.as_deref());
-            (own.user.to_string(), verdict.map(|()| known.collect()))
+            let user = own.user.to_string();
+            let verdict = from.says(named(&user), own.error_code, own.error_message.as_deref());
+            (user, verdict.map(|()| known.collect()))
         });
-        Ok(results.collect())
+        Ok(match users {
+            Some(users) => from.each(users.iter().cloned(), results, |user| named(user)),
+            None => results.collect(),
+        })
     }
 
     /// Sets and takes back passwords; the answer of each stands beside the name. Apache's broker takes one change of a
@@ -133,10 +137,16 @@ impl Admin {
         let (response, from) = self.ask(To::Any, &request, judge).await?;
         let results = response.results.iter();
         let verdict = |own: &AlterUserScramCredentialsResult| {
-            from.says(format_args!("user {}", &*own.user), own.error_code, own.error_message.as_deref())
+            let user = own.user.to_string();
+            let said = from.says(named(&user), own.error_code, own.error_message.as_deref());
+            (user, said)
         };
-        Ok(results.map(|own| (own.user.to_string(), verdict(own))).collect())
+        Ok(from.each(changes.keys().cloned(), results.map(verdict), |user| named(user)))
     }
+}
+
+fn named(user: &str) -> String {
+    format!("user {user}")
 }
 
 /// Whether an error says that a user has no password to describe or delete.

@@ -5,13 +5,17 @@ use millstream_protocol::messages::describe_configs_request::DescribeConfigsReso
 use millstream_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::describe_topic_partitions_response::{Cursor, DescribeTopicPartitionsResponseTopic};
+use millstream_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_protocol::messages::leave_group_response::MemberResponse;
 use millstream_protocol::messages::list_config_resources_response::ConfigResource;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use millstream_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use millstream_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use millstream_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse, CreatePartitionsRequest, CreatePartitionsResponse, DeleteRecordsRequest,
+    DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
     DescribeGroupsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, GroupId,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, LeaveGroupRequest, LeaveGroupResponse,
     ListConfigResourcesRequest, ListConfigResourcesResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
@@ -217,12 +221,117 @@ async fn items_are_added_to_a_list_and_taken_out_and_nothing_is_done_for_a_trial
         let configs = &request.resources[0].configs;
         let changes: Vec<_> = configs.iter().map(|own| (own.config_operation, own.value.as_deref())).collect();
         assert_eq!(changes, [(2, Some("a")), (3, Some("b")), (1, Some("")), (0, Some("c"))]);
-        asked.answer::<IncrementalAlterConfigsRequest>(&IncrementalAlterConfigsResponse::default())
+        let own = &request.resources[0];
+        let told = AlterConfigsResourceResponse::default().with_resource_type(own.resource_type);
+        let told = told.with_resource_name(own.resource_name.clone());
+        asked.answer::<IncrementalAlterConfigsRequest>(&IncrementalAlterConfigsResponse::default().with_responses(vec![told]))
     });
     let change = |change| ("cleanup.policy".to_owned(), change);
     let (append, subtract) = (ConfigChange::Append("a".to_owned()), ConfigChange::Subtract("b".to_owned()));
     let changes = [append, subtract, ConfigChange::Delete, ConfigChange::Set("c".to_owned())].map(change);
     admin(&broker).change_configs(ResourceKind::Topic, "t", &changes, Creation::Tried).await.unwrap();
+}
+
+/// Answers everything with nothing.
+fn nothing(asked: &Asked) -> Act {
+    match asked.key() {
+        ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port)], &[("t", &[1])])),
+        ApiKey::FindCoordinator => coordinates(asked),
+        ApiKey::CreateTopics => asked.answer::<CreateTopicsRequest>(&CreateTopicsResponse::default()),
+        ApiKey::DeleteTopics => asked.answer::<DeleteTopicsRequest>(&DeleteTopicsResponse::default()),
+        ApiKey::CreatePartitions => asked.answer::<CreatePartitionsRequest>(&CreatePartitionsResponse::default()),
+        ApiKey::DescribeTopicPartitions => {
+            asked.answer::<DescribeTopicPartitionsRequest>(&DescribeTopicPartitionsResponse::default())
+        }
+        ApiKey::DescribeConfigs => asked.answer::<DescribeConfigsRequest>(&DescribeConfigsResponse::default()),
+        ApiKey::IncrementalAlterConfigs => {
+            asked.answer::<IncrementalAlterConfigsRequest>(&IncrementalAlterConfigsResponse::default())
+        }
+        ApiKey::OffsetCommit => asked.answer::<OffsetCommitRequest>(&OffsetCommitResponse::default()),
+        ApiKey::OffsetDelete => asked.answer::<OffsetDeleteRequest>(&OffsetDeleteResponse::default()),
+        ApiKey::LeaveGroup => asked.answer::<LeaveGroupRequest>(&LeaveGroupResponse::default()),
+        ApiKey::AlterClientQuotas => asked.answer::<AlterClientQuotasRequest>(&AlterClientQuotasResponse::default()),
+        ApiKey::ElectLeaders => asked.answer::<ElectLeadersRequest>(&ElectLeadersResponse::default()),
+        ApiKey::AlterPartitionReassignments => {
+            asked.answer::<AlterPartitionReassignmentsRequest>(&AlterPartitionReassignmentsResponse::default())
+        }
+        ApiKey::DeleteRecords => asked.answer::<DeleteRecordsRequest>(&DeleteRecordsResponse::default()),
+        _ => Act::Silence,
+    }
+}
+
+#[tokio::test]
+async fn what_an_answer_does_not_speak_of_was_not_done() {
+    let broker = Scripted::start(nothing);
+    let (admin, t, at) = (admin(&broker), "t".to_owned(), TopicPartition::new("t", 0));
+    let silent = |error: ClientError| assert!(error.to_string().contains("does not speak of it"), "{error}");
+    silent(admin.create_topic(&topic("t")).await.unwrap_err());
+    silent(admin.delete_topics(std::slice::from_ref(&t)).await.unwrap_err());
+    let id = uuid::Uuid::from_u128(7);
+    silent(admin.delete_topic_ids(&[id]).await.unwrap().remove(&id).unwrap().unwrap_err());
+    silent(admin.create_partitions(&BTreeMap::from([(t.clone(), (2, None))])).await.unwrap_err());
+    silent(admin.describe_topics(std::slice::from_ref(&t), 1).await.unwrap_err());
+    silent(admin.describe_configs(ResourceKind::Topic, "t").await.unwrap_err());
+    silent(admin.alter_configs(ResourceKind::Topic, "t", &[("a".to_owned(), None)]).await.unwrap_err());
+    silent(admin.alter_committed_offsets("g", &BTreeMap::from([(at.clone(), 7)])).await.unwrap_err());
+    let places = std::collections::BTreeSet::from([at.clone()]);
+    silent(admin.delete_committed_offsets("g", &places).await.unwrap().remove(&at).unwrap().unwrap_err());
+    silent(admin.remove_members("g", Some(&["a".to_owned()]), "").await.unwrap().remove(0).1.unwrap_err());
+    let entity = QuotaEntity::from([("user".to_owned(), None)]);
+    let quotas = BTreeMap::from([(entity.clone(), vec![("a".to_owned(), None)])]);
+    silent(admin.alter_client_quotas(&quotas, Change::Made).await.unwrap().remove(&entity).unwrap().unwrap_err());
+    silent(admin.elect_leaders(ElectionType::Preferred, Some(&places)).await.unwrap().remove(&at).unwrap().unwrap_err());
+    let moves = BTreeMap::from([(at.clone(), None)]);
+    let moved = admin.alter_partition_reassignments(&moves, ReplicationFactor::MayChange).await;
+    silent(moved.unwrap().remove(&at).unwrap().unwrap_err());
+    silent(admin.delete_records(&BTreeMap::from([(at.clone(), 7)])).await.unwrap().remove(&at).unwrap().unwrap_err());
+}
+
+#[tokio::test]
+async fn a_lookup_that_fails_later_loses_no_answer_and_what_was_not_asked_is_not_taken() {
+    let mut lookups = 0;
+    let broker = Scripted::start(move |asked| match asked.key() {
+        ApiKey::FindCoordinator => {
+            lookups += 1;
+            // The second is answered by nonsense, which ends the connection.
+            if lookups == 2 { Act::Answer(bytes::Bytes::from_static(&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff])) } else { coordinates(asked) }
+        }
+        _ => {
+            let group = |id: &str, code: ErrorCode| {
+                DescribedGroup::default().with_group_id(GroupId(StrBytes::from_string(id.to_owned()))).with_error_code(code.code())
+            };
+            let asked_about = asked.read::<DescribeGroupsRequest>().groups;
+            let code = |id: &str| if id == "moved" && lookups == 1 { ErrorCode::NotCoordinator } else { ErrorCode::None };
+            let mut groups: Vec<_> = asked_about.iter().map(|id| group(&id.0, code(&id.0))).collect();
+            groups.push(group("nobody's", ErrorCode::None));
+            asked.answer::<DescribeGroupsRequest>(&DescribeGroupsResponse::default().with_groups(groups))
+        }
+    });
+    let ids = ["moved", "stayed"].map(str::to_owned);
+    let described = admin(&broker).describe_groups(&ids).await.expect("what is known is kept");
+    assert!(described["stayed"].is_ok() && described["moved"].is_ok(), "{described:?}");
+    assert_eq!(described.len(), 2, "nobody asked about the third");
+}
+
+#[tokio::test]
+async fn a_leader_that_is_gone_is_asked_about_once_more() {
+    let mut asked_before = 0;
+    let broker = Scripted::start(move |asked| match asked.key() {
+        ApiKey::Metadata => {
+            asked_before += 1;
+            // A broker that lags behind names a leader that it does not know.
+            let leader = if asked_before == 1 { 9 } else { 1 };
+            asked.answer::<MetadataRequest>(&described(&[(1, asked.port)], &[("t", &[leader, -1, 9])]))
+        }
+        _ => offsets(asked, false),
+    });
+    let wanted = (0..3).map(|index| (TopicPartition::new("t", index), OffsetSpec::Latest)).collect();
+    let found = admin(&broker).list_each_offset(&wanted, Isolation::ReadCommitted).await.unwrap();
+    assert_eq!(found[&TopicPartition::new("t", 0)].as_ref().ok(), Some(&7));
+    for index in [1, 2] {
+        assert!(matches!(found[&TopicPartition::new("t", index)], Err(ClientError::NoLeader { .. })), "{found:?}");
+    }
+    assert_eq!(broker.count(ApiKey::Metadata), 2);
 }
 
 #[tokio::test]

@@ -232,7 +232,8 @@ impl Admin {
             let verdict = from.says(about(&own.name.0), own.error_code, own.error_message.as_deref());
             (own.name.0.to_string(), verdict)
         };
-        Ok(response.topics.into_iter().map(result).collect())
+        let asked = topics.iter().map(|topic| topic.name.clone());
+        Ok(from.each(asked, response.topics.into_iter().map(result), |name| about(name)))
     }
 
     /// Deletes topics in one request.
@@ -240,8 +241,8 @@ impl Admin {
     /// # Errors
     /// The first of the broker's, such as a topic that is not there; the others are deleted all the same.
     pub async fn delete_topics(&self, names: &[String]) -> Result<(), ClientError> {
-        let (deleted, from) = self.deleted(by_name(names), names).await?;
-        deleted.iter().try_for_each(|own| verdict(own, &from))
+        let mut deleted = self.delete_each_topic(names).await?;
+        names.iter().try_for_each(|name| deleted.remove(name).unwrap_or(Ok(())))
     }
 
     /// As [`Admin::delete_topics`]; what became of each stands beside its name.
@@ -250,7 +251,8 @@ impl Admin {
     /// When no broker answers.
     pub async fn delete_each_topic(&self, names: &[String]) -> Result<Each<String>, ClientError> {
         let (deleted, from) = self.deleted(by_name(names), names).await?;
-        Ok(deleted.iter().map(|own| (name_of(own.name.as_ref()), verdict(own, &from))).collect())
+        let said = deleted.iter().map(|own| (name_of(own.name.as_ref()), verdict(own, &from)));
+        Ok(from.each(names.iter().cloned(), said, |name| about(name)))
     }
 
     /// Deletes topics by their ids; what became of each stands beside it.
@@ -260,7 +262,8 @@ impl Admin {
     pub async fn delete_topic_ids(&self, ids: &[Uuid]) -> Result<Each<Uuid>, ClientError> {
         let wanted = ids.iter().map(|id| DeleteTopicState::default().with_name(None).with_topic_id(*id)).collect();
         let (deleted, from) = self.deleted(wanted, &[]).await?;
-        Ok(deleted.iter().map(|own| (own.topic_id, verdict(own, &from))).collect())
+        let said = deleted.iter().map(|own| (own.topic_id, verdict(own, &from)));
+        Ok(from.each(ids.iter().copied(), said, |id| about(&id.to_string())))
     }
 
     async fn deleted(&self, wanted: Vec<DeleteTopicState>, names: &[String]) -> Told<Vec<DeletableTopicResult>> {
@@ -313,7 +316,7 @@ impl Admin {
             let verdict = from.says(about(&own.name.0), own.error_code, own.error_message.as_deref());
             (own.name.0.to_string(), verdict)
         };
-        Ok(response.results.iter().map(result).collect())
+        Ok(from.each(topics.keys().cloned(), response.results.iter().map(result), |name| about(name)))
     }
 
     /// Every topic with its partitions.
@@ -370,7 +373,7 @@ impl Admin {
         let broker = found.unwrap_or_else(|_| Err(self.late("finding a broker")))?;
         if !broker.serves(ApiKey::DescribeTopicPartitions) {
             let (metadata, from) = self.metadata(Some(names)).await?;
-            return Ok(from_metadata(metadata, &from));
+            return Ok(with_unspoken(from_metadata(metadata, &from), names, &from));
         }
         let mut sorted = names.to_vec();
         sorted.sort();
@@ -407,7 +410,7 @@ impl Admin {
                     }
                 }
             }
-            let Some(next) = response.next_cursor else { break };
+            let Some(next) = response.next_cursor else { return Ok(with_unspoken(described, names, &from)) };
             let at = |name: &str, partition| (name.to_owned(), partition);
             let before = cursor.as_ref().map(|cursor| at(&cursor.topic_name.0, cursor.partition_index));
             if before >= Some(at(&next.topic_name.0, next.partition_index)) {
@@ -415,7 +418,6 @@ impl Admin {
             }
             cursor = Some(Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index));
         }
-        Ok(described)
     }
 
     /// Describes a topic by its id.
@@ -445,6 +447,14 @@ fn verdict(own: &DeletableTopicResult, from: &Speaker) -> Result<(), ClientError
 
 /// A topic's name and what is known of it.
 type Described = (String, Result<TopicDescription, ClientError>);
+
+/// With those that were asked about and are not spoken of.
+fn with_unspoken(mut described: Vec<Described>, names: &[String], from: &Speaker) -> Vec<Described> {
+    let known: BTreeSet<&String> = described.iter().map(|(name, _)| name).collect();
+    let unspoken: BTreeSet<&String> = names.iter().filter(|name| !known.contains(name)).collect();
+    described.extend(unspoken.into_iter().map(|name| (name.clone(), Err(from.unspoken(&about(name))))));
+    described
+}
 
 fn from_metadata(metadata: MetadataResponse, from: &Speaker) -> Vec<Described> {
     let mut described = Vec::with_capacity(metadata.topics.len());

@@ -310,7 +310,10 @@ impl Admin {
                 code => Err(of_partition(&at.topic, at.partition, code, None)),
             })
         });
-        answer.await.map(drop)
+        let (response, from) = answer.await?;
+        let mut topics = response.markers.iter().flat_map(|marker| &marker.topics).filter(|topic| *topic.name.0 == *at.topic);
+        let is_told = topics.any(|topic| topic.partitions.iter().any(|own| own.partition_index == at.partition));
+        if is_told { Ok(()) } else { Err(from.unspoken(&at.to_string())) }
     }
 
     /// Shuts out the producers that use these transactional ids now, and aborts what they have open; the answer is the

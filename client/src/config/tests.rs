@@ -59,6 +59,39 @@ fn what_contradicts_itself_is_refused_also_from_code() {
 }
 
 #[test]
+fn a_member_beats_before_its_session_is_over() {
+    let check = |config: ConsumerConfig| config.check().map_err(|error| error.to_string());
+    let default = || ConsumerConfig { group: Some("g".to_owned()), ..ConsumerConfig::default() };
+    assert_eq!(check(default()), Ok(()));
+    let late = ConsumerConfig { session_timeout: Duration::from_secs(3), ..default() };
+    assert!(check(late.clone()).unwrap_err().contains("session.timeout.ms"));
+    assert_eq!(check(ConsumerConfig { group: None, ..late }), Ok(()), "who is no member does not beat");
+    assert!(check(ConsumerConfig { heartbeat_interval: Duration::ZERO, ..default() }).is_err());
+    assert!(check(ConsumerConfig { poll_records_max: 0, ..default() }).is_err());
+    let settings = [("group.id", "g"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "6000")];
+    assert!(ConsumerConfig::from_properties(settings).unwrap_err().to_string().contains("heartbeat.interval.ms"));
+}
+
+#[test]
+fn whom_brokers_are_signed_by_is_nothing_to_a_server_of_tokens() {
+    let with = |jaas: &str| {
+        let settings = [
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.oauthbearer.token.endpoint.url", "https://login.example/token"),
+            ("sasl.jaas.config", jaas),
+            ("ssl.truststore.location", "/nowhere/brokers.p12"),
+            ("ssl.keystore.location", "/nowhere/own.p12"),
+        ];
+        ProducerConfig::from_properties(settings).map(drop)
+    };
+    let own = "M required clientId=a clientSecret=b";
+    assert!(with(&format!("{own};")).is_ok(), "the web's");
+    let error = with(&format!("{own} ssl.truststore.location=\"/nowhere/tokens.p12\";")).unwrap_err().to_string();
+    assert!(error.contains("token.endpoint.url") && error.contains("/nowhere/tokens.p12"), "{error}");
+}
+
+#[test]
 fn idempotence_gives_way_unless_it_was_asked_for() {
     let (config, _) = ProducerConfig::from_properties([("acks", "1")]).unwrap();
     assert_eq!(config.idempotence, Idempotence::Off);

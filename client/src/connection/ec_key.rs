@@ -44,7 +44,8 @@ fn point_of(certificate: &[u8]) -> Option<&[u8]> {
     public.next().ok().filter(|(tag, ..)| *tag == BITS).map(|(_, _, whole)| whole)
 }
 
-fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+/// A value of these parts, with its tag and length (X.690, DER).
+pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let size: usize = parts.iter().map(|part| part.len()).sum();
     let digits = size.to_be_bytes();
     let digits = &digits[digits.iter().take_while(|digit| **digit == 0).count()..];

@@ -1,13 +1,16 @@
 //! Tokens for OAUTHBEARER from where `sasl.oauthbearer.token.endpoint.url` points: a server that gives them for a
 //! client's id and secret (RFC 6749, 4.4), or a file (Java: `ClientCredentialsJwtRetriever`, `FileJwtRetriever`).
 //!
-//! Set up by `config.rs`, asked by `sasl.rs` for each connection. A token is used again until four fifths of its life are
-//! over (Java: `sasl.login.refresh.window.factor`). What a server says besides errors is never printed.
+//! Set up by `config.rs`, asked by `sasl.rs` for each connection. A token is used again until its life is over; when four
+//! fifths of it are (Java: `sasl.login.refresh.window.factor`), the next one is asked for beside the connections, so that a
+//! server that is away for a while stops nobody (Java: `ExpiringCredentialRefreshingLogin`). What a server says besides
+//! errors is never printed.
 //!
 //! Not done: assertions signed by the client (jwt-bearer), redirects, proxies.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,10 +26,12 @@ use millstream_base_env::clock::Moment;
 use millstream_base_env::{net, task};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::backoff;
-use super::sasl::{Secret, Token, TokenProvider};
-use super::tls::Tls;
+use super::sasl::{Secret, Token, TokenError, TokenProvider};
+use super::tls::{Tls, TlsOptions};
+use crate::error::ClientError;
 
 /// More than any token takes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -34,6 +39,10 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const FOR_GOOD: [u16; 15] = [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 411, 412, 413, 414, 415];
 /// Of 501 and 505 likewise.
 const NOT_SERVED: [u16; 2] = [501, 505];
+/// A token that says it is good for longer is taken for this long.
+const LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Of its life, when the next one is asked for.
+const REFRESHED_AT: f64 = 0.8;
 
 /// Whether id, secret and scope are encoded as in an address (`sasl.oauthbearer.header.urlencode`).
 ///
@@ -61,6 +70,7 @@ pub enum Encoding {
 /// assert_eq!(Sasl::OauthBearer(std::sync::Arc::new(endpoint)).mechanism(), "OAUTHBEARER");
 /// # Ok::<(), String>(())
 /// ```
+#[derive(Clone)]
 pub struct TokenEndpoint {
     uri: Uri,
     authorization: String,
@@ -74,8 +84,17 @@ pub struct TokenEndpoint {
     pub retry_backoff_max: Duration,
     /// Sent to the broker beside each token.
     pub extensions: BTreeMap<String, String>,
-    /// The last token and until when it is used.
-    known: tokio::sync::Mutex<Option<(Secret, Moment)>>,
+    /// The last token.
+    known: Arc<parking_lot::Mutex<Option<Kept>>>,
+    /// Held by who asks for the next one.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+struct Kept {
+    text: Secret,
+    /// From then on the next one is asked for.
+    refresh_at: Moment,
+    expires_at: Moment,
 }
 
 /// Who asks for tokens.
@@ -100,15 +119,21 @@ pub struct Credentials {
 }
 
 impl TokenEndpoint {
-    /// The server at `url`, over HTTP or HTTPS; `tls` is whom to trust, what the web trusts for None.
+    /// The server at `url`, over HTTP or HTTPS; `tls` is whom to trust over HTTPS, what the web trusts for None.
     ///
     /// # Errors
-    /// When it is no such address.
+    /// When it is no such address, or `tls` is given for one of HTTP.
     pub fn new(url: &str, credentials: Credentials, tls: Option<Tls>) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
             return Err(format!("{url} is no address of http or https"));
         }
+        let tls = match (uri.scheme_str(), tls) {
+            (Some("https"), Some(tls)) => Some(tls),
+            (Some("https"), None) => Some(Tls::new(&TlsOptions::default()).map_err(|error| error.to_string())?),
+            (_, Some(_)) => return Err(format!("{url} is no address of https, whose certificates would be trusted")),
+            (_, None) => None,
+        };
         let write = |text: &str| match credentials.encoding {
             Encoding::Plain => text.trim().to_owned(),
             Encoding::Url => encoded(text.trim()),
@@ -125,7 +150,8 @@ impl TokenEndpoint {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(10),
             extensions: BTreeMap::new(),
-            known: tokio::sync::Mutex::default(),
+            known: Arc::default(),
+            turn: Arc::default(),
         })
     }
 
@@ -134,7 +160,7 @@ impl TokenEndpoint {
         format!("{}:{port}", self.uri.host().unwrap_or_default())
     }
 
-    async fn get(&self) -> Result<String, String> {
+    async fn get(&self) -> Result<String, TokenError> {
         let started = Moment::now();
         for failures in 1.. {
             let asked = tokio::time::timeout(self.limit, self.ask()).await;
@@ -145,21 +171,76 @@ impl TokenEndpoint {
                     tracing::debug!(url = %self.uri, why, "asking for a token again");
                     task::sleep(backoff(failures, self.retry_backoff, self.retry_backoff_max)).await;
                 }
-                Err((why, _)) => return Err(format!("{}: {why}", self.uri)),
+                Err((why, Again::MayDo)) => return Err(TokenError::Unreachable(format!("{}: {why}", self.uri))),
+                Err((why, Again::Useless)) => return Err(TokenError::Refused(format!("{}: {why}", self.uri))),
             }
         }
-        Err("no attempt left".to_owned())
+        Err(TokenError::Unreachable("no attempt left".to_owned()))
+    }
+
+    /// The token that is good still; the next one is asked for meanwhile when it is time for that.
+    fn kept(&self) -> Option<Secret> {
+        let now = Moment::now();
+        let (text, is_due) = {
+            let mut known = self.known.lock();
+            let kept = known.as_mut().filter(|kept| now < kept.expires_at)?;
+            let is_due = now >= kept.refresh_at;
+            if is_due {
+                // Not for each connection.
+                kept.refresh_at = now.after(self.retry_backoff_max.min(LIFE_MAX));
+            }
+            (kept.text.clone(), is_due)
+        };
+        if is_due {
+            let own = self.clone();
+            task::spawn("token refresh", async move {
+                let Ok(_turn) = own.turn.try_lock() else { return };
+                if let Err(error) = own.renew().await {
+                    tracing::warn!(%error, "no new token; the last one is used as long as it is good");
+                }
+            });
+        }
+        Some(text)
+    }
+
+    async fn renew(&self) -> Result<Secret, TokenError> {
+        let text = self.get().await?;
+        let text_of = Secret::new(&text);
+        let (life, now) = (life_of(&text, Clock::Real.now_ms()), Moment::now());
+        *self.known.lock() = life.map(|life| Kept {
+            text: text_of.clone(),
+            refresh_at: now.after(life.mul_f64(REFRESHED_AT)),
+            expires_at: now.after(life),
+        });
+        Ok(text_of)
+    }
+
+    /// A connection to the first of the server's addresses that takes one; each has its share of the time.
+    async fn connect(&self, address: &str) -> Result<TcpStream, (String, Again)> {
+        let resolved = tokio::net::lookup_host(address).await.map_err(|error| (error.to_string(), Again::MayDo))?;
+        let resolved: Vec<_> = resolved.collect();
+        let share = self.limit / u32::try_from(resolved.len().max(1)).unwrap_or(u32::MAX);
+        let mut last = "the name has no address".to_owned();
+        for at in resolved {
+            match tokio::time::timeout(share, net::connect(at)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = format!("{at}: {error}"),
+                Err(_) => last = format!("{at} does not answer"),
+            }
+        }
+        Err((last, Again::MayDo))
     }
 
     async fn ask(&self) -> Result<String, (String, Again)> {
-        let again = |error: &dyn std::fmt::Display| (error.to_string(), Again::MayDo);
         let address = self.address();
-        let resolved = tokio::net::lookup_host(&address).await.map_err(|error| again(&error))?.next();
-        let resolved = resolved.ok_or_else(|| ("the name has no address".to_owned(), Again::MayDo))?;
-        let stream = net::connect(resolved).await.map_err(|error| again(&error))?;
+        let stream = self.connect(&address).await?;
         let (status, body) = match &self.tls {
             Some(tls) => {
-                let stream = tls.connect(stream, &address).await.map_err(|error| again(&error))?;
+                let stream = tls.connect(stream, &address).await.map_err(|error| match error {
+                    // No waiting makes a certificate trusted.
+                    ClientError::Authentication { reason, .. } => (reason, Again::Useless),
+                    other => (other.to_string(), Again::MayDo),
+                })?;
                 self.post(stream).await
             }
             None => self.post(stream).await,
@@ -199,21 +280,19 @@ impl TokenEndpoint {
 }
 
 impl TokenProvider for TokenEndpoint {
-    fn token(&self) -> BoxFuture<'_, Result<Token, String>> {
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
+        let extensions = self.extensions.clone();
         Box::pin(async {
-            let mut known = self.known.lock().await;
-            let fresh = known.as_ref().filter(|(_, until)| Moment::now() < *until).map(|(text, _)| text.clone());
-            let text = match fresh {
+            if let Some(text) = self.kept() {
+                return Ok(Token { text, extensions });
+            }
+            let _turn = self.turn.lock().await;
+            // It may have come while this connection waited for its turn.
+            let text = match self.kept() {
                 Some(text) => text,
-                None => {
-                    let text = self.get().await?;
-                    let life = life_of(&text, Clock::Real.now_ms());
-                    let secret = Secret::new(&text);
-                    *known = life.map(|life| (secret.clone(), Moment::now().after(life.mul_f64(0.8))));
-                    secret
-                }
+                None => self.renew().await?,
             };
-            Ok(Token { text, extensions: self.extensions.clone() })
+            Ok(Token { text, extensions })
         })
     }
 }
@@ -235,8 +314,9 @@ pub struct TokenFile {
 }
 
 impl TokenProvider for TokenFile {
-    fn token(&self) -> BoxFuture<'_, Result<Token, String>> {
-        let read = std::fs::read_to_string(&self.path).map_err(|error| format!("{}: {error}", self.path.display()));
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
+        let refused = |error| TokenError::Refused(format!("{}: {error}", self.path.display()));
+        let read = std::fs::read_to_string(&self.path).map_err(refused);
         let token = read.map(|text| Token { text: Secret::new(text.trim()), extensions: self.extensions.clone() });
         Box::pin(std::future::ready(token))
     }
@@ -264,11 +344,12 @@ fn said(body: &[u8]) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" - ")
 }
 
-/// How long a token is good from now on, if it says so.
+/// How long a token is good from now on, if it says so; never longer than a moment can be told.
 fn life_of(token: &str, now_ms: i64) -> Option<Duration> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?.trim_end_matches('=')).ok()?;
     let until = serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_f64()?;
-    Duration::try_from_secs_f64(until - now_ms as f64 / 1000.0).ok()
+    let left = until - now_ms as f64 / 1000.0;
+    (left >= 0.0).then(|| Duration::try_from_secs_f64(left).map_or(LIFE_MAX, |life| life.min(LIFE_MAX)))
 }
 
 /// As `java.net.URLEncoder` writes it.
@@ -284,7 +365,6 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// A token that is good until `until`, without a signature.
@@ -346,10 +426,11 @@ mod tests {
         let refusal = "{\"error\":\"invalid_client\",\"error_description\":\"unknown\"}".to_owned();
         let (url, asked) = server(vec![("401 Unauthorized", refusal)]).await;
         let error = endpoint(&url).token().await.expect_err("refused");
-        assert_eq!(error, format!("{url}: 401 Unauthorized invalid_client - unknown"));
+        assert_eq!(error, TokenError::Refused(format!("{url}: 401 Unauthorized invalid_client - unknown")));
         assert_eq!(asked.lock().len(), 1);
         let (url, _) = server(vec![("200 OK", "{}".to_owned())]).await;
-        assert!(endpoint(&url).token().await.expect_err("nothing").ends_with("the answer has no access_token"));
+        let nothing = endpoint(&url).token().await.expect_err("nothing");
+        assert!(matches!(&nothing, TokenError::Refused(why) if why.ends_with("the answer has no access_token")), "{nothing}");
         let credentials = Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
         assert!(TokenEndpoint::new("ftp://h/", credentials, None).is_err());
     }
@@ -358,6 +439,74 @@ mod tests {
     fn the_life_of_a_token_is_what_it_says() {
         assert_eq!(life_of(&jwt(100), 40_000), Some(Duration::from_secs(60)));
         assert_eq!((life_of(&jwt(10), 40_000), life_of("opaque", 0)), (None, None));
+        let endless = format!("e30.{}.", URL_SAFE_NO_PAD.encode("{\"exp\":1.0e300}"));
+        for token in [endless, jwt(i64::MAX)] {
+            let life = life_of(&token, 0).expect("it says one");
+            assert!(Moment::now().after(life.mul_f64(REFRESHED_AT)) < Moment::now().after(life), "told without a panic");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_in_the_clear_to_an_address_of_https() {
+        let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a port");
+        let url = format!("https://{}/token", listener.local_addr().expect("an address"));
+        let mut endpoint = endpoint(&url);
+        endpoint.retry_backoff_max = Duration::ZERO;
+        let first = async {
+            let (mut stream, _) = listener.accept().await.expect("it connects");
+            let mut said = vec![0; 4096];
+            let count = stream.read(&mut said).await.expect("it speaks");
+            said.truncate(count);
+            said
+        };
+        let (said, token) = tokio::join!(first, endpoint.token());
+        assert_eq!(said.first(), Some(&0x16), "a handshake of TLS");
+        assert!(!String::from_utf8_lossy(&said).contains("Basic"));
+        assert!(token.is_err());
+    }
+
+    #[test]
+    fn whom_to_trust_is_nothing_to_an_address_of_http() {
+        let credentials = Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
+        let tls = Tls::new(&TlsOptions::default()).expect("TLS");
+        assert!(TokenEndpoint::new("http://h/", credentials, Some(tls)).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_last_token_is_used_while_the_server_is_away_and_it_is_good() {
+        let nobody = {
+            let listener = net::listen(([127, 0, 0, 1], 0).into()).expect("a port");
+            format!("http://{}/", listener.local_addr().expect("an address"))
+        };
+        let mut endpoint = endpoint(&nobody);
+        endpoint.retry_backoff_max = Duration::ZERO;
+        let now = Moment::now();
+        let kept = |expires_at| Kept { text: Secret::new("old"), refresh_at: now, expires_at };
+        *endpoint.known.lock() = Some(kept(now.after(Duration::from_secs(3600))));
+        for _ in 0..3 {
+            assert_eq!(endpoint.token().await.expect("it is good").text.expose(), "old");
+        }
+        *endpoint.known.lock() = Some(kept(now));
+        let error = endpoint.token().await.expect_err("its life is over");
+        assert!(matches!(error, TokenError::Unreachable(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_next_token_is_asked_for_beside_the_connections() {
+        let good = jwt(Clock::Real.now_ms() / 1000 + 3600);
+        let (url, asked) = server(vec![("200 OK", format!("{{\"access_token\":\"{good}\"}}"))]).await;
+        let endpoint = endpoint(&url);
+        let now = Moment::now();
+        let kept = Kept { text: Secret::new("old"), refresh_at: now, expires_at: now.after(Duration::from_secs(3600)) };
+        *endpoint.known.lock() = Some(kept);
+        assert_eq!(endpoint.token().await.expect("at once").text.expose(), "old");
+        let next = async {
+            while endpoint.token().await.expect("a token").text.expose() == "old" {
+                task::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), next).await.expect("it comes");
+        assert_eq!(asked.lock().len(), 1);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! Called by `store.rs`. No length in a file reserves memory, and nothing of it is trusted: what is cut short or
 //! damaged is an error. Never writes a store.
 //!
-//! Not done: stores encrypted by 3DES or RC2, sums by PBMAC1 (RFC 9579).
+//! Not done: stores encrypted by 3DES or RC2, sums by PBMAC1 (RFC 9579), stores in BER (lengths that are left open).
 
 use std::num::NonZeroU32;
 
@@ -47,13 +47,16 @@ const SET: u8 = 0x31;
 const FIRST: u8 = 0xa0;
 const FIRST_PLAIN: u8 = 0x80;
 
+/// Java: `PKCS12KeyStore.MAX_ITERATION_COUNT`
+const ROUNDS_MAX: u32 = 5_000_000;
+
 const MALFORMED: &str = "the PKCS12 store is damaged";
 
 pub(super) type Found<T> = Result<T, String>;
 
 /// What TLS needs of a store.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Keys (PKCS8), each with its certificates, its own first.
     pub keys: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     /// Certificates that are to be trusted.
@@ -106,6 +109,15 @@ impl<'a> Values<'a> {
         let known = digits.len() <= 5 && digits.first().is_some_and(|first| *first < 0x80);
         let number = digits.iter().fold(0_u64, |number, digit| number << 8 | u64::from(*digit));
         u32::try_from(number).ok().filter(|_| known).and_then(NonZeroU32::new).ok_or_else(|| MALFORMED.to_owned())
+    }
+
+    /// How often a password is hashed; what would take minutes is no store's.
+    fn rounds(&mut self) -> Found<NonZeroU32> {
+        let rounds = self.number()?;
+        if rounds.get() > ROUNDS_MAX {
+            return Err(format!("the PKCS12 store has its password hashed {rounds} times, more than {ROUNDS_MAX}"));
+        }
+        Ok(rounds)
     }
 
     fn is_over(&self) -> bool {
@@ -240,7 +252,7 @@ fn check_sum(mut sum: Values<'_>, safe: &[u8], password: &str) -> Found<()> {
     };
     let expected = own.take(OCTETS)?;
     let salt = sum.take(OCTETS)?;
-    let rounds = if sum.is_over() { NonZeroU32::MIN } else { sum.number()? };
+    let rounds = if sum.is_over() { NonZeroU32::MIN } else { sum.rounds()? };
     let text: Vec<u8> = password.encode_utf16().chain([0]).flat_map(u16::to_be_bytes).collect();
     let filled = |bytes: &[u8]| -> Vec<u8> {
         let size = bytes.len().next_multiple_of(block);
@@ -272,7 +284,7 @@ fn decrypted(mut cipher: Values<'_>, sealed: &[u8], password: &str) -> Found<Vec
         return Err("the key of the PKCS12 store is derived in a way that is not taken".to_owned());
     }
     let mut derivation = derivation.inside(SEQUENCE)?;
-    let (salt, rounds) = (derivation.take(OCTETS)?, derivation.number()?);
+    let (salt, rounds) = (derivation.take(OCTETS)?, derivation.rounds()?);
     derivation.take_if(INTEGER)?;
     let by = match derivation.take_if(SEQUENCE)? {
         None => pbkdf2::PBKDF2_HMAC_SHA1,
@@ -306,6 +318,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
+    use crate::connection::ec_key::{self, value};
 
     /// `keytool -genkeypair -keyalg EC -dname CN=k -alias k -storetype PKCS12 -storepass secret` of Java 17.
     const OWN: &str = "MIIDxgIBAzCCA3AGCSqGSIb3DQEHAaCCA2EEggNdMIIDWTCCASAGCSqGSIb3DQEHAaCCAREEggENMIIBCTCCAQUGCyqGSIb3DQEMCgECoIG9MIG6\
@@ -346,8 +359,8 @@ mod tests {
         let [(key, chain)] = &own.keys[..] else { panic!("one key") };
         assert_eq!((chain, &own.trusted), (&vec![bytes(CERTIFICATE)], &vec![]));
         assert!(key.starts_with(&[SEQUENCE]) && Values(key).next().unwrap().2.len() == key.len());
-        let whole = super::super::ec_key::completed(key, &chain[0]).expect("Java leaves the public half out");
-        assert_eq!(super::super::ec_key::completed(&whole, &chain[0]), None, "it is there");
+        let whole = ec_key::completed(key, &chain[0]).expect("Java leaves the public half out");
+        assert_eq!(ec_key::completed(&whole, &chain[0]), None, "it is there");
         let random = ring::rand::SystemRandom::new();
         let (kind, refused) = (&ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING, "ring takes it");
         ring::signature::EcdsaKeyPair::from_pkcs8(kind, &whole, &random).expect(refused);
@@ -356,6 +369,25 @@ mod tests {
         for store in [OWN, TRUST] {
             assert!(open(&bytes(store), "other").unwrap_err().contains("password of the PKCS12 store is wrong"));
         }
+    }
+
+    /// Every place of `bytes` in turn with other bits, and cut there.
+    fn damages(bytes: &[u8], step: usize) -> impl Iterator<Item = Vec<u8>> {
+        (0..bytes.len()).step_by(step).flat_map(move |at| {
+            let flipped = [0x01, 0x55, 0x80, 0xff].map(|bits| {
+                let mut damaged = bytes.to_vec();
+                damaged[at] ^= bits;
+                damaged
+            });
+            flipped.into_iter().chain([bytes[..at].to_vec()])
+        })
+    }
+
+    /// The store without its sum, which no damage gets past.
+    fn unsummed(store: &[u8]) -> Vec<u8> {
+        let mut parts = Values(store).inside(SEQUENCE).unwrap();
+        let (version, safe) = (parts.next().unwrap().2, parts.next().unwrap().2);
+        value(SEQUENCE, &[version, safe])
     }
 
     #[test]
@@ -369,5 +401,55 @@ mod tests {
             damaged[at] ^= 0x55;
             assert!(open(&damaged, "secret").is_err(), "damaged at {at}");
         }
+    }
+
+    #[test]
+    fn damage_that_no_sum_shows_never_panics() {
+        for store in [OWN, TRUST].map(|store| unsummed(&bytes(store))) {
+            let whole = open(&store, "secret").expect("a store may go without a sum");
+            let damaged = damages(&store, 11).filter(|damaged| open(damaged, "secret").as_ref() != Ok(&whole)).count();
+            assert!(damaged > 0, "some of it shows");
+        }
+    }
+
+    #[test]
+    fn damaged_bags_and_certificates_never_panic() {
+        let (certificate, own) = (bytes(CERTIFICATE), open(&bytes(OWN), "secret").unwrap());
+        let attribute = |oid: &[u8], set: &[u8]| value(SEQUENCE, &[&value(OID, &[oid]), &value(SET, &[set])]);
+        let held = value(FIRST, &[&value(OCTETS, &[&certificate])]);
+        let of_key = attribute(LOCAL_KEY_ID, &value(OCTETS, &[b"id"]));
+        let held = value(FIRST, &[&value(SEQUENCE, &[&value(OID, &[b"x509"]), &held])]);
+        let bag = [&value(OID, &[BAGS, &[3]])[..], &held, &value(SET, &[&of_key, &attribute(TRUSTED_KEY_USAGE, &[])])].concat();
+        let taken = |bag: &[u8]| {
+            let (mut keys, mut certificates) = (vec![(own.keys[0].0.clone(), Some(b"id".to_vec()))], Vec::new());
+            take_bag(Values(bag), "secret", &mut keys, &mut certificates).map(|()| joined(keys, &certificates))
+        };
+        let found = taken(&bag).expect("it is whole");
+        assert_eq!((&found.keys[0].1, &found.trusted), (&vec![certificate.clone()], &vec![certificate.clone()]));
+        let told = damages(&bag, 1).filter(|damaged| taken(damaged).is_err()).count();
+        assert!(told > 0, "some of it is told");
+        let key = &own.keys[0].0;
+        for damaged in damages(&certificate, 1) {
+            let _ = (names(&damaged), ec_key::completed(key, &damaged));
+        }
+        for damaged in damages(key, 1) {
+            let _ = ec_key::completed(&damaged, &certificate);
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_to_be_hashed_for_hours_is_refused_at_once() {
+        let rounds = |count: &[u8]| Values(&value(INTEGER, &[count])).rounds();
+        assert_eq!(rounds(&[0x4c, 0x4b, 0x40]).unwrap().get(), ROUNDS_MAX);
+        assert!(rounds(&[0x4c, 0x4b, 0x41]).unwrap_err().contains("hashed 5000001 times"));
+        assert!(rounds(&[0x7f, 0xff, 0xff, 0xff]).is_err());
+        // Of a sum, and of a cipher.
+        let algorithm = |oid: &[u8]| value(SEQUENCE, &[&value(OID, &[oid])]);
+        let (salt, many) = (value(OCTETS, &[b"salt"]), value(INTEGER, &[&[0x7f, 0xff, 0xff, 0xff]]));
+        let sum = [value(SEQUENCE, &[&algorithm(SHA1), &value(OCTETS, &[&[0; 20]])]), salt.clone(), many.clone()].concat();
+        assert!(check_sum(Values(&sum), b"", "p").unwrap_err().contains("hashed"));
+        let derivation = value(SEQUENCE, &[&value(OID, &[PBKDF2]), &value(SEQUENCE, &[&salt, &many])]);
+        let cipher = [value(OID, &[PBES2]), value(SEQUENCE, &[&derivation, &algorithm(AES)])].concat();
+        assert!(decrypted(Values(&cipher), b"", "p").unwrap_err().contains("hashed"));
     }
 }

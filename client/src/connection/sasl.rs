@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use millstream_base_env::Clock;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest, StrBytes};
+use thiserror::Error;
 
 use super::Connection;
 use super::scram::{Exchange, ScramHash};
@@ -71,16 +72,40 @@ pub struct Token {
     pub extensions: BTreeMap<String, String>,
 }
 
+/// Why there is no token.
+///
+/// ```
+/// use client::connection::sasl::TokenError;
+///
+/// let error = TokenError::from("no such client".to_owned());
+/// assert_eq!(error, TokenError::Refused("no such client".to_owned()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// Asking again changes nothing.
+    #[error("{0}")]
+    Refused(String),
+    /// Whoever gives them is away or busy: the connection is tried again.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl From<String> for TokenError {
+    fn from(why: String) -> Self {
+        TokenError::Refused(why)
+    }
+}
+
 /// Gets tokens for OAUTHBEARER; asked for each connection.
 ///
 /// ```
-/// use client::connection::sasl::{Secret, Token, TokenProvider};
+/// use client::connection::sasl::{Secret, Token, TokenError, TokenProvider};
 /// use futures_util::future::BoxFuture;
 ///
 /// struct File(std::path::PathBuf);
 ///
 /// impl TokenProvider for File {
-///     fn token(&self) -> BoxFuture<'_, Result<Token, String>> {
+///     fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
 ///         let read = std::fs::read_to_string(&self.0).map_err(|error| error.to_string());
 ///         Box::pin(async { Ok(Token { text: Secret::new(read?.trim()), extensions: Default::default() }) })
 ///     }
@@ -88,7 +113,7 @@ pub struct Token {
 /// ```
 pub trait TokenProvider: Send + Sync {
     /// A token that is valid now.
-    fn token(&self) -> BoxFuture<'_, Result<Token, String>>;
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>>;
 }
 
 /// Tokens without a signature, for trying out (Java: `OAuthBearerUnsecuredLoginCallbackHandler`).
@@ -114,7 +139,7 @@ pub struct UnsecuredTokens {
 }
 
 impl TokenProvider for UnsecuredTokens {
-    fn token(&self) -> BoxFuture<'_, Result<Token, String>> {
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
         let now = Clock::Real.now_ms() / 1000;
         let until = now.saturating_add(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX));
         let subject: String = self.subject.chars().flat_map(char::escape_default).collect();
@@ -238,7 +263,7 @@ impl Sasl {
                 (said, lifetime)
             }
             Sasl::OauthBearer(provider) => {
-                let token = provider.token().await.map_err(|why| refused(format!("no token: {why}")))?;
+                let token = provider.token().await.map_err(|error| without_token(connection.address(), &error))?;
                 let (said, lifetime) = send(connection, bearer(&token)).await?;
                 if !said.is_empty() {
                     // RFC 7628: what is wrong comes as JSON; the broker says no once it is acknowledged.
@@ -249,6 +274,15 @@ impl Sasl {
             }
         };
         Ok(u64::try_from(lifetime).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
+    }
+}
+
+/// What a connection without a token ends with: who gives tokens may be there again later.
+fn without_token(address: &str, error: &TokenError) -> ClientError {
+    let (address, reason) = (address.to_owned(), format!("no token: {error}"));
+    match error {
+        TokenError::Refused(_) => ClientError::Authentication { address, reason },
+        TokenError::Unreachable(_) => ClientError::Connect { address, source: Arc::new(std::io::Error::other(reason)) },
     }
 }
 
@@ -350,6 +384,14 @@ mod tests {
         assert!(Sasl::from_jaas("GSSAPI", Some("M required;")).is_err());
         let error = Sasl::from_jaas("PLAIN", Some("M required username=u;")).unwrap_err();
         assert_eq!(error.to_string(), "sasl.jaas.config: PLAIN needs password");
+    }
+
+    #[test]
+    fn who_gives_no_token_now_is_asked_again() {
+        let away = without_token("h:1", &TokenError::Unreachable("away".to_owned()));
+        assert!(away.is_retriable() && away.to_string().ends_with("h:1: no token: away"), "{away}");
+        let refused = without_token("h:1", &TokenError::Refused("unknown".to_owned()));
+        assert!(!refused.is_retriable() && matches!(refused, ClientError::Authentication { .. }));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Stores of keys and certificates of Java's types, turned into PEM: PKCS12, JKS, and PEM itself.
 //!
-//! Called by `config.rs` for `ssl.keystore.location` and `ssl.truststore.location`. As in Java, whose JKS and PKCS12
-//! stores each read the other's files too, what a file is shows in its first bytes. Never writes a store.
+//! Called by `config/security.rs` for `ssl.keystore.location` and `ssl.truststore.location`. As in Java, whose JKS and
+//! PKCS12 stores each read the other's files too, what a file is shows in its first bytes. What is trusted beside a key is
+//! no part of what this client shows of itself, and who signed a key's certificate is not trusted for that. Never writes a
+//! store.
 //!
 //! Not done: encrypted keys in PEM files.
 
@@ -9,15 +11,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA1_OUTPUT_LEN};
 
-use super::pkcs12;
+use super::pkcs12::{self, Contents, OCTETS, OID, SEQUENCE, Values};
 
 /// Java: `JavaKeyStore`, whose format is that of its `DataInputStream`.
 const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
-/// Java: `KeyProtector`, OID 1.3.6.1.4.1.42.2.17.1.1 as it stands in DER.
-const JKS_PROTECTOR: [u8; 12] = [0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x2a, 0x02, 0x11, 0x01, 0x01];
+/// Java: `KeyProtector`, 1.3.6.1.4.1.42.2.17.1.1
+const JKS_PROTECTOR: [u8; 10] = [0x2b, 0x06, 0x01, 0x04, 0x01, 0x2a, 0x02, 0x11, 0x01, 0x01];
 /// What Java adds to the password before it takes the sum of a store.
 const JKS_WHITENER: &[u8] = b"Mighty Aphrodite";
-const DER_SEQUENCE: u8 = 0x30;
 
 /// What opens a store.
 #[derive(Clone, Copy, Default)]
@@ -28,46 +29,78 @@ pub(crate) struct Passwords<'a> {
     pub key: Option<&'a str>,
 }
 
-/// The certificates and the key of a store in PEM. `kind` is the type that was set, if one was.
+/// What is in a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// Certificates and a key, whose meaning is that of the setting.
+    Pem(Vec<u8>),
+    /// Keys, each with its chain, and what is to be trusted.
+    Entries(Contents),
+}
+
+impl Store {
+    /// The first key's chain, its own certificate first, and the key, both in PEM.
+    ///
+    /// # Errors
+    /// When there is no key.
+    pub fn own(self) -> Result<(Vec<u8>, Vec<u8>), String> {
+        match self {
+            Store::Pem(pem) => Ok((pem.clone(), pem)),
+            Store::Entries(Contents { keys, .. }) => {
+                let (key, chain) = keys.into_iter().next().ok_or("the store has no key")?;
+                Ok((in_pem("CERTIFICATE", &chain), in_pem("PRIVATE KEY", &[key])))
+            }
+        }
+    }
+
+    /// Who is trusted, in PEM (Java: `TrustManagerFactory`, which takes of a key its own certificate and none behind it).
+    ///
+    /// # Errors
+    /// When there is nobody.
+    pub fn trusted(self) -> Result<Vec<u8>, String> {
+        match self {
+            Store::Pem(pem) => Ok(pem),
+            Store::Entries(Contents { keys, mut trusted }) => {
+                trusted.extend(keys.into_iter().filter_map(|(_, chain)| chain.into_iter().next()));
+                if trusted.is_empty() { Err("the store has no certificate to trust".to_owned()) } else { Ok(in_pem("CERTIFICATE", &trusted)) }
+            }
+        }
+    }
+}
+
+/// Opens a store. `kind` is the type that was set, if one was.
 ///
 /// # Errors
 /// When the type is not taken, the password is wrong, or the bytes are no such store.
-pub(crate) fn pem(kind: Option<&str>, bytes: Vec<u8>, passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
+pub(crate) fn open(kind: Option<&str>, bytes: Vec<u8>, passwords: Passwords<'_>) -> Result<Store, String> {
     if let Some(other) = kind.filter(|kind| !["PEM", "PKCS12", "JKS"].iter().any(|known| kind.eq_ignore_ascii_case(known))) {
         return Err(format!("stores of type {other} are not taken; PEM, PKCS12 and JKS are"));
     }
     if bytes.starts_with(&JKS_MAGIC) {
-        return jks(&bytes, passwords);
+        return jks(&bytes, passwords).map(Store::Entries);
     }
-    if bytes.first() == Some(&DER_SEQUENCE) {
-        return from_pkcs12(&bytes, passwords);
+    if bytes.first() == Some(&SEQUENCE) {
+        // As in Java, a certificate without a key is trusted only when the store says so, as keytool's do.
+        let password = passwords.store.ok_or("the PKCS12 store needs a password")?;
+        return pkcs12::open(&bytes, password).map(Store::Entries);
     }
     if bytes.starts_with(b"-----BEGIN") || bytes.windows(11).any(|part| part == b"\n-----BEGIN") {
-        return Ok(bytes);
+        return Ok(Store::Pem(bytes));
     }
     Err("the file is no store of type PEM, PKCS12 or JKS".to_owned())
 }
 
-/// As in Java, a certificate without a key is trusted only when the store says so, as keytool's do.
-fn from_pkcs12(bytes: &[u8], passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
-    let password = passwords.store.ok_or("the PKCS12 store needs a password")?;
-    let store = pkcs12::open(bytes, password)?;
+fn in_pem(label: &str, all: &[Vec<u8>]) -> Vec<u8> {
     let mut pem = Vec::new();
-    for (key, chain) in &store.keys {
-        put_pem(&mut pem, "PRIVATE KEY", key);
-        chain.iter().for_each(|certificate| put_pem(&mut pem, "CERTIFICATE", certificate));
+    for der in all {
+        pem.extend_from_slice(format!("-----BEGIN {label}-----\n").as_bytes());
+        for line in STANDARD.encode(der).as_bytes().chunks(64) {
+            pem.extend_from_slice(line);
+            pem.push(b'\n');
+        }
+        pem.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
     }
-    store.trusted.iter().for_each(|certificate| put_pem(&mut pem, "CERTIFICATE", certificate));
-    if pem.is_empty() { Err("the PKCS12 store has neither a key nor a trusted certificate".to_owned()) } else { Ok(pem) }
-}
-
-fn put_pem(into: &mut Vec<u8>, label: &str, der: &[u8]) {
-    into.extend_from_slice(format!("-----BEGIN {label}-----\n").as_bytes());
-    for line in STANDARD.encode(der).as_bytes().chunks(64) {
-        into.extend_from_slice(line);
-        into.push(b'\n');
-    }
-    into.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
+    pem
 }
 
 /// The fields of a JKS store, one behind the other.
@@ -117,7 +150,7 @@ fn sha1(parts: &[&[u8]]) -> [u8; SHA1_OUTPUT_LEN] {
     sum
 }
 
-fn jks(bytes: &[u8], passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
+fn jks(bytes: &[u8], passwords: Passwords<'_>) -> Result<Contents, String> {
     let body = bytes.len().checked_sub(SHA1_OUTPUT_LEN).ok_or("the JKS store is cut short")?;
     if let Some(password) = passwords.store
         && sha1(&[&utf16(password), JKS_WHITENER, &bytes[..body]]) != bytes[body..]
@@ -127,7 +160,7 @@ fn jks(bytes: &[u8], passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
     let key_password = passwords.key.or(passwords.store);
     let mut fields = Fields(&bytes[JKS_MAGIC.len().min(body)..body]);
     let (version, count) = (fields.number()?, fields.number()?);
-    let mut pem = Vec::new();
+    let mut found = Contents::default();
     for _ in 0..count {
         let kind = fields.number()?;
         fields.text()?;
@@ -137,33 +170,25 @@ fn jks(bytes: &[u8], passwords: Passwords<'_>) -> Result<Vec<u8>, String> {
             1 => {
                 let key = fields.sized()?;
                 let password = key_password.ok_or("the JKS store has a key, which needs a password")?;
-                put_pem(&mut pem, "PRIVATE KEY", &unprotected(key, &utf16(password))?);
+                let key = unprotected(key, &utf16(password))?;
+                let mut chain = Vec::new();
                 for _ in 0..fields.number()? {
-                    put_pem(&mut pem, "CERTIFICATE", fields.certificate(version)?);
+                    chain.push(fields.certificate(version)?.to_vec());
                 }
+                found.keys.push((key, chain));
             }
-            2 => put_pem(&mut pem, "CERTIFICATE", fields.certificate(version)?),
+            2 => found.trusted.push(fields.certificate(version)?.to_vec()),
             other => return Err(format!("the JKS store has an entry of kind {other}")),
         }
     }
-    Ok(pem)
+    Ok(found)
 }
 
 /// The key inside an EncryptedPrivateKeyInfo: salt, key under a stream of sums, and the sum of password and key (Java:
 /// `KeyProtector.recover`).
 fn unprotected(info: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
-    let unknown = || "the key in the JKS store is not protected as JKS does".to_owned();
-    let at = info.windows(JKS_PROTECTOR.len()).position(|part| part == JKS_PROTECTOR).ok_or_else(unknown)?;
-    // Behind the algorithm, with or without its NULL, an OCTET STRING takes the rest.
-    let rest = &info[at + JKS_PROTECTOR.len()..];
-    let rest = rest.strip_prefix(&[0x05, 0x00]).unwrap_or(rest);
-    let (header, size) = match rest {
-        [0x04, size @ 0..=0x7f, ..] => (2, usize::from(*size)),
-        [0x04, 0x81, size, ..] => (3, usize::from(*size)),
-        [0x04, 0x82, high, low, ..] => (4, usize::from(*high) << 8 | usize::from(*low)),
-        _ => return Err(unknown()),
-    };
-    let octets = rest.get(header..header + size).filter(|octets| octets.len() >= 2 * SHA1_OUTPUT_LEN).ok_or_else(unknown)?;
+    let octets = protected(info).filter(|octets| octets.len() >= 2 * SHA1_OUTPUT_LEN);
+    let octets = octets.ok_or("the key in the JKS store is not protected as JKS does")?;
     let (salt, rest) = octets.split_at(SHA1_OUTPUT_LEN);
     let (hidden, sum) = rest.split_at(rest.len() - SHA1_OUTPUT_LEN);
     let mut stream = sha1(&[password, salt]);
@@ -175,15 +200,22 @@ fn unprotected(info: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     if sha1(&[password, &key]) == sum { Ok(key) } else { Err("the password of the key in the JKS store is wrong".to_owned()) }
 }
 
+fn protected(info: &[u8]) -> Option<&[u8]> {
+    let mut info = Values(info).inside(SEQUENCE).ok()?;
+    let algorithm = info.inside(SEQUENCE).ok()?.take(OID).ok()?;
+    if algorithm == JKS_PROTECTOR { info.take(OCTETS).ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::ec_key::value;
 
     fn sized(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
     }
 
-    /// A JKS store with one key, which is no real one, and a certificate that is none.
+    /// A JKS store with a key, which is no real one, its chain, and one to trust; certificates that are none.
     fn store(password: &str, key_password: &str) -> Vec<u8> {
         let (password, key_password) = (utf16(password), utf16(key_password));
         let (key, salt) = (b"a key of more than twenty bytes", [7; SHA1_OUTPUT_LEN]);
@@ -193,11 +225,13 @@ mod tests {
             stream = sha1(&[&key_password, &stream]);
         }
         let octets = [&salt[..], &hidden, &sha1(&[&key_password, key])].concat();
-        let algorithm = [&[0x30, 0x0e][..], &JKS_PROTECTOR, &[0x05, 0x00]].concat();
-        let info = [&[0x30, 0x57][..], &algorithm, &[0x04, octets.len() as u8], &octets].concat();
-        let certificate = [&[0, 5][..], b"X.509", &sized(b"certificate")].concat();
-        let entry = [&[0, 0, 0, 1][..], &[0, 1, b'k'], &[0; 8], &sized(&info), &[0, 0, 0, 1], &certificate].concat();
-        let body = [&JKS_MAGIC[..], &[0, 0, 0, 2], &[0, 0, 0, 1], &entry].concat();
+        let algorithm = value(SEQUENCE, &[&value(OID, &[&JKS_PROTECTOR]), &[0x05, 0x00]]);
+        let info = value(SEQUENCE, &[&algorithm, &value(OCTETS, &[&octets])]);
+        let certificate = |name: &[u8]| [&[0, 5][..], b"X.509", &sized(name)].concat();
+        // As keytool's recipe for brokers has it: who signed the key's certificate stands beside it, here before it.
+        let root = [&[0, 0, 0, 2][..], &[0, 1, b'r'], &[0; 8], &certificate(b"root")].concat();
+        let key = [&[0, 0, 0, 1][..], &[0, 1, b'k'], &[0; 8], &sized(&info), &[0, 0, 0, 2]].concat();
+        let body = [&JKS_MAGIC[..], &[0, 0, 0, 2], &[0, 0, 0, 2], &root, &key, &certificate(b"own"), &certificate(b"issuer")].concat();
         let sum = sha1(&[&password, JKS_WHITENER, &body]);
         [body, sum.to_vec()].concat()
     }
@@ -205,10 +239,9 @@ mod tests {
     #[test]
     fn a_jks_store_opens_with_its_passwords_only_and_never_panics() {
         let bytes = store("store", "key");
-        let open = |bytes: &[u8], store: Option<&str>, key: Option<&str>| pem(None, bytes.to_vec(), Passwords { store, key });
-        let mut expected = Vec::new();
-        put_pem(&mut expected, "PRIVATE KEY", b"a key of more than twenty bytes");
-        put_pem(&mut expected, "CERTIFICATE", b"certificate");
+        let open = |bytes: &[u8], store: Option<&str>, key: Option<&str>| open(None, bytes.to_vec(), Passwords { store, key });
+        let keys = vec![(b"a key of more than twenty bytes".to_vec(), vec![b"own".to_vec(), b"issuer".to_vec()])];
+        let expected = Store::Entries(Contents { keys, trusted: vec![b"root".to_vec()] });
         assert_eq!(open(&bytes, Some("store"), Some("key")).as_ref(), Ok(&expected));
         assert_eq!(open(&bytes, None, Some("key")).as_ref(), Ok(&expected));
         assert!(open(&bytes, Some("other"), Some("key")).unwrap_err().contains("password of the JKS store"));
@@ -223,13 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_goes_with_its_own_chain_and_is_trusted_for_itself_alone() {
+        let opened = || open(None, store("p", "p"), Passwords { store: Some("p"), key: None }).unwrap();
+        let certificates = |names: &[&[u8]]| in_pem("CERTIFICATE", &names.iter().map(|name| name.to_vec()).collect::<Vec<_>>());
+        let (chain, key) = opened().own().unwrap();
+        assert_eq!(chain, certificates(&[b"own", b"issuer"]), "who is trusted is no part of it");
+        assert_eq!(key, in_pem("PRIVATE KEY", &[b"a key of more than twenty bytes".to_vec()]));
+        assert_eq!(opened().trusted().unwrap(), certificates(&[b"root", b"own"]), "the issuer is not trusted for that");
+        let empty = || Store::Entries(Contents::default());
+        assert!(empty().own().is_err() && empty().trusted().is_err());
+    }
+
+    #[test]
     fn other_types_and_files_are_refused_by_name() {
-        let refused = |kind, bytes: &[u8]| pem(kind, bytes.to_vec(), Passwords::default()).unwrap_err();
+        let refused = |kind, bytes: &[u8]| open(kind, bytes.to_vec(), Passwords::default()).unwrap_err();
         assert_eq!(refused(Some("BCFKS"), b"x"), "stores of type BCFKS are not taken; PEM, PKCS12 and JKS are");
         assert_eq!(refused(None, b"x"), "the file is no store of type PEM, PKCS12 or JKS");
         assert_eq!(refused(Some("pkcs12"), &[0x30, 0x80, 0]), "the PKCS12 store needs a password");
         let passwords = Passwords { store: Some("p"), key: None };
-        let damaged = pem(Some("PKCS12"), vec![0x30, 0x80, 0], passwords).unwrap_err();
+        let damaged = open(Some("PKCS12"), vec![0x30, 0x80, 0], passwords).unwrap_err();
         assert_eq!(damaged, "the PKCS12 store is damaged");
     }
 }

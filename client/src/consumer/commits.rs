@@ -1,8 +1,9 @@
 //! Commits: now, later with an answer, or by themselves every `auto.commit.interval.ms`.
 //!
-//! The part of [`Consumer`] that sends positions to the coordinator. Commits that are not waited for go one after the
-//! other through a task of their own, so that their answers come in the order in which they were made (Java tells
-//! callbacks in that order); callbacks run within `poll`, `commit` and `close`.
+//! The part of [`Consumer`] that sends positions to the coordinator. Commits that are not waited for, automatic ones
+//! included, go one after the other through a task of their own, so that their answers come in the order in which they were
+//! made (Java tells callbacks in that order); callbacks run within `poll`, `commit` and `close`. Each is sent once and only
+//! in the generation in which it was made: later, its offsets may be behind those that others committed.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use millstream_base_env::task;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::coordinator::Coordinator;
-use super::{Consumer, Event, Offsets, TopicPartition};
+use super::group::Generation;
+use super::{Consumer, Offsets, TopicPartition};
 use crate::error::ClientError;
 use crate::producer::GroupMetadata;
 
@@ -28,18 +30,30 @@ use crate::producer::GroupMetadata;
 pub type CommitCallback = Box<dyn FnOnce(&Offsets, Result<(), ClientError>) + Send>;
 
 /// Commits that wait at most; each takes a round trip, so that more mean a coordinator that does not answer.
-const COMMITS_MAX: usize = 1024;
+const COMMITS_MAX: u64 = 1024;
+
+/// Who wanted a commit.
+enum By {
+    /// The application, which may want to hear of it.
+    Caller(Option<CommitCallback>),
+    /// `enable.auto.commit`
+    Itself,
+}
 
 struct Pending {
     offsets: Offsets,
-    callback: Option<CommitCallback>,
+    by: By,
+    /// The generation in which it was made, or why there was none.
+    made: Result<Generation, ClientError>,
 }
 
 /// Commits under way that nobody waits for.
 pub(super) struct Queue {
     sender: UnboundedSender<Pending>,
     answers: UnboundedReceiver<(Pending, Result<(), ClientError>)>,
-    waiting: usize,
+    /// How many were made so far, and how many of them are over.
+    made: u64,
+    over: u64,
 }
 
 impl Queue {
@@ -48,45 +62,50 @@ impl Queue {
         let (done, answers) = mpsc::unbounded_channel();
         task::spawn("offset commits", async move {
             while let Some(commit) = pending.recv().await {
-                let result = group.commit_once(&commit.offsets).await;
+                let result = match &commit.made {
+                    Ok(made) => group.commit_once(made, &commit.offsets).await,
+                    Err(error) => Err(error.clone()),
+                };
+                let is_gone = done.send((commit, result)).is_err();
                 // Read by the next poll, which has to come soon enough to stay a member.
                 group.changed.notify_one();
-                if done.send((commit, result)).is_err() {
+                if is_gone {
                     return;
                 }
             }
         });
-        Queue { sender, answers, waiting: 0 }
+        Queue { sender, answers, made: 0, over: 0 }
     }
 }
 
 impl Consumer {
     pub(super) fn auto_commit(&mut self) {
-        let (Some(group), Some(interval)) = (&self.group, self.config.auto_commit) else { return };
-        if self.auto_committing || self.auto_committed.elapsed() < interval || !self.is_settled() {
+        let (Some(_), Some(interval)) = (&self.group, self.config.auto_commit) else { return };
+        let is_due = || match self.auto_again {
+            Some(at) => at <= Moment::now(),
+            None => self.auto_committed.elapsed() >= interval,
+        };
+        if self.auto_committing || !is_due() || !self.is_settled() {
             return;
         }
-        self.auto_committed = Moment::now();
-        let (group, offsets, limit) = (group.clone(), self.partitions.consumed(), self.config.api_timeout);
-        if offsets.is_empty() {
-            return;
-        }
-        self.auto_committing = true;
-        let commit = task::spawn("offset commit", async move {
-            let result = group.commit(&offsets, limit).await;
-            (offsets, result)
-        });
-        // A commit that panicked has been reported by its task.
-        self.work.push(Box::pin(async move { Event::AutoCommitted(commit.await.ok()) }));
+        (self.auto_committed, self.auto_again) = (Moment::now(), None);
+        let offsets = self.partitions.consumed();
+        // With as many commits waiting, one more would not be sent before the next is due.
+        self.auto_committing = !offsets.is_empty() && self.queue(offsets, By::Itself).is_ok();
     }
 
-    pub(super) fn auto_committed(&mut self, done: Option<(Offsets, Result<(), ClientError>)>) {
+    /// An automatic commit is over. One that failed only for now is made again soon, of what was read by then (Java:
+    /// `ConsumerCoordinator.autoCommitOffsetsAsync`).
+    fn auto_committed(&mut self, result: &Result<(), ClientError>) {
         self.auto_committing = false;
-        match done {
-            Some((offsets, Ok(()))) => self.on_commit(&offsets),
-            Some((_, Err(error))) => tracing::warn!(%error, "offsets were not committed"),
-            None => {}
+        if result.as_ref().is_err_and(ClientError::is_retriable) {
+            self.auto_again = Some(Moment::now().after(self.config.connection.retry_backoff));
         }
+    }
+
+    /// How many commits that nobody waits for were made so far, and how many of them are over.
+    pub(super) fn counted_commits(&self) -> (u64, u64) {
+        self.commits.as_ref().map_or((0, 0), |queue| (queue.made, queue.over))
     }
 
     fn on_commit(&mut self, offsets: &Offsets) {
@@ -121,7 +140,7 @@ impl Consumer {
     /// Without a group, or when too many commits wait for an answer already.
     pub fn commit_async(&mut self) -> Result<(), ClientError> {
         let offsets = self.partitions.consumed();
-        self.queue(offsets, None)
+        self.queue(offsets, By::Caller(None))
     }
 
     /// Commits these offsets without waiting and without another try. Callbacks are called in the order of the calls,
@@ -130,18 +149,19 @@ impl Consumer {
     /// # Errors
     /// Without a group, or when too many commits wait for an answer already; the callback is not called then.
     pub fn commit_offsets_async(&mut self, offsets: Offsets, callback: CommitCallback) -> Result<(), ClientError> {
-        self.queue(offsets, Some(callback))
+        self.queue(offsets, By::Caller(Some(callback)))
     }
 
-    fn queue(&mut self, offsets: Offsets, callback: Option<CommitCallback>) -> Result<(), ClientError> {
+    fn queue(&mut self, offsets: Offsets, by: By) -> Result<(), ClientError> {
         let group = self.coordinator()?;
+        let made = group.generation();
         let queue = self.commits.get_or_insert_with(|| Queue::new(group));
-        if queue.waiting >= COMMITS_MAX {
+        if queue.made - queue.over >= COMMITS_MAX {
             return Err(ClientError::State("too many commits wait for their answers"));
         }
-        queue.waiting += 1;
+        queue.made += 1;
         // The task ends when this queue does, not before.
-        let _ = queue.sender.send(Pending { offsets, callback });
+        let _ = queue.sender.send(Pending { offsets, by, made });
         Ok(())
     }
 
@@ -154,7 +174,7 @@ impl Consumer {
 
     /// Waits for the commits under way and tells of them.
     pub(super) async fn drain_commits(&mut self) {
-        while let Some(queue) = self.commits.as_mut().filter(|queue| queue.waiting > 0) {
+        while let Some(queue) = self.commits.as_mut().filter(|queue| queue.over < queue.made) {
             let Some((pending, result)) = queue.answers.recv().await else { return };
             self.tell(pending, result);
         }
@@ -162,15 +182,18 @@ impl Consumer {
 
     fn tell(&mut self, pending: Pending, result: Result<(), ClientError>) {
         if let Some(queue) = &mut self.commits {
-            queue.waiting -= 1;
+            queue.over += 1;
         }
         if result.is_ok() {
             self.on_commit(&pending.offsets);
         }
-        match (pending.callback, result) {
-            (Some(callback), result) => callback(&pending.offsets, result),
-            (None, Err(error)) => tracing::warn!(%error, "offsets were not committed"),
-            (None, Ok(())) => {}
+        if matches!(pending.by, By::Itself) {
+            self.auto_committed(&result);
+        }
+        match (pending.by, result) {
+            (By::Caller(Some(callback)), result) => callback(&pending.offsets, result),
+            (_, Err(error)) => tracing::warn!(%error, "offsets were not committed"),
+            (_, Ok(())) => {}
         }
     }
 
@@ -189,7 +212,7 @@ impl Consumer {
     /// # Errors
     /// Without a group, or the error that a commit would end with.
     pub fn check_membership(&self) -> Result<(), ClientError> {
-        self.coordinator()?.to_commit().map(drop)
+        self.coordinator()?.generation().map(drop)
     }
 
     /// The group and this member of it as of the last join that a poll completed, for

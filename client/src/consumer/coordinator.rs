@@ -165,7 +165,12 @@ impl Coordinator {
     /// The error of a code that the coordinator gave.
     fn refused(&self, code: ErrorCode) -> ClientError {
         let error = of_code(code.code(), None).of(Coordinated::Group.named(&self.group));
-        error.at(&self.cluster.coordinator_address(Coordinated::Group, &self.group))
+        error.at(&self.address())
+    }
+
+    /// Where it is, as far as that is known.
+    pub fn address(&self) -> String {
+        self.cluster.coordinator_address(Coordinated::Group, &self.group)
     }
 
     fn forget(&self) {
@@ -449,19 +454,27 @@ impl Coordinator {
             return Ok(());
         }
         let doing = format!("committing offsets of group {}", self.group);
-        retrying(&doing, limit, &self.config.connection, || self.commit_once(offsets)).await
+        let made = self.generation()?;
+        retrying(&doing, limit, &self.config.connection, || self.commit_once(&made, offsets)).await
     }
 
-    /// The generation that a commit carries; none for who is no member of a group.
-    pub fn to_commit(&self) -> Result<Generation, ClientError> {
+    /// The generation that a commit which is made now belongs to.
+    ///
+    /// # Errors
+    /// When this member is in none.
+    pub fn generation(&self) -> Result<Generation, ClientError> {
         match self.subscribed.load(Ordering::Acquire) {
             true => self.membership.lock().to_commit().map_err(|code| self.refused(code)),
             false => Ok(Generation::none()),
         }
     }
 
-    pub(super) async fn commit_once(&self, offsets: &Offsets) -> Result<(), ClientError> {
-        let sent = self.to_commit()?;
+    /// Sends a commit that was made in generation `made`. In a later one it would take back what others committed.
+    pub(super) async fn commit_once(&self, made: &Generation, offsets: &Offsets) -> Result<(), ClientError> {
+        let sent = self.generation()?;
+        if sent != *made {
+            return Err(self.refused(ErrorCode::IllegalGeneration));
+        }
         let request = OffsetCommitRequest::default()
             .with_group_id(self.group_id())
             .with_generation_id_or_member_epoch(sent.number)

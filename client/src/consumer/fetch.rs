@@ -29,7 +29,7 @@ use super::session::{Plan, Session, Want, Wants};
 use crate::TopicPartition;
 use crate::config::{ConsumerConfig, Isolation, Reset};
 use crate::error::{ClientError, known, of_partition};
-use crate::metadata::{Cluster, Leader, address, topic_name};
+use crate::metadata::{Cluster, Leader, topic_name};
 
 /// Fetch 13 names topics by id; up to 12 they go by name.
 const BY_NAME: i16 = 12;
@@ -241,8 +241,10 @@ impl Fetcher {
                     continue;
                 }
                 let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
-                let endpoint = endpoint.map(|node| address(&node.host, node.port));
+                let endpoint = endpoint.map(|node| (&*node.host, node.port));
                 let taken = self.partition(&place, partition, want, data, (endpoint, &held));
+                // Who said it, which may be a replica.
+                let taken = taken.map_err(|error| error.at(&self.cluster.name_of(broker)));
                 result = result.and(taken);
             }
         }
@@ -255,7 +257,7 @@ impl Fetcher {
         partition: &mut Partition,
         want: &Want,
         data: PartitionData,
-        (address, held): (Option<String>, &Arc<Held>),
+        (endpoint, held): (Option<(&str, i32)>, &Arc<Held>),
     ) -> Result<(), ClientError> {
         let code = known(data.error_code);
         match code {
@@ -286,7 +288,7 @@ impl Fetcher {
             _ if partition.preferred.take().is_some() => Ok(()),
             ErrorCode::OffsetOutOfRange if self.config.reset == Reset::None => {
                 let (topic, partition) = (place.topic.clone(), place.partition);
-                Err(ClientError::NoOffset { topic, partition, reason: "the position is out of range" })
+                Err(ClientError::NoOffset { topic, partition, reason: "the position is out of range", address: String::new() })
             }
             ErrorCode::OffsetOutOfRange => {
                 tracing::info!(topic = place.topic, partition = place.partition, offset = want.offset, "position out of range: reset");
@@ -301,7 +303,7 @@ impl Fetcher {
                 tracing::debug!(topic = place.topic, partition = place.partition, code = code.name(), "fetch error");
                 let leader = Leader { broker: data.current_leader.leader_id.0, epoch: data.current_leader.leader_epoch };
                 if leader.broker >= 0 && leader.epoch >= 0 {
-                    self.cluster.learn_leader(&place.topic, place.partition, leader, address);
+                    self.cluster.learn_leader(&place.topic, place.partition, leader, endpoint);
                 }
                 self.stale = true;
                 partition.not_before = self.soon();

@@ -93,12 +93,15 @@ pub(super) struct Partitions {
     list: Vec<Partition>,
     /// The version of the cluster's metadata that leaders were taken from.
     seen: Option<u64>,
+    /// How often partitions came or went.
+    pub count: u64,
 }
 
 impl Partitions {
     /// Reads these; those that were read before go on where they stand.
     pub fn assign(&mut self, places: impl IntoIterator<Item = TopicPartition>) {
         let mut before = std::mem::take(self);
+        self.count = before.count + 1;
         for place in places {
             let kept = before.places.get(&place).and_then(|at| before.list.get_mut(*at)).map(std::mem::take);
             if self.places.insert(place, self.list.len()).is_none() {

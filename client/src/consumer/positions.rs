@@ -24,14 +24,14 @@ impl Consumer {
         if self.place_not_before.is_some_and(|at| at > Moment::now()) {
             return true;
         }
-        let unplaced = self.partitions.unplaced();
+        let (unplaced, count) = (self.partitions.unplaced(), self.partitions.count);
         match &self.group {
-            Some(group) if !unplaced.is_empty() && !self.placing => {
-                self.placing = true;
+            Some(group) if !unplaced.is_empty() && self.placing != Some(count) => {
+                self.placing = Some(count);
                 let group = group.clone();
                 self.work.push(Box::pin(async move {
                     let result = group.committed(&unplaced).await;
-                    Event::Placed(unplaced, result)
+                    Event::Placed(count, unplaced, result)
                 }));
             }
             Some(_) => {}
@@ -79,8 +79,20 @@ impl Consumer {
         }
     }
 
-    pub(super) fn placed(&mut self, places: &[TopicPartition], result: Result<Offsets, ClientError>) -> Result<(), ClientError> {
-        self.placing = false;
+    pub(super) fn placed(
+        &mut self,
+        count: u64,
+        places: &[TopicPartition],
+        result: Result<Offsets, ClientError>,
+    ) -> Result<(), ClientError> {
+        if self.placing == Some(count) {
+            self.placing = None;
+        }
+        // A partition that went and came again has been read and committed by others meanwhile (Java:
+        // `PendingCommittedOffsetRequest.sameRequest`).
+        if self.partitions.count != count {
+            return Ok(());
+        }
         let committed = match result {
             Ok(committed) => committed,
             Err(error) => {
@@ -122,17 +134,15 @@ impl Consumer {
             match found.get(place).filter(|listed| listed.offset >= 0) {
                 // Without an epoch, which would have to be asked about again (Java: `resetPositionIfNeeded`).
                 Some(listed) => partition.seek(listed.offset, -1),
-                // Asked again, of whoever leads it then.
-                None if *reset != Reset::None && !found.contains_key(place) => {}
-                // Nothing is as late yet: the next record will be (Java asks again as well).
-                None if matches!(reset, Reset::ByDuration(_)) => {
-                    self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff));
-                }
-                None => {
+                None if *reset == Reset::None => {
                     let (topic, partition) = (place.topic.clone(), place.partition);
                     let reason = "there is no committed offset and auto.offset.reset is none";
-                    return Err(ClientError::NoOffset { topic, partition, reason });
+                    let address = self.group.as_ref().map(|group| group.address()).unwrap_or_default();
+                    return Err(ClientError::NoOffset { topic, partition, reason, address });
                 }
+                // Asked again, of whoever leads it then: nothing was said of it, or nothing is as late yet, as the next
+                // record will be (Java asks again as well).
+                None => self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff)),
             }
         }
         result
@@ -180,7 +190,8 @@ impl Consumer {
                             let TopicPartition { topic, partition: number } = ask.place;
                             // Told once; the application seeks.
                             partition.checked = ask.leader.epoch;
-                            result = Err(ClientError::Truncated { topic, partition: number, offset: ask.offset, end });
+                            let address = self.cluster.name_of(ask.leader.broker);
+                            result = Err(ClientError::Truncated { topic, partition: number, offset: ask.offset, end, address });
                         }
                         Some(end) => {
                             partition.seek(end, epoch);

@@ -59,7 +59,9 @@ pub(super) struct Subscription {
     topics: Vec<String>,
     rebalance: Rebalance,
     /// Of joins; an answer to an older one is not looked at.
-    attempt: u64,
+    pub attempt: u64,
+    /// A rebalance is called for; it begins when so many of the commits that nobody waits for are over.
+    awaited: Option<u64>,
     joining: Option<AbortHandle>,
     began: Moment,
     /// Of the group's leader: partitions of the topics that it assigned.
@@ -115,9 +117,17 @@ impl Consumer {
         group.subscribed.store(true, Ordering::Release);
         group.keep_alive();
         group.membership.lock().rejoin = true;
-        let (attempt, began) = (self.subscription.as_ref().map_or(0, |known| known.attempt + 1), Moment::now());
-        let rebalance = Rebalance::None;
-        self.subscription = Some(Subscription { wanted, topics, rebalance, attempt, joining: None, began, counts: None });
+        self.attempts += 1;
+        self.subscription = Some(Subscription {
+            wanted,
+            topics,
+            rebalance: Rebalance::None,
+            attempt: self.attempts,
+            awaited: None,
+            joining: None,
+            began: Moment::now(),
+            counts: None,
+        });
         (self.refreshed, self.lacked) = (None, None);
         self.fetcher.stale = true;
         Ok(())
@@ -128,7 +138,8 @@ impl Consumer {
         self.subscription.as_ref().map(|known| known.topics.clone()).unwrap_or_default()
     }
 
-    /// Reads nothing; leaves the group without a commit.
+    /// Reads nothing; leaves the group without a commit. When it is cancelled, nothing is read all the same, but the
+    /// coordinator may not have heard of it.
     ///
     /// # Errors
     /// None; an answer that does not come is not waited for beyond `request.timeout.ms`.
@@ -137,8 +148,10 @@ impl Consumer {
         if self.subscription.take().is_some() {
             self.give_back(&self.partitions.places(), &mut Offsets::new());
             let group = self.coordinator()?;
-            group.leave("the consumer unsubscribed from all topics", Leaving::Default).await;
+            // Before it is waited for, which may be cancelled: what is assigned by hand then is committed by no member.
             group.subscribed.store(false, Ordering::Release);
+            self.partitions.assign([]);
+            group.leave("the consumer unsubscribed from all topics", Leaving::Default).await;
         }
         self.partitions.assign([]);
         Ok(())
@@ -158,17 +171,14 @@ impl Consumer {
     /// # Errors
     /// Without a group.
     pub fn set_assignor(&mut self, assignor: Arc<dyn GroupAssignor>) -> Result<(), ClientError> {
-        *self.coordinator()?.plugin.lock() = Some(assignor);
+        *self.coordinator()?.plugin.lock() = Some(assignor.clone());
+        self.assignor = Some(assignor);
         Ok(())
-    }
-
-    fn plugin(&self) -> Option<Arc<dyn GroupAssignor>> {
-        self.group.as_ref()?.plugin.lock().clone()
     }
 
     /// Java: the assignors' common protocol, cooperative only when all of them are.
     pub(super) fn protocol(&self) -> Protocol {
-        if self.plugin().is_some() {
+        if self.assignor.is_some() {
             return Protocol::Cooperative;
         }
         let all = self.config.assignors.iter().all(|assignor| *assignor == Assignor::CooperativeSticky);
@@ -189,7 +199,7 @@ impl Consumer {
 
     /// Begins a rebalance when one is called for: what was read is committed, then partitions are given back.
     pub(super) fn rebalance(&mut self) {
-        let protocol = self.protocol();
+        let (protocol, (made, over)) = (self.protocol(), self.counted_commits());
         let (Some(group), Some(subscription)) = (self.group.clone(), &mut self.subscription) else { return };
         let (rejoin, thrown_out) = {
             let membership = group.membership.lock();
@@ -199,8 +209,14 @@ impl Consumer {
         if !rejoin || waits || subscription.rebalance != Rebalance::None {
             return;
         }
+        // Commits that are under way come before that of the rebalance, which would be taken back by them.
+        if !thrown_out && over < *subscription.awaited.get_or_insert(made) {
+            return;
+        }
+        subscription.awaited = None;
         subscription.rebalance = Rebalance::Settling;
         subscription.began = Moment::now();
+        let attempt = subscription.attempt;
         if thrown_out {
             self.lose();
             return self.join();
@@ -223,7 +239,7 @@ impl Consumer {
             if let Err(error) = group.commit(&offsets, limit).await {
                 tracing::warn!(%error, "offsets were not committed before the rebalance");
             }
-            Event::Settled
+            Event::Settled(attempt)
         }));
     }
 
@@ -232,7 +248,7 @@ impl Consumer {
         self.owed.clear();
         let places = self.partitions.places();
         self.partitions.assign([]);
-        self.told |= !places.is_empty() && self.plugin().is_some();
+        self.told |= !places.is_empty() && self.assignor.is_some();
         if let Some(listener) = self.listener.as_mut().filter(|_| !places.is_empty()) {
             listener.lost(&places);
         }
@@ -254,8 +270,9 @@ impl Consumer {
             return;
         }
         subscription.rebalance = Rebalance::Joining;
-        subscription.attempt += 1;
-        let attempt = subscription.attempt;
+        self.attempts += 1;
+        let attempt = self.attempts;
+        subscription.attempt = attempt;
         let handle = task::spawn("group join", group.join(subscription.topics.clone(), owned));
         subscription.joining = Some(handle.abort_handle());
         self.work.push(Box::pin(async move {
@@ -286,8 +303,7 @@ impl Consumer {
         self.tally.rebalances.took(subscription.began.elapsed());
         subscription.counts = counts;
         let GroupAssignment { partitions, user_data } = assignment;
-        let plugin = self.plugin();
-        if let Some(plugin) = &plugin {
+        if let Some(plugin) = &self.assignor {
             plugin.assigned(&partitions, user_data);
             self.told = true;
         }
@@ -305,7 +321,7 @@ impl Consumer {
         }
         let added: Vec<TopicPartition> = partitions.iter().filter(|place| !before.contains(place)).cloned().collect();
         self.partitions.assign(partitions);
-        self.auto_committed = Moment::now();
+        (self.auto_committed, self.auto_again) = (Moment::now(), None);
         (self.fetcher.stale, self.lacked) = (true, None);
         if let Some(listener) = &mut self.listener {
             listener.assigned_at(&added, &mut Assignment { partitions: &mut self.partitions });

@@ -1,12 +1,19 @@
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use millstream_protocol::messages::fetch_request::FetchTopic;
+use millstream_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use millstream_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use millstream_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, OffsetFetchRequest, OffsetFetchResponse,
+    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::group::{Generation, Phase};
 use super::*;
+use crate::config::ConnectionConfig;
 use crate::scripted::{Act, Asked, Scripted, coordinates, described};
 
 /// One broker that leads what `leaders` says of `t`, every partition from 0 on.
@@ -117,7 +124,7 @@ async fn a_listener_says_where_its_partitions_are_read_from() {
     consumer.subscribe(&["t"]).unwrap();
     let partitions = vec![TopicPartition::new("t", 0)];
     let assignment = GroupAssignment { partitions: partitions.clone(), user_data: None };
-    consumer.joined(0, Ok(assigned(assignment))).unwrap();
+    consumer.joined(1, Ok(assigned(assignment))).unwrap();
     assert_eq!(consumer.position(&partitions[0]).await.unwrap(), 42);
 }
 
@@ -130,7 +137,7 @@ async fn a_listener_is_told_by_polls_alone() {
     let place = TopicPartition::new("t", 0);
     let assignment = GroupAssignment { partitions: vec![place.clone()], user_data: None };
     let joined = assigned(assignment);
-    consumer.work.push(std::future::ready(Event::Joined(0, Ok(joined))).boxed());
+    consumer.work.push(std::future::ready(Event::Joined(1, Ok(joined))).boxed());
     assert!(consumer.position(&place).await.is_err() && consumer.assignment().is_empty());
     consumer.poll(Duration::ZERO).await.unwrap();
     assert!(consumer.came.is_none());
@@ -150,6 +157,184 @@ async fn who_was_replaced_reads_no_more_and_is_told_so_by_each_poll() {
         assert_eq!(error.code(), Some(ErrorCode::FencedInstanceId));
         assert!(consumer.assignment().is_empty());
     }
+}
+
+fn of_group() -> ConsumerConfig {
+    ConsumerConfig { group: Some("g".to_owned()), ..ConsumerConfig::default() }
+}
+
+/// The consumer is a member that has its assignment.
+fn make_member(consumer: &Consumer, generation: i32) -> Arc<Coordinator> {
+    let group = consumer.coordinator().unwrap();
+    group.subscribed.store(true, Ordering::Release);
+    {
+        let mut membership = group.membership.lock();
+        membership.generation = Generation { number: generation, member: "m".to_owned() };
+        (membership.phase, membership.rejoin) = (Phase::Stable, false);
+    }
+    group
+}
+
+/// Takes what is committed of the first partition into `seen`; the first time it is not for this coordinator.
+fn commits(asked: &Asked, seen: &Mutex<Vec<i64>>) -> Act {
+    let request: OffsetCommitRequest = asked.read();
+    seen.lock().push(request.topics[0].partitions[0].committed_offset);
+    let code = if seen.lock().len() == 1 { ErrorCode::NotCoordinator } else { ErrorCode::None };
+    let partition = OffsetCommitResponsePartition::default().with_error_code(code.code());
+    let topic = OffsetCommitResponseTopic::default().with_name(request.topics[0].name.clone());
+    let topics = vec![topic.with_partitions(vec![partition])];
+    asked.answer::<OffsetCommitRequest>(&OffsetCommitResponse::default().with_topics(topics))
+}
+
+#[tokio::test]
+async fn an_automatic_commit_that_failed_is_made_again_of_what_was_read_by_then() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    let broker = Scripted::start(move |asked| match asked.key() {
+        ApiKey::OffsetCommit => commits(asked, &noted),
+        _ => other(asked, &[1]),
+    });
+    let bootstrap = vec![broker.address.clone()];
+    let slow = ConnectionConfig { bootstrap, retry_backoff: Duration::from_millis(500), ..ConnectionConfig::default() };
+    let config = ConsumerConfig { auto_commit: Some(Duration::ZERO), ..of_group() };
+    let mut consumer = Consumer::new(Cluster::with_config(slow), config);
+    let place = TopicPartition::new("t", 0);
+    consumer.assign(std::slice::from_ref(&place)).unwrap();
+    consumer.seek(&place, 1).unwrap();
+    poll_until(&mut consumer, || seen.lock().len() == 1).await;
+    consumer.seek(&place, 2).unwrap();
+    poll_until(&mut consumer, || seen.lock().len() > 1).await;
+    assert_eq!(seen.lock()[..2], [1, 2]);
+}
+
+#[tokio::test]
+async fn a_commit_is_sent_in_the_generation_in_which_it_was_made_or_not_at_all() {
+    let broker = Scripted::start(|asked| other(asked, &[1]));
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), of_group());
+    let offsets = Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
+    make_member(&consumer, 1);
+    let told = Arc::new(Mutex::new(None));
+    let heard = told.clone();
+    let callback: CommitCallback = Box::new(move |_, result| *heard.lock() = Some(result));
+    consumer.commit_offsets_async(offsets, callback).unwrap();
+    // Before it was sent, the group goes on: the queue's task has not run yet.
+    make_member(&consumer, 2);
+    tokio::time::timeout(Duration::from_secs(20), consumer.drain_commits()).await.expect("it is told of");
+    let error = told.lock().take().expect("told").unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::IllegalGeneration));
+    assert_eq!(broker.count(ApiKey::OffsetCommit), 0);
+}
+
+#[tokio::test]
+async fn a_rebalance_waits_for_the_commits_that_are_under_way() {
+    let broker = Scripted::start(|asked| other(asked, &[1]));
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), of_group());
+    consumer.subscribe(&["t"]).unwrap();
+    let group = make_member(&consumer, 1);
+    consumer.commit_offsets_async(Offsets::from([(TopicPartition::new("t", 0), 7.into())]), Box::new(|_, _| {})).unwrap();
+    group.membership.lock().rejoin = true;
+    consumer.rebalance();
+    let attempt = |consumer: &Consumer| consumer.subscription.as_ref().map(|known| known.attempt);
+    assert_eq!(attempt(&consumer), Some(1), "nobody joins");
+    group.membership.lock().generation.number = 2;
+    tokio::time::timeout(Duration::from_secs(20), consumer.drain_commits()).await.expect("it is over");
+    consumer.rebalance();
+    assert_eq!(attempt(&consumer), Some(2), "it joins");
+}
+
+#[tokio::test]
+async fn committed_offsets_of_an_earlier_assignment_are_not_taken() {
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), of_group());
+    let place = TopicPartition::new("t", 0);
+    consumer.partitions.assign([place.clone()]);
+    let (before, old) = (consumer.partitions.count, Offsets::from([(place.clone(), 7.into())]));
+    // It goes to another member and comes back.
+    consumer.partitions.assign([]);
+    consumer.partitions.assign([place.clone()]);
+    consumer.placed(before, std::slice::from_ref(&place), Ok(old.clone())).unwrap();
+    assert_eq!(consumer.known_position(&place), None);
+    consumer.placed(consumer.partitions.count, std::slice::from_ref(&place), Ok(old)).unwrap();
+    assert_eq!(consumer.known_position(&place), Some(7));
+}
+
+#[tokio::test]
+async fn who_unsubscribes_and_does_not_wait_for_it_may_commit_by_hand() {
+    let broker = Scripted::start(|asked| other(asked, &[1]));
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), of_group());
+    consumer.subscribe(&["t"]).unwrap();
+    let group = make_member(&consumer, 1);
+    let impatient = tokio::time::timeout(Duration::from_millis(50), consumer.unsubscribe());
+    assert!(impatient.await.is_err(), "nobody answers LeaveGroup");
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    assert_eq!(group.generation().unwrap(), Generation::none());
+}
+
+#[tokio::test]
+async fn a_subscription_joins_when_its_own_commit_is_over() {
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), of_group());
+    for (attempt, topic) in [(1, "t"), (2, "u")] {
+        consumer.subscribe(&[topic]).unwrap();
+        consumer.owed = Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
+        consumer.rebalance();
+        assert_eq!(consumer.subscription.as_ref().unwrap().attempt, attempt, "it settles first");
+    }
+    consumer.take(Event::Settled(1)).unwrap();
+    assert_eq!(consumer.subscription.as_ref().unwrap().attempt, 2, "that was another's");
+    consumer.take(Event::Settled(2)).unwrap();
+    assert_eq!(consumer.subscription.as_ref().unwrap().attempt, 3, "it joins");
+}
+
+#[tokio::test]
+async fn settings_that_contradict_one_another_are_told_by_the_first_call() {
+    let config = ConsumerConfig { session_timeout: Duration::from_secs(1), ..of_group() };
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), config);
+    assert!(matches!(consumer.subscribe(&["t"]), Err(ClientError::Config(_))));
+    assert!(matches!(consumer.assign(&[TopicPartition::new("t", 0)]), Err(ClientError::Config(_))));
+    assert!(matches!(consumer.commit_async(), Err(ClientError::Config(_))));
+}
+
+#[tokio::test]
+async fn a_leader_that_says_nothing_of_a_partition_is_asked_again_without_haste() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::ListOffsets => asked.answer::<ListOffsetsRequest>(&ListOffsetsResponse::default()),
+        _ => other(asked, &[1]),
+    });
+    let config = ConsumerConfig { reset: Reset::Earliest, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), config);
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    let started = Moment::now();
+    poll_until(&mut consumer, || started.elapsed() > Duration::from_millis(600)).await;
+    assert!((2..10).contains(&broker.count(ApiKey::ListOffsets)), "{}", broker.count(ApiKey::ListOffsets));
+}
+
+#[tokio::test]
+async fn what_a_broker_says_of_a_partition_names_it() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::Fetch => {
+            let topic = |topic: &FetchTopic| {
+                let data = PartitionData::default().with_error_code(ErrorCode::OffsetOutOfRange.code());
+                let topic = FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_topic_id(topic.topic_id);
+                topic.with_partitions(vec![data])
+            };
+            let topics = asked.read::<FetchRequest>().topics.iter().map(topic).collect();
+            asked.answer::<FetchRequest>(&FetchResponse::default().with_responses(topics))
+        }
+        _ => other(asked, &[1]),
+    });
+    let config = ConsumerConfig { reset: Reset::None, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), config);
+    let place = TopicPartition::new("t", 0);
+    consumer.assign(std::slice::from_ref(&place)).unwrap();
+    consumer.seek(&place, 5).unwrap();
+    let refused = async {
+        loop {
+            if let Err(error) = consumer.poll(Duration::from_millis(20)).await {
+                return error;
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(20), refused).await.expect("it is told").to_string();
+    assert!(error.starts_with(&format!("{} says: no offset to read t-0 from: ", broker.address)), "{error}");
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! is due, gives back what is to be sent again, and takes out what is too old.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -14,7 +13,7 @@ use millstream_protocol::record::record_size;
 use uuid::Uuid;
 
 use super::batch::{Batch, Now, Place, Size};
-use super::delivery::{Delivery, Outcome};
+use super::delivery::{Delivery, Promise};
 use super::idempotent::{Repair, Sequences, Stamp};
 use super::partition::{Full, Sticky};
 use super::plugin::Partitioner;
@@ -171,6 +170,8 @@ pub(crate) struct Accumulator {
     begun: usize,
     /// The last place that was drained, so that none starves.
     rotation: Place,
+    /// By broker the filled places that it leads, in their order; made anew by each drain.
+    led: HashMap<i32, Vec<Place>>,
     /// For the lengths of queues.
     loads: Vec<(i32, u32)>,
     /// Topics whose queues were not all empty at the last drain.
@@ -210,6 +211,7 @@ impl Accumulator {
             looks_at_ms: None,
             begun: 0,
             rotation: (0, -1),
+            led: HashMap::new(),
             loads: Vec::new(),
             weighed: Vec::new(),
         }
@@ -324,7 +326,7 @@ impl Accumulator {
         let Some(batch) = topic.queues[partition as usize].batches.back_mut() else { return Ok(Appended::NoMemory) };
         match observed {
             Observed::Yes => {
-                let outcome = batch.outcome.get_or_insert_with(|| Outcome::new(partition)).clone();
+                let outcome = batch.outcome.get_or_insert_with(|| Promise::new(partition)).outcome();
                 *delivery = Some(Delivery::new(outcome, batch.count - 1, timestamp));
             }
             Observed::No => batch.unobserved = true,
@@ -450,6 +452,7 @@ impl Accumulator {
         let linger_ms = self.config.linger.as_millis() as i64;
         // Those that were emptied since are weighed once more.
         let before = std::mem::take(&mut self.weighed);
+        self.led.values_mut().for_each(Vec::clear);
         for index in before {
             weigh(&mut self.topics[index], &self.config, &self.availability, &mut self.loads);
         }
@@ -464,6 +467,7 @@ impl Accumulator {
                 due.leaderless = true;
                 continue;
             };
+            self.led.entry(leader.broker).or_default().push(*place);
             let Some(first) = queue.batches.front().filter(|_| !queue.muted) else { continue };
             let wait_until = match backoff_until(&self.config, first, leader.epoch) {
                 Some(until) => until,
@@ -483,10 +487,10 @@ impl Accumulator {
     fn drain_node(&mut self, broker: i32, now_ms: i64) -> Vec<(Batch, Option<Stamp>)> {
         let (mut taken, mut size) = (Vec::new(), 0);
         let one_at_a_time = self.config.in_flight_max == 1 && self.sequences.is_none();
-        let behind = (Bound::Excluded(self.rotation), Bound::Unbounded);
+        let places = self.led.remove(&broker).unwrap_or_default();
         // Those behind the last that was drained come first.
-        let places: Vec<Place> = self.filled.range(behind).chain(self.filled.range(..=self.rotation)).copied().collect();
-        for at in places {
+        let behind = places.partition_point(|place| *place <= self.rotation);
+        for at in places[behind..].iter().chain(&places[..behind]).copied() {
             let topic = &mut self.topics[at.0];
             let leader = topic.view.leader(at.1).filter(|leader| leader.broker == broker);
             let queue = &mut topic.queues[at.1 as usize];
@@ -516,6 +520,7 @@ impl Accumulator {
             let stamp = self.sequences.as_mut().and_then(|sequences| sequences.stamp(place, id, batch.count));
             taken.push((batch, stamp));
         }
+        self.led.insert(broker, places);
         taken
     }
 

@@ -11,7 +11,7 @@ use millstream_protocol::compress::{self, Codec, CompressError};
 use millstream_protocol::record::{Records, put_record, record_size};
 use uuid::Uuid;
 
-use super::delivery::Outcome;
+use super::delivery::Promise;
 use super::idempotent::Stamp;
 use super::{NewRecord, header_bytes};
 
@@ -78,7 +78,7 @@ pub(crate) struct Batch {
     pub reserved: usize,
     /// Plain bytes that it should not exceed.
     limit: usize,
-    pub outcome: Option<Arc<Outcome>>,
+    pub outcome: Option<Promise>,
     /// Whether a record in it has no delivery, so that a failure is told by flush.
     pub unobserved: bool,
 }
@@ -228,7 +228,7 @@ impl Batch {
         }
         if let Some(outcome) = &self.outcome {
             let moved = firsts.into_iter().zip(&mut parts).map(|(first, part)| {
-                (first, part.outcome.get_or_insert_with(|| Outcome::new(part.place.1)).clone())
+                (first, part.outcome.get_or_insert_with(|| Promise::new(part.place.1)).outcome())
             });
             outcome.moved(moved.collect());
         }

@@ -102,6 +102,36 @@ impl Outcome {
     }
 }
 
+/// A batch's part of its outcome: whoever waits hears of it when the batch is gone without one, however that came.
+pub(crate) struct Promise(Arc<Outcome>);
+
+impl Promise {
+    pub fn new(partition: i32) -> Self {
+        Promise(Outcome::new(partition))
+    }
+
+    /// For who waits.
+    pub fn outcome(&self) -> Arc<Outcome> {
+        self.0.clone()
+    }
+}
+
+impl std::ops::Deref for Promise {
+    type Target = Outcome;
+
+    fn deref(&self) -> &Outcome {
+        &self.0
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if self.0.settled.get().is_none() {
+            self.0.failed(ClientError::State("the producer ended before the record was written"));
+        }
+    }
+}
+
 /// A record on its way; resolves when its batch was acknowledged or given up. May be dropped at any time: the record
 /// is sent all the same.
 ///

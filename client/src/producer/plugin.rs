@@ -2,6 +2,7 @@
 //!
 //! Given to `Producer::with_plugins`. Neither may block: a partitioner runs under the producer's lock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::delivery::RecordMetadata;
@@ -86,7 +87,8 @@ impl OwnedRecord {
     }
 }
 
-/// Sees every record (Java: `ProducerInterceptor`). With one, a record is copied on its way in.
+/// Sees every record (Java: `ProducerInterceptor`). With one, a record is copied on its way in. One that panics is logged,
+/// and stops nobody.
 ///
 /// ```
 /// use client::error::ClientError;
@@ -134,7 +136,20 @@ pub struct Plugins {
 }
 
 impl Plugins {
+    pub(super) fn sent(&self, record: &mut OwnedRecord) {
+        self.each("on_send", |own| own.on_send(record));
+    }
+
     pub(super) fn acknowledged(&self, topic: &str, result: &Result<RecordMetadata, ClientError>) {
-        self.interceptors.iter().for_each(|own| own.on_acknowledgement(topic, result));
+        self.each("on_acknowledgement", |own| own.on_acknowledgement(topic, result));
+    }
+
+    /// The sender, within which most of these calls are made, outlives them (Java: `ProducerInterceptors`, which catches).
+    fn each(&self, call: &str, mut tell: impl FnMut(&dyn Interceptor)) {
+        for own in &self.interceptors {
+            if catch_unwind(AssertUnwindSafe(|| tell(&**own))).is_err() {
+                tracing::warn!(call, "an interceptor panicked");
+            }
+        }
     }
 }

@@ -86,9 +86,11 @@ struct Sender {
     scratch: Vec<u8>,
 }
 
+/// What is told of records that no sender is there for.
+pub(super) const OVER: ClientError = ClientError::State("the producer's sender has ended");
+
 /// Runs until the producer is closed and every batch is settled.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let _over = Over(shared.clone());
     let mut sender = Sender {
         shared: shared.clone(),
         work: FuturesUnordered::new(),
@@ -126,13 +128,26 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Tells that the sender has ended, however it did.
-struct Over(Arc<Shared>);
-
-impl Drop for Over {
+/// However the sender ends (it returns, its runtime does, it panics), nobody waits for it any longer: what is queued or on
+/// its way is dropped, which tells of it, and no more is taken.
+impl Drop for Sender {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Release);
-        self.0.settled.notify_waiters();
+        let all = {
+            let mut accumulator = self.shared.accumulator.lock();
+            if !accumulator.closed {
+                accumulator.fatal.get_or_insert(OVER);
+            }
+            accumulator.take_all()
+        };
+        let lost = all.len() + self.requests.values().map(Vec::len).sum::<usize>();
+        if lost > 0 {
+            tracing::error!(batches = lost, "the producer's sender ended before they were settled");
+        }
+        drop(all);
+        self.requests.clear();
+        self.shared.over.store(true, Ordering::Release);
+        self.shared.settled.notify_waiters();
+        self.shared.memory.notify_one();
     }
 }
 
@@ -474,12 +489,10 @@ impl Sender {
             }
         };
         let (mut moved, mut written) = (false, Vec::with_capacity(batches.len()));
+        let said = by_place(&response);
         for batch in batches {
-            let of_topic = response.responses.iter().filter(|topic| {
-                if topic.topic_id.is_nil() { *topic.name.0 == *batch.topic } else { topic.topic_id == batch.topic_id }
-            });
-            let own = of_topic.flat_map(|topic| &topic.partition_responses).find(|own| own.index == batch.place.1);
-            match own {
+            let by_id = said.get(&(batch.topic_id, "", batch.place.1));
+            match by_id.or_else(|| said.get(&(Uuid::nil(), &*batch.topic, batch.place.1))).copied() {
                 Some(own) if own.error_code == 0 => {
                     written.push((batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms }));
                 }
@@ -503,8 +516,8 @@ impl Sender {
             return false;
         }
         let endpoint = response.node_endpoints.iter().find(|node| node.node_id.0 == broker);
-        let address = endpoint.map(|node| format!("{}:{}", &*node.host, node.port));
-        self.shared.cluster.learn_leader(name, own.index, Leader { broker, epoch }, address);
+        let endpoint = endpoint.map(|node| (&*node.host, node.port));
+        self.shared.cluster.learn_leader(name, own.index, Leader { broker, epoch }, endpoint);
         true
     }
 
@@ -726,28 +739,36 @@ fn produce_request(
     entries: Vec<(Arc<str>, Uuid, PartitionProduceData)>,
     by_id: bool,
 ) -> ProduceRequest {
-    let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    let mut index: HashMap<Arc<str>, usize> = HashMap::new();
     for (name, id, data) in entries {
-        if let Some((_, topic)) = topics.iter_mut().find(|(known, _)| *known == name) {
-            topic.partition_data.push(data);
-            continue;
-        }
-        let topic = TopicProduceData::default().with_partition_data(vec![data]);
-        let topic = if by_id { topic.with_topic_id(id) } else { topic.with_name(topic_name(&name)) };
-        topics.push((name, topic));
+        let at = *index.entry(name).or_insert_with_key(|name| {
+            let topic = TopicProduceData::default();
+            topics.push(if by_id { topic.with_topic_id(id) } else { topic.with_name(topic_name(name)) });
+            topics.len() - 1
+        });
+        topics[at].partition_data.push(data);
     }
     let acks = match config.acks {
         Acks::None => 0,
         Acks::Leader => 1,
         Acks::All => -1,
     };
-    let topics = topics.into_iter().map(|(_, topic)| topic).collect();
     let id = config.transactional_id.as_ref().map(|id| TransactionalId(StrBytes::from_string(id.clone())));
     ProduceRequest::default()
         .with_transactional_id(id)
         .with_acks(acks)
         .with_timeout_ms(config.connection.request_timeout.as_millis() as i32)
         .with_topic_data(topics)
+}
+
+/// What an answer says of each partition, by the topic's id or, without one, by its name.
+fn by_place(response: &ProduceResponse) -> HashMap<(Uuid, &str, i32), &PartitionProduceResponse> {
+    let topics = response.responses.iter().flat_map(|topic| {
+        let name = if topic.topic_id.is_nil() { &*topic.name.0 } else { "" };
+        topic.partition_responses.iter().map(move |own| ((topic.topic_id, name, own.index), own))
+    });
+    topics.collect()
 }
 
 /// Asks any broker for a producer id.

@@ -97,6 +97,64 @@ async fn close_gives_up_in_time_when_nobody_answers() {
     assert!(delivery.await.is_err());
 }
 
+struct Fragile;
+
+impl Interceptor for Fragile {
+    fn on_send(&self, _: &mut OwnedRecord) {
+        panic!("on its way in");
+    }
+    fn on_acknowledgement(&self, _: &str, _: &Result<RecordMetadata, ClientError>) {
+        panic!("on its way back");
+    }
+}
+
+#[tokio::test]
+async fn an_interceptor_that_panics_stops_nobody() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::Produce => produced(asked, 0),
+        _ => other(asked, 1),
+    });
+    let plugins = Plugins { partitioner: None, interceptors: vec![Arc::new(Fragile)] };
+    let producer = Producer::with_plugins(Cluster::new(&broker.address), config(), plugins);
+    let both = async {
+        for _ in 0..2 {
+            producer.send(record()).await.unwrap().await.unwrap();
+        }
+        producer.flush().await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("the sender goes on");
+}
+
+#[test]
+fn a_sender_that_ended_leaves_nobody_waiting() {
+    let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (producer, deliveries) = own.block_on(async {
+        let broker = Scripted::start(|asked| match asked.key() {
+            ApiKey::Produce => Act::Silence,
+            _ => other(asked, 1),
+        });
+        let producer = Producer::new(Cluster::new(&broker.address), ProducerConfig { in_flight_max: 1, ..config() });
+        let mut deliveries = vec![producer.send(record()).await.unwrap()];
+        while broker.count(ApiKey::Produce) == 0 {
+            task::sleep(Duration::from_millis(5)).await;
+        }
+        // This one waits in its queue for an answer to the other.
+        deliveries.push(producer.send(record()).await.unwrap());
+        (producer, deliveries)
+    });
+    // With it goes the sender, in the middle of its work.
+    drop(own);
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = async {
+        for delivery in deliveries {
+            assert!(delivery.await.is_err());
+        }
+        assert!(producer.flush().await.is_err());
+        assert!(producer.push(record()).await.is_err());
+    };
+    other.block_on(async { tokio::time::timeout(Duration::from_secs(20), told).await.expect("nobody waits") });
+}
+
 #[tokio::test]
 async fn settings_that_contradict_one_another_are_told_by_the_first_call() {
     let config = ProducerConfig { acks: Acks::Leader, ..ProducerConfig::default() };
