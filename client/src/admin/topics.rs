@@ -2,7 +2,7 @@
 //!
 //! Called by `kafka-topics` and by whoever sets topics up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};

@@ -1,7 +1,7 @@
 //! TLS towards brokers, by rustls: whom the client trusts, who it is itself, whether the host's name must be the
 //! certificate's.
 //!
-//! Set up from Java's `ssl.` keys by `config.rs`, used by `connection.rs`. Never reads a key or certificate that is not
+//! Set up from Java's `ssl.` keys by `config/security.rs`, used by `connection.rs`. Never reads a key or certificate that is not
 //! PEM (KIP-651): `store.rs` makes it that.
 //!
 //! Not done: encrypted keys in PEM, ssl.cipher.suites, engine factories.

@@ -83,7 +83,7 @@ impl Fetcher {
             return (Vec::new(), false);
         }
         let now = Moment::now();
-        for (place, partition) in partitions.iter() {
+        for (place, partition) in partitions.shared() {
             let Some(offset) = partition.fetchable() else { continue };
             let Some(leader) = partition.leader else {
                 (self.stale, blocked) = (true, true);
@@ -224,25 +224,31 @@ impl Fetcher {
                 return Ok(());
             }
         }
-        let names: HashMap<Uuid, &str> = wants.iter().map(|(place, want)| (want.topic_id, place.topic.as_str())).collect();
+        let by_id = response.responses.first().is_some_and(|topic| !topic.topic_id.is_nil());
+        let asked: HashMap<(Uuid, &str, i32), (&Arc<TopicPartition>, &Want)> = wants
+            .iter()
+            .map(|(place, want)| {
+                let (id, name) = if by_id { (want.topic_id, "") } else { (Uuid::nil(), place.topic.as_str()) };
+                ((id, name, place.partition), (place, want))
+            })
+            .collect();
         let mut result = Ok(());
         let all = response.responses.iter().flat_map(|topic| &topic.partitions).filter_map(|data| data.records.as_ref());
         let bytes = all.map(Bytes::len).sum();
         self.tally.fetched.add(bytes as u64);
         let held = Held::new(bytes, &self.held);
         for topic in response.responses {
-            let name = if topic.topic_id.is_nil() { Some(&*topic.topic.0) } else { names.get(&topic.topic_id).copied() };
-            let Some(name) = name else { continue };
+            let name = if topic.topic_id.is_nil() { &*topic.topic.0 } else { "" };
             for data in topic.partitions {
-                let place = TopicPartition::new(name, data.partition_index);
-                let (Some(want), Some(partition)) = (wants.get(&place), partitions.get_mut(&place)) else { continue };
+                let Some((place, want)) = asked.get(&(topic.topic_id, name, data.partition_index)).copied() else { continue };
+                let Some(partition) = partitions.get_mut(place) else { continue };
                 // Sought elsewhere since: what came is not what is wanted now.
                 if partition.position != Some(want.offset) {
                     continue;
                 }
                 let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
                 let endpoint = endpoint.map(|node| (&*node.host, node.port));
-                let taken = self.partition(&place, partition, want, data, (endpoint, &held));
+                let taken = self.partition(place, partition, want, data, (endpoint, &held));
                 // Who said it, which may be a replica.
                 let taken = taken.map_err(|error| error.at(&self.cluster.name_of(broker)));
                 result = result.and(taken);
@@ -253,7 +259,7 @@ impl Fetcher {
 
     fn partition(
         &mut self,
-        place: &TopicPartition,
+        place: &Arc<TopicPartition>,
         partition: &mut Partition,
         want: &Want,
         data: PartitionData,
@@ -277,9 +283,8 @@ impl Fetcher {
                         Isolation::ReadCommitted => aborted.map(|txn| (txn.first_offset, txn.producer_id.0)).collect(),
                         Isolation::ReadUncommitted => Vec::new(),
                     };
-                    let shared = Arc::new(place.clone());
                     let (isolation, crc) = (self.config.isolation, self.config.crc);
-                    let fetched = Fetched::new(shared, bytes, aborted, want.offset, isolation, crc);
+                    let fetched = Fetched::new(place.clone(), bytes, aborted, want.offset, isolation, crc);
                     partition.fetched = Some(fetched.of(held.clone()));
                 }
                 Ok(())
@@ -364,22 +369,22 @@ impl Fetcher {
 
 fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
-    let mut last: Option<String> = None;
+    let mut last: Option<Arc<TopicPartition>> = None;
     for (place, want) in plan.send {
         let partition = FetchPartition::default()
             .with_partition(place.partition)
             .with_current_leader_epoch(want.leader_epoch)
             .with_fetch_offset(want.offset)
             .with_partition_max_bytes(config.partition_bytes_max);
-        if last.as_deref() == Some(&place.topic) && let Some(topic) = topics.last_mut() {
+        if last.as_ref().is_some_and(|last| last.topic == place.topic) && let Some(topic) = topics.last_mut() {
             topic.partitions.push(partition);
             continue;
         }
         let topic = FetchTopic::default().with_partitions(vec![partition]);
         topics.push(if by_id { topic.with_topic_id(want.topic_id) } else { topic.with_topic(topic_name(&place.topic)) });
-        last = Some(place.topic);
+        last = Some(place);
     }
-    let forget = |(place, id): (TopicPartition, Uuid)| {
+    let forget = |(place, id): (Arc<TopicPartition>, Uuid)| {
         let topic = ForgottenTopic::default().with_partitions(vec![place.partition]);
         if by_id { topic.with_topic_id(id) } else { topic.with_topic(topic_name(&place.topic)) }
     };

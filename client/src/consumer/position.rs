@@ -89,7 +89,7 @@ impl Partition {
 /// The partitions that are read, by topic and number.
 #[derive(Default)]
 pub(super) struct Partitions {
-    places: BTreeMap<TopicPartition, usize>,
+    places: BTreeMap<Arc<TopicPartition>, usize>,
     list: Vec<Partition>,
     /// The version of the cluster's metadata that leaders were taken from.
     seen: Option<u64>,
@@ -103,10 +103,16 @@ impl Partitions {
         let mut before = std::mem::take(self);
         self.count = before.count + 1;
         for place in places {
-            let kept = before.places.get(&place).and_then(|at| before.list.get_mut(*at)).map(std::mem::take);
-            if self.places.insert(place, self.list.len()).is_none() {
-                self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, ..Partition::default() }));
+            // Named twice, it is one.
+            if self.places.contains_key(&place) {
+                continue;
             }
+            let (place, kept) = match before.places.remove_entry(&place) {
+                Some((known, at)) => (known, before.list.get_mut(at).map(std::mem::take)),
+                None => (Arc::new(place), None),
+            };
+            self.places.insert(place, self.list.len());
+            self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, ..Partition::default() }));
         }
     }
 
@@ -141,7 +147,7 @@ impl Partitions {
     }
 
     pub fn places(&self) -> Vec<TopicPartition> {
-        self.places.keys().cloned().collect()
+        self.places.keys().map(|place| (**place).clone()).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -168,6 +174,11 @@ impl Partitions {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Partition)> {
+        self.shared().map(|(place, partition)| (&**place, partition))
+    }
+
+    /// As `iter`, for who keeps what a partition is called.
+    pub fn shared(&self) -> impl Iterator<Item = (&Arc<TopicPartition>, &Partition)> {
         self.places.iter().filter_map(|(place, at)| Some((place, self.list.get(*at)?)))
     }
 

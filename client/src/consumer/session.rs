@@ -3,6 +3,7 @@
 //! Pure; `fetch.rs` builds a request from each plan and tells what came of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -16,8 +17,8 @@ pub(crate) struct Want {
     pub leader_epoch: i32,
 }
 
-/// Partitions with what is asked of each.
-pub(crate) type Wants = BTreeMap<TopicPartition, Want>;
+/// Partitions with what is asked of each; a request shares what they are called.
+pub(crate) type Wants = BTreeMap<Arc<TopicPartition>, Want>;
 
 /// What the next request says.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) struct Plan {
     pub session_id: i32,
     pub session_epoch: i32,
     pub send: Wants,
-    pub forget: Vec<(TopicPartition, Uuid)>,
+    pub forget: Vec<(Arc<TopicPartition>, Uuid)>,
 }
 
 /// A session.
@@ -49,7 +50,7 @@ impl Session {
         let changed = wants.iter().filter(|(place, want)| self.known.get(*place) != Some(want));
         let send: Wants = changed.map(|(place, want)| (place.clone(), *want)).collect();
         // A topic that was made anew is another topic: the old one is to be forgotten.
-        let gone = |place: &TopicPartition, known: &Want| {
+        let gone = |place: &Arc<TopicPartition>, known: &Want| {
             wants.get(place).is_none_or(|want| want.topic_id != known.topic_id)
         };
         let forget = self.known.iter().filter(|(place, known)| gone(place, known));
@@ -86,7 +87,7 @@ mod tests {
 
     fn wants(list: &[(i32, i64)]) -> Wants {
         let want = |offset| Want { topic_id: Uuid::from_u128(1), offset, leader_epoch: 0 };
-        list.iter().map(|(partition, offset)| (TopicPartition::new("t", *partition), want(*offset))).collect()
+        list.iter().map(|(partition, offset)| (Arc::new(TopicPartition::new("t", *partition)), want(*offset))).collect()
     }
 
     #[test]

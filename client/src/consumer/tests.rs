@@ -338,6 +338,23 @@ async fn what_a_broker_says_of_a_partition_names_it() {
 }
 
 #[test]
+fn a_partition_that_is_assigned_twice_is_one_and_goes_on_where_it_stands() {
+    let mut partitions = Partitions::default();
+    let at = |index| TopicPartition::new("t", index);
+    partitions.assign([at(0), at(0), at(1)]);
+    assert_eq!(partitions.len(), 2);
+    partitions.get_mut(&at(0)).unwrap().seek(7, -1);
+    partitions.get_mut(&at(1)).unwrap().seek(9, -1);
+    partitions.assign([at(1), at(2), at(0)]);
+    let positions = [0, 1, 2].map(|index| partitions.get(&at(index)).unwrap().position);
+    assert_eq!(positions, [Some(7), Some(9), None]);
+    let shared = |partitions: &Partitions| partitions.shared().next().map(|(place, _)| place.clone()).unwrap();
+    let before = shared(&partitions);
+    partitions.assign([at(0)]);
+    assert!(Arc::ptr_eq(&before, &shared(&partitions)), "named once");
+}
+
+#[test]
 fn lag_is_counted_to_the_end_that_the_isolation_lets_see() {
     let mut partition = position::Partition { position: Some(7), ..position::Partition::default() };
     partition.saw_end(Isolation::ReadCommitted, 10, 8);
