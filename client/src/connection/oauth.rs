@@ -1,10 +1,10 @@
 //! Tokens for OAUTHBEARER from where `sasl.oauthbearer.token.endpoint.url` points: a server that gives them for a
 //! client's id and secret (RFC 6749, 4.4), or a file (Java: `ClientCredentialsJwtRetriever`, `FileJwtRetriever`).
 //!
-//! Set up by `config/security.rs`, asked by `sasl.rs` for each connection. A token is used again until its life is over; when four
-//! fifths of it are (Java: `sasl.login.refresh.window.factor`), the next one is asked for beside the connections, so that a
-//! server that is away for a while stops nobody (Java: `ExpiringCredentialRefreshingLogin`). What a server says besides
-//! errors is never printed.
+//! Set up by `config/security.rs`, asked by `sasl.rs` for each connection. A token is used again until its life is over;
+//! when four fifths of it are (Java: `sasl.login.refresh.window.factor`), the next one is asked for beside the connections,
+//! so that a server that is away for a while stops nobody (Java: `ExpiringCredentialRefreshingLogin`). What a server says
+//! besides errors is never printed.
 //!
 //! Not done: assertions signed by the client (jwt-bearer), redirects, proxies.
 
