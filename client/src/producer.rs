@@ -163,8 +163,6 @@ struct Shared {
     aborted: AtomicBool,
     /// The sender has ended.
     over: AtomicBool,
-    /// By topic and partition the offset behind the last record that was written.
-    ends: Mutex<BTreeMap<String, BTreeMap<i32, i64>>>,
     /// What last went wrong, for whoever waits in vain.
     troubles: Mutex<BTreeMap<Source, Trouble>>,
 }
@@ -291,7 +289,6 @@ impl Producer {
             started: Moment::now(),
             closing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
-            ends: Mutex::default(),
             troubles: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -604,7 +601,7 @@ impl Producer {
 
     /// The offset behind the last record that this producer wrote to a partition, as far as brokers told it.
     pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.handle.shared.ends.lock().get(topic)?.get(&partition).copied()
+        self.handle.shared.accumulator.lock().end_of(topic, partition)
     }
 
     /// Sends everything that was appended before, without lingering, and waits until all of it is settled.

@@ -33,6 +33,8 @@ struct Queue {
     batches: VecDeque<Batch>,
     /// A request is under way and order is kept by sending one at a time (no idempotence, one in flight).
     muted: bool,
+    /// The offset behind the last record that was written, as far as brokers told it.
+    end: Option<i64>,
 }
 
 struct Topic {
@@ -584,6 +586,18 @@ impl Accumulator {
             self.put_back(part);
         }
         Ok(())
+    }
+
+    /// Records up to `end` of a place were written.
+    pub fn wrote(&mut self, place: Place, end: i64) {
+        let known = &mut self.topics[place.0].queues[place.1 as usize].end;
+        *known = (*known).max(Some(end));
+    }
+
+    /// The offset behind the last record that was written to a partition, as far as brokers told it.
+    pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = self.topics.get(*self.names.get(topic)?)?;
+        topic.queues.get(usize::try_from(partition).ok()?)?.end
     }
 
     /// A request for the place has ended.

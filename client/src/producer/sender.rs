@@ -600,19 +600,13 @@ impl Sender {
                 if let Some(sequences) = &mut accumulator.sequences {
                     sequences.written(batch.place, batch.id, last);
                 }
+                if last >= 0 {
+                    accumulator.wrote(batch.place, last + 1);
+                }
                 accumulator.release(batch);
             }
             (accumulator.is_flushed(), accumulator.takes_freed(self.requests.len()))
         };
-        let mut ends = self.shared.ends.lock();
-        for (batch, written) in batches.iter().filter(|(_, written)| written.base_offset >= 0) {
-            let end = written.base_offset + i64::from(batch.count);
-            match ends.get_mut(&*batch.topic).and_then(|partitions| partitions.get_mut(&batch.place.1)) {
-                Some(known) => *known = end.max(*known),
-                None => _ = ends.entry(batch.topic.to_string()).or_default().insert(batch.place.1, end),
-            }
-        }
-        drop(ends);
         for (batch, written) in batches {
             // Interceptors hear of it before who waits for it (Java: `KafkaProducer.AppendCallbacks`).
             self.tell_interceptors(&batch, |index| {

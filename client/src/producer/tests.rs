@@ -97,6 +97,19 @@ async fn close_gives_up_in_time_when_nobody_answers() {
     assert!(delivery.await.is_err());
 }
 
+#[tokio::test]
+async fn the_end_of_what_was_written_is_known() {
+    let broker = Scripted::start(|asked| match asked.key() {
+        ApiKey::Produce => produced(asked, 0),
+        _ => other(asked, 1),
+    });
+    let producer = Producer::new(Cluster::new(&broker.address), config());
+    assert_eq!(producer.end_of("t", 0), None);
+    producer.send(record()).await.unwrap().await.unwrap();
+    assert_eq!([0, 1, -1].map(|partition| producer.end_of("t", partition)), [Some(1), None, None]);
+    assert_eq!(producer.end_of("u", 0), None);
+}
+
 struct Fragile;
 
 impl Interceptor for Fragile {
