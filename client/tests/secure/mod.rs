@@ -46,6 +46,8 @@ fn stores(folder: &Path, kind: &str, trusted: &str, own: &str) -> [String; 2] {
     run("keytool", &[&["-importcert", "-alias", "t", "-file", &pem, "-keystore", &made[0]][..], &common[..]].concat());
     let passwords = ["-srcstorepass", "secret", "-deststorepass", "secret", "-noprompt", "-deststoretype", kind];
     run("keytool", &[&["-importkeystore", "-srckeystore", &key, "-destkeystore", &made[1]][..], &passwords[..]].concat());
+    // As Kafka's own recipe has it, what is trusted stands beside the key: it is no part of what a client shows.
+    run("keytool", &[&["-importcert", "-alias", "CARoot", "-file", &pem, "-keystore", &made[1]][..], &common[..]].concat());
     made
 }
 
