@@ -20,6 +20,8 @@ pub mod features;
 pub mod producer_ids;
 /// A broker registers.
 pub mod register_broker;
+/// Replicas over racks and brokers in turn.
+pub mod striped_placer;
 /// Which brokers get the replicas of new partitions.
 pub mod place_replicas;
 /// AlterPartitionReassignments and ListPartitionReassignments.

@@ -1,13 +1,11 @@
 //! kafka-reassign-partitions: moves replicas of partitions between brokers and log folders (Java:
 //! `ReassignPartitionsCommand`).
-//!
-//! Not done: `--generate` proposes the brokers in turn, where Apache's tool begins at random.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::TopicPartition;
-use client::admin::{Admin, Fenced, ReplicationFactor, Reassignment, ResourceKind};
+use client::admin::{Admin, Fenced, ReplicationFactor, Reassignment, ResourceKind, TopicDescription};
 use client::error::ClientError;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
@@ -19,8 +17,11 @@ use crate::kafka::{admin, block_on, java_exception, output};
 
 /// The JSON that says what goes where.
 mod plan;
+/// What `--generate` proposes.
+mod proposal;
 
 use plan::{Plan, Replica, as_json, ids};
+use proposal::Racks;
 
 const ABOUT: &str = "This tool helps to move topic partitions between replicas.";
 /// Partitions in one answer when topics are described.
@@ -164,12 +165,21 @@ async fn list(admin: &Admin) -> Result<(), Ended> {
     Ok(())
 }
 
-/// The replicas of the partitions of some topics.
+/// Describes topics, all at once; what is known of each stands beside it.
+async fn describe_topics(admin: &Admin, topics: BTreeSet<String>) -> Result<BTreeMap<String, Result<TopicDescription, ClientError>>, Ended> {
+    // To ask about no topic would be to ask about all.
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    admin.describe_each_topic(&Vec::from_iter(topics), PAGE).await.map_err(failed)
+}
+
+/// The replicas of the partitions of topics that have to be there.
 async fn replicas(admin: &Admin, topics: BTreeSet<String>) -> Result<BTreeMap<TopicPartition, Vec<i32>>, Ended> {
     let mut found = BTreeMap::new();
-    for topic in topics {
-        match admin.describe_topics(std::slice::from_ref(&topic), PAGE).await {
-            Ok(described) => found.extend(described.into_iter().flat_map(|own| own.partitions).map(|own| (TopicPartition::new(&topic, own.partition), own.replicas))),
+    for (topic, described) in describe_topics(admin, topics).await? {
+        match described {
+            Ok(described) => found.extend(described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas))),
             Err(error) if is(&error, UNKNOWN_TOPIC_OR_PARTITION) => {
                 return said(format!("Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Topic {topic} not found."));
             }
@@ -216,22 +226,10 @@ async fn generate(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let current = replicas(admin, topics).await?;
     let json = current_json(admin, &current).await?;
     let nodes = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes;
-    let usable: Vec<i32> = nodes.iter().map(|node| node.id).filter(|id| brokers.contains(id)).collect();
-    if usable.is_empty() {
-        return said("Error: All brokers are currently fenced, or have all their log directories cordoned.");
-    }
-    let mut proposed = BTreeMap::new();
-    for (at, own) in &current {
-        if own.len() > usable.len() {
-            return said(format!(
-                "Error: The target replication factor of {} cannot be reached because only {} broker(s) are registered.",
-                own.len(),
-                usable.len()
-            ));
-        }
-        let turn = |step: usize| usable[(at.partition as usize + step) % usable.len()];
-        proposed.insert(at.clone(), (0..own.len()).map(turn).collect());
-    }
+    let racks = if given.has("disable-rack-aware") { Racks::Ignored } else { Racks::Regarded };
+    let usable = proposal::usable(nodes.iter().filter(|node| brokers.contains(&node.id)), racks).or_else(|line| said(format!("Error: {line}")))?;
+    let draw = |below: usize| (uuid::Uuid::new_v4().as_u128() % below.max(1) as u128) as usize;
+    let proposed = proposal::proposed(&current, &usable, draw).or_else(|error| said(format!("Error: {error}")))?;
     let proposed = as_json(&proposed, |_| None);
     if output::is_json() {
         println!("{{\"current\":{json},\"proposed\":{proposed}}}");
@@ -376,6 +374,17 @@ fn replica_name((at, broker): &Replica) -> String {
 
 async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> {
     let moving = admin.list_partition_reassignments(None).await.map_err(failed)?;
+    let targets: BTreeMap<&TopicPartition, &Vec<i32>> = plan.partitions.iter().map(|(at, brokers)| (at, brokers)).collect();
+    let settled = targets.keys().filter(|at| !moving.contains_key(**at));
+    let mut found = BTreeMap::new();
+    for (topic, described) in describe_topics(admin, settled.map(|at| at.topic.clone()).collect()).await? {
+        match described {
+            Ok(described) => found.extend(described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas))),
+            // A partition that is not there has no replicas.
+            Err(error) if is(&error, UNKNOWN_TOPIC_OR_PARTITION) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
     output::say("Status of partition reassignment:");
     let mut objects = Vec::new();
     let mut tell = |at: &TopicPartition, done: bool, line: String| {
@@ -384,23 +393,16 @@ async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> 
         }
         objects.push(json!({"topic": at.topic, "partition": at.partition, "done": done, "status": line}));
     };
-    let targets: BTreeMap<&TopicPartition, &Vec<i32>> = plan.partitions.iter().map(|(at, brokers)| (at, brokers)).collect();
     for (at, target) in targets {
         if moving.contains_key(at) {
             tell(at, false, format!("Reassignment of partition {at} is still in progress."));
             continue;
         }
-        let described = match admin.describe_topics(std::slice::from_ref(&at.topic), PAGE).await {
-            Ok(described) => described,
-            Err(error) if is(&error, UNKNOWN_TOPIC_OR_PARTITION) => Vec::new(),
-            Err(error) => return Err(failed(error)),
-        };
-        let own = described.into_iter().flat_map(|topic| topic.partitions).find(|own| own.partition == at.partition);
-        let found = own.map(|own| own.replicas).unwrap_or_default();
-        if found == *target {
+        let found = found.get(at).map_or(&[][..], Vec::as_slice);
+        if found == target.as_slice() {
             tell(at, true, format!("Reassignment of partition {at} is completed."));
         } else {
-            let (found, target) = (ids(&found), ids(target));
+            let (found, target) = (ids(found), ids(target));
             tell(at, false, format!("There is no active reassignment of partition {at}, but replica set is {found} rather than {target}."));
         }
     }

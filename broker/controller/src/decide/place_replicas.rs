@@ -1,13 +1,14 @@
-//! Which brokers get the replicas of new partitions (Java: `StripedReplicaPlacer`), and which log directory of a
-//! broker a replica goes to.
+//! Which brokers get the replicas of new partitions and which log directory of a broker a replica goes to
+//! (Java: `ReplicationControlManager`); `striped_placer.rs` puts them into turn.
 //!
-//! Not done: racks; brokers are taken in turn, starting at the partition's index.
+//! Not done: a random start; racks and brokers are taken in turn, starting at the partition's index.
 
 use std::sync::Arc;
 
 use millstream_protocol::error_code::ErrorCode;
 use uuid::Uuid;
 
+use super::striped_placer::{self, Turns, UsableBroker};
 use crate::image::{Image, Replicas};
 use crate::refusal::Refusal;
 
@@ -24,38 +25,15 @@ pub(crate) struct Placement {
 /// # Errors
 /// INVALID_REPLICATION_FACTOR with the placer's own message, which the caller may put into a longer one.
 pub(crate) fn place(image: &Image, first: i32, count: i32, factor: i16) -> Result<Vec<Placement>, Refusal> {
-    let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
-    if factor <= 0 {
-        return refuse(format!(
-            "Invalid replication factor {factor}: the replication factor must be positive."
-        ));
-    }
-    let active: Vec<i32> =
-        image.brokers().keys().copied().filter(|broker| image.is_active(*broker)).collect();
-    if active.is_empty() {
-        return refuse(
-            "All brokers are currently fenced, or have all their log directories cordoned.".to_owned(),
-        );
-    }
-    let total = image.brokers().len();
-    let factor = factor as usize;
-    if factor > total {
-        return refuse(format!(
-            "The target replication factor of {factor} cannot be reached because only {total} broker(s) are \
-             registered or some brokers have all their log directories cordoned."
-        ));
-    }
-    // Fenced brokers come last: they may hold a replica but must not be the first choice.
-    let mut order = active.clone();
-    order.extend(image.brokers().keys().filter(|broker| !active.contains(broker)));
-    let mut placements = Vec::with_capacity(count.max(0) as usize);
-    for partition in first..first.saturating_add(count) {
-        let start = partition as usize % active.len();
-        let turn = active[start..].iter().chain(&active[..start]).chain(&order[active.len()..]);
-        let replicas: Vec<i32> = turn.take(factor).copied().collect();
-        placements.push(on_directories(image, replicas, partition));
-    }
-    Ok(placements)
+    let brokers = image.brokers().iter().map(|(id, broker)| UsableBroker {
+        id: *id,
+        rack: broker.rack.as_deref(),
+        fenced: !image.is_active(*id),
+    });
+    let turns = Turns::From(first.max(0) as usize);
+    let placed = striped_placer::place(brokers, count.max(0) as usize, factor, turns);
+    let placed = placed.map_err(|error| Refusal::new(ErrorCode::InvalidReplicationFactor, error.to_string()))?;
+    Ok((first..).zip(placed).map(|(partition, replicas)| on_directories(image, replicas, partition)).collect())
 }
 
 /// Checks replicas that a client chose itself, in Apache's order.
