@@ -13,6 +13,8 @@ mod properties;
 mod kafka;
 /// A live view of a cluster.
 mod top;
+/// What ends them from outside.
+mod signals;
 /// Shell completion and man pages.
 mod pages;
 

@@ -1,27 +1,34 @@
 //! kafka-console-producer: standard input to a topic, a record a line (Java: `ConsoleProducer`).
 //!
-//! A thread of its own reads lines, so that what was typed is sent while the next line is awaited. As with Apache's, a
-//! record that cannot be written is named on standard error and the rest goes on; only a line that cannot be read ends
-//! the tool with 1.
+//! A thread of its own reads lines, so that what was typed is sent while the next line is awaited. As with Apache's, each
+//! record that cannot be written is named on standard error when that is known (`ErrorLoggingCallback`) and the rest goes
+//! on; only a line that cannot be read ends the tool with 1. A signal closes the producer first, so that what was sent and
+//! still lingers is written; a second one gives it up. What was read and not sent is counted on standard error.
 //!
 //! Not done: --line-reader with a class of one's own, --socket-buffer-size.
 
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use client::config::ProducerConfig;
+use client::error::ClientError;
 use client::metadata::Cluster;
-use client::producer::{Header, NewRecord, Producer};
+use client::producer::{Delivery, Header, NewRecord, Producer};
+use millstream_base_env::task;
 use tokio::sync::mpsc;
 
 use crate::Ended;
 use crate::kafka::{block_on, named_server};
 use crate::kafka::line_reader::{LineReader, Typed};
 use crate::kafka::options::{Given, Options};
+use crate::signals::Signals;
 
 const ABOUT: &str = "This tool helps to read data from standard input and publish it to Kafka.";
 /// Lines that wait for the producer at most.
 const LINES_MAX: usize = 1024;
+/// Records of which nobody knows yet whether they are written, at most; `buffer.memory` bounds them by their bytes.
+const DELIVERIES_MAX: usize = 1 << 16;
 /// Flags that set a key of the producer, with the values that they have when they are not given.
 const SETTINGS: [(&str, &str, &str); 9] = [
     ("timeout", "linger.ms", "1000"),
@@ -132,50 +139,144 @@ fn producer_properties(given: &Given) -> Result<HashMap<String, String>, Ended> 
     Ok(properties)
 }
 
-async fn write_all(given: &Given, mut reader: LineReader, config: ProducerConfig) -> Result<(), Ended> {
+async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) -> Result<(), Ended> {
     let topic = given.one("topic")?.unwrap_or_default();
-    let sync = given.has("sync");
+    let mut signals = Signals::new()?;
     let producer = Producer::new(Cluster::with_config(config.connection.clone()), config);
-    let mut lines = lines_of_stdin();
-    let mut read = Ok(());
-    while let Some(line) = lines.recv().await {
-        let typed = match line.map_err(|error| format!("cannot read standard input: {error}")).and_then(|line| reader.read(&line)) {
-            Ok(typed) => typed,
-            Err(reason) => {
-                read = Err(Ended::Failed(reason));
-                break;
-            }
-        };
-        if let Err(error) = write(&producer, topic, &typed, sync).await {
-            if sync {
-                read = Err(Ended::Failed(error));
-                break;
-            }
-            eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
-        }
+    let (deliveries, sent) = mpsc::channel(DELIVERIES_MAX);
+    let telling = task::spawn("failures of a console producer", tell_failures(sent, topic.to_owned()));
+    let mode = if given.has("sync") { Mode::OneByOne } else { Mode::Together };
+    let mut writing = Writing { producer: &producer, topic, mode, reader, lines: lines_of_stdin(), deliveries, held: 0, awaited: None };
+    let read = tokio::select! {
+        read = writing.write_lines() => read,
+        signal = signals.caught() => Err(Ended::Signalled(signal)),
+    };
+    let unsent = writing.unsent();
+    if unsent > 0 {
+        eprintln!("kafka-console-producer: {unsent} record(s) that were read are not sent to topic {topic}");
     }
-    // What was read before goes out in any case; its failure is told, as Apache's callback does.
-    if let Err(error) = producer.close(std::time::Duration::MAX).await {
-        eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
+    let Writing { deliveries, awaited, .. } = writing;
+    if let Some(delivery) = awaited {
+        // There is room: with --sync nothing else waits.
+        let _ = deliveries.try_send(delivery);
     }
-    read
+    drop(deliveries);
+    let ended = close(&producer, &mut signals, read).await;
+    // Every record is settled by now.
+    if telling.await.is_err() {
+        eprintln!("kafka-console-producer: not every failure could be told");
+    }
+    ended
 }
 
-async fn write(producer: &Producer, topic: &str, typed: &Typed, sync: bool) -> Result<(), String> {
-    let headers: Vec<Header<'_>> =
-        typed.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().map(str::as_bytes))).collect();
-    let record = NewRecord {
-        topic,
-        key: typed.key.as_deref().map(str::as_bytes),
-        value: typed.value.as_deref().map(str::as_bytes),
-        headers: &headers,
-        ..NewRecord::default()
-    };
-    let failed = |error: client::error::ClientError| error.to_string();
-    if sync {
-        return producer.send(record).await.map_err(failed)?.await.map(drop).map_err(failed);
+/// Whether a record waits for the one before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// `--sync`
+    OneByOne,
+    Together,
+}
+
+/// Lines on their way to records.
+struct Writing<'a> {
+    producer: &'a Producer,
+    topic: &'a str,
+    mode: Mode,
+    reader: LineReader,
+    lines: mpsc::Receiver<std::io::Result<String>>,
+    /// Records that were sent, to who tells what became of them.
+    deliveries: mpsc::Sender<Delivery>,
+    /// Records that are being sent.
+    held: usize,
+    /// With `--sync`: the record that was sent.
+    awaited: Option<Delivery>,
+}
+
+impl Writing<'_> {
+    async fn write_lines(&mut self) -> Result<(), Ended> {
+        while let Some(line) = self.lines.recv().await {
+            let line = line.map_err(|error| Ended::Failed(format!("cannot read standard input: {error}")))?;
+            let typed = self.reader.read(&line).map_err(Ended::Failed)?;
+            self.held = 1;
+            self.write(&typed).await?;
+        }
+        Ok(())
     }
-    producer.push(record).await.map_err(failed)
+
+    async fn write(&mut self, typed: &Typed) -> Result<(), Ended> {
+        let headers: Vec<Header<'_>> =
+            typed.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().map(str::as_bytes))).collect();
+        let record = NewRecord {
+            topic: self.topic,
+            key: typed.key.as_deref().map(str::as_bytes),
+            value: typed.value.as_deref().map(str::as_bytes),
+            headers: &headers,
+            ..NewRecord::default()
+        };
+        let failed = |error: ClientError| Ended::Failed(error.to_string());
+        // Room comes first: nothing is sent of which nobody would tell.
+        let Ok(told) = self.deliveries.reserve().await else {
+            return Err(Ended::Failed("failures cannot be told any more".to_owned()));
+        };
+        let sent = self.producer.send(record).await;
+        self.held = 0;
+        match (self.mode, sent) {
+            (Mode::Together, Ok(delivery)) => told.send(delivery),
+            (Mode::Together, Err(error)) => not_written(self.topic, &error),
+            (Mode::OneByOne, sent) => {
+                drop(told);
+                let written = self.awaited.insert(sent.map_err(failed)?).await;
+                self.awaited = None;
+                written.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that were read and not sent.
+    fn unsent(&mut self) -> usize {
+        self.lines.close();
+        let mut unsent = self.held;
+        while let Ok(line) = self.lines.try_recv() {
+            unsent += usize::from(line.is_ok());
+        }
+        unsent
+    }
+}
+
+fn not_written(topic: &str, error: &ClientError) {
+    eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
+}
+
+/// Names each record that was sent and not written.
+async fn tell_failures(mut sent: mpsc::Receiver<Delivery>, topic: String) {
+    while let Some(delivery) = sent.recv().await {
+        if let Err(error) = delivery.await {
+            not_written(&topic, &error);
+        }
+    }
+}
+
+/// Waits until what was sent is settled; the second signal ends that. Gives back how the tool ended.
+async fn close(producer: &Producer, signals: &mut Signals, mut ended: Result<(), Ended>) -> Result<(), Ended> {
+    let mut signalled = matches!(ended, Err(Ended::Signalled(_)));
+    let mut closing = Box::pin(producer.close(Duration::MAX));
+    let closed = loop {
+        tokio::select! {
+            closed = &mut closing => break closed,
+            signal = signals.caught() => {
+                ended = ended.and(Err(Ended::Signalled(signal)));
+                if signalled {
+                    break producer.close(Duration::ZERO).await;
+                }
+                signalled = true;
+            }
+        }
+    };
+    if let Err(error) = closed {
+        eprintln!("kafka-console-producer: {error}");
+    }
+    ended
 }
 
 /// Lines as they come; with a prompt before each when a person types.

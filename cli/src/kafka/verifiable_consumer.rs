@@ -11,12 +11,12 @@ use client::config::ConsumerConfig;
 use client::consumer::{Consumer, OffsetAndMetadata, Offsets, RebalanceListener, Record, Records};
 use client::error::ClientError;
 use client::metadata::Cluster;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::verifiable_producer::{json_text, print_event};
 use crate::kafka::{block_on, reach};
+use crate::signals::Signals;
 
 const ABOUT: &str = "This tool consumes messages from a specific topic and emits consumer events (e.g. group rebalances, received messages, and offsets committed) as JSON objects to STDOUT.";
 /// How long one poll waits; Apache's waits until something comes.
@@ -113,9 +113,7 @@ impl RebalanceListener for Listener {
 
 async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(error.to_string());
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return Err(Ended::Failed("cannot wait for signals".to_owned()));
-    };
+    let mut signals = Signals::new()?;
     let by_hand = config.auto_commit.is_none();
     let (cluster, limit) = (Cluster::with_config(config.connection.clone()), config.api_timeout);
     let mut consumer = Consumer::new(cluster.clone(), config);
@@ -128,8 +126,7 @@ async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
     while reading.left != Some(0) {
         let polled = tokio::select! {
             polled = consumer.poll(POLL) => polled,
-            _ = interrupt.recv() => { caught = Some(SignalKind::interrupt()); break }
-            _ = terminate.recv() => { caught = Some(SignalKind::terminate()); break }
+            signal = signals.caught() => { caught = Some(signal); break }
         };
         match polled {
             Ok(records) => {
@@ -157,7 +154,7 @@ async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
         // Apache's tool asks itself to stop on its way out.
         print_event("shutdown_requested", &[]);
     }
-    caught.map_or(Ok(()), |kind| Err(Ended::Signalled(kind.as_raw_value() as u8)))
+    caught.map_or(Ok(()), |signal| Err(Ended::Signalled(signal)))
 }
 
 struct Reading {

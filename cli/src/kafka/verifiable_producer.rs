@@ -11,7 +11,6 @@ use client::producer::{Delivery, NewRecord, Producer};
 use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
 use crate::kafka::block_on_threads;
@@ -19,6 +18,7 @@ use crate::kafka::java_exception;
 use crate::kafka::java_number::double;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::throttle::Throttle;
+use crate::signals::Signals;
 
 const ABOUT: &str = "This tool produces increasing integers to the specified topic and prints JSON metadata to stdout on each \"send\" request, making externally visible which messages have been acked and which have not.";
 
@@ -111,16 +111,13 @@ impl Plan {
     }
 
     async fn produce(self) -> Result<(), Ended> {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-            return Err(Ended::Failed("cannot wait for signals".to_owned()));
-        };
+        let mut signals = Signals::new()?;
         let producer = Producer::new(Cluster::with_config(self.config.connection.clone()), self.config.clone());
         let started = Moment::now();
         let mut run = Run { plan: &self, sent: 0, acked: 0, waiting: VecDeque::new() };
         let caught = tokio::select! {
             () = run.send_all(&producer) => None,
-            _ = interrupt.recv() => Some(SignalKind::interrupt()),
-            _ = terminate.recv() => Some(SignalKind::terminate()),
+            signal = signals.caught() => Some(signal),
         };
         while let Some(next) = run.waiting.pop_front() {
             run.settle(next).await;
@@ -139,7 +136,7 @@ impl Plan {
                 ("avg_throughput", double(rate)),
             ],
         );
-        caught.map_or(Ok(()), |kind| Err(Ended::Signalled(kind.as_raw_value() as u8)))
+        caught.map_or(Ok(()), |signal| Err(Ended::Signalled(signal)))
     }
 }
 
