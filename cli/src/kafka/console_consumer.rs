@@ -1,28 +1,25 @@
 //! kafka-console-consumer: records of topics to standard output (Java: `ConsoleConsumer`).
 //!
 //! Reads as a group (one of its own unless `--group` names one) or one partition by hand. What was fetched but not
-//! printed is not committed.
-//!
-//! Not done: topics that `--include` would match but that are made later.
+//! printed is not committed. `--include` follows topics that are made later (Java: `Consumer.subscribe(Pattern)`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::time::Duration;
 
-use client::admin::Admin;
 use client::config::ConsumerConfig;
 use client::consumer::{Consumer, Record, Records, TimestampType};
 use client::error::ClientError;
 use client::metadata::Cluster;
 use client::TopicPartition;
 use millstream_base_env::clock::Moment;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
 use crate::kafka::formatter::{Formatter, Shown, TimestampKind};
 use crate::kafka::options::{Given, Options};
-use crate::kafka::topic_filter::IncludeList;
+use crate::kafka::topic_filter;
 use crate::kafka::{block_on, reach, reach_or_tell};
+use crate::signals::Signals;
 
 const ABOUT: &str = "This tool helps to read data from Kafka topics and outputs it to standard output.";
 const FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
@@ -194,10 +191,9 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
         Some(_) => reach_or_tell("kafka-console-consumer", &cluster).await?,
         None => reach("kafka-console-consumer", &cluster, config.api_timeout).await.map_err(failed)?,
     }
-    let topics = topics(given, &cluster).await?;
     let mut consumer = Consumer::new(cluster, config);
     match start {
-        Start::Group => consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(failed)?,
+        Start::Group => topic_filter::subscribe(&mut consumer, given)?,
         Start::Beginning(place) => {
             consumer.assign(std::slice::from_ref(&place)).map_err(failed)?;
             consumer.seek_to_beginning(&[place]).map_err(failed)?;
@@ -217,7 +213,7 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
         left: given.parsed::<i64>("max-messages")?.filter(|max| *max >= 0),
         count: 0,
     };
-    let ended = print_until_done(&mut consumer, &mut printer, timeout).await;
+    let ended = print_until_done(&mut consumer, &mut printer, timeout, given.one("include")?).await;
     if let Err(error) = consumer.close().await {
         eprintln!("kafka-console-consumer: {error}");
     }
@@ -228,27 +224,17 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
     Ok(ended)
 }
 
-/// The topics that `--topic` or `--include` name.
-async fn topics(given: &Given, cluster: &Cluster) -> Result<Vec<String>, Ended> {
-    if let Some(topic) = given.one("topic")? {
-        return Ok(vec![topic.to_owned()]);
-    }
-    let list = IncludeList::new(given.one("include")?.unwrap_or_default())?;
-    let listed = Admin::new(cluster.clone()).list_topics().await.map_err(|error| Ended::Failed(error.to_string()))?;
-    Ok(listed.into_iter().map(|topic| topic.name).filter(|name| list.allows(name, true)).collect())
-}
-
-async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, timeout: Option<Duration>) -> Ended {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return Ended::Failed("cannot wait for signals".to_owned());
+async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, timeout: Option<Duration>, mut pattern: Option<&str>) -> Ended {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(ended) => return ended,
     };
     let mut last = Moment::now();
     while !printer.is_done() {
         let wait = timeout.map_or(POLL, |timeout| timeout.saturating_sub(last.elapsed()).min(POLL));
         let polled = tokio::select! {
             polled = consumer.poll(wait) => polled,
-            _ = interrupt.recv() => return Ended::Signalled(SignalKind::interrupt().as_raw_value() as u8),
-            _ = terminate.recv() => return Ended::Signalled(SignalKind::terminate().as_raw_value() as u8),
+            signal = signals.caught() => return Ended::Signalled(signal),
         };
         let records = match polled {
             Ok(records) => records,
@@ -266,6 +252,8 @@ async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, ti
         } else if timeout.is_some_and(|timeout| last.elapsed() >= timeout) {
             eprintln!("kafka-console-consumer: no record came within --timeout-ms");
             return Ended::Well;
+        } else if let Some(pattern) = pattern.take_if(|_| consumer.subscription().is_empty()) {
+            eprintln!("kafka-console-consumer: no topic matches {pattern} yet; waiting for one");
         }
     }
     Ended::Well

@@ -1,4 +1,5 @@
-//! kafka-consumer-perf-test: how fast records are read (Java: `ConsumerPerformance`).
+//! kafka-consumer-perf-test: how fast records are read (Java: `ConsumerPerformance`). `--include` follows topics that are
+//! made later.
 //!
 //! Not done: an effect of --socket-buffer-size, the system sizes the buffer; times are written in UTC.
 
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::TopicPartition;
-use client::admin::Admin;
 use client::config::ConsumerConfig;
 use client::consumer::{Consumer, Offsets, RebalanceListener};
 use client::error::ClientError;
@@ -22,7 +22,7 @@ use crate::kafka::java_number::fixed;
 use crate::kafka::java_time::format_datetime;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::progress::Progress;
-use crate::kafka::topic_filter::IncludeList;
+use crate::kafka::topic_filter;
 use crate::kafka::{block_on_threads, output, reach_or_tell};
 
 const ABOUT: &str = "This tool is used to verify the consumer performance.";
@@ -160,13 +160,12 @@ async fn measure(given: &Given) -> Result<(), Ended> {
     let config = config(given)?;
     let cluster = Cluster::with_config(config.connection.clone());
     reach_or_tell("kafka-consumer-perf-test", &cluster).await?;
-    let topics = topics(given, &cluster).await?;
     let mut consumer = Consumer::new(cluster, config);
     let started = Clock::Real.now_ms();
     let clock = Moment::now();
     let joining = Arc::new(Mutex::new(Joining { since: clock, total: Duration::ZERO, round: Duration::ZERO, assigned: BTreeSet::new() }));
     consumer.set_listener(Box::new(Listener(joining.clone())));
-    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(failed)?;
+    topic_filter::subscribe(&mut consumer, given)?;
     let interval = Duration::from_millis(interval);
     let (mut read, mut reported) = (Read::default(), (Read::default(), Duration::ZERO));
     let mut shown = Progress::new("records", wanted);
@@ -205,15 +204,6 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         client_metrics::print(consumer.metrics());
     }
     consumer.close().await.map_err(failed)
-}
-
-async fn topics(given: &Given, cluster: &Cluster) -> Result<Vec<String>, Ended> {
-    if let Some(topic) = given.one("topic")? {
-        return Ok(vec![topic.to_owned()]);
-    }
-    let list = IncludeList::new(given.one("include")?.unwrap_or_default())?;
-    let listed = Admin::new(cluster.clone()).list_topics().await.map_err(|error| Ended::Failed(error.to_string()))?;
-    Ok(listed.into_iter().map(|topic| topic.name).filter(|name| list.allows(name, false)).collect())
 }
 
 /// A line of the report.
