@@ -295,11 +295,9 @@ async fn describe(admin: &Admin, given: &Given) -> Result<(), ClientError> {
     } else if given.has("state") {
         groups.values().for_each(|group| print_state(group, verbose));
     } else {
-        let mut tables = Vec::with_capacity(groups.len());
-        for group in groups.values() {
-            tables.push((group, rows(admin, group).await?));
-        }
-        tables.iter().for_each(|(group, rows)| print_offsets(group, rows, verbose));
+        let committed = committed(admin, &groups).await?;
+        let ends = ends(admin, &groups, &committed).await?;
+        groups.iter().for_each(|(id, group)| print_offsets(group, &rows(group, &committed[id], &ends), verbose));
     }
     Ok(())
 }
@@ -356,20 +354,38 @@ impl Row<'_> {
     }
 }
 
+/// By group: what it committed.
+type Committed = BTreeMap<String, BTreeMap<TopicPartition, CommittedOffset>>;
+
+/// What each group committed; the groups of one coordinator are asked for at once.
+async fn committed(admin: &Admin, groups: &BTreeMap<String, GroupDescription>) -> Result<Committed, ClientError> {
+    let mut found = admin.committed_offsets_of(&groups.keys().cloned().collect::<Vec<_>>()).await?;
+    let of_group = |id: &String| {
+        let offsets = found.remove(id).unwrap_or(Err(ClientError::State("no answer for the group")))?;
+        let offsets = offsets.into_iter().map(|(at, committed)| committed.map(|committed| (at, committed)));
+        Ok::<_, ClientError>((id.clone(), offsets.collect::<Result<BTreeMap<_, _>, ClientError>>()?))
+    };
+    groups.keys().map(of_group).collect()
+}
+
+/// The ends of all partitions that a group reads or has committed.
+async fn ends(admin: &Admin, groups: &BTreeMap<String, GroupDescription>, committed: &Committed) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+    let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
+    let wanted: BTreeSet<&TopicPartition> = assigned.chain(committed.values().flat_map(BTreeMap::keys)).collect();
+    if wanted.is_empty() { Ok(BTreeMap::new()) } else { admin.list_offsets(wanted, OffsetSpec::Latest).await }
+}
+
 /// The partitions of a group's members, those of the busiest first, then what else it committed.
-async fn rows(admin: &Admin, group: &GroupDescription) -> Result<Vec<Cells>, ClientError> {
-    let committed = admin.committed_offsets(&group.group_id).await?;
+fn rows(group: &GroupDescription, committed: &BTreeMap<TopicPartition, CommittedOffset>, ends: &BTreeMap<TopicPartition, i64>) -> Vec<Cells> {
     let mut members: Vec<&MemberDescription> = group.members.iter().filter(|member| !member.assignment.is_empty()).collect();
     members.sort_by_key(|member| std::cmp::Reverse(member.assignment.len()));
     let assigned: BTreeSet<&TopicPartition> = members.iter().flat_map(|member| &member.assignment).collect();
-    let wanted: BTreeSet<&TopicPartition> = assigned.iter().copied().chain(committed.keys()).collect();
-    let ends = if wanted.is_empty() { BTreeMap::new() } else { admin.list_offsets(wanted, OffsetSpec::Latest).await? };
     let row = |at: &TopicPartition, member| {
         Row { at: at.clone(), committed: committed.get(at), end: ends.get(at).copied(), member }.cells()
     };
     let of_members = members.iter().flat_map(|member| member.assignment.iter().map(|at| row(at, Some(*member))));
     let left = committed.keys().filter(|at| !assigned.contains(at)).map(|at| row(at, None));
-    Ok(of_members.chain(left).collect())
+    of_members.chain(left).collect()
 }
 
 fn print_offsets(group: &GroupDescription, rows: &[Cells], verbose: bool) {

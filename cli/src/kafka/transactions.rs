@@ -239,18 +239,16 @@ async fn find_hanging(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
     let limit_ms = number::<i32>(given, "max-transaction-timeout")?.map_or(15, i64::from) * 60_000;
     let places = match (topic, own) {
         (None, Some(_)) => return said("The --partition argument requires --topic to be provided"),
-        (Some(topic), Some(number)) => vec![TopicPartition::new(topic, number)],
+        (Some(topic), Some(number)) => BTreeSet::from([TopicPartition::new(topic, number)]),
         (topic, None) => partitions(admin, topic, broker).await?,
     };
     let mut open = Vec::new();
-    for at in places {
-        let doing = format!("Failed to describe producers for partition {at}");
-        for state in producers(admin, &at, broker, failed(doing)).await? {
-            let overdue = Clock::Real.now_ms() - state.last_timestamp > limit_ms;
-            if state.current_transaction_start_offset.is_some() && overdue {
-                open.push((at.clone(), state));
-            }
-        }
+    let doing = format!("Failed to describe producers for {} partitions", places.len());
+    for (at, states) in admin.describe_producers(&places, broker).await.map_err(failed(doing))? {
+        let states = states.map_err(failed(format!("Failed to describe producers for partition {at}")))?;
+        let overdue = |state: &ProducerState| Clock::Real.now_ms() - state.last_timestamp > limit_ms;
+        let hanging = states.into_iter().filter(|state| state.current_transaction_start_offset.is_some() && overdue(state));
+        open.extend(hanging.map(|state| (at.clone(), state)));
     }
     let known = transactions_of(admin, &open).await?;
     // What its coordinator still means to write to gets its marker; all else hangs.
@@ -274,7 +272,7 @@ async fn find_hanging(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
 }
 
 /// The partitions of a topic or of all, on a broker or on any.
-async fn partitions(admin: &Admin, topic: Option<&str>, broker: Option<i32>) -> Result<Vec<TopicPartition>, Ended> {
+async fn partitions(admin: &Admin, topic: Option<&str>, broker: Option<i32>) -> Result<BTreeSet<TopicPartition>, Ended> {
     let names = match topic {
         Some(topic) => vec![topic.to_owned()],
         None => {
@@ -283,7 +281,7 @@ async fn partitions(admin: &Admin, topic: Option<&str>, broker: Option<i32>) -> 
         }
     };
     let wrong = failed(format!("Failed to describe {} topics", names.len()));
-    let mut places = Vec::new();
+    let mut places = BTreeSet::new();
     for topic in admin.describe_topics(&names, PAGE).await.map_err(wrong)? {
         let own = topic.partitions.iter().filter(|own| broker.is_none_or(|broker| own.replicas.contains(&broker)));
         places.extend(own.map(|own| TopicPartition::new(&topic.name, own.partition)));

@@ -3,12 +3,16 @@
 //! Called by `kafka-configs` with what its flags name.
 
 use client::admin::{Admin, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
+use client::error::ClientError;
 use serde_json::{Value, json};
 
 use super::{Change, fail, refused, say_updated, singular};
 use crate::Ended;
 use crate::kafka::java_order::sort_as_hash_map;
 use crate::kafka::output;
+
+/// Resources in one request, so that an answer stays below some megabytes.
+const RESOURCES: usize = 500;
 
 /// What is described or altered.
 pub(super) struct Entity {
@@ -64,7 +68,7 @@ pub(super) async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Resul
         None => existing(admin, entity).await?,
     };
     let mut objects = Vec::new();
-    for name in names {
+    for (name, described) in described(admin, entity.kind, names).await? {
         let own = match entity.kind {
             ResourceKind::Topic => ConfigSource::DynamicTopicConfig,
             ResourceKind::Broker if name.is_empty() => ConfigSource::DynamicDefaultBrokerConfig,
@@ -73,7 +77,7 @@ pub(super) async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Resul
             ResourceKind::ClientMetrics => ConfigSource::DynamicClientMetricsConfig,
             ResourceKind::Group => ConfigSource::DynamicGroupConfig,
         };
-        let mut entries = admin.describe_configs(entity.kind, &name).await.map_err(refused)?;
+        let mut entries = described.map_err(refused)?;
         entries.retain(|entry| all || entry.source == own);
         entries.sort_by(|left, right| left.name.cmp(&right.name));
         if output::is_json() {
@@ -97,6 +101,20 @@ pub(super) async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Resul
     }
     output::as_objects(|| objects);
     Ok(())
+}
+
+/// The configs of each name, in the order of the names.
+async fn described(admin: &Admin, kind: ResourceKind, names: Vec<String>) -> Result<Vec<(String, Result<Vec<ConfigEntry>, ClientError>)>, Ended> {
+    let mut described = Vec::with_capacity(names.len());
+    for some in names.chunks(RESOURCES) {
+        let resources: Vec<_> = some.iter().map(|name| (kind, name.clone())).collect();
+        let mut found = admin.describe_each_config(&resources).await.map_err(refused)?;
+        described.extend(resources.into_iter().map(|resource| {
+            let configs = found.remove(&resource).unwrap_or(Err(ClientError::State("no answer for the resource")));
+            (resource.1, configs)
+        }));
+    }
+    Ok(described)
 }
 
 fn object(entity: &Entity, name: &str, entry: &ConfigEntry) -> Value {
