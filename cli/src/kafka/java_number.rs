@@ -1,4 +1,6 @@
-//! Numbers with a fraction as Java writes them.
+//! Numbers with a fraction as Java writes and reads them.
+//!
+//! Not done: hexadecimal numbers (`0x1.8p3`), which `Double.parseDouble` reads too.
 
 /// As `Double.toString`: plain between 0.001 and 10,000,000, else with an exponent; at least one digit behind the
 /// point. `scientific` holds the digits, as in `1.25e-7`.
@@ -27,6 +29,26 @@ pub fn written(number: f64, scientific: &str) -> String {
     let padded = format!("{digits:0<whole$}");
     let (whole, rest) = padded.split_at(whole);
     format!("{sign}{whole}.{}", if rest.is_empty() { "0" } else { rest })
+}
+
+/// `Double.parseDouble`: blanks around it, a sign, digits with a point and an exponent, `f` or `d` behind them; `NaN` and
+/// `Infinity` in this spelling alone.
+pub fn parse(text: &str) -> Option<f64> {
+    let text = text.trim_matches(|letter: char| letter <= ' ');
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    match unsigned {
+        "NaN" => return Some(f64::NAN),
+        "Infinity" => return Some(sign * f64::INFINITY),
+        _ => {}
+    }
+    let digits = unsigned.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(unsigned);
+    // What else Rust reads are names of its own (`inf`, `nan`), and a second sign.
+    let plain = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | 'e' | 'E' | '+' | '-');
+    let begins = digits.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.');
+    if begins && digits.chars().all(plain) { digits.parse::<f64>().ok().map(|number| sign * number) } else { None }
 }
 
 /// `Double.toString`.
@@ -85,6 +107,17 @@ mod tests {
             (f64::INFINITY, "Infinity"),
         ] {
             assert_eq!(double(number), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_java_reads_them() {
+        let read = [" 1 ", "1d", "1.5F", ".5", "5.", "1e3", "+2", "-Infinity", "Infinity", "-1.25E-7", "\t1024\n"].map(parse);
+        let numbers = [1.0, 1.0, 1.5, 0.5, 5.0, 1000.0, 2.0, f64::NEG_INFINITY, f64::INFINITY, -1.25e-7, 1024.0];
+        assert_eq!(read, numbers.map(Some));
+        assert!(parse("NaN").is_some_and(f64::is_nan) && parse("-NaN").is_some_and(f64::is_nan));
+        for wrong in ["", " ", "inf", "infinity", "INFINITY", "nan", "Nan", "--1", "+-1", "1_000", "1dd", "d", ".", "1e", "e5", "1 2", "1,5"] {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }
 

@@ -121,9 +121,9 @@ async fn alter_quotas(admin: &Admin, asked: &Asked, changes: &[Change]) -> Resul
     let entity: QuotaEntity = asked.types.iter().map(|kind| part(kind).to_owned()).zip(names).collect();
     let number = |(key, value): &Change| match value {
         None => Ok((key.clone(), None)),
-        Some(text) => match text.parse::<f64>() {
-            Ok(number) => Ok((key.clone(), Some(number))),
-            Err(_) => fail(format!("Cannot parse quota configuration value for {key}: {text}")),
+        Some(text) => match java_number::parse(text) {
+            Some(number) => Ok((key.clone(), Some(number))),
+            None => fail(format!("Cannot parse quota configuration value for {key}: {text}")),
         },
     };
     let changes = changes.iter().map(number).collect::<Result<Vec<_>, Ended>>()?;
