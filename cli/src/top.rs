@@ -1,29 +1,32 @@
 //! `millstream top`: a live view of any Kafka cluster in a terminal, in the place of kafka-jmx: brokers, topics by what
 //! flows into them, groups by their lag.
 //!
-//! Asks over the Kafka protocol only, so it works with every broker: bytes are those of the logs, records those between
-//! two looks at the ends of the partitions. With `--metrics` the bytes that consumers read are taken from the broker's
-//! metrics page too. `--once` prints one look and ends; `--output json` prints it for programs.
+//! Asks over the Kafka protocol only, so it works with every broker, a secured one by `--command-config`: bytes are those of
+//! the logs, records those between two looks at the ends of the partitions. With `--metrics` the bytes that consumers read
+//! are taken from the broker's metrics page too. What does not answer is named, and the rest is shown; a rate is left out
+//! where one of its two looks lacks a part. `--once` prints one look and ends; `--output json` prints it for programs. q,
+//! SIGINT and SIGTERM end it, whatever it waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal, Read, Write};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use client::TopicPartition;
-use client::admin::{Admin, ClusterNode, Fenced, OffsetSpec};
+use client::admin::{Admin, ClusterNode, Fenced, GroupListing, LogDirDescription, OffsetSpec};
+use client::config::Isolation;
 use client::error::ClientError;
-use client::metadata::Cluster;
+use futures_util::future::join_all;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::Ended;
-use crate::kafka::block_on;
+use crate::kafka::{block_on, connect, read_properties};
+use crate::signals::Signals;
 
 /// Partitions in one answer when topics are described.
 const PAGE: i32 = 2000;
@@ -31,6 +34,11 @@ const PAGE: i32 = 2000;
 const ROWS: usize = 24;
 /// A metrics page at most.
 const METRICS_BYTES_MAX: u64 = 8 << 20;
+/// How long the metrics page and a call to the cluster may take, unless the interval is longer.
+const PAGE_LIMIT: Duration = Duration::from_secs(5);
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// Lines at most on what did not answer.
+const UNANSWERED_MAX: usize = 5;
 
 /// The flags.
 pub fn command() -> Command {
@@ -38,6 +46,7 @@ pub fn command() -> Command {
     Command::new("top")
         .about("Show brokers, topics by bytes and groups by lag, live")
         .arg(flag("bootstrap-server", "HOST:PORT", "The cluster to look at [default: 127.0.0.1:9092]"))
+        .arg(flag("command-config", "FILE", "A properties file with configs of the admin client, such as those of a secured cluster"))
         .arg(flag("metrics", "HOST:PORT", "A metrics page of the broker, for the bytes that are read"))
         .arg(flag("interval", "SECONDS", "Time between two looks [default: 2]").value_parser(value_parser!(f64)))
         .arg(flag("output", "FORMAT", "text or json").value_parser(["text", "json"]))
@@ -51,14 +60,29 @@ pub fn run(given: &ArgMatches) -> Ended {
     if !(0.1..=3600.0).contains(&seconds) {
         return Ended::Misused(format!("--interval {seconds} is not between 0.1 and 3600"));
     }
-    let view = View {
-        admin: Admin::new(Cluster::new(&text("bootstrap-server").unwrap_or_else(|| "127.0.0.1:9092".to_owned()))),
-        metrics: text("metrics"),
-        interval: Duration::from_secs_f64(seconds),
-        json: text("output").is_some_and(|format| format == "json"),
-        once: given.get_flag("once") || !std::io::stdout().is_terminal(),
-    };
-    block_on(view.show()).map_or_else(|ended| ended, |()| Ended::Well)
+    let interval = Duration::from_secs_f64(seconds);
+    let admin = text("command-config").map_or_else(|| Ok(HashMap::new()), |path| read_properties(&path)).map_err(Ended::Failed);
+    let admin = admin.and_then(|properties| administer(properties, text("bootstrap-server"), interval));
+    let shown = admin.and_then(|admin| {
+        let view = View {
+            admin,
+            metrics: text("metrics"),
+            interval,
+            json: text("output").is_some_and(|format| format == "json"),
+            once: given.get_flag("once") || !std::io::stdout().is_terminal(),
+        };
+        block_on(view.show())
+    });
+    shown.map_or_else(|ended| ended, |()| Ended::Well)
+}
+
+/// Who asks the cluster; no longer than a look may take, unless the properties say otherwise.
+fn administer(properties: HashMap<String, String>, servers: Option<String>, interval: Duration) -> Result<Admin, Ended> {
+    let limit = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
+    let nearby = || (!properties.contains_key("bootstrap.servers")).then(|| "127.0.0.1:9092".to_owned());
+    let servers = servers.or_else(nearby);
+    let cluster = connect(properties, servers.as_deref(), None)?;
+    Ok(Admin::new(cluster).with_timeout(limit.map_or(interval.max(CALL_LIMIT), Duration::from_millis)))
 }
 
 struct View {
@@ -75,6 +99,8 @@ struct Topic {
     partitions: usize,
     bytes: i64,
     records: i64,
+    /// Partitions whose end is known, which `records` adds up.
+    ends: usize,
     /// Bytes that were read since the broker started, where its metrics say so.
     read: Option<f64>,
 }
@@ -83,8 +109,8 @@ struct Topic {
 struct Group {
     state: String,
     members: usize,
-    lag: i64,
-    committed: i64,
+    /// None where the coordinator does not say what was committed.
+    lag: Option<i64>,
 }
 
 /// One look.
@@ -92,96 +118,183 @@ struct Group {
 struct Look {
     at: Moment,
     nodes: Vec<ClusterNode>,
+    /// Of the brokers that say what their logs hold.
     bytes_of: BTreeMap<i32, i64>,
     topics: BTreeMap<String, Topic>,
     groups: BTreeMap<String, Group>,
+    /// What did not answer, and why.
+    unanswered: Vec<String>,
 }
 
+/// The end of each partition, as far as its leader says it.
+type Ends = BTreeMap<TopicPartition, Result<i64, ClientError>>;
+
+/// A group and what it committed.
+type Committed = (Group, Vec<(TopicPartition, i64)>);
+
 impl View {
+    /// Shows looks until something ends it. A signal drops the look under way, and with it the screen.
     async fn show(&self) -> Result<(), Ended> {
-        let failed = |error: ClientError| Ended::Failed(error.to_string());
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-            return Err(Ended::Failed("cannot wait for signals".to_owned()));
-        };
-        let mut before = self.look().await.map_err(failed)?;
-        if self.once {
-            task::sleep(self.interval).await;
-            let now = self.look().await.map_err(failed)?;
-            let text = if self.json { format!("{}\n", as_json(&before, &now)) } else { render(&before, &now, usize::MAX) };
-            return std::io::stdout().write_all(text.as_bytes()).map_err(|_| Ended::FailedAloud);
+        let mut signals = Signals::new()?;
+        let looking = async { if self.once { self.print().await } else { self.draw().await } };
+        tokio::select! {
+            shown = looking => shown,
+            signal = signals.caught() => if self.once { Err(Ended::Signalled(signal)) } else { Ok(()) },
         }
+    }
+
+    /// One look, as text or JSON.
+    async fn print(&self) -> Result<(), Ended> {
+        let before = self.look().await.map_err(failed)?;
+        task::sleep(self.interval).await;
+        let now = self.look().await.map_err(failed)?;
+        let text = if self.json { format!("{}\n", as_json(&before, &now)) } else { render(&before, &now, usize::MAX) };
+        std::io::stdout().write_all(text.as_bytes()).map_err(|_| Ended::FailedAloud)
+    }
+
+    /// Look after look, until q is typed.
+    async fn draw(&self) -> Result<(), Ended> {
         let screen = Screen::open();
-        let mut quit = quit_key();
+        tokio::select! {
+            ended = self.follow(&screen) => Err(ended),
+            _ = quit_key() => Ok(()),
+        }
+    }
+
+    /// Draws looks; a first one that fails ends that.
+    async fn follow(&self, screen: &Screen) -> Ended {
+        let mut before: Option<Look> = None;
         loop {
-            tokio::select! {
-                () = task::sleep(self.interval) => {}
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
-                _ = &mut quit => return Ok(()),
-            }
             match self.look().await {
                 Ok(now) => {
-                    screen.draw(&render(&before, &now, screen.rows()));
-                    before = now;
+                    screen.draw(&render(before.as_ref().unwrap_or(&now), &now, screen.rows()));
+                    before = Some(now);
                 }
-                // The cluster may come back; what was seen stays on the screen.
+                Err(error) if before.is_none() => return failed(error),
+                // The cluster may come back.
                 Err(error) => screen.draw(&format!("{error}\n")),
             }
+            task::sleep(self.interval).await;
         }
     }
 
     async fn look(&self) -> Result<Look, ClientError> {
         let nodes = self.admin.describe_cluster(Fenced::Included).await?.nodes;
         let names: Vec<String> = self.admin.list_topics().await?.into_iter().map(|topic| topic.name).collect();
-        let mut topics: BTreeMap<String, Topic> = BTreeMap::new();
-        let mut places = Vec::new();
-        for topic in self.admin.describe_topics(&names, PAGE).await? {
-            places.extend(topic.partitions.iter().filter(|own| own.leader.is_some()).map(|own| TopicPartition::new(&topic.name, own.partition)));
-            topics.insert(topic.name, Topic { partitions: topic.partitions.len(), ..Topic::default() });
+        // To ask about no topic would be to ask about all.
+        let described = if names.is_empty() { BTreeMap::new() } else { self.admin.describe_each_topic(&names, PAGE).await? };
+        let mut look = Look {
+            at: Moment::now(),
+            nodes,
+            bytes_of: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            unanswered: Vec::new(),
+        };
+        let mut wanted = BTreeMap::new();
+        // One that is gone by now is left out.
+        for topic in described.into_values().flatten() {
+            let led = topic.partitions.iter().filter(|own| own.leader.is_some());
+            wanted.extend(led.map(|own| (TopicPartition::new(&topic.name, own.partition), OffsetSpec::Latest)));
+            look.topics.insert(topic.name, Topic { partitions: topic.partitions.len(), ..Topic::default() });
         }
-        let ends: BTreeMap<TopicPartition, i64> = self.admin.list_offsets(&places, OffsetSpec::Latest).await?.into_iter().collect();
-        for (at, end) in &ends {
-            topics.entry(at.topic.clone()).or_default().records += end;
+        let live = look.nodes.iter().filter(|node| !node.fenced).map(|node| node.id);
+        let (ends, folders, read, groups) = tokio::join!(
+            self.admin.list_each_offset(&wanted, Isolation::ReadUncommitted),
+            join_all(live.map(|id| async move { (id, self.admin.describe_log_dirs(id).await) })),
+            self.bytes_read(self.interval.max(PAGE_LIMIT)),
+            self.committed(),
+        );
+        look.at = Moment::now();
+        let ends = look.take_ends(ends);
+        folders.into_iter().for_each(|(id, folders)| look.take_folders(id, folders));
+        match read {
+            Ok(read) => read.into_iter().for_each(|(topic, bytes)| look.topics.entry(topic).or_default().read = Some(bytes)),
+            Err(error) => look.unanswered.push(format!("metrics page: {error}")),
         }
-        let mut bytes_of = BTreeMap::new();
-        for node in nodes.iter().filter(|node| !node.fenced) {
-            let mut total = 0;
-            for folder in self.admin.describe_log_dirs(node.id).await? {
-                for (at, replica) in folder.replicas {
-                    total += replica.size;
-                    topics.entry(at.topic).or_default().bytes += replica.size;
-                }
-            }
-            bytes_of.insert(node.id, total);
+        match groups {
+            Ok(groups) => look.take_groups(groups, &ends),
+            Err(error) => look.unanswered.push(format!("groups: {error}")),
         }
-        if let Some(address) = &self.metrics {
-            for (topic, bytes) in read_bytes(&page(address).await.unwrap_or_default()) {
-                topics.entry(topic).or_default().read = Some(bytes);
-            }
-        }
-        let groups = self.groups(&ends).await?;
-        Ok(Look { at: Moment::now(), nodes, bytes_of, topics, groups })
+        Ok(look)
     }
 
-    async fn groups(&self, ends: &BTreeMap<TopicPartition, i64>) -> Result<BTreeMap<String, Group>, ClientError> {
-        let mut groups = BTreeMap::new();
+    /// Bytes read of each topic, where there is a metrics page.
+    async fn bytes_read(&self, limit: Duration) -> std::io::Result<Vec<(String, f64)>> {
+        let Some(address) = &self.metrics else { return Ok(Vec::new()) };
+        let page = tokio::time::timeout(limit, page(address)).await;
+        Ok(read_bytes(&page.map_err(|_| std::io::Error::other(format!("{address} does not answer")))??))
+    }
+
+    async fn committed(&self) -> Result<BTreeMap<String, Committed>, ClientError> {
         let listed = self.admin.list_consumer_groups(&[], &[]).await?;
         let ids: Vec<String> = listed.iter().map(|listing| listing.group_id.clone()).collect();
-        let (described, mut committed) = (self.admin.describe_groups(&ids).await?, self.admin.committed_offsets_of(&ids).await?);
-        for listing in listed {
+        let (described, offsets) = tokio::join!(self.admin.describe_groups(&ids), self.admin.committed_offsets_of(&ids));
+        let (described, mut offsets) = (described?, offsets?);
+        let group = |listing: GroupListing| {
             let mut group = Group { state: listing.state, ..Group::default() };
             // A group may go between two questions.
             if let Some(Ok(described)) = described.get(&listing.group_id) {
                 group.members = described.members.len();
             }
-            let offsets = committed.remove(&listing.group_id).and_then(Result::ok).unwrap_or_default();
-            for (at, committed) in offsets.into_iter().filter_map(|(at, committed)| Some((at, committed.ok()?))) {
-                group.committed += committed.offset;
-                group.lag += ends.get(&at).map_or(0, |end| (end - committed.offset).max(0));
+            let offsets = offsets.remove(&listing.group_id).and_then(Result::ok);
+            group.lag = offsets.as_ref().map(|_| 0);
+            let known = offsets.unwrap_or_default().into_iter().filter_map(|(at, committed)| Some((at, committed.ok()?.offset)));
+            (listing.group_id, (group, known.collect()))
+        };
+        Ok(listed.into_iter().map(group).collect())
+    }
+}
+
+fn failed(error: ClientError) -> Ended {
+    Ended::Failed(error.to_string())
+}
+
+impl Look {
+    /// Adds up the ends that came; gives them back.
+    fn take_ends(&mut self, ends: Result<Ends, ClientError>) -> BTreeMap<TopicPartition, i64> {
+        let mut known = BTreeMap::new();
+        let (mut lacking, mut why) = (0, None);
+        match ends {
+            Ok(ends) => {
+                for (at, end) in ends {
+                    match end {
+                        Ok(end) => _ = known.insert(at, end),
+                        Err(error) => (lacking, why) = (lacking + 1, why.or(Some(error))),
+                    }
+                }
             }
-            groups.insert(listing.group_id, group);
+            Err(error) => self.unanswered.push(format!("ends of partitions: {error}")),
         }
-        Ok(groups)
+        if let Some(why) = why {
+            self.unanswered.push(format!("ends of {lacking} partition(s): {why}"));
+        }
+        for (at, end) in &known {
+            let topic = self.topics.entry(at.topic.clone()).or_default();
+            (topic.records, topic.ends) = (topic.records + end, topic.ends + 1);
+        }
+        known
+    }
+
+    fn take_folders(&mut self, id: i32, folders: Result<Vec<LogDirDescription>, ClientError>) {
+        let folders = match folders {
+            Ok(folders) => folders,
+            Err(error) => return self.unanswered.push(format!("log folders of broker {id}: {error}")),
+        };
+        let mut total = 0;
+        for (at, replica) in folders.into_iter().flat_map(|folder| folder.replicas) {
+            total += replica.size;
+            self.topics.entry(at.topic).or_default().bytes += replica.size;
+        }
+        self.bytes_of.insert(id, total);
+    }
+
+    fn take_groups(&mut self, groups: BTreeMap<String, Committed>, ends: &BTreeMap<TopicPartition, i64>) {
+        for (id, (mut group, committed)) in groups {
+            let behind = |(at, offset): &(TopicPartition, i64)| ends.get(at).map_or(0, |end| (end - offset).max(0));
+            group.lag = group.lag.map(|_| committed.iter().map(behind).sum());
+            self.groups.insert(id, group);
+        }
     }
 }
 
@@ -219,23 +332,38 @@ fn read_bytes(page: &str) -> Vec<(String, f64)> {
     page.lines().filter_map(of_line).collect()
 }
 
-/// A topic's line: its name, itself, bytes and records in a second that came, bytes in a second that went.
-type Flow<'a> = (&'a str, &'a Topic, f64, f64, Option<f64>);
+/// A topic's line: its name, itself, bytes and records in a second that came, bytes in a second that went; None where a look
+/// lacks a part of them.
+struct Flow<'a> {
+    name: &'a str,
+    topic: &'a Topic,
+    bytes: Option<f64>,
+    records: Option<f64>,
+    read: Option<f64>,
+}
 
 fn flows<'a>(before: &Look, now: &'a Look) -> Vec<Flow<'a>> {
     let seconds = (now.at.instant() - before.at.instant()).as_secs_f64().max(0.001);
+    let rate = |amount: f64| (amount / seconds).max(0.0);
+    let same_brokers = before.bytes_of.keys().eq(now.bytes_of.keys());
     let mut rows: Vec<Flow<'a>> = now
         .topics
         .iter()
         .map(|(name, topic)| {
+            // What is new had nothing before.
+            let new = !before.topics.contains_key(name);
             let old = before.topics.get(name).cloned().unwrap_or_default();
-            let rate = |amount: f64| (amount / seconds).max(0.0);
-            let read = topic.read.zip(old.read).map(|(now, old)| rate(now - old));
-            (name.as_str(), topic, rate((topic.bytes - old.bytes) as f64), rate((topic.records - old.records) as f64), read)
+            Flow {
+                name,
+                topic,
+                bytes: same_brokers.then(|| rate((topic.bytes - old.bytes) as f64)),
+                records: (new || topic.ends == old.ends).then(|| rate((topic.records - old.records) as f64)),
+                read: topic.read.zip(old.read).map(|(now, old)| rate(now - old)),
+            }
         })
         .collect();
-    let flow = |row: &Flow<'_>| row.2 + row.4.unwrap_or(0.0);
-    rows.sort_by(|left, right| flow(right).total_cmp(&flow(left)).then(right.1.bytes.cmp(&left.1.bytes)).then(left.0.cmp(right.0)));
+    let flow = |row: &Flow<'_>| row.bytes.unwrap_or(0.0) + row.read.unwrap_or(0.0);
+    rows.sort_by(|left, right| flow(right).total_cmp(&flow(left)).then(right.topic.bytes.cmp(&left.topic.bytes)).then(left.name.cmp(right.name)));
     rows
 }
 
@@ -247,12 +375,15 @@ fn lags(now: &Look) -> Vec<(&String, &Group)> {
 
 /// The screen's text, at most `rows` lines.
 fn render(before: &Look, now: &Look, rows: usize) -> String {
+    let known = |number: Option<f64>, shown: fn(f64) -> String| number.map_or_else(|| "-".to_owned(), shown);
     let mut lines = vec![format!("{:<10} {:<24} {:<10} {:>12}", "BROKER", "ADDRESS", "STATE", "BYTES")];
     for node in &now.nodes {
         let address = format!("{}:{}", node.host, node.port);
         let state = if node.fenced { "fenced" } else { "up" };
-        lines.push(format!("{:<10} {address:<24} {state:<10} {:>12}", node.id, scaled(now.bytes_of.get(&node.id).copied().unwrap_or(0) as f64)));
+        let bytes = now.bytes_of.get(&node.id).map(|bytes| *bytes as f64);
+        lines.push(format!("{:<10} {address:<24} {state:<10} {:>12}", node.id, known(bytes, scaled)));
     }
+    lines.extend(now.unanswered.iter().take(UNANSWERED_MAX).map(|what| format!("no answer: {what}")));
     // Topics and groups share what is left, two titles and two blank lines off.
     let left = rows.saturating_sub(lines.len() + 4);
     let groups = lags(now);
@@ -260,14 +391,15 @@ fn render(before: &Look, now: &Look, rows: usize) -> String {
     let for_groups = groups.len().min((left / 2).max(left.saturating_sub(topics.len())));
     lines.push(String::new());
     lines.push(format!("{:<40} {:>10} {:>12} {:>12} {:>12} {:>12}", "TOPIC", "PARTITIONS", "IN/S", "OUT/S", "RECORDS/S", "BYTES"));
-    for (name, topic, bytes, records, read) in topics.into_iter().take(left.saturating_sub(for_groups)) {
-        let read = read.map_or_else(|| "-".to_owned(), scaled);
-        lines.push(format!("{name:<40} {:>10} {:>12} {read:>12} {records:>12.1} {:>12}", topic.partitions, scaled(bytes), scaled(topic.bytes as f64)));
+    for Flow { name, topic, bytes, records, read } in topics.into_iter().take(left.saturating_sub(for_groups)) {
+        let (bytes, read, records) = (known(bytes, scaled), known(read, scaled), known(records, |rate| format!("{rate:.1}")));
+        lines.push(format!("{name:<40} {:>10} {bytes:>12} {read:>12} {records:>12} {:>12}", topic.partitions, scaled(topic.bytes as f64)));
     }
     lines.push(String::new());
     lines.push(format!("{:<40} {:>10} {:>12} {:>12}", "GROUP", "MEMBERS", "STATE", "LAG"));
     for (name, group) in groups.into_iter().take(for_groups) {
-        lines.push(format!("{name:<40} {:>10} {:>12} {:>12}", group.members, group.state, group.lag));
+        let lag = group.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
+        lines.push(format!("{name:<40} {:>10} {:>12} {lag:>12}", group.members, group.state));
     }
     lines.truncate(rows);
     lines.join("\n") + "\n"
@@ -281,7 +413,7 @@ fn as_json(before: &Look, now: &Look) -> Value {
         .collect();
     let topics: Vec<Value> = flows(before, now)
         .into_iter()
-        .map(|(name, topic, bytes, records, read)| {
+        .map(|Flow { name, topic, bytes, records, read }| {
             json!({"topic": name, "partitions": topic.partitions, "bytes": topic.bytes, "records": topic.records,
                    "bytes_in_per_second": bytes, "records_in_per_second": records, "bytes_out_per_second": read})
         })
@@ -290,7 +422,7 @@ fn as_json(before: &Look, now: &Look) -> Value {
         .into_iter()
         .map(|(name, group)| json!({"group": name, "state": group.state, "members": group.members, "lag": group.lag}))
         .collect();
-    json!({"brokers": brokers, "topics": topics, "groups": groups})
+    json!({"brokers": brokers, "topics": topics, "groups": groups, "unanswered": now.unanswered})
 }
 
 /// Bytes for people: `1.5 MiB`.
@@ -317,6 +449,8 @@ impl Screen {
             stty(&["-icanon", "-echo"]);
         }
         print!("\x1b[?1049h\x1b[?25l");
+        // As with drawing: it can only fail when the terminal is gone.
+        let _ = std::io::stdout().flush();
         Screen { saved }
     }
 
@@ -354,14 +488,15 @@ mod tests {
     use super::*;
 
     fn look(bytes: i64, lag: i64) -> Look {
-        let topic = |bytes| Topic { partitions: 3, bytes, records: bytes / 10, read: None };
-        let group = |lag| Group { state: "Stable".to_owned(), members: 1, lag, committed: 5 };
+        let topic = |bytes| Topic { partitions: 3, bytes, records: bytes / 10, ends: 3, read: None };
+        let group = |lag| Group { state: "Stable".to_owned(), members: 1, lag: Some(lag) };
         Look {
             at: Moment::now(),
             nodes: vec![ClusterNode { id: 1, host: "h".to_owned(), port: 9, rack: None, fenced: false }],
             bytes_of: BTreeMap::from([(1, 3 << 20)]),
             topics: BTreeMap::from([("busy".to_owned(), topic(bytes)), ("calm".to_owned(), topic(9000))]),
             groups: BTreeMap::from([("ahead".to_owned(), group(0)), ("behind".to_owned(), group(lag))]),
+            unanswered: Vec::new(),
         }
     }
 
@@ -385,6 +520,47 @@ mod tests {
         for rows in 0..12 {
             assert!(render(&before, &now, rows).lines().count() <= rows.max(1), "{rows}");
         }
+    }
+
+    #[test]
+    fn what_did_not_answer_is_named_and_the_rest_is_shown() {
+        let before = look(1000, 7);
+        let mut now = look(5000, 7);
+        now.at = before.at.after(Duration::from_secs(2));
+        now.bytes_of.clear();
+        now.take_folders(1, Err(ClientError::State("the broker hangs")));
+        let gone = |number| (TopicPartition::new("busy", number), Err(ClientError::State("the leader is away")));
+        now.topics.values_mut().for_each(|topic| (topic.records, topic.ends) = (0, 0));
+        let ends = now.take_ends(Ok(BTreeMap::from([(TopicPartition::new("busy", 0), Ok(40)), gone(1), gone(2)])));
+        now.take_groups(BTreeMap::from([("silent".to_owned(), (Group::default(), Vec::new()))]), &ends);
+        let text = render(&before, &now, usize::MAX);
+        assert!(text.contains("no answer: log folders of broker 1: ") && text.contains("no answer: ends of 2 partition(s): "), "{text}");
+        let cells = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>();
+        // No rate of what one of both looks does not know.
+        assert_eq!(cells("busy"), ["busy", "3", "-", "-", "-", "4.9", "KiB"]);
+        assert_eq!(cells("1 "), ["1", "h:9", "up", "-"]);
+        assert_eq!(cells("silent").last(), Some(&"-"));
+        assert_eq!((ends.len(), now.topics["busy"].records), (1, 40));
+        assert_eq!(as_json(&before, &now)["unanswered"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_secured_cluster_is_named_by_the_properties() {
+        let admin = |pairs: &[(&str, &str)], servers: Option<&str>| {
+            let properties = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            administer(properties, servers.map(str::to_owned), Duration::from_secs(2))
+        };
+        assert!(admin(&[("bootstrap.servers", "far:9093"), ("security.protocol", "NONSENSE")], None).is_err());
+        assert!(admin(&[("bootstrap.servers", "far:9093")], None).is_ok() && admin(&[], None).is_ok() && admin(&[], Some("h:1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_silent_metrics_page_holds_nobody_up() {
+        let silent = millstream_base_env::net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let admin = administer(HashMap::new(), None, Duration::from_secs(2)).unwrap();
+        let view = View { admin, metrics: Some(silent.local_addr().unwrap().to_string()), interval: Duration::from_secs(2), json: false, once: true };
+        let told = view.bytes_read(Duration::from_millis(20)).await.unwrap_err().to_string();
+        assert!(told.ends_with("does not answer"), "{told}");
     }
 
     #[test]
