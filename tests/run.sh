@@ -51,6 +51,7 @@ run "fresh seeds of Kafka Streams" tests/golden/fresh.sh
 [ -z "${MILLSTREAM_SOAK:-}" ] || run "stores on disk" cargo test --release --locked -p millstream-streams --features rocksdb
 run "interop" tests/interop/run.sh
 run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}
+run "tools while they run" tests/tools/running.py
 [ -z "${MILLSTREAM_SOAK:-}" ] || run "tools that are refused" tests/tools/refused.py
 run "quickstarts" tests/quickstarts/run.py
 echo "$passed passed, $failed failed, $skipped skipped"
