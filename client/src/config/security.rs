@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Security, Settings};
 use crate::connection::oauth::{Credentials, Encoding, TokenEndpoint, TokenFile};
 use crate::connection::sasl::{Sasl, Secret, TokenProvider};
-use crate::connection::store::{self, Passwords, Store};
+use crate::connection::store::{self, Passwords, Store, Use};
 use crate::connection::tls::{EndpointIdentification, Tls, TlsOptions};
 use crate::error::ClientError;
 
@@ -71,23 +71,27 @@ impl Settings {
 
 /// TLS by the keys that `set` knows.
 fn tls_by(set: impl Fn(&str) -> Option<String>) -> Result<Tls, ClientError> {
-    let opened = |location: &str, kind: &str, password: &str| -> Result<Option<(String, Store)>, ClientError> {
+    let key_password = set("ssl.key.password");
+    let opened = |location: &str, kind: &str, password: &str, used: Use| -> Result<Option<(String, Store)>, ClientError> {
         let Some(path) = set(location) else { return Ok(None) };
         let what = format!("{location}: {path}");
         let refused = |why: String| ClientError::Config(format!("{what}: {why}"));
         let read = std::fs::read(&path).map_err(|error| refused(error.to_string()))?;
-        let (password, key) = (set(password), set("ssl.key.password"));
-        let passwords = Passwords { store: password.as_deref(), key: key.as_deref() };
-        let store = store::open(set(kind).as_deref(), read, passwords).map_err(refused)?;
+        let password = set(password);
+        let passwords = Passwords { store: password.as_deref(), key: key_password.as_deref() };
+        let store = store::open(set(kind).as_deref(), read, passwords, used).map_err(refused)?;
         Ok(Some((what, store)))
     };
     let inline = |key: &str| set(key).map(String::into_bytes);
     let refused = |what: String| move |why: String| ClientError::Config(format!("{what}: {why}"));
-    let (chain, key) = match opened("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password")? {
-        Some((what, store)) => store.own().map(|(chain, key)| (Some(chain), Some(key))).map_err(refused(what))?,
-        None => (inline("ssl.keystore.certificate.chain"), inline("ssl.keystore.key")),
+    let (chain, key) = match opened("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password", Use::Own)? {
+        Some((what, store)) => store.own(key_password.as_deref()).map(|(chain, key)| (Some(chain), Some(key))).map_err(refused(what))?,
+        None => {
+            let key = inline("ssl.keystore.key").map(|key| store::opened_key(key, key_password.as_deref())).transpose();
+            (inline("ssl.keystore.certificate.chain"), key.map_err(refused("ssl.keystore.key".to_owned()))?)
+        }
     };
-    let trusted = match opened("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password")? {
+    let trusted = match opened("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password", Use::Trust)? {
         Some((what, store)) => Some(store.trusted().map_err(refused(what))?),
         None => inline("ssl.truststore.certificates"),
     };

@@ -4,7 +4,7 @@
 //! Set up from Java's `ssl.` keys by `config/security.rs`, used by `connection.rs`. Never reads a key or certificate that is not
 //! PEM (KIP-651): `store.rs` makes it that.
 //!
-//! Not done: encrypted keys in PEM, ssl.cipher.suites, engine factories.
+//! Not done: ssl.cipher.suites, engine factories.
 
 use std::sync::Arc;
 
