@@ -86,6 +86,8 @@ pub mod configs;
 pub mod log_dirs;
 /// kafka-cluster
 pub mod cluster_tool;
+/// kafka-streams-application-reset
+pub mod streams_application_reset;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -148,6 +150,11 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-reassign-partitions", run: reassign::run, flags: || reassign::options().command() },
     Tool { name: "kafka-acls", run: acls::run, flags: || acls::options().command() },
     Tool { name: "kafka-leader-election", run: leader_election::run, flags: || leader_election::options().command() },
+    Tool {
+        name: "kafka-streams-application-reset",
+        run: streams_application_reset::run,
+        flags: || streams_application_reset::options().command(),
+    },
 ];
 
 /// Runs the tool of that name, if there is one.

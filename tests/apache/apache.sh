@@ -51,6 +51,7 @@ class_of() {
     kafka-cluster) echo org.apache.kafka.tools.ClusterTool ;;
     kafka-broker-api-versions) echo org.apache.kafka.tools.BrokerApiVersionsCommand ;;
     kafka-leader-election) echo org.apache.kafka.tools.LeaderElectionCommand ;;
+    kafka-streams-application-reset) echo org.apache.kafka.tools.StreamsResetter ;;
     kafka-producer-perf-test) echo org.apache.kafka.tools.ProducerPerformance ;;
     kafka-consumer-perf-test) echo org.apache.kafka.tools.ConsumerPerformance ;;
     kafka-e2e-latency) echo org.apache.kafka.tools.EndToEndLatency ;;

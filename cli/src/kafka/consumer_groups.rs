@@ -22,9 +22,9 @@ use crate::kafka::{admin, block_on, java_exception, output};
 const ABOUT: &str = "This tool helps to list, describe, delete and manage the offsets of consumer groups.";
 const ACTIONS: [&str; 6] = ["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
 /// GROUP_ID_NOT_FOUND
-const GROUP_ID_NOT_FOUND: i16 = 69;
+pub const GROUP_ID_NOT_FOUND: i16 = 69;
 /// Partitions in one answer when topics are described.
-const PAGE: i32 = 2000;
+pub const PAGE: i32 = 2000;
 /// What stands in a column that has nothing to say.
 const NOTHING: &str = "-";
 const WIDTH: usize = 15;
