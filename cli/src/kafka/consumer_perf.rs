@@ -89,7 +89,10 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
     set("group.id", group.unwrap_or_else(|| format!("perf-consumer-{}", uuid::Uuid::new_v4().as_u128() % 100_000)));
     set("max.partition.fetch.bytes", given.parsed::<i32>("fetch-size")?.unwrap_or(1 << 20).to_string());
     set("auto.offset.reset", if given.has("from-latest") { "latest" } else { "earliest" }.to_owned());
-    set("receive.buffer.bytes", given.parsed::<i32>("socket-buffer-size")?.unwrap_or(2 << 20).to_string());
+    // Unasked, nothing is set that would be told to be without effect.
+    if let Some(size) = given.parsed::<i32>("socket-buffer-size")? {
+        set("receive.buffer.bytes", size.to_string());
+    }
     set("check.crcs", "false".to_owned());
     properties.entry("client.id".to_owned()).or_insert_with(|| "perf-consumer-client".to_owned());
     let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;

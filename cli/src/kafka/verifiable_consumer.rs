@@ -119,11 +119,14 @@ async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
     let mut consumer = Consumer::new(cluster.clone(), config);
     consumer.set_listener(Box::new(Listener));
     print_event("startup_complete", &[]);
-    reach("kafka-verifiable-consumer", &cluster, limit).await.map_err(failed)?;
+    let mut caught = None;
+    tokio::select! {
+        reached = reach("kafka-verifiable-consumer", &cluster, limit) => reached.map_err(failed)?,
+        signal = signals.caught() => caught = Some(signal),
+    }
     consumer.subscribe(&[given.one("topic")?.unwrap_or_default()]).map_err(failed)?;
     let mut reading = Reading { left: u64::try_from(given.parsed::<i32>("max-messages")?.unwrap_or(-1)).ok(), verbose: given.has("verbose") };
-    let mut caught = None;
-    while reading.left != Some(0) {
+    while caught.is_none() && reading.left != Some(0) {
         let polled = tokio::select! {
             polled = consumer.poll(POLL) => polled,
             signal = signals.caught() => { caught = Some(signal); break }
