@@ -1,7 +1,7 @@
 //! Which brokers get the replicas of new partitions and which log directory of a broker a replica goes to
 //! (Java: `ReplicationControlManager`); `striped_placer.rs` puts them into turn.
 //!
-//! Not done: a random start; racks and brokers are taken in turn, starting at the partition's index.
+//! Not done: a random start; racks and brokers are taken in turn, behind the partitions that the topic has.
 
 use std::sync::Arc;
 

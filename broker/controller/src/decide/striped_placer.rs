@@ -20,17 +20,25 @@ pub struct UsableBroker<'a> {
 
 /// Where turns begin.
 pub enum Turns<'a> {
-    /// This number of turns on from the first rack and broker: partitions that are placed later go on where earlier ones
-    /// ended.
+    /// In order, behind this number of partitions that were placed before as they would be now: those that are placed
+    /// later go on where earlier ones ended.
     From(usize),
     /// At random, as Apache has it, and mixed anew when every broker has led once; it draws a number below the one given.
     Random(&'a mut dyn FnMut(usize) -> usize),
 }
 
 impl Turns<'_> {
+    /// Partitions whose turns are over.
+    fn behind(&self) -> usize {
+        match self {
+            Turns::From(first) => *first,
+            Turns::Random(_) => 0,
+        }
+    }
+
     fn start(&mut self, count: usize) -> usize {
         match self {
-            Turns::From(first) => *first % count,
+            Turns::From(_) => 0,
             Turns::Random(draw) => draw(count),
         }
     }
@@ -87,6 +95,9 @@ pub fn place<'a>(
     }
     if replicas > racks.brokers {
         return Err(PlaceError::TooFew { factor, registered: racks.brokers });
+    }
+    for _ in 0..racks.turns.behind() {
+        racks.place(replicas);
     }
     Ok((0..partitions).map(|_| racks.place(replicas)).collect())
 }
@@ -204,6 +215,13 @@ impl<'a> Racks<'a> {
     /// So that the same brokers do not meet again and again.
     fn mix(&mut self) {
         self.since_mixed = 0;
+        if matches!(self.turns, Turns::From(_)) {
+            // Where the turns of racks keep step with those of their brokers, always the same ones would lead.
+            for rack in self.racks.iter_mut().filter(|_| self.order.len() > 1) {
+                [&mut rack.fenced, &mut rack.unfenced].into_iter().filter(|own| !own.brokers.is_empty()).for_each(|own| own.brokers.rotate_left(1));
+            }
+            return;
+        }
         self.turns.mix(&mut self.order);
         for rack in &mut self.racks {
             self.turns.mix(&mut rack.fenced.brokers);
@@ -313,5 +331,12 @@ mod tests {
         let at_once = place(brokers, 7, 2, Turns::From(0)).unwrap();
         assert_eq!(at_once[..4], [[0, 1], [1, 2], [2, 0], [0, 1]]);
         assert_eq!(place(brokers, 4, 2, Turns::From(3)).unwrap(), at_once[3..]);
+        let brokers = [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "b")].map(|(id, rack)| broker(id, Some(rack), id == 4));
+        for factor in 1..=3 {
+            let at_once = place(brokers, 12, factor, Turns::From(0)).unwrap();
+            let one_by_one: Vec<_> = (0..12).flat_map(|first| place(brokers, 1, factor, Turns::From(first)).unwrap()).collect();
+            assert_eq!(one_by_one, at_once);
+            assert!((0..4).all(|leader| at_once.iter().any(|replicas| replicas[0] == leader)), "all of them lead");
+        }
     }
 }
