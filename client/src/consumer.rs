@@ -290,14 +290,12 @@ pub trait ConsumerInterceptor: Send {
 enum Event {
     Fetch(Arrival),
     Refreshed(Result<Vec<Described>, ClientError>),
-    /// Committed offsets of partitions without a position, as they were assigned at that count.
-    Placed(u64, Vec<TopicPartition>, Result<Offsets, ClientError>),
+    /// Committed offsets of partitions without a position, each as it came at that count of assignments.
+    Placed(Vec<(TopicPartition, u64)>, Result<Offsets, ClientError>),
     /// Of what one leader was asked about.
     Reset { leader: i32, wanted: BTreeMap<TopicPartition, Reset>, found: Found, result: Result<(), ClientError> },
     /// What leaders say of positions.
     Checked(Vec<(Ask, Verdict)>),
-    /// The commit before a rebalance is over, of the attempt with this number.
-    Settled(u64),
     /// Of the attempt with this number.
     Joined(u64, Result<Joined, ClientError>),
 }
@@ -346,8 +344,6 @@ pub struct Consumer {
     lacked: Option<(u64, bool)>,
     /// Refreshes of metadata in a row, each soon after the one before.
     hurried: u32,
-    /// Committed offsets are being looked up, of what was assigned at this count.
-    placing: Option<u64>,
     /// Leaders that are being asked where to begin.
     resetting: BTreeSet<i32>,
     checking: bool,
@@ -404,7 +400,6 @@ impl Consumer {
             refreshed: None,
             lacked: None,
             hurried: 0,
-            placing: None,
             resetting: BTreeSet::new(),
             checking: false,
             place_not_before: None,
@@ -550,16 +545,9 @@ impl Consumer {
                 }
                 Ok(())
             }
-            Event::Placed(count, places, result) => self.placed(count, &places, result),
+            Event::Placed(asked, result) => self.placed(&asked, result),
             Event::Reset { leader, wanted, found, result } => self.was_reset(leader, &wanted, &found, result),
             Event::Checked(verdicts) => self.checked(verdicts),
-            Event::Settled(attempt) => {
-                // A subscription that came since settles by itself.
-                if self.subscription.as_ref().is_some_and(|known| known.attempt == attempt) {
-                    self.join();
-                }
-                Ok(())
-            }
             Event::Joined(attempt, result) => {
                 self.came = Some((attempt, result));
                 Ok(())

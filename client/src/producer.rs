@@ -583,6 +583,9 @@ impl Producer {
                 if let Some(result) = verdict.hear() {
                     return result;
                 }
+                if shared.over.load(Ordering::Acquire) {
+                    return Err(shared.accumulator.lock().fatal.clone().unwrap_or(ClientError::State("the producer is closed")));
+                }
                 settled.await;
             }
         };

@@ -17,7 +17,7 @@ use millstream_protocol::messages::metadata_response::MetadataResponseTopic;
 use super::ask::{Speaker, has_moved, no_leader};
 use super::{Admin, Each, TopicPartition};
 use crate::connection::{Connection, backoff};
-use crate::error::ClientError;
+use crate::error::{ClientError, of_code};
 use crate::metadata::{Coordinated, Node};
 
 /// What became of a resource.
@@ -41,10 +41,11 @@ impl<R> From<Result<R, ClientError>> for Answer<R> {
 pub(super) type Answers<K, R> = Vec<(K, Answer<R>)>;
 
 impl Admin {
-    /// Asks about `wanted` in rounds until each has an answer that asking again does not change.
+    /// Asks about `wanted` in rounds until each has an answer that asking again does not change. A round fails when there is
+    /// no broker to ask.
     ///
     /// # Errors
-    /// When no broker says who answers.
+    /// Those of the first round.
     pub(super) async fn settle<K, R, F>(
         &self,
         doing: &str,
@@ -66,7 +67,7 @@ impl Admin {
                 }
                 let answers = match round(keys.clone()).await {
                     Ok(answers) => answers,
-                    Err(error) if failures == 1 && is_for_all(&error) => return Err(error),
+                    Err(error) if failures == 1 => return Err(error),
                     Err(error) => of_all(keys.clone(), &error),
                 };
                 let mut unspoken: BTreeSet<K> = keys.into_iter().collect();
@@ -85,7 +86,8 @@ impl Admin {
                 }
                 for key in unspoken {
                     left.remove(&key);
-                    settled.insert(key, Err(ClientError::State("the broker's answer does not speak of it")));
+                    let error = of_code(ErrorCode::UnknownServerError.code(), Some("the broker's answer does not speak of it"));
+                    settled.insert(key.clone(), Err(error.of(key)));
                 }
                 if !left.is_empty() {
                     tracing::debug!(left = left.len(), failures, doing, "asking again");
@@ -114,7 +116,12 @@ impl Admin {
     ) -> Result<Answers<String, R>, ClientError> {
         let mut answers = Vec::with_capacity(keys.len());
         let mut asked: BTreeMap<Node, Vec<String>> = BTreeMap::new();
-        for (key, found) in self.cluster.find_coordinators(kind, &keys).await? {
+        self.cluster.any_broker().await?;
+        let found = match self.cluster.find_coordinators(kind, &keys).await {
+            Ok(found) => found,
+            Err(error) => return Ok(of_all(keys, &error)),
+        };
+        for (key, found) in found {
             match found {
                 Ok(node) => asked.entry(node).or_default().push(key),
                 Err(error) => answers.push((key, Err(error).into())),
@@ -122,9 +129,11 @@ impl Admin {
         }
         let (request, read) = (&request, &read);
         let asked = asked.into_iter().map(|(node, keys)| async move {
-            let connection = self.cluster.at(&node.address()).await;
-            let answer = call(connection, at_most, &request(&keys)).await;
-            answer.map(|(response, from)| read(response, &node, &from)).unwrap_or_else(|error| of_all(keys, &error))
+            let answer = self.in_time(node.id, async {
+                let connection = self.cluster.at(&node.address()).await?;
+                Ok((connection.call_at_most(at_most, &request(&keys)).await?, Speaker::of(&connection)))
+            });
+            answer.await.map(|(response, from)| read(response, &node, &from)).unwrap_or_else(|error| of_all(keys, &error))
         });
         for (key, answer) in join_all(asked).await.into_iter().flatten() {
             if matches!(&answer, Answer::Again(error) if has_moved(error)) {
@@ -170,34 +179,26 @@ impl Admin {
         }
         let ask = &ask;
         let asked = asked.into_iter().map(|(leader, places)| async move {
-            let answer = match self.cluster.known_broker(leader).await {
-                Ok(connection) => ask(connection, places.clone()).await,
+            let answer = self.in_time(leader, async { ask(self.cluster.known_broker(leader).await?, places.clone()).await });
+            match answer.await {
+                Ok(answers) => answers,
                 // It went meanwhile; the next round finds another leader.
                 Err(ClientError::NoBroker { .. }) => {
-                    return places.into_iter().map(|at| { let error = no_leader(&at); (at, Answer::Again(error)) }).collect();
+                    places.into_iter().map(|at| { let error = no_leader(&at); (at, Answer::Again(error)) }).collect()
                 }
-                Err(error) => Err(error),
-            };
-            answer.unwrap_or_else(|error| of_all(places, &error))
+                Err(error) => of_all(places, &error),
+            }
         });
         answers.extend(join_all(asked).await.into_iter().flatten());
         Ok(answers)
     }
-}
 
-/// Whether the first round ends with an error for all: asking again changes nothing, or no broker can be reached, which
-/// shows at once. One that was reached and then lost is asked again, as in `ask.rs`.
-fn is_for_all(error: &ClientError) -> bool {
-    !error.is_retriable() || matches!(error, ClientError::Connect { .. } | ClientError::Timeout { .. })
-}
-
-async fn call<T: Request>(
-    connection: Result<Connection, ClientError>,
-    at_most: i16,
-    request: &T,
-) -> Result<(T::Response, Speaker), ClientError> {
-    let connection = connection?;
-    Ok((connection.call_at_most(at_most, request).await?, Speaker::of(&connection)))
+    /// What one broker of several is asked: one that is silent does not take the time in which the others' answers count.
+    async fn in_time<R>(&self, broker: i32, call: impl Future<Output = Result<R, ClientError>>) -> Result<R, ClientError> {
+        let limit = self.timeout / 2;
+        let late = || ClientError::Timeout { doing: format!("asking broker {broker}"), limit };
+        tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(late()))
+    }
 }
 
 fn of_all<K, R>(keys: Vec<K>, error: &ClientError) -> Answers<K, R> {

@@ -41,6 +41,11 @@ const FOR_GOOD: [u16; 15] = [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 4
 const NOT_SERVED: [u16; 2] = [501, 505];
 /// A token that says it is good for longer is taken for this long.
 const LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A due token's successor is waited for this long, as it spares every broker a login by the old one.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The last of so many parts of a token's life is not made use of, nor more than [`RESERVE_MAX`].
+const RESERVED: u32 = 20;
+const RESERVE_MAX: Duration = Duration::from_secs(30);
 /// Of its life, when the next one is asked for.
 const REFRESHED_AT: f64 = 0.8;
 
@@ -86,6 +91,8 @@ pub struct TokenEndpoint {
     pub extensions: BTreeMap<String, String>,
     /// The last token.
     known: Arc<parking_lot::Mutex<Option<Kept>>>,
+    /// When the next one did not come last, and why.
+    failed: Arc<parking_lot::Mutex<Option<(Moment, TokenError)>>>,
     /// Held by who asks for the next one.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -94,7 +101,8 @@ struct Kept {
     text: Secret,
     /// From then on the next one is asked for.
     refresh_at: Moment,
-    expires_at: Moment,
+    /// From then on it is shown to no broker: it would be over, or nearly, when it is read there, by its clock.
+    good_until: Moment,
 }
 
 /// Who asks for tokens.
@@ -151,6 +159,7 @@ impl TokenEndpoint {
             retry_backoff_max: Duration::from_secs(10),
             extensions: BTreeMap::new(),
             known: Arc::default(),
+            failed: Arc::default(),
             turn: Arc::default(),
         })
     }
@@ -178,12 +187,12 @@ impl TokenEndpoint {
         Err(TokenError::Unreachable("no attempt left".to_owned()))
     }
 
-    /// The token that is good still; the next one is asked for meanwhile when it is time for that.
-    fn kept(&self) -> Option<Secret> {
+    /// The token that is good still, or the one after it when it is time for that and its server answers soon.
+    async fn kept(&self) -> Option<Secret> {
         let now = Moment::now();
         let (text, is_due) = {
             let mut known = self.known.lock();
-            let kept = known.as_mut().filter(|kept| now < kept.expires_at)?;
+            let kept = known.as_mut().filter(|kept| now < kept.good_until)?;
             let is_due = now >= kept.refresh_at;
             if is_due {
                 // Not for each connection.
@@ -193,24 +202,27 @@ impl TokenEndpoint {
         };
         if is_due {
             let own = self.clone();
-            task::spawn("token refresh", async move {
-                let Ok(_turn) = own.turn.try_lock() else { return };
-                if let Err(error) = own.renew().await {
-                    tracing::warn!(%error, "no new token; the last one is used as long as it is good");
-                }
+            // It goes on when nobody waits for it any longer.
+            let refresh = task::spawn("token refresh", async move {
+                let _turn = own.turn.try_lock().ok()?;
+                let renewed = own.renew().await;
+                renewed.inspect_err(|error| tracing::warn!(%error, "no new token; the last one is used as long as it is good")).ok()
             });
+            if let Ok(Ok(Some(next))) = tokio::time::timeout(PATIENCE, refresh).await {
+                return Some(next);
+            }
         }
         Some(text)
     }
 
     async fn renew(&self) -> Result<Secret, TokenError> {
-        let text = self.get().await?;
+        let text = self.get().await.inspect_err(|error| *self.failed.lock() = Some((Moment::now(), error.clone())))?;
         let text_of = Secret::new(&text);
         let (life, now) = (life_of(&text, Clock::Real.now_ms()), Moment::now());
         *self.known.lock() = life.map(|life| Kept {
             text: text_of.clone(),
             refresh_at: now.after(life.mul_f64(REFRESHED_AT)),
-            expires_at: now.after(life),
+            good_until: now.after(life.saturating_sub((life / RESERVED).min(RESERVE_MAX))),
         });
         Ok(text_of)
     }
@@ -283,12 +295,17 @@ impl TokenProvider for TokenEndpoint {
     fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
         let extensions = self.extensions.clone();
         Box::pin(async {
-            if let Some(text) = self.kept() {
+            if let Some(text) = self.kept().await {
                 return Ok(Token { text, extensions });
             }
+            let came = Moment::now();
             let _turn = self.turn.lock().await;
-            // It may have come while this connection waited for its turn.
-            let text = match self.kept() {
+            // While this connection waited for its turn the token may have come, or not come.
+            if let Some((_, error)) = self.failed.lock().as_ref().filter(|(at, _)| *at >= came) {
+                return Err(error.clone());
+            }
+            let known = self.known.lock().as_ref().filter(|kept| Moment::now() < kept.good_until).map(|kept| kept.text.clone());
+            let text = match known {
                 Some(text) => text,
                 None => self.renew().await?,
             };
@@ -481,7 +498,7 @@ mod tests {
         let mut endpoint = endpoint(&nobody);
         endpoint.retry_backoff_max = Duration::ZERO;
         let now = Moment::now();
-        let kept = |expires_at| Kept { text: Secret::new("old"), refresh_at: now, expires_at };
+        let kept = |good_until| Kept { text: Secret::new("old"), refresh_at: now, good_until };
         *endpoint.known.lock() = Some(kept(now.after(Duration::from_secs(3600))));
         for _ in 0..3 {
             assert_eq!(endpoint.token().await.expect("it is good").text.expose(), "old");
@@ -492,14 +509,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_next_token_is_asked_for_beside_the_connections() {
+    async fn the_next_token_is_shown_as_soon_as_it_is_time_for_it() {
         let good = jwt(Clock::Real.now_ms() / 1000 + 3600);
         let (url, asked) = server(vec![("200 OK", format!("{{\"access_token\":\"{good}\"}}"))]).await;
         let endpoint = endpoint(&url);
         let now = Moment::now();
-        let kept = Kept { text: Secret::new("old"), refresh_at: now, expires_at: now.after(Duration::from_secs(3600)) };
+        let kept = Kept { text: Secret::new("old"), refresh_at: now, good_until: now.after(Duration::from_secs(3600)) };
         *endpoint.known.lock() = Some(kept);
-        assert_eq!(endpoint.token().await.expect("at once").text.expose(), "old");
         let next = async {
             while endpoint.token().await.expect("a token").text.expose() == "old" {
                 task::sleep(Duration::from_millis(5)).await;

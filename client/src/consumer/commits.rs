@@ -1,14 +1,17 @@
 //! Commits: now, later with an answer, or by themselves every `auto.commit.interval.ms`.
 //!
-//! The part of [`Consumer`] that sends positions to the coordinator. Commits that are not waited for, automatic ones
-//! included, go one after the other through a task of their own, so that their answers come in the order in which they were
-//! made (Java tells callbacks in that order); callbacks run within `poll`, `commit` and `close`. Each is sent once and only
-//! in the generation in which it was made: later, its offsets may be behind those that others committed.
+//! The part of [`Consumer`] that sends positions to the coordinator. Commits that are not waited for, those by itself and
+//! before a rebalance included, go one after the other through a task of their own, so that none takes back a later one and
+//! their answers come in the order in which they were made (Java tells callbacks in that order); callbacks run within `poll`,
+//! `commit` and `close`. Each but that of a rebalance is sent once and only in the generation in which it was made: later, its
+//! offsets may be behind those that others committed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::coordinator::Coordinator;
@@ -38,6 +41,8 @@ enum By {
     Caller(Option<CommitCallback>),
     /// `enable.auto.commit`
     Itself,
+    /// The rebalance of this attempt, which waits for it.
+    Rebalance(u64),
 }
 
 struct Pending {
@@ -57,14 +62,16 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    fn new(group: Arc<Coordinator>) -> Self {
+    fn new(group: Arc<Coordinator>, limit: Duration) -> Self {
         let (sender, mut pending) = mpsc::unbounded_channel::<Pending>();
         let (done, answers) = mpsc::unbounded_channel();
         task::spawn("offset commits", async move {
             while let Some(commit) = pending.recv().await {
-                let result = match &commit.made {
-                    Ok(made) => group.commit_once(made, &commit.offsets).await,
-                    Err(error) => Err(error.clone()),
+                let result = match (&commit.by, &commit.made) {
+                    // Nobody joins before it is over: the generation is the same in each attempt.
+                    (By::Rebalance(_), _) => group.commit(&commit.offsets, limit).await,
+                    (_, Ok(made)) => group.commit_once(made, &commit.offsets).await,
+                    (_, Err(error)) => Err(error.clone()),
                 };
                 let is_gone = done.send((commit, result)).is_err();
                 // Read by the next poll, which has to come soon enough to stay a member.
@@ -152,31 +159,53 @@ impl Consumer {
         self.queue(offsets, By::Caller(Some(callback)))
     }
 
+    /// Commits before the rebalance of this attempt, behind what was committed before.
+    pub(super) fn settle(&mut self, offsets: Offsets, attempt: u64) -> Result<(), ClientError> {
+        self.queue(offsets, By::Rebalance(attempt))
+    }
+
     fn queue(&mut self, offsets: Offsets, by: By) -> Result<(), ClientError> {
-        let group = self.coordinator()?;
+        let (group, limit) = (self.coordinator()?, self.config.api_timeout);
+        if self.commits.as_ref().is_some_and(|queue| queue.sender.is_closed()) {
+            self.tell_commits();
+        }
         let made = group.generation();
-        let queue = self.commits.get_or_insert_with(|| Queue::new(group));
-        if queue.made - queue.over >= COMMITS_MAX {
+        let queue = self.commits.get_or_insert_with(|| Queue::new(group, limit));
+        if queue.made - queue.over >= COMMITS_MAX && !matches!(by, By::Rebalance(_)) {
             return Err(ClientError::State("too many commits wait for their answers"));
         }
         queue.made += 1;
-        // The task ends when this queue does, not before.
+        // Should the task have ended just now, the next look at its answers shows it.
         let _ = queue.sender.send(Pending { offsets, by, made });
         Ok(())
     }
 
     /// Tells of the commits that are over.
     pub(super) fn tell_commits(&mut self) {
-        while let Some((pending, result)) = self.commits.as_mut().and_then(|queue| queue.answers.try_recv().ok()) {
-            self.tell(pending, result);
+        while let Some(queue) = &mut self.commits {
+            match queue.answers.try_recv() {
+                Ok((pending, result)) => self.tell(pending, result),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.lost_commits(),
+            }
         }
+    }
+
+    /// The task of the queue has ended, as with the runtime in which the first commit was made; the next one gets another.
+    fn lost_commits(&mut self) {
+        let lost = self.commits.take().map_or(0, |queue| queue.made - queue.over);
+        tracing::error!(commits = lost, "the task that commits offsets has ended; what became of them is not known");
+        self.auto_committing = false;
+        self.settled(None);
     }
 
     /// Waits for the commits under way and tells of them.
     pub(super) async fn drain_commits(&mut self) {
         while let Some(queue) = self.commits.as_mut().filter(|queue| queue.over < queue.made) {
-            let Some((pending, result)) = queue.answers.recv().await else { return };
-            self.tell(pending, result);
+            match queue.answers.recv().await {
+                Some((pending, result)) => self.tell(pending, result),
+                None => self.lost_commits(),
+            }
         }
     }
 
@@ -192,6 +221,12 @@ impl Consumer {
         }
         match (pending.by, result) {
             (By::Caller(Some(callback)), result) => callback(&pending.offsets, result),
+            (By::Rebalance(attempt), result) => {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "offsets were not committed before the rebalance");
+                }
+                self.settled(Some(attempt));
+            }
             (_, Err(error)) => tracing::warn!(%error, "offsets were not committed"),
             (_, Ok(())) => {}
         }

@@ -31,8 +31,12 @@ pub(super) struct Partition {
     pub paused: bool,
     /// What came and was not handed out yet.
     pub fetched: Option<Fetched>,
-    /// Not fetched before; after an error.
+    /// Nobody is asked about it before; after an error, or while nothing is as late as is looked for.
     pub not_before: Option<Moment>,
+    /// At which count of assignments it came.
+    pub since: u64,
+    /// Its committed offset is being looked up.
+    pub placing: bool,
     /// The end of what the isolation lets see, as the last answer told (Java: `SubscriptionState.partitionLag`).
     pub end: Option<i64>,
     /// The first offset that is left.
@@ -67,14 +71,14 @@ impl Partition {
         self.position = Some(offset);
         (self.epoch, self.checked) = (epoch, -1);
         self.reset = None;
-        self.fetched = None;
+        (self.fetched, self.not_before) = (None, None);
     }
 
     /// Begins where `reset` says, which is to be looked up.
     pub fn reset_by(&mut self, reset: Reset) {
         self.reset = Some(reset);
         self.position = None;
-        self.fetched = None;
+        (self.fetched, self.not_before) = (None, None);
     }
 
     /// Takes over how far the fetched bytes were handed out.
@@ -94,7 +98,7 @@ pub(super) struct Partitions {
     /// The version of the cluster's metadata that leaders were taken from.
     seen: Option<u64>,
     /// How often partitions came or went.
-    pub count: u64,
+    count: u64,
 }
 
 impl Partitions {
@@ -112,7 +116,7 @@ impl Partitions {
                 None => (Arc::new(place), None),
             };
             self.places.insert(place, self.list.len());
-            self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, ..Partition::default() }));
+            self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, since: self.count, ..Partition::default() }));
         }
     }
 
@@ -182,22 +186,27 @@ impl Partitions {
         self.places.iter().filter_map(|(place, at)| Some((place, self.list.get(*at)?)))
     }
 
-    /// Partitions that have no position and none to look up: their committed offset is to be found first.
-    pub fn unplaced(&self) -> Vec<TopicPartition> {
-        let is = |partition: &Partition| partition.position.is_none() && partition.reset.is_none();
+    /// Partitions that have no position and none to look up, and since when they are here: their committed offset is to be
+    /// found first. They count as being looked up from now on.
+    pub fn unplaced(&mut self) -> Vec<(TopicPartition, u64)> {
+        let is = |partition: &Partition| partition.position.is_none() && partition.reset.is_none() && !partition.placing;
         // Polls come often, and this is rare.
         if !self.any(is) {
             return Vec::new();
         }
-        self.iter().filter(|(_, partition)| is(partition)).map(|(place, _)| place.clone()).collect()
+        let unplaced: Vec<_> = self.iter().filter(|(_, own)| is(own)).map(|(place, own)| (place.clone(), own.since)).collect();
+        self.list.iter_mut().filter(|own| is(own)).for_each(|own| own.placing = true);
+        unplaced
     }
 
-    /// Partitions whose beginning is to be looked up, with their leaders.
+    /// Partitions whose beginning is to be looked up now, with their leaders.
     pub fn to_reset(&self) -> Vec<(TopicPartition, Reset, Option<Leader>)> {
         if !self.any(|partition| partition.reset.is_some()) {
             return Vec::new();
         }
-        self.iter().filter_map(|(place, partition)| Some((place.clone(), partition.reset?, partition.leader))).collect()
+        let now = Moment::now();
+        let due = self.iter().filter(|(_, partition)| partition.not_before.is_none_or(|at| at <= now));
+        due.filter_map(|(place, partition)| Some((place.clone(), partition.reset?, partition.leader))).collect()
     }
 
     /// What a commit of everything handed out says.

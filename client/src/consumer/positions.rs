@@ -24,20 +24,21 @@ impl Consumer {
         if self.place_not_before.is_some_and(|at| at > Moment::now()) {
             return true;
         }
-        let (unplaced, count) = (self.partitions.unplaced(), self.partitions.count);
+        let unplaced = self.partitions.unplaced();
         match &self.group {
-            Some(group) if !unplaced.is_empty() && self.placing != Some(count) => {
-                self.placing = Some(count);
+            Some(group) if !unplaced.is_empty() => {
                 let group = group.clone();
                 self.work.push(Box::pin(async move {
-                    let result = group.committed(&unplaced).await;
-                    Event::Placed(count, unplaced, result)
+                    let places: Vec<TopicPartition> = unplaced.iter().map(|(place, _)| place.clone()).collect();
+                    let result = group.committed(&places).await;
+                    Event::Placed(unplaced, result)
                 }));
             }
             Some(_) => {}
             None => {
-                for place in unplaced {
+                for (place, _) in unplaced {
                     if let Some(partition) = self.partitions.get_mut(&place) {
+                        partition.placing = false;
                         partition.reset_by(self.config.reset);
                     }
                 }
@@ -81,27 +82,15 @@ impl Consumer {
 
     pub(super) fn placed(
         &mut self,
-        count: u64,
-        places: &[TopicPartition],
+        asked: &[(TopicPartition, u64)],
         result: Result<Offsets, ClientError>,
     ) -> Result<(), ClientError> {
-        if self.placing == Some(count) {
-            self.placing = None;
-        }
-        // A partition that went and came again has been read and committed by others meanwhile (Java:
-        // `PendingCommittedOffsetRequest.sameRequest`).
-        if self.partitions.count != count {
-            return Ok(());
-        }
-        let committed = match result {
-            Ok(committed) => committed,
-            Err(error) => {
-                self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff));
-                return Err(error);
-            }
-        };
-        for place in places {
-            let Some(partition) = self.partitions.get_mut(place) else { continue };
+        for (place, since) in asked {
+            // One that went and came again has been read and committed by others meanwhile (Java:
+            // `PendingCommittedOffsetRequest.sameRequest`).
+            let Some(partition) = self.partitions.get_mut(place).filter(|own| own.since == *since) else { continue };
+            partition.placing = false;
+            let Ok(committed) = &result else { continue };
             if partition.position.is_some() || partition.reset.is_some() {
                 continue;
             }
@@ -110,7 +99,7 @@ impl Consumer {
                 None => partition.reset_by(self.config.reset),
             }
         }
-        Ok(())
+        result.map(drop).inspect_err(|_| self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff)))
     }
 
     pub(super) fn was_reset(
@@ -140,9 +129,13 @@ impl Consumer {
                     let address = self.group.as_ref().map(|group| group.address()).unwrap_or_default();
                     return Err(ClientError::NoOffset { topic, partition, reason, address });
                 }
-                // Asked again, of whoever leads it then: nothing was said of it, or nothing is as late yet, as the next
-                // record will be (Java asks again as well).
-                None => self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff)),
+                // Asked again, of whoever leads it then: nothing is as late yet, as the next record will be (Java:
+                // `OffsetFetcher.resetPositionsAsync`), or nothing was said of it.
+                None => {
+                    let config = &self.config.connection;
+                    let later = if found.contains_key(place) { config.request_timeout } else { config.retry_backoff };
+                    partition.not_before = Some(Moment::now().after(later));
+                }
             }
         }
         result

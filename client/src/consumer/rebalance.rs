@@ -209,7 +209,7 @@ impl Consumer {
         if !rejoin || waits || subscription.rebalance != Rebalance::None {
             return;
         }
-        // Commits that are under way come before that of the rebalance, which would be taken back by them.
+        // In the next generation, commits that are under way would be refused.
         if !thrown_out && over < *subscription.awaited.get_or_insert(made) {
             return;
         }
@@ -231,16 +231,16 @@ impl Consumer {
         let mut offsets = if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
         offsets.append(&mut self.owed);
         self.give_back(&gone, &mut offsets);
-        if offsets.is_empty() {
-            return self.join();
+        if offsets.is_empty() || self.settle(offsets, attempt).is_err() {
+            self.join();
         }
-        let limit = self.config.api_timeout;
-        self.work.push(Box::pin(async move {
-            if let Err(error) = group.commit(&offsets, limit).await {
-                tracing::warn!(%error, "offsets were not committed before the rebalance");
-            }
-            Event::Settled(attempt)
-        }));
+    }
+
+    /// What was to be committed before the rebalance of this attempt, or of any, is.
+    pub(super) fn settled(&mut self, attempt: Option<u64>) {
+        if self.subscription.as_ref().is_some_and(|known| attempt.is_none_or(|attempt| attempt == known.attempt)) {
+            self.join();
+        }
     }
 
     /// Reads no more from what the group took away from this member.

@@ -247,13 +247,19 @@ async fn committed_offsets_of_an_earlier_assignment_are_not_taken() {
     let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), of_group());
     let place = TopicPartition::new("t", 0);
     consumer.partitions.assign([place.clone()]);
-    let (before, old) = (consumer.partitions.count, Offsets::from([(place.clone(), 7.into())]));
+    let (before, old) = (consumer.partitions.unplaced(), Offsets::from([(place.clone(), 7.into())]));
+    assert_eq!(before.len(), 1);
+    // Others come and go, which is nothing to it.
+    consumer.partitions.assign([place.clone(), TopicPartition::new("u", 0)]);
+    consumer.partitions.assign([place.clone()]);
+    assert!(consumer.partitions.unplaced().is_empty(), "it is looked up already");
     // It goes to another member and comes back.
     consumer.partitions.assign([]);
     consumer.partitions.assign([place.clone()]);
-    consumer.placed(before, std::slice::from_ref(&place), Ok(old.clone())).unwrap();
+    consumer.placed(&before, Ok(old.clone())).unwrap();
     assert_eq!(consumer.known_position(&place), None);
-    consumer.placed(consumer.partitions.count, std::slice::from_ref(&place), Ok(old)).unwrap();
+    let after = consumer.partitions.unplaced();
+    consumer.placed(&after, Ok(old)).unwrap();
     assert_eq!(consumer.known_position(&place), Some(7));
 }
 
@@ -270,18 +276,46 @@ async fn who_unsubscribes_and_does_not_wait_for_it_may_commit_by_hand() {
 }
 
 #[tokio::test]
-async fn a_subscription_joins_when_its_own_commit_is_over() {
-    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), of_group());
-    for (attempt, topic) in [(1, "t"), (2, "u")] {
-        consumer.subscribe(&[topic]).unwrap();
-        consumer.owed = Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
-        consumer.rebalance();
-        assert_eq!(consumer.subscription.as_ref().unwrap().attempt, attempt, "it settles first");
-    }
-    consumer.take(Event::Settled(1)).unwrap();
-    assert_eq!(consumer.subscription.as_ref().unwrap().attempt, 2, "that was another's");
-    consumer.take(Event::Settled(2)).unwrap();
-    assert_eq!(consumer.subscription.as_ref().unwrap().attempt, 3, "it joins");
+async fn a_subscription_joins_when_the_commit_of_the_one_before_it_is_over() {
+    let config = ConsumerConfig { api_timeout: Duration::from_millis(100), ..of_group() };
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), config);
+    let attempt = |consumer: &Consumer| consumer.subscription.as_ref().unwrap().attempt;
+    consumer.subscribe(&["t"]).unwrap();
+    consumer.owed = Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
+    consumer.rebalance();
+    assert_eq!(attempt(&consumer), 1, "it settles first");
+    consumer.subscribe(&["u"]).unwrap();
+    consumer.rebalance();
+    assert_eq!(attempt(&consumer), 2, "it has nothing to commit, and waits all the same");
+    tokio::time::timeout(Duration::from_secs(20), consumer.drain_commits()).await.expect("it is over");
+    assert_eq!(attempt(&consumer), 2, "that was another's");
+    consumer.rebalance();
+    assert_eq!(attempt(&consumer), 3, "it joins");
+}
+
+#[test]
+fn commits_go_on_when_the_runtime_of_the_first_one_is_gone() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let broker_of = runtime();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    let answer = move |asked: &Asked| match asked.key() {
+        ApiKey::OffsetCommit => commits(asked, &noted),
+        _ => other(asked, &[1]),
+    };
+    let broker = broker_of.block_on(async { Scripted::start(answer) });
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), of_group());
+    let offsets = || Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
+    runtime().block_on(async { consumer.commit_offsets_async(offsets(), Box::new(|_, _| {})) }).unwrap();
+    let told = Arc::new(Mutex::new(false));
+    let heard = told.clone();
+    let again = async {
+        consumer.commit_offsets_async(offsets(), Box::new(move |_, _| *heard.lock() = true)).unwrap();
+        consumer.drain_commits().await;
+    };
+    broker_of.block_on(async { tokio::time::timeout(Duration::from_secs(20), again).await }).expect("it is told of");
+    assert!(*told.lock());
+    assert_eq!(seen.lock()[..], [7], "the first was never sent");
 }
 
 #[tokio::test]
