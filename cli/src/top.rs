@@ -4,8 +4,8 @@
 //! Asks over the Kafka protocol only, so it works with every broker, a secured one by `--command-config`: bytes are those of
 //! the logs, records those between two looks at the ends of the partitions. With `--metrics` the bytes that consumers read
 //! are taken from the broker's metrics page too. What does not answer is named, and the rest is shown; a rate is left out
-//! where one of its two looks lacks a part. `--once` prints one look and ends; `--output json` prints it for programs. q,
-//! SIGINT and SIGTERM end it, whatever it waits for.
+//! where one of its two looks lacks a part. `--once` prints one look and ends; `--output json` prints it for programs. q
+//! and a signal end it, whatever it waits for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal, Read, Write};
@@ -448,9 +448,7 @@ impl Screen {
         if saved.is_some() {
             stty(&["-icanon", "-echo"]);
         }
-        print!("\x1b[?1049h\x1b[?25l");
-        // As with drawing: it can only fail when the terminal is gone.
-        let _ = std::io::stdout().flush();
+        show("\x1b[?1049h\x1b[?25l");
         Screen { saved }
     }
 
@@ -461,20 +459,24 @@ impl Screen {
 
     fn draw(&self, text: &str) {
         let lines: Vec<&str> = text.trim_end_matches('\n').lines().collect();
-        print!("\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\r\n"));
-        // Drawing can only fail when the terminal is gone; the next key read ends it then.
-        let _ = std::io::stdout().flush();
+        show(&format!("\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\r\n")));
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        print!("\x1b[?25h\x1b[?1049l");
-        let _ = std::io::stdout().flush();
+        show("\x1b[?25h\x1b[?1049l");
         if let Some(saved) = &self.saved {
             stty(&[saved]);
         }
     }
+}
+
+/// Writes to the terminal.
+fn show(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // It can only fail when the terminal is gone; SIGHUP or the next key read ends the view then.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// What `stty` says of the terminal.

@@ -4,6 +4,7 @@ told when it is known, topics that are made later are read, and what can be aske
 
 Ends with `N passed, N failed, N skipped`.
 """
+import fcntl
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import urllib.request
@@ -86,12 +88,17 @@ def ends(broker, name):
     return done(broker, "kafka-get-offsets", "--topic", name).strip()
 
 
+def hangup(action):
+    """What a tool begins with does not hang on how these checks were started, which may be by nohup."""
+    return lambda: signal.signal(signal.SIGHUP, action)
+
+
 def typed_lines_outlive(kind):
     def check(broker):
         name = f"typed-{kind.name}"
         topic(broker, name)
         # A long line fills its batch and goes at once. The one behind it lingers for a minute: only closing sends it.
-        producer = tool(broker, "kafka-console-producer", "--topic", name, "--timeout", "60000")
+        producer = tool(broker, "kafka-console-producer", "--topic", name, "--timeout", "60000", preexec_fn=hangup(signal.SIG_DFL))
         producer.stdin.write("x" * 20_000 + "\na line\n")
         producer.stdin.flush()
         wait(lambda: ends(broker, name) == f"{name}:0:1")
@@ -99,6 +106,47 @@ def typed_lines_outlive(kind):
         ended(producer, 128 + kind)
         assert ends(broker, name) == f"{name}:0:2", "the line is gone"
     return check
+
+
+def typed_lines_outlive_the_terminal(broker):
+    """Whoever closes the window takes away what the tool tells its failures to as well."""
+    topic(broker, "hung-up")
+    ours, its = pty.openpty()
+
+    def own_terminal():
+        hangup(signal.SIG_DFL)()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    words = ["--bootstrap-server", broker.address, "--topic", "hung-up", "--timeout", "60000", "--batch-size", "1000"]
+    producer = subprocess.Popen([OURS, "kafka-console-producer", *words], stdin=its, stdout=its, stderr=its,
+                                start_new_session=True, preexec_fn=own_terminal)
+    os.close(its)
+    try:
+        os.write(ours, b"x" * 2000 + b"\na line\n")
+        wait(lambda: ends(broker, "hung-up") == "hung-up:0:1")
+    finally:
+        os.close(ours)
+        try:
+            producer.wait(SOON)
+        finally:
+            producer.kill()
+            producer.wait()
+    assert ends(broker, "hung-up") == "hung-up:0:2", "the line is gone"
+
+
+def an_ignored_hangup_ends_nothing(broker):
+    """As nohup starts a tool."""
+    topic(broker, "nohup")
+    producer = tool(broker, "kafka-console-producer", "--topic", "nohup", "--timeout", "0", preexec_fn=hangup(signal.SIG_IGN))
+    producer.stdin.write("one\n")
+    producer.stdin.flush()
+    wait(lambda: ends(broker, "nohup") == "nohup:0:1")
+    producer.send_signal(signal.SIGHUP)
+    producer.stdin.write("two\n")
+    producer.stdin.flush()
+    wait(lambda: ends(broker, "nohup") == "nohup:0:2")
+    producer.stdin.close()
+    producer.stdin = None
+    ended(producer, 0)
 
 
 def lines_that_are_not_sent_are_counted(broker):
@@ -211,6 +259,9 @@ def a_plan_is_verified_at_once(broker):
 CHECKS = {
     "a line that lingers is written when SIGINT ends the console producer": typed_lines_outlive(signal.SIGINT),
     "a line that lingers is written when SIGTERM ends the console producer": typed_lines_outlive(signal.SIGTERM),
+    "a line that lingers is written when SIGHUP ends the console producer": typed_lines_outlive(signal.SIGHUP),
+    "a line that lingers is written when the terminal is closed": typed_lines_outlive_the_terminal,
+    "a hangup that is ignored ends nothing": an_ignored_hangup_ends_nothing,
     "lines that could not be sent are counted": lines_that_are_not_sent_are_counted,
     "a record that is refused is told while one types": failures_are_told_one_by_one,
     "SIGINT ends top while a metrics page is silent": top_ends_by_a_signal(signal.SIGINT),

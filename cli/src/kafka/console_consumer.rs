@@ -19,7 +19,7 @@ use crate::kafka::formatter::{Formatter, Shown, TimestampKind};
 use crate::kafka::options::{Given, Options};
 use crate::kafka::topic_filter;
 use crate::kafka::{block_on, reach, reach_or_tell};
-use crate::signals::Signals;
+use crate::signals::{Signals, tell};
 
 const ABOUT: &str = "This tool helps to read data from Kafka topics and outputs it to standard output.";
 const FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
@@ -215,9 +215,9 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
     };
     let ended = print_until_done(&mut consumer, &mut printer, timeout, given.one("include")?).await;
     if let Err(error) = consumer.close().await {
-        eprintln!("kafka-console-consumer: {error}");
+        tell(&format!("kafka-console-consumer: {error}"));
     }
-    eprintln!("Processed a total of {} messages", printer.count);
+    tell(&format!("Processed a total of {} messages", printer.count));
     if given.has("enable-systest-events") {
         println!("shutdown_complete");
     }
@@ -240,7 +240,7 @@ async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, ti
             Ok(records) => records,
             Err(error) => {
                 // Apache's says it and ends well.
-                eprintln!("kafka-console-consumer: {error}");
+                tell(&format!("kafka-console-consumer: {error}"));
                 return Ended::Well;
             }
         };
@@ -250,10 +250,10 @@ async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, ti
                 return ended;
             }
         } else if timeout.is_some_and(|timeout| last.elapsed() >= timeout) {
-            eprintln!("kafka-console-consumer: no record came within --timeout-ms");
+            tell("kafka-console-consumer: no record came within --timeout-ms");
             return Ended::Well;
         } else if let Some(pattern) = pattern.take_if(|_| consumer.subscription().is_empty()) {
-            eprintln!("kafka-console-consumer: no topic matches {pattern} yet; waiting for one");
+            tell(&format!("kafka-console-consumer: no topic matches {pattern} yet; waiting for one"));
         }
     }
     Ended::Well
@@ -293,7 +293,7 @@ impl Printer<'_> {
             if let Err(reason) = self.formatter.write(&shown(&record), &mut text) {
                 if self.skip_errors {
                     text.truncate(begun);
-                    eprintln!("kafka-console-consumer: skipped {}@{}: {reason}", record.place, record.offset);
+                    tell(&format!("kafka-console-consumer: skipped {}@{}: {reason}", record.place, record.offset));
                 } else {
                     broken = Some(format!("{}@{}: {reason}", record.place, record.offset));
                 }
@@ -301,7 +301,7 @@ impl Printer<'_> {
         }
         let mut out = std::io::stdout().lock();
         if out.write_all(&text).and_then(|()| out.flush()).is_err() {
-            eprintln!("Unable to write to standard out, closing consumer.");
+            tell("Unable to write to standard out, closing consumer.");
             return Err(Ended::Well);
         }
         broken.map_or(Ok(()), |reason| Err(Ended::Failed(reason)))

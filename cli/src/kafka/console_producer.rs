@@ -22,7 +22,7 @@ use crate::Ended;
 use crate::kafka::{block_on, named_server};
 use crate::kafka::line_reader::{LineReader, Typed};
 use crate::kafka::options::{Given, Options};
-use crate::signals::Signals;
+use crate::signals::{Signals, tell};
 
 const ABOUT: &str = "This tool helps to read data from standard input and publish it to Kafka.";
 /// Lines that wait for the producer at most.
@@ -153,7 +153,7 @@ async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) ->
     };
     let unsent = writing.unsent();
     if unsent > 0 {
-        eprintln!("kafka-console-producer: {unsent} record(s) that were read are not sent to topic {topic}");
+        tell(&format!("kafka-console-producer: {unsent} record(s) that were read are not sent to topic {topic}"));
     }
     let Writing { deliveries, awaited, .. } = writing;
     if let Some(delivery) = awaited {
@@ -164,7 +164,7 @@ async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) ->
     let ended = close(&producer, &mut signals, read).await;
     // Every record is settled by now.
     if telling.await.is_err() {
-        eprintln!("kafka-console-producer: not every failure could be told");
+        tell("kafka-console-producer: not every failure could be told");
     }
     ended
 }
@@ -245,7 +245,7 @@ impl Writing<'_> {
 }
 
 fn not_written(topic: &str, error: &ClientError) {
-    eprintln!("kafka-console-producer: a record to topic {topic} was not written: {error}");
+    tell(&format!("kafka-console-producer: a record to topic {topic} was not written: {error}"));
 }
 
 /// Names each record that was sent and not written.
@@ -274,7 +274,7 @@ async fn close(producer: &Producer, signals: &mut Signals, mut ended: Result<(),
         }
     };
     if let Err(error) = closed {
-        eprintln!("kafka-console-producer: {error}");
+        tell(&format!("kafka-console-producer: {error}"));
     }
     ended
 }
