@@ -9,14 +9,17 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::config::ProducerConfig;
 use client::error::ClientError;
 use client::metadata::Cluster;
 use client::producer::{Delivery, Header, NewRecord, Producer};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use millstream_base_env::task;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Ended;
 use crate::kafka::{block_on, named_server};
@@ -143,10 +146,22 @@ async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) ->
     let topic = given.one("topic")?.unwrap_or_default();
     let mut signals = Signals::new()?;
     let producer = Producer::new(Cluster::with_config(config.connection.clone()), config);
-    let (deliveries, sent) = mpsc::channel(DELIVERIES_MAX);
-    let telling = task::spawn("failures of a console producer", tell_failures(sent, topic.to_owned()));
+    let (deliveries, sent) = mpsc::unbounded_channel::<Sent<Delivery>>();
+    let named = topic.to_owned();
+    let telling = tell_failures(sent, move |error: &ClientError| not_written(&named, error));
+    let telling = task::spawn("failures of a console producer", telling);
     let mode = if given.has("sync") { Mode::OneByOne } else { Mode::Together };
-    let mut writing = Writing { producer: &producer, topic, mode, reader, lines: lines_of_stdin(), deliveries, held: 0, awaited: None };
+    let mut writing = Writing {
+        producer: &producer,
+        topic,
+        mode,
+        reader,
+        lines: lines_of_stdin(),
+        deliveries,
+        room: Arc::new(Semaphore::new(DELIVERIES_MAX)),
+        held: 0,
+        awaited: None,
+    };
     let read = tokio::select! {
         read = writing.write_lines() => read,
         signal = signals.caught() => Err(Ended::Signalled(signal)),
@@ -156,9 +171,9 @@ async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) ->
         tell(&format!("kafka-console-producer: {unsent} record(s) that were read are not sent to topic {topic}"));
     }
     let Writing { deliveries, awaited, .. } = writing;
-    if let Some(delivery) = awaited {
-        // There is room: with --sync nothing else waits.
-        let _ = deliveries.try_send(delivery);
+    if let Some(sent) = awaited {
+        // When it is taken no more, that is said below.
+        let _ = deliveries.send(sent);
     }
     drop(deliveries);
     let ended = close(&producer, &mut signals, read).await;
@@ -177,6 +192,13 @@ enum Mode {
     Together,
 }
 
+/// A record that was sent, until it is known what became of it.
+struct Sent<D> {
+    delivery: D,
+    /// Its place among [`DELIVERIES_MAX`].
+    room: OwnedSemaphorePermit,
+}
+
 /// Lines on their way to records.
 struct Writing<'a> {
     producer: &'a Producer,
@@ -185,11 +207,12 @@ struct Writing<'a> {
     reader: LineReader,
     lines: mpsc::Receiver<std::io::Result<String>>,
     /// Records that were sent, to who tells what became of them.
-    deliveries: mpsc::Sender<Delivery>,
+    deliveries: mpsc::UnboundedSender<Sent<Delivery>>,
+    room: Arc<Semaphore>,
     /// Records that are being sent.
     held: usize,
     /// With `--sync`: the record that was sent.
-    awaited: Option<Delivery>,
+    awaited: Option<Sent<Delivery>>,
 }
 
 impl Writing<'_> {
@@ -215,17 +238,21 @@ impl Writing<'_> {
         };
         let failed = |error: ClientError| Ended::Failed(error.to_string());
         // Room comes first: nothing is sent of which nobody would tell.
-        let Ok(told) = self.deliveries.reserve().await else {
+        let room = self.room.clone().acquire_owned().await;
+        let Some(room) = room.ok().filter(|_| !self.deliveries.is_closed()) else {
             return Err(Ended::Failed("failures cannot be told any more".to_owned()));
         };
         let sent = self.producer.send(record).await;
         self.held = 0;
         match (self.mode, sent) {
-            (Mode::Together, Ok(delivery)) => told.send(delivery),
+            (Mode::Together, Ok(delivery)) => {
+                // When it is taken no more, the next record finds out.
+                let _ = self.deliveries.send(Sent { delivery, room });
+            }
             (Mode::Together, Err(error)) => not_written(self.topic, &error),
             (Mode::OneByOne, sent) => {
-                drop(told);
-                let written = self.awaited.insert(sent.map_err(failed)?).await;
+                let sent = Sent { delivery: sent.map_err(failed)?, room };
+                let written = (&mut self.awaited.insert(sent).delivery).await;
                 self.awaited = None;
                 written.map_err(failed)?;
             }
@@ -248,13 +275,39 @@ fn not_written(topic: &str, error: &ClientError) {
     tell(&format!("kafka-console-producer: a record to topic {topic} was not written: {error}"));
 }
 
-/// Names each record that was sent and not written.
-async fn tell_failures(mut sent: mpsc::Receiver<Delivery>, topic: String) {
-    while let Some(delivery) = sent.recv().await {
-        if let Err(error) = delivery.await {
-            not_written(&topic, &error);
+/// Tells of each record that was sent and not written as soon as that is known: one that waits holds no other up.
+async fn tell_failures<D, T>(mut sent: mpsc::UnboundedReceiver<Sent<D>>, mut tell: impl FnMut(&ClientError))
+where
+    D: Future<Output = Result<T, ClientError>>,
+{
+    let mut waiting: FuturesUnordered<_> = sent.recv().await.into_iter().map(outcome).collect();
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        let settled = tokio::select! {
+            next = sent.recv(), if open => {
+                match next {
+                    Some(next) => waiting.push(outcome(next)),
+                    None => open = false,
+                }
+                continue;
+            }
+            Some(settled) = waiting.next(), if !waiting.is_empty() => settled,
+        };
+        if let Err(error) = settled {
+            tell(&error);
         }
     }
+}
+
+/// What became of a record; from then on another has its room.
+async fn outcome<D, T>(sent: Sent<D>) -> Result<T, ClientError>
+where
+    D: Future<Output = Result<T, ClientError>>,
+{
+    let Sent { delivery, room } = sent;
+    let settled = delivery.await;
+    drop(room);
+    settled
 }
 
 /// Waits until what was sent is settled; the second signal ends that. Gives back how the tool ended.
@@ -313,4 +366,35 @@ fn lines_of_stdin() -> mpsc::Receiver<std::io::Result<String>> {
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::{BoxFuture, FutureExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_is_told_while_an_earlier_record_waits() {
+        let (deliveries, sent) = mpsc::unbounded_channel();
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let telling = tell_failures(sent, move |error: &ClientError| told.send(error.to_string()).expect("somebody hears"));
+        let telling = task::spawn("telling", telling);
+        let (leader, awaited) = oneshot::channel::<()>();
+        let stuck = async { awaited.await.map_err(|_| ClientError::State("the leader stays away")) };
+        let refused = async { Err::<(), _>(ClientError::State("it is refused")) };
+        let records: [BoxFuture<'static, Result<(), ClientError>>; 2] = [stuck.boxed(), refused.boxed()];
+        let room = Arc::new(Semaphore::new(2));
+        for delivery in records {
+            let room = room.clone().acquire_owned().await.unwrap();
+            assert!(deliveries.send(Sent { delivery, room }).is_ok());
+        }
+        let first = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.expect("told at once").unwrap();
+        assert!(first.contains("it is refused"), "{first}");
+        assert_eq!(room.available_permits(), 1, "another record takes its place");
+        drop((leader, deliveries));
+        telling.await.unwrap();
+        assert!(heard.recv().await.unwrap().contains("the leader stays away"));
+    }
 }
