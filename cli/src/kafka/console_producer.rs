@@ -3,13 +3,15 @@
 //! A thread of its own reads lines, so that what was typed is sent while the next line is awaited. As with Apache's, each
 //! record that cannot be written is named on standard error when that is known (`ErrorLoggingCallback`) and the rest goes
 //! on; only a line that cannot be read ends the tool with 1. A signal closes the producer first, so that what was sent and
-//! still lingers is written; a second one gives it up. What was read and not sent is counted on standard error.
+//! still lingers is written; a second one gives it up. What was read and not sent is counted on standard
+//! error; what is still in the pipe, or has no end of a line yet, is not read.
 //!
 //! Not done: --line-reader with a class of one's own, --socket-buffer-size.
 
 use std::collections::HashMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client::config::ProducerConfig;
@@ -28,7 +30,7 @@ use crate::kafka::options::{Given, Options};
 use crate::signals::{Signals, tell};
 
 const ABOUT: &str = "This tool helps to read data from standard input and publish it to Kafka.";
-/// Lines that wait for the producer at most.
+/// Lines that wait for the producer at most, besides those that came with them.
 const LINES_MAX: usize = 1024;
 /// Records of which nobody knows yet whether they are written, at most; `buffer.memory` bounds them by their bytes.
 const DELIVERIES_MAX: usize = 1 << 16;
@@ -156,7 +158,7 @@ async fn write_all(given: &Given, reader: LineReader, config: ProducerConfig) ->
         topic,
         mode,
         reader,
-        lines: lines_of_stdin(),
+        lines: Lines::of_stdin(),
         deliveries,
         room: Arc::new(Semaphore::new(DELIVERIES_MAX)),
         held: 0,
@@ -205,7 +207,7 @@ struct Writing<'a> {
     topic: &'a str,
     mode: Mode,
     reader: LineReader,
-    lines: mpsc::Receiver<std::io::Result<String>>,
+    lines: Lines,
     /// Records that were sent, to who tells what became of them.
     deliveries: mpsc::UnboundedSender<Sent<Delivery>>,
     room: Arc<Semaphore>,
@@ -217,7 +219,7 @@ struct Writing<'a> {
 
 impl Writing<'_> {
     async fn write_lines(&mut self) -> Result<(), Ended> {
-        while let Some(line) = self.lines.recv().await {
+        while let Some(line) = self.lines.next().await {
             let line = line.map_err(|error| Ended::Failed(format!("cannot read standard input: {error}")))?;
             let typed = self.reader.read(&line).map_err(Ended::Failed)?;
             self.held = 1;
@@ -262,12 +264,7 @@ impl Writing<'_> {
 
     /// Records that were read and not sent.
     fn unsent(&mut self) -> usize {
-        self.lines.close();
-        let mut unsent = self.held;
-        while let Ok(line) = self.lines.try_recv() {
-            unsent += usize::from(line.is_ok());
-        }
-        unsent
+        self.held + self.lines.close()
     }
 }
 
@@ -332,40 +329,103 @@ async fn close(producer: &Producer, signals: &mut Signals, mut ended: Result<(),
     ended
 }
 
-/// Lines as they come; with a prompt before each when a person types.
-fn lines_of_stdin() -> mpsc::Receiver<std::io::Result<String>> {
-    let (lines, receiver) = mpsc::channel(LINES_MAX);
-    std::thread::spawn(move || {
-        let (mut input, prompt) = (std::io::stdin().lock(), std::io::stdin().is_terminal() && std::io::stdout().is_terminal());
-        let mut bytes = Vec::new();
-        loop {
-            if prompt {
-                print!(">");
-                // Without a prompt one can type all the same.
-                let _ = std::io::stdout().flush();
+/// Lines of standard input as they come.
+struct Lines {
+    coming: mpsc::Receiver<std::io::Result<String>>,
+    /// How many have come, those that still wait for room included.
+    read: Arc<AtomicUsize>,
+    taken: usize,
+}
+
+impl Lines {
+    /// With a prompt before each when a person types.
+    fn of_stdin() -> Self {
+        let (lines, coming) = mpsc::channel(LINES_MAX);
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = read.clone();
+        std::thread::spawn(move || {
+            let typed = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+            let prompt = || {
+                if typed {
+                    print!(">");
+                    // Without a prompt one can type all the same.
+                    let _ = std::io::stdout().flush();
+                }
+            };
+            read_lines(std::io::stdin().lock(), &counted, &lines, prompt);
+        });
+        Lines { coming, read, taken: 0 }
+    }
+
+    async fn next(&mut self) -> Option<std::io::Result<String>> {
+        let next = self.coming.recv().await;
+        self.taken += usize::from(matches!(next, Some(Ok(_))));
+        next
+    }
+
+    /// Takes no more; how many have come and were not taken.
+    fn close(&mut self) -> usize {
+        self.coming.close();
+        self.read.load(Ordering::Acquire) - self.taken
+    }
+}
+
+/// Reads lines to the end, or until nobody takes them. All that came at once are counted before the first waits for room.
+fn read_lines(
+    mut input: impl BufRead,
+    read: &AtomicUsize,
+    lines: &mpsc::Sender<std::io::Result<String>>,
+    prompt: impl Fn(),
+) {
+    let mut text = Vec::new();
+    loop {
+        if text.is_empty() {
+            prompt();
+        }
+        let known = text.len();
+        let count = match input.fill_buf() {
+            Ok(more) => {
+                text.extend_from_slice(more);
+                more.len()
             }
-            bytes.clear();
-            match input.read_until(b'\n', &mut bytes) {
-                Ok(0) => return,
-                Err(error) => {
-                    // Nobody listens any more when the producer has given up.
-                    let _ = lines.blocking_send(Err(error));
-                    return;
-                }
-                Ok(_) => {
-                    let text = String::from_utf8_lossy(&bytes);
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    // Java's readLine ends a line at a lone carriage return too.
-                    for line in text.strip_suffix('\r').unwrap_or(text).split('\r') {
-                        if lines.blocking_send(Ok(line.to_owned())).is_err() {
-                            return;
-                        }
-                    }
-                }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => {
+                // Nobody listens any more when the producer has given up.
+                let _ = lines.blocking_send(Err(error));
+                return;
+            }
+        };
+        input.consume(count);
+        let whole = match text[known..].iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => known + last + 1,
+            // The last line of all may have no end.
+            None if count == 0 => text.len(),
+            None => continue,
+        };
+        let rest = text.split_off(whole);
+        let split = lines_of(&text);
+        text = rest;
+        read.fetch_add(split.len(), Ordering::Release);
+        for line in split {
+            if lines.blocking_send(Ok(line)).is_err() {
+                return;
             }
         }
-    });
-    receiver
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+/// The lines of a text that ends where one does. Java's readLine ends a line at a lone carriage return too.
+fn lines_of(text: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        lines.extend(line.strip_suffix('\r').unwrap_or(line).split('\r').map(str::to_owned));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -374,6 +434,23 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[tokio::test]
+    async fn lines_that_wait_for_room_are_counted() {
+        let (lines, coming) = mpsc::channel(1);
+        let mut own = Lines { coming, read: Arc::default(), taken: 0 };
+        let read = own.read.clone();
+        let reading = std::thread::spawn(move || read_lines(&b"a\nb\rc\r\n\nd"[..], &read, &lines, || ()));
+        assert_eq!(own.next().await.unwrap().unwrap(), "a");
+        // One is in the channel at most; d may be half a line yet.
+        assert_eq!(own.read.load(Ordering::Acquire) - own.taken, 3);
+        for line in ["b", "c", "", "d"] {
+            assert_eq!(own.next().await.unwrap().unwrap(), line);
+        }
+        assert!(own.next().await.is_none());
+        assert_eq!(own.close(), 0);
+        reading.join().unwrap();
+    }
 
     #[tokio::test]
     async fn a_failure_is_told_while_an_earlier_record_waits() {
