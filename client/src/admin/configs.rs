@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use millstream_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
 use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -220,32 +221,51 @@ impl Admin {
     }
 
     /// Every config of resources with its synonyms, in the broker's order; what is known of each resource stands beside
-    /// it. Each broker is asked for its own, any for all others.
+    /// it. Each broker is asked for its own, any for all others, at the same time; one that does not answer keeps nothing
+    /// from the others.
     ///
     /// # Errors
-    /// When no broker answers.
+    /// When none of those that are asked answers.
     pub async fn describe_each_config(
         &self,
         resources: &[(ResourceKind, String)],
     ) -> Result<Each<(ResourceKind, String), Vec<ConfigEntry>>, ClientError> {
-        let mut asked: BTreeMap<Option<i32>, Vec<DescribeConfigsResource>> = BTreeMap::new();
+        let mut asked: BTreeMap<Option<i32>, Vec<(ResourceKind, String)>> = BTreeMap::new();
         for (kind, name) in resources {
-            let resource = DescribeConfigsResource::default().with_resource_type(*kind as i8).with_resource_name(text(name));
-            asked.entry(own_broker(*kind, name)).or_default().push(resource.with_configuration_keys(None));
+            asked.entry(own_broker(*kind, name)).or_default().push((*kind, name.clone()));
         }
-        let mut described = Each::new();
-        for (broker, wanted) in asked {
-            let of_broker: Vec<_> = resources.iter().filter(|(kind, name)| own_broker(*kind, name) == broker).cloned().collect();
-            let request = DescribeConfigsRequest::default().with_resources(wanted).with_include_synonyms(true);
-            let (response, from) = self.ask(broker.map_or(To::Any, To::Broker), &request, |_| Ok(())).await?;
+        let answers = asked.into_iter().map(|(broker, own)| async move {
+            let resource = |(kind, name): &(ResourceKind, String)| {
+                let resource = DescribeConfigsResource::default().with_resource_type(*kind as i8);
+                resource.with_resource_name(text(name)).with_configuration_keys(None)
+            };
+            let request = DescribeConfigsRequest::default().with_resources(own.iter().map(resource).collect());
+            let request = request.with_include_synonyms(true);
+            (own, self.ask(broker.map_or(To::Any, To::Broker), &request, |_| Ok(())).await)
+        });
+        let (mut described, mut heard) = (Each::new(), false);
+        let mut failed = None;
+        for (own, answer) in join_all(answers).await {
+            let (response, from) = match answer {
+                Ok(told) => told,
+                Err(error) => {
+                    described.extend(own.into_iter().map(|resource| (resource, Err(error.clone()))));
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
+            heard = true;
             let said = response.results.into_iter().filter_map(|result| {
                 let (kind, name) = (ResourceKind::of(result.resource_type)?, result.resource_name.to_string());
                 let told = from.says(kind.named(&name), result.error_code, result.error_message.as_deref());
                 Some(((kind, name), told.map(|()| result.configs.into_iter().map(entry).collect())))
             });
-            described.append(&mut from.each(of_broker, said, |(kind, name)| kind.named(name)));
+            described.append(&mut from.each(own, said, |(kind, name)| kind.named(name)));
         }
-        Ok(described)
+        match failed {
+            Some(error) if !heard => Err(error),
+            _ => Ok(described),
+        }
     }
 
     /// Sets configs of a resource, or with None takes them back.
@@ -317,5 +337,41 @@ fn entry(config: DescribeConfigsResourceResult) -> ConfigEntry {
         source: ConfigSource::of(config.config_source),
         sensitive: config.is_sensitive,
         synonyms: config.synonyms.into_iter().map(synonym).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use millstream_base_env::net;
+    use millstream_protocol::api_key::ApiKey;
+    use millstream_protocol::messages::describe_configs_response::DescribeConfigsResult;
+    use millstream_protocol::messages::{DescribeConfigsResponse, MetadataRequest};
+
+    use super::*;
+    use crate::metadata::Cluster;
+    use crate::scripted::{Scripted, described};
+
+    #[tokio::test]
+    async fn a_broker_that_is_away_keeps_nothing_from_the_others() {
+        // Who listens and never takes a connection: broker 2 says nothing.
+        let silent = net::listen(([127, 0, 0, 1], 0).into()).expect("a port");
+        let away = i32::from(silent.local_addr().expect("an address").port());
+        let broker = Scripted::start(move |asked| match asked.key() {
+            ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port), (2, away)], &[])),
+            _ => {
+                let result = |own: DescribeConfigsResource| {
+                    DescribeConfigsResult::default().with_resource_type(own.resource_type).with_resource_name(own.resource_name)
+                };
+                let results = asked.read::<DescribeConfigsRequest>().resources.into_iter().map(result).collect();
+                asked.answer::<DescribeConfigsRequest>(&DescribeConfigsResponse::default().with_results(results))
+            }
+        });
+        let admin = Admin::new(Cluster::new(&broker.address)).with_timeout(Duration::from_secs(1));
+        let [one, two, all] = ["1", "2", ""].map(|name| (ResourceKind::Broker, name.to_owned()));
+        let configs = admin.describe_each_config(&[one.clone(), two.clone(), all.clone()]).await.unwrap();
+        assert!(configs[&one].is_ok() && configs[&all].is_ok() && configs[&two].is_err(), "{configs:?}");
+        assert!(admin.describe_each_config(&[two]).await.is_err());
     }
 }

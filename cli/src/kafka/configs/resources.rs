@@ -1,6 +1,7 @@
 //! Configs of topics, brokers, their loggers, groups and client metrics.
 //!
-//! Called by `kafka-configs` with what its flags name.
+//! Called by `kafka-configs` with what its flags name. What is described is shown as it comes: what cannot be described ends
+//! the tool, after what stands before it.
 
 use client::admin::{Admin, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 use client::error::ClientError;
@@ -13,6 +14,12 @@ use crate::kafka::output;
 
 /// Resources in one request, so that an answer stays below some megabytes.
 const RESOURCES: usize = 500;
+
+/// How many resources are asked about before they are shown. Each broker is asked by itself; as with Apache's, one that is
+/// away is waited for when those before it have been shown.
+fn at_once(kind: ResourceKind) -> usize {
+    if matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger) { 1 } else { RESOURCES }
+}
 
 /// What is described or altered.
 pub(super) struct Entity {
@@ -68,53 +75,53 @@ pub(super) async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Resul
         None => existing(admin, entity).await?,
     };
     let mut objects = Vec::new();
-    for (name, described) in described(admin, entity.kind, names).await? {
-        let own = match entity.kind {
-            ResourceKind::Topic => ConfigSource::DynamicTopicConfig,
-            ResourceKind::Broker if name.is_empty() => ConfigSource::DynamicDefaultBrokerConfig,
-            ResourceKind::Broker => ConfigSource::DynamicBrokerConfig,
-            ResourceKind::BrokerLogger => ConfigSource::DynamicBrokerLoggerConfig,
-            ResourceKind::ClientMetrics => ConfigSource::DynamicClientMetricsConfig,
-            ResourceKind::Group => ConfigSource::DynamicGroupConfig,
-        };
-        let mut entries = described.map_err(refused)?;
-        entries.retain(|entry| all || entry.source == own);
-        entries.sort_by(|left, right| left.name.cmp(&right.name));
-        if output::is_json() {
-            objects.extend(entries.iter().map(|entry| object(entity, &name, entry)));
-            continue;
-        }
-        if name.is_empty() {
-            println!("Default configs for {} in the cluster are:", entity.type_name);
-        } else {
-            println!("{} configs for {} {name} are:", if all { "All" } else { "Dynamic" }, singular(&entity.type_name));
-        }
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
-        for entry in entries {
-            let synonyms: Vec<String> = entry
-                .synonyms
-                .iter()
-                .map(|synonym| format!("{}:{}={}", synonym.source.name(), synonym.name, shown(&synonym.value)))
-                .collect();
-            println!("  {}={} sensitive={} synonyms={{{}}}", entry.name, shown(&entry.value), entry.sensitive, synonyms.join(", "));
+    for some in names.chunks(at_once(entity.kind)) {
+        let resources: Vec<_> = some.iter().map(|name| (entity.kind, name.clone())).collect();
+        let mut described = admin.describe_each_config(&resources).await.map_err(refused)?;
+        for resource in resources {
+            let configs = described.remove(&resource).unwrap_or(Err(ClientError::State("no answer for the resource")));
+            let (mut entries, (kind, name)) = (configs.map_err(refused)?, resource);
+            let own = own_source(kind, &name);
+            entries.retain(|entry| all || entry.source == own);
+            entries.sort_by(|left, right| left.name.cmp(&right.name));
+            if output::is_json() {
+                objects.extend(entries.iter().map(|entry| object(entity, &name, entry)));
+            } else {
+                print(entity, &name, &entries, all);
+            }
         }
     }
     output::as_objects(|| objects);
     Ok(())
 }
 
-/// The configs of each name, in the order of the names.
-async fn described(admin: &Admin, kind: ResourceKind, names: Vec<String>) -> Result<Vec<(String, Result<Vec<ConfigEntry>, ClientError>)>, Ended> {
-    let mut described = Vec::with_capacity(names.len());
-    for some in names.chunks(RESOURCES) {
-        let resources: Vec<_> = some.iter().map(|name| (kind, name.clone())).collect();
-        let mut found = admin.describe_each_config(&resources).await.map_err(refused)?;
-        described.extend(resources.into_iter().map(|resource| {
-            let configs = found.remove(&resource).unwrap_or(Err(ClientError::State("no answer for the resource")));
-            (resource.1, configs)
-        }));
+/// Where a config comes from that was set for the resource itself.
+fn own_source(kind: ResourceKind, name: &str) -> ConfigSource {
+    match kind {
+        ResourceKind::Topic => ConfigSource::DynamicTopicConfig,
+        ResourceKind::Broker if name.is_empty() => ConfigSource::DynamicDefaultBrokerConfig,
+        ResourceKind::Broker => ConfigSource::DynamicBrokerConfig,
+        ResourceKind::BrokerLogger => ConfigSource::DynamicBrokerLoggerConfig,
+        ResourceKind::ClientMetrics => ConfigSource::DynamicClientMetricsConfig,
+        ResourceKind::Group => ConfigSource::DynamicGroupConfig,
     }
-    Ok(described)
+}
+
+fn print(entity: &Entity, name: &str, entries: &[ConfigEntry], all: bool) {
+    if name.is_empty() {
+        println!("Default configs for {} in the cluster are:", entity.type_name);
+    } else {
+        println!("{} configs for {} {name} are:", if all { "All" } else { "Dynamic" }, singular(&entity.type_name));
+    }
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
+    for entry in entries {
+        let synonyms: Vec<String> = entry
+            .synonyms
+            .iter()
+            .map(|synonym| format!("{}:{}={}", synonym.source.name(), synonym.name, shown(&synonym.value)))
+            .collect();
+        println!("  {}={} sensitive={} synonyms={{{}}}", entry.name, shown(&entry.value), entry.sensitive, synonyms.join(", "));
+    }
 }
 
 fn object(entity: &Entity, name: &str, entry: &ConfigEntry) -> Value {
