@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use client::TopicPartition;
-use client::admin::{Admin, ClusterNode, Fenced, GroupListing, LogDirDescription, OffsetSpec};
+use client::admin::{Admin, ClusterNode, CommittedOffset, Each, Fenced, GroupListing, LogDirDescription, OffsetSpec};
 use client::config::Isolation;
 use client::error::ClientError;
 use futures_util::future::join_all;
@@ -109,7 +109,7 @@ struct Topic {
 struct Group {
     state: String,
     members: usize,
-    /// None where the coordinator does not say what was committed.
+    /// None where an end or what was committed is not known of each partition.
     lag: Option<i64>,
 }
 
@@ -126,11 +126,8 @@ struct Look {
     unanswered: Vec<String>,
 }
 
-/// The end of each partition, as far as its leader says it.
-type Ends = BTreeMap<TopicPartition, Result<i64, ClientError>>;
-
-/// A group and what it committed.
-type Committed = (Group, Vec<(TopicPartition, i64)>);
+/// A group and what it committed, None where its coordinator does not say that.
+type Committed = (Group, Option<Each<TopicPartition, CommittedOffset>>);
 
 impl View {
     /// Shows looks until something ends it. A signal drops the look under way, and with it the screen.
@@ -238,9 +235,7 @@ impl View {
                 group.members = described.members.len();
             }
             let offsets = offsets.remove(&listing.group_id).and_then(Result::ok);
-            group.lag = offsets.as_ref().map(|_| 0);
-            let known = offsets.unwrap_or_default().into_iter().filter_map(|(at, committed)| Some((at, committed.ok()?.offset)));
-            (listing.group_id, (group, known.collect()))
+            (listing.group_id, (group, offsets))
         };
         Ok(listed.into_iter().map(group).collect())
     }
@@ -252,7 +247,7 @@ fn failed(error: ClientError) -> Ended {
 
 impl Look {
     /// Adds up the ends that came; gives them back.
-    fn take_ends(&mut self, ends: Result<Ends, ClientError>) -> BTreeMap<TopicPartition, i64> {
+    fn take_ends(&mut self, ends: Result<Each<TopicPartition, i64>, ClientError>) -> BTreeMap<TopicPartition, i64> {
         let mut known = BTreeMap::new();
         let (mut lacking, mut why) = (0, None);
         match ends {
@@ -291,8 +286,11 @@ impl Look {
 
     fn take_groups(&mut self, groups: BTreeMap<String, Committed>, ends: &BTreeMap<TopicPartition, i64>) {
         for (id, (mut group, committed)) in groups {
-            let behind = |(at, offset): &(TopicPartition, i64)| ends.get(at).map_or(0, |end| (end - offset).max(0));
-            group.lag = group.lag.map(|_| committed.iter().map(behind).sum());
+            let behind = |(at, committed): (&TopicPartition, &Result<CommittedOffset, ClientError>)| {
+                Some((ends.get(at)? - committed.as_ref().ok()?.offset).max(0))
+            };
+            // What is not known of one partition is not known of the whole.
+            group.lag = committed.and_then(|committed| committed.iter().map(behind).sum());
             self.groups.insert(id, group);
         }
     }
@@ -534,14 +532,24 @@ mod tests {
         let gone = |number| (TopicPartition::new("busy", number), Err(ClientError::State("the leader is away")));
         now.topics.values_mut().for_each(|topic| (topic.records, topic.ends) = (0, 0));
         let ends = now.take_ends(Ok(BTreeMap::from([(TopicPartition::new("busy", 0), Ok(40)), gone(1), gone(2)])));
-        now.take_groups(BTreeMap::from([("silent".to_owned(), (Group::default(), Vec::new()))]), &ends);
+        let at = |number| (TopicPartition::new("busy", number), Ok(CommittedOffset { offset: 30, leader_epoch: None, metadata: String::new() }));
+        let group = |name: &str, committed: Option<Each<_, _>>| (name.to_owned(), (Group::default(), committed));
+        let groups = [
+            group("silent", None),
+            group("whole", Some(Each::from([at(0)]))),
+            group("headless", Some(Each::from([at(0), at(1)]))),
+            group("partly", Some(Each::from([at(0), (TopicPartition::new("calm", 0), Err(ClientError::State("it is unstable")))]))),
+            group("fresh", Some(Each::new())),
+        ];
+        now.take_groups(BTreeMap::from(groups), &ends);
         let text = render(&before, &now, usize::MAX);
         assert!(text.contains("no answer: log folders of broker 1: ") && text.contains("no answer: ends of 2 partition(s): "), "{text}");
         let cells = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>();
         // No rate of what one of both looks does not know.
         assert_eq!(cells("busy"), ["busy", "3", "-", "-", "-", "4.9", "KiB"]);
         assert_eq!(cells("1 "), ["1", "h:9", "up", "-"]);
-        assert_eq!(cells("silent").last(), Some(&"-"));
+        let lags = ["silent", "whole", "headless", "partly", "fresh"].map(|name| *cells(name).last().unwrap());
+        assert_eq!(lags, ["-", "10", "-", "-", "0"]);
         assert_eq!((ends.len(), now.topics["busy"].records), (1, 40));
         assert_eq!(as_json(&before, &now)["unanswered"].as_array().unwrap().len(), 2);
     }
