@@ -249,11 +249,11 @@ impl Reset<'_> {
         }
         if let Some(text) = given.one("to-datetime")? {
             let when = java_time::parse_datetime(text).map_err(|reason| error(format_args!("java.text.ParseException: {reason}")))?;
-            return self.from_time(partitions, when).await;
+            return self.at_time(partitions, when).await;
         }
         if let Some(text) = given.one("by-duration")? {
             let back = millstream_base_config::iso_duration::parse(text).ok_or_else(|| error("Text cannot be parsed to a Duration"))?;
-            return self.from_time(partitions, Clock::Real.now_ms().saturating_sub(back)).await;
+            return self.at_time(partitions, Clock::Real.now_ms().saturating_sub(back)).await;
         }
         if let Some(path) = given.one("from-file")? {
             let text = std::fs::read_to_string(path).map_err(|reason| error(format_args!("{path}: {reason}")))?;
@@ -288,7 +288,7 @@ impl Reset<'_> {
         Ok(bounded)
     }
 
-    async fn from_time(&self, partitions: &[TopicPartition], ms: i64) -> Result<Offsets, Ended> {
+    async fn at_time(&self, partitions: &[TopicPartition], ms: i64) -> Result<Offsets, Ended> {
         let mut offsets = self.ends(partitions, OffsetSpec::Timestamp(ms)).await?;
         let late: Vec<TopicPartition> = partitions.iter().filter(|at| offsets.get(at).is_none_or(|offset| *offset < 0)).cloned().collect();
         for at in &late {
