@@ -454,16 +454,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_told_while_an_earlier_record_waits() {
-        let (deliveries, sent) = mpsc::unbounded_channel();
+        let (deliveries, sent) = mpsc::unbounded_channel::<Sent<BoxFuture<'static, Result<(), ClientError>>>>();
         let (told, mut heard) = mpsc::unbounded_channel();
         let telling = tell_failures(sent, move |error: &ClientError| told.send(error.to_string()).expect("somebody hears"));
         let telling = task::spawn("telling", telling);
         let (leader, awaited) = oneshot::channel::<()>();
         let stuck = async { awaited.await.map_err(|_| ClientError::State("the leader stays away")) };
         let refused = async { Err::<(), _>(ClientError::State("it is refused")) };
-        let records: [BoxFuture<'static, Result<(), ClientError>>; 2] = [stuck.boxed(), refused.boxed()];
         let room = Arc::new(Semaphore::new(2));
-        for delivery in records {
+        for delivery in [stuck.boxed(), refused.boxed()] {
             let room = room.clone().acquire_owned().await.unwrap();
             assert!(deliveries.send(Sent { delivery, room }).is_ok());
         }
