@@ -3,23 +3,26 @@
 //!
 //! Asks over the Kafka protocol only, so it works with every broker, a secured one by `--command-config`: bytes are those of
 //! the logs, records those between two looks at the ends of the partitions. With `--metrics` the bytes that consumers read
-//! are taken from the broker's metrics page too. What does not answer is named, and the rest is shown; a rate is left out
-//! where one of its two looks lacks a part. `--once` prints one look and ends; `--output json` prints it for programs. q
-//! and a signal end it, whatever it waits for.
+//! are taken from the broker's metrics page too. What does not answer is named, and the rest is shown; a rate is of the
+//! parts that both its looks know, and left out where they know different ones. `--once` prints one look and ends;
+//! `--output json` prints it for programs. q and a signal end it, whatever it waits for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{IsTerminal, Read, Write};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use client::TopicPartition;
-use client::admin::{Admin, ClusterNode, CommittedOffset, Each, Fenced, GroupListing, LogDirDescription, OffsetSpec};
+use client::admin::{
+    Admin, ClusterNode, CommittedOffset, Each, Fenced, GroupDescription, GroupListing, LogDirDescription, OffsetSpec, TopicDescription,
+};
 use client::config::Isolation;
 use client::error::ClientError;
 use futures_util::future::join_all;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
+use millstream_protocol::error_code::ErrorCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
@@ -96,11 +99,11 @@ struct View {
 /// What a topic holds, and what has gone through it.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Topic {
-    partitions: usize,
+    /// None where no broker describes it.
+    partitions: Option<usize>,
     bytes: i64,
-    records: i64,
-    /// Partitions whose end is known, which `records` adds up.
-    ends: usize,
+    /// Of the partitions whose leaders say it.
+    ends: BTreeMap<i32, i64>,
     /// Bytes that were read since the broker started, where its metrics say so.
     read: Option<f64>,
 }
@@ -108,7 +111,8 @@ struct Topic {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Group {
     state: String,
-    members: usize,
+    /// None where the coordinator does not say it.
+    members: Option<usize>,
     /// None where an end or what was committed is not known of each partition.
     lag: Option<i64>,
 }
@@ -121,13 +125,19 @@ struct Look {
     /// Of the brokers that say what their logs hold.
     bytes_of: BTreeMap<i32, i64>,
     topics: BTreeMap<String, Topic>,
+    /// Topics that are there and could not be described.
+    undescribed: BTreeSet<String>,
     groups: BTreeMap<String, Group>,
     /// What did not answer, and why.
     unanswered: Vec<String>,
 }
 
-/// A group and what it committed, None where its coordinator does not say that.
-type Committed = (Group, Option<Each<TopicPartition, CommittedOffset>>);
+/// What was said of the groups.
+struct Groups {
+    listed: Vec<GroupListing>,
+    described: Each<String, GroupDescription>,
+    committed: Each<String, Each<TopicPartition, CommittedOffset>>,
+}
 
 impl View {
     /// Shows looks until something ends it. A signal drops the look under way, and with it the screen.
@@ -185,22 +195,17 @@ impl View {
             nodes,
             bytes_of: BTreeMap::new(),
             topics: BTreeMap::new(),
+            undescribed: BTreeSet::new(),
             groups: BTreeMap::new(),
             unanswered: Vec::new(),
         };
-        let mut wanted = BTreeMap::new();
-        // One that is gone by now is left out.
-        for topic in described.into_values().flatten() {
-            let led = topic.partitions.iter().filter(|own| own.leader.is_some());
-            wanted.extend(led.map(|own| (TopicPartition::new(&topic.name, own.partition), OffsetSpec::Latest)));
-            look.topics.insert(topic.name, Topic { partitions: topic.partitions.len(), ..Topic::default() });
-        }
+        let wanted = look.take_topics(described);
         let live = look.nodes.iter().filter(|node| !node.fenced).map(|node| node.id);
         let (ends, folders, read, groups) = tokio::join!(
             self.admin.list_each_offset(&wanted, Isolation::ReadUncommitted),
             join_all(live.map(|id| async move { (id, self.admin.describe_log_dirs(id).await) })),
             self.bytes_read(self.interval.max(PAGE_LIMIT)),
-            self.committed(),
+            self.groups(),
         );
         look.at = Moment::now();
         let ends = look.take_ends(ends);
@@ -223,21 +228,11 @@ impl View {
         Ok(read_bytes(&page.map_err(|_| std::io::Error::other(format!("{address} does not answer")))??))
     }
 
-    async fn committed(&self) -> Result<BTreeMap<String, Committed>, ClientError> {
+    async fn groups(&self) -> Result<Groups, ClientError> {
         let listed = self.admin.list_consumer_groups(&[], &[]).await?;
         let ids: Vec<String> = listed.iter().map(|listing| listing.group_id.clone()).collect();
-        let (described, offsets) = tokio::join!(self.admin.describe_groups(&ids), self.admin.committed_offsets_of(&ids));
-        let (described, mut offsets) = (described?, offsets?);
-        let group = |listing: GroupListing| {
-            let mut group = Group { state: listing.state, ..Group::default() };
-            // A group may go between two questions.
-            if let Some(Ok(described)) = described.get(&listing.group_id) {
-                group.members = described.members.len();
-            }
-            let offsets = offsets.remove(&listing.group_id).and_then(Result::ok);
-            (listing.group_id, (group, offsets))
-        };
-        Ok(listed.into_iter().map(group).collect())
+        let (described, committed) = tokio::join!(self.admin.describe_groups(&ids), self.admin.committed_offsets_of(&ids));
+        Ok(Groups { listed, described: described?, committed: committed? })
     }
 }
 
@@ -246,27 +241,59 @@ fn failed(error: ClientError) -> Ended {
 }
 
 impl Look {
-    /// Adds up the ends that came; gives them back.
+    /// Names in one line what `errors` keep from being known; `what` is told how many they are.
+    fn lack(&mut self, errors: &[ClientError], what: impl FnOnce(usize) -> String) {
+        if let Some(why) = errors.first() {
+            self.unanswered.push(format!("{}: {why}", what(errors.len())));
+        }
+    }
+
+    /// Takes in what is there; gives back the partitions whose ends somebody knows.
+    fn take_topics(&mut self, described: Each<String, TopicDescription>) -> BTreeMap<TopicPartition, OffsetSpec> {
+        let (mut wanted, mut leaderless, mut errors) = (BTreeMap::new(), 0, Vec::new());
+        for (name, topic) in described {
+            match topic {
+                Ok(topic) => {
+                    for own in &topic.partitions {
+                        match own.leader {
+                            Some(_) => _ = wanted.insert(TopicPartition::new(&name, own.partition), OffsetSpec::Latest),
+                            None => leaderless += 1,
+                        }
+                    }
+                    self.topics.insert(name, Topic { partitions: Some(topic.partitions.len()), ..Topic::default() });
+                }
+                // It has gone since it was listed.
+                Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {}
+                Err(error) => {
+                    self.undescribed.insert(name);
+                    errors.push(error);
+                }
+            }
+        }
+        self.lack(&errors, |count| format!("partitions of {count} topic(s)"));
+        if leaderless > 0 {
+            self.unanswered.push(format!("ends of {leaderless} partition(s): nobody leads them"));
+        }
+        wanted
+    }
+
+    /// Takes in the ends that came; gives them back.
     fn take_ends(&mut self, ends: Result<Each<TopicPartition, i64>, ClientError>) -> BTreeMap<TopicPartition, i64> {
-        let mut known = BTreeMap::new();
-        let (mut lacking, mut why) = (0, None);
+        let (mut known, mut errors) = (BTreeMap::new(), Vec::new());
         match ends {
             Ok(ends) => {
                 for (at, end) in ends {
                     match end {
                         Ok(end) => _ = known.insert(at, end),
-                        Err(error) => (lacking, why) = (lacking + 1, why.or(Some(error))),
+                        Err(error) => errors.push(error),
                     }
                 }
             }
             Err(error) => self.unanswered.push(format!("ends of partitions: {error}")),
         }
-        if let Some(why) = why {
-            self.unanswered.push(format!("ends of {lacking} partition(s): {why}"));
-        }
+        self.lack(&errors, |count| format!("ends of {count} partition(s)"));
         for (at, end) in &known {
-            let topic = self.topics.entry(at.topic.clone()).or_default();
-            (topic.records, topic.ends) = (topic.records + end, topic.ends + 1);
+            self.topics.entry(at.topic.clone()).or_default().ends.insert(at.partition, *end);
         }
         known
     }
@@ -284,16 +311,39 @@ impl Look {
         self.bytes_of.insert(id, total);
     }
 
-    fn take_groups(&mut self, groups: BTreeMap<String, Committed>, ends: &BTreeMap<TopicPartition, i64>) {
-        for (id, (mut group, committed)) in groups {
-            let behind = |(at, committed): (&TopicPartition, &Result<CommittedOffset, ClientError>)| {
-                Some((ends.get(at)? - committed.as_ref().ok()?.offset).max(0))
+    fn take_groups(&mut self, mut groups: Groups, ends: &BTreeMap<TopicPartition, i64>) {
+        let (mut silent, mut unknown) = (Vec::new(), Vec::new());
+        for GroupListing { group_id, state, .. } in groups.listed {
+            let members = match groups.described.remove(&group_id) {
+                Some(Ok(described)) => Some(described.members.len()),
+                Some(Err(error)) => {
+                    // One that has gone since it was listed, or is of another protocol, has none to speak of.
+                    silent.extend(Some(error).filter(|error| error.code() != Some(ErrorCode::GroupIdNotFound)));
+                    None
+                }
+                None => None,
             };
-            // What is not known of one partition is not known of the whole.
-            group.lag = committed.and_then(|committed| committed.iter().map(behind).sum());
-            self.groups.insert(id, group);
+            let lag = match groups.committed.remove(&group_id) {
+                Some(Ok(committed)) => {
+                    unknown.extend(committed.values().find_map(|offset| offset.as_ref().err()).cloned());
+                    lag(&committed, ends)
+                }
+                Some(Err(error)) => {
+                    unknown.extend(Some(error).filter(|error| error.code() != Some(ErrorCode::GroupIdNotFound)));
+                    None
+                }
+                None => None,
+            };
+            self.groups.insert(group_id, Group { state, members, lag });
         }
+        self.lack(&silent, |count| format!("members of {count} group(s)"));
+        self.lack(&unknown, |count| format!("what {count} group(s) committed"));
     }
+}
+
+/// How far a group is behind; what is not known of one partition is not known of the whole.
+fn lag(committed: &Each<TopicPartition, CommittedOffset>, ends: &BTreeMap<TopicPartition, i64>) -> Option<i64> {
+    committed.iter().map(|(at, offset)| Some((ends.get(at)? - offset.as_ref().ok()?.offset).max(0))).sum()
 }
 
 /// Resolves when q was typed, or when there is nobody left to type it. The thread waits for a key as long as the process
@@ -344,18 +394,23 @@ fn flows<'a>(before: &Look, now: &'a Look) -> Vec<Flow<'a>> {
     let seconds = (now.at.instant() - before.at.instant()).as_secs_f64().max(0.001);
     let rate = |amount: f64| (amount / seconds).max(0.0);
     let same_brokers = before.bytes_of.keys().eq(now.bytes_of.keys());
+    let records = |topic: &Topic| topic.ends.values().sum::<i64>();
+    let nothing = Topic::default();
     let mut rows: Vec<Flow<'a>> = now
         .topics
         .iter()
         .map(|(name, topic)| {
+            let known = before.topics.get(name);
             // What is new had nothing before.
-            let new = !before.topics.contains_key(name);
-            let old = before.topics.get(name).cloned().unwrap_or_default();
+            let new = known.is_none() && !before.undescribed.contains(name);
+            let old = known.unwrap_or(&nothing);
+            let same_ends = if new { topic.partitions == Some(topic.ends.len()) } else { topic.ends.keys().eq(old.ends.keys()) };
             Flow {
                 name,
                 topic,
-                bytes: same_brokers.then(|| rate((topic.bytes - old.bytes) as f64)),
-                records: (new || topic.ends == old.ends).then(|| rate((topic.records - old.records) as f64)),
+                bytes: (same_brokers && (new || known.is_some())).then(|| rate((topic.bytes - old.bytes) as f64)),
+                // Of no end nothing is known.
+                records: (same_ends && !topic.ends.is_empty()).then(|| rate((records(topic) - records(old)) as f64)),
                 read: topic.read.zip(old.read).map(|(now, old)| rate(now - old)),
             }
         })
@@ -374,6 +429,7 @@ fn lags(now: &Look) -> Vec<(&String, &Group)> {
 /// The screen's text, at most `rows` lines.
 fn render(before: &Look, now: &Look, rows: usize) -> String {
     let known = |number: Option<f64>, shown: fn(f64) -> String| number.map_or_else(|| "-".to_owned(), shown);
+    let counted = |count: Option<usize>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
     let mut lines = vec![format!("{:<10} {:<24} {:<10} {:>12}", "BROKER", "ADDRESS", "STATE", "BYTES")];
     for node in &now.nodes {
         let address = format!("{}:{}", node.host, node.port);
@@ -391,13 +447,13 @@ fn render(before: &Look, now: &Look, rows: usize) -> String {
     lines.push(format!("{:<40} {:>10} {:>12} {:>12} {:>12} {:>12}", "TOPIC", "PARTITIONS", "IN/S", "OUT/S", "RECORDS/S", "BYTES"));
     for Flow { name, topic, bytes, records, read } in topics.into_iter().take(left.saturating_sub(for_groups)) {
         let (bytes, read, records) = (known(bytes, scaled), known(read, scaled), known(records, |rate| format!("{rate:.1}")));
-        lines.push(format!("{name:<40} {:>10} {bytes:>12} {read:>12} {records:>12} {:>12}", topic.partitions, scaled(topic.bytes as f64)));
+        lines.push(format!("{name:<40} {:>10} {bytes:>12} {read:>12} {records:>12} {:>12}", counted(topic.partitions), scaled(topic.bytes as f64)));
     }
     lines.push(String::new());
     lines.push(format!("{:<40} {:>10} {:>12} {:>12}", "GROUP", "MEMBERS", "STATE", "LAG"));
     for (name, group) in groups.into_iter().take(for_groups) {
         let lag = group.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-        lines.push(format!("{name:<40} {:>10} {:>12} {lag:>12}", group.members, group.state));
+        lines.push(format!("{name:<40} {:>10} {:>12} {lag:>12}", counted(group.members), group.state));
     }
     lines.truncate(rows);
     lines.join("\n") + "\n"
@@ -488,13 +544,15 @@ mod tests {
     use super::*;
 
     fn look(bytes: i64, lag: i64) -> Look {
-        let topic = |bytes| Topic { partitions: 3, bytes, records: bytes / 10, ends: 3, read: None };
-        let group = |lag| Group { state: "Stable".to_owned(), members: 1, lag: Some(lag) };
+        let ends = |bytes| BTreeMap::from([(0, bytes / 10), (1, 0), (2, 0)]);
+        let topic = |bytes| Topic { partitions: Some(3), bytes, ends: ends(bytes), read: None };
+        let group = |lag| Group { state: "Stable".to_owned(), members: Some(1), lag: Some(lag) };
         Look {
             at: Moment::now(),
             nodes: vec![ClusterNode { id: 1, host: "h".to_owned(), port: 9, rack: None, fenced: false }],
             bytes_of: BTreeMap::from([(1, 3 << 20)]),
             topics: BTreeMap::from([("busy".to_owned(), topic(bytes)), ("calm".to_owned(), topic(9000))]),
+            undescribed: BTreeSet::new(),
             groups: BTreeMap::from([("ahead".to_owned(), group(0)), ("behind".to_owned(), group(lag))]),
             unanswered: Vec::new(),
         }
@@ -530,18 +588,30 @@ mod tests {
         now.bytes_of.clear();
         now.take_folders(1, Err(ClientError::State("the broker hangs")));
         let gone = |number| (TopicPartition::new("busy", number), Err(ClientError::State("the leader is away")));
-        now.topics.values_mut().for_each(|topic| (topic.records, topic.ends) = (0, 0));
-        let ends = now.take_ends(Ok(BTreeMap::from([(TopicPartition::new("busy", 0), Ok(40)), gone(1), gone(2)])));
+        now.topics.values_mut().for_each(|topic| topic.ends.clear());
+        let known = |name: &str| (TopicPartition::new(name, 0), Ok(40));
+        let ends = now.take_ends(Ok(BTreeMap::from([known("busy"), gone(1), gone(2), known("calm")])));
         let at = |number| (TopicPartition::new("busy", number), Ok(CommittedOffset { offset: 30, leader_epoch: None, metadata: String::new() }));
-        let group = |name: &str, committed: Option<Each<_, _>>| (name.to_owned(), (Group::default(), committed));
-        let groups = [
-            group("silent", None),
-            group("whole", Some(Each::from([at(0)]))),
-            group("headless", Some(Each::from([at(0), at(1)]))),
-            group("partly", Some(Each::from([at(0), (TopicPartition::new("calm", 0), Err(ClientError::State("it is unstable")))]))),
-            group("fresh", Some(Each::new())),
+        let unstable = (TopicPartition::new("calm", 0), Err(ClientError::State("it is unstable")));
+        let committed = [
+            ("silent", Err(ClientError::State("the coordinator hangs"))),
+            ("whole", Ok(Each::from([at(0)]))),
+            ("headless", Ok(Each::from([at(0), at(1)]))),
+            ("partly", Ok(Each::from([at(0), unstable]))),
+            ("fresh", Ok(Each::new())),
         ];
-        now.take_groups(BTreeMap::from(groups), &ends);
+        let listing = |name: &str| GroupListing {
+            group_id: name.to_owned(),
+            protocol_type: "consumer".to_owned(),
+            state: "Stable".to_owned(),
+            group_type: String::new(),
+        };
+        let groups = Groups {
+            listed: committed.iter().map(|(name, _)| listing(name)).collect(),
+            described: Each::from([("silent".to_owned(), Err(ClientError::State("the coordinator hangs")))]),
+            committed: committed.into_iter().map(|(name, offsets)| (name.to_owned(), offsets)).collect(),
+        };
+        now.take_groups(groups, &ends);
         let text = render(&before, &now, usize::MAX);
         assert!(text.contains("no answer: log folders of broker 1: ") && text.contains("no answer: ends of 2 partition(s): "), "{text}");
         let cells = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>();
@@ -550,8 +620,56 @@ mod tests {
         assert_eq!(cells("1 "), ["1", "h:9", "up", "-"]);
         let lags = ["silent", "whole", "headless", "partly", "fresh"].map(|name| *cells(name).last().unwrap());
         assert_eq!(lags, ["-", "10", "-", "-", "0"]);
-        assert_eq!((ends.len(), now.topics["busy"].records), (1, 40));
-        assert_eq!(as_json(&before, &now)["unanswered"].as_array().unwrap().len(), 2);
+        assert_eq!(cells("silent"), ["silent", "-", "Stable", "-"]);
+        assert_eq!((ends.len(), &now.topics["busy"].ends), (2, &BTreeMap::from([(0, 40)])));
+        let unanswered = [
+            "log folders of broker 1: the broker hangs",
+            "ends of 2 partition(s): the leader is away",
+            "members of 1 group(s): the coordinator hangs",
+            "what 2 group(s) committed: the coordinator hangs",
+        ];
+        assert_eq!(as_json(&before, &now)["unanswered"], json!(unanswered));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_parts_which_both_looks_know() {
+        let (mut before, mut now) = (look(1000, 7), look(5000, 7));
+        now.at = before.at.after(Duration::from_secs(2));
+        let rates = |before: &Look, now: &Look| {
+            let rows = flows(before, now);
+            let busy = rows.iter().find(|row| row.name == "busy").unwrap();
+            [busy.bytes, busy.records].map(|rate| rate.map(|rate| rate.round() as i64))
+        };
+        assert_eq!(rates(&before, &now), [Some(2000), Some(200)]);
+        let ends = |look: &mut Look, known: &[(i32, i64)]| look.topics.get_mut("busy").unwrap().ends = known.iter().copied().collect();
+        // A rolling restart: as many ends as before, and others.
+        ends(&mut before, &[(1, 5), (2, 5)]);
+        ends(&mut now, &[(0, 900), (2, 25)]);
+        assert_eq!(rates(&before, &now), [Some(2000), None]);
+        ends(&mut before, &[(0, 800), (2, 5)]);
+        assert_eq!(rates(&before, &now), [Some(2000), Some(60)]);
+        // Of no end nothing is known, twice.
+        ends(&mut before, &[]);
+        ends(&mut now, &[]);
+        assert_eq!(rates(&before, &now), [Some(2000), None]);
+    }
+
+    #[test]
+    fn a_topic_that_could_not_be_described_is_not_new() {
+        let (mut before, mut now) = (look(1000, 7), look(5000, 7));
+        now.at = before.at.after(Duration::from_secs(2));
+        let rates = |before: &Look, now: &Look| {
+            let rows = flows(before, now);
+            let busy = rows.iter().find(|row| row.name == "busy").unwrap();
+            (busy.bytes.is_some(), busy.records.is_some())
+        };
+        before.topics.clear();
+        assert_eq!(rates(&before, &now), (true, true));
+        let gone = ClientError::Broker { code: 3, message: String::new(), address: String::new(), subject: String::new() };
+        let described = [("busy", ClientError::State("the broker hangs")), ("gone", gone)];
+        before.take_topics(described.into_iter().map(|(name, error)| (name.to_owned(), Err(error))).collect());
+        assert_eq!(rates(&before, &now), (false, false));
+        assert_eq!(before.unanswered, ["partitions of 1 topic(s): the broker hangs"]);
     }
 
     #[test]
