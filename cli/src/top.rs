@@ -19,6 +19,7 @@ use client::admin::{
 };
 use client::config::Isolation;
 use client::error::ClientError;
+use client::metadata::Cluster;
 use futures_util::future::join_all;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
@@ -82,10 +83,14 @@ pub fn run(given: &ArgMatches) -> Ended {
 /// Who asks the cluster; no longer than a look may take, unless the properties say otherwise.
 fn administer(properties: HashMap<String, String>, servers: Option<String>, interval: Duration) -> Result<Admin, Ended> {
     let limit = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
+    Ok(Admin::new(cluster(properties, servers)?).with_timeout(limit.map_or(interval.max(CALL_LIMIT), Duration::from_millis)))
+}
+
+/// The cluster that the flag names, else that of the properties, else the one nearby.
+fn cluster(properties: HashMap<String, String>, servers: Option<String>) -> Result<Cluster, Ended> {
     let nearby = || (!properties.contains_key("bootstrap.servers")).then(|| "127.0.0.1:9092".to_owned());
     let servers = servers.or_else(nearby);
-    let cluster = connect(properties, servers.as_deref(), None)?;
-    Ok(Admin::new(cluster).with_timeout(limit.map_or(interval.max(CALL_LIMIT), Duration::from_millis)))
+    connect(properties, servers.as_deref(), None)
 }
 
 struct View {
@@ -674,12 +679,15 @@ mod tests {
 
     #[test]
     fn a_secured_cluster_is_named_by_the_properties() {
-        let admin = |pairs: &[(&str, &str)], servers: Option<&str>| {
+        let bootstrap = |pairs: &[(&str, &str)], servers: Option<&str>| {
             let properties = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            administer(properties, servers.map(str::to_owned), Duration::from_secs(2))
+            cluster(properties, servers.map(str::to_owned)).map(|cluster| cluster.config().bootstrap.join(","))
         };
-        assert!(admin(&[("bootstrap.servers", "far:9093"), ("security.protocol", "NONSENSE")], None).is_err());
-        assert!(admin(&[("bootstrap.servers", "far:9093")], None).is_ok() && admin(&[], None).is_ok() && admin(&[], Some("h:1")).is_ok());
+        let far = [("bootstrap.servers", "far:9093")];
+        assert!(bootstrap(&[far[0], ("security.protocol", "NONSENSE")], None).is_err());
+        assert_eq!(bootstrap(&far, None).unwrap(), "far:9093");
+        assert_eq!(bootstrap(&far, Some("h:1")).unwrap(), "h:1");
+        assert_eq!(bootstrap(&[], None).unwrap(), "127.0.0.1:9092");
     }
 
     #[tokio::test]
