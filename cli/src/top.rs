@@ -473,7 +473,8 @@ fn as_json(before: &Look, now: &Look) -> Value {
     let topics: Vec<Value> = flows(before, now)
         .into_iter()
         .map(|Flow { name, topic, bytes, records, read }| {
-            json!({"topic": name, "partitions": topic.partitions, "bytes": topic.bytes, "records": topic.records,
+            let ends = (!topic.ends.is_empty()).then(|| topic.ends.values().sum::<i64>());
+            json!({"topic": name, "partitions": topic.partitions, "bytes": topic.bytes, "records": ends,
                    "bytes_in_per_second": bytes, "records_in_per_second": records, "bytes_out_per_second": read})
         })
         .collect();

@@ -94,7 +94,7 @@ async fn who_is_out_of_the_group_shows_what_it_was() {
     consumer.subscribe(&["t"]).unwrap();
     assert_eq!(consumer.group_metadata().unwrap().generation, -1);
     let partitions = vec![TopicPartition::new("t", 0)];
-    consumer.joined(0, Ok(assigned(GroupAssignment { partitions, user_data: None }))).unwrap();
+    consumer.joined(1, Ok(assigned(GroupAssignment { partitions, user_data: None }))).unwrap();
     consumer.coordinator().unwrap().membership.lock().left();
     let shown = consumer.group_metadata().unwrap();
     assert_eq!((shown.generation, shown.member_id.as_str()), (5, "m"));
