@@ -289,6 +289,13 @@ impl StreamThread {
             // A poll may end with records and with the partition gone.
             let Some((id, input)) = self.inputs.get(&place).copied() else { continue };
             let Some(held) = self.tasks.get_mut(&id) else { continue };
+            if held.role != Role::Active {
+                // They were on their way when the task was given: they are read again when it runs.
+                if let Some(first) = records.of(&place).next() {
+                    self.consumer.seek(&place, first.offset)?;
+                }
+                continue;
+            }
             let added = held.task.add(input, records.of(&place).map(|record| incoming(&record)));
             added.map_err(|error| StreamsError::Task { id, error })?;
             if held.task.buffered(input) > self.common.settings.buffered_records {
@@ -302,7 +309,7 @@ impl StreamThread {
     /// A turn for each task; ends early enough that polls and commits are not late.
     fn process(&mut self) -> Result<(), StreamsError> {
         for (place, (id, input)) in &self.inputs {
-            if let Some(held) = self.tasks.get_mut(id) {
+            if let Some(held) = self.tasks.get_mut(id).filter(|held| held.role == Role::Active) {
                 held.task.set_lag(*input, self.consumer.lag(place));
             }
         }

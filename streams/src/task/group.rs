@@ -69,7 +69,10 @@ impl Group {
     }
 
     pub(crate) fn set_lag(&mut self, input: usize, lag: Option<i64>) {
-        self.slots[input].lag = lag;
+        // Before the start there are no queues, and nothing to wait for.
+        if let Some(slot) = self.slots.get_mut(input) {
+            slot.lag = lag;
+        }
     }
 
     pub(crate) fn clear(&mut self) {

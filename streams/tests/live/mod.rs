@@ -151,6 +151,33 @@ fn counts_are_exact_while_instances_come_and_go() {
     assert!(second.close(PATIENCE));
 }
 
+/// Copies of stores take over, and tasks become copies and run again: what they had cached in between is not counted on.
+#[test]
+fn copies_take_over_where_the_others_ended() {
+    let broker = Broker::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (_, producer) = prepared(&broker, &runtime);
+    let instance = || {
+        let app = started(&broker.address, |config| {
+            let config = config.set("num.standby.replicas", 1).set("statestore.cache.max.bytes", 1 << 20);
+            config.set("probing.rebalance.interval.ms", 60_000).set("acceptable.recovery.lag", 0)
+        });
+        assert!(app.wait_running(PATIENCE), "{:?}", app.threads());
+        produce(&runtime, &producer, 20);
+        app
+    };
+    let leave = || CloseOptions { limit: PATIENCE, membership: GroupMembership::Leave };
+    let first = instance();
+    let second = instance();
+    assert!(first.close_with(leave()));
+    produce(&runtime, &producer, 20);
+    let third = instance();
+    assert!(second.close_with(leave()));
+    produce(&runtime, &producer, 20);
+    runtime.block_on(read(&broker, 100));
+    assert!(third.close_with(leave()));
+}
+
 /// An application in a process of its own, which other processes can stop: this program again, with one test.
 struct Instance(Child);
 

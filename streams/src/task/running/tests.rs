@@ -147,6 +147,7 @@ fn times_of_partitions_wait_for_the_start() {
     builder.stream::<String, String>("in").to("out");
     let mut task = task(&builder.build().expect("sound"), 0);
     task.set_partition_time(0, 42);
+    task.set_lag(0, Some(3));
     task.start().expect("linked");
     assert_eq!((task.partition_time(0), task.context().stream_time()), (42, 42));
 }
