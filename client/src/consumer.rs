@@ -78,7 +78,7 @@ use check::{Ask, Verdict};
 pub(crate) use embedded::read_assignment;
 pub use commits::CommitCallback;
 use coordinator::{Coordinator, Joined};
-pub use decode::{OwnedRecord, Record, Records, TimestampType};
+pub use decode::{OwnedRecord, Record, Records, Run, TimestampType};
 use fetch::{Arrival, Fetcher};
 use metrics::Tally;
 use offsets::Found;

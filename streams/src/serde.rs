@@ -49,12 +49,54 @@ pub enum SerdeError {
 /// The error that Java's deserializers make of all that is wrong, as dead letters name it.
 pub(crate) const DESERIALIZATION_CLASS: &str = "org.apache.kafka.common.errors.SerializationException";
 
+/// Bytes that are lent for a call, out of a buffer that may be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    bytes: &'a [u8],
+    whole: Option<&'a Bytes>,
+}
+
+impl<'a> Part<'a> {
+    /// Bytes of a buffer.
+    pub fn of(whole: &'a Bytes, bytes: &'a [u8]) -> Part<'a> {
+        Part { bytes, whole: Some(whole) }
+    }
+
+    /// Bytes of a buffer that is used for others next.
+    pub fn new(bytes: &'a [u8]) -> Part<'a> {
+        Part { bytes, whole: None }
+    }
+
+    /// The bytes.
+    pub fn as_slice(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes to keep: where they lie if their buffer can be kept, else copied.
+    pub fn to_bytes(self) -> Bytes {
+        match self.whole {
+            Some(whole) => whole.slice_ref(self.bytes),
+            None => Bytes::copy_from_slice(self.bytes),
+        }
+    }
+
+    /// The bytes before and from a place.
+    pub fn split_at(self, at: usize) -> Option<(Part<'a>, Part<'a>)> {
+        let (left, right) = self.bytes.split_at_checked(at)?;
+        Some((Part { bytes: left, ..self }, Part { bytes: right, ..self }))
+    }
+}
+
 /// Turns a `T` into bytes and back; a null never comes here.
 pub trait Serde<T>: Send + Sync {
     /// The value as bytes, appended.
     fn serialize(&self, value: &T, out: &mut Vec<u8>);
     /// The value from its bytes; it may keep a part of them.
     fn deserialize(&self, bytes: Bytes) -> Result<T, SerdeError>;
+    /// The same from bytes that are lent: a type that keeps nothing of them need not count who holds their buffer.
+    fn deserialize_part(&self, part: Part<'_>) -> Result<T, SerdeError> {
+        self.deserialize(part.to_bytes())
+    }
     /// How many bytes each value takes, where all take the same: lists write no lengths then.
     fn fixed_len(&self) -> Option<usize> {
         None
@@ -84,8 +126,15 @@ impl Serde<String> for StringSerde {
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<String, SerdeError> {
-        // Java's StringDeserializer replaces what is no UTF-8; so does this.
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.deserialize_part(Part::new(&bytes))
+    }
+
+    fn deserialize_part(&self, part: Part<'_>) -> Result<String, SerdeError> {
+        Ok(match std::str::from_utf8(part.as_slice()) {
+            Ok(text) => text.to_owned(),
+            // Java's StringDeserializer replaces what is no UTF-8; so does this.
+            Err(_) => String::from_utf8_lossy(part.as_slice()).into_owned(),
+        })
     }
 }
 
@@ -115,8 +164,12 @@ macro_rules! numbers {
             }
 
             fn deserialize(&self, bytes: Bytes) -> Result<$number, SerdeError> {
+                self.deserialize_part(Part::new(&bytes))
+            }
+
+            fn deserialize_part(&self, part: Part<'_>) -> Result<$number, SerdeError> {
                 let size = std::mem::size_of::<$number>();
-                let array = bytes.as_ref().try_into().map_err(|_| SerdeError::Size { deserializer: $name, size })?;
+                let array = part.as_slice().try_into().map_err(|_| SerdeError::Size { deserializer: $name, size })?;
                 Ok(<$number>::from_be_bytes(array))
             }
 
@@ -170,8 +223,12 @@ impl Serde<Uuid> for UuidSerde {
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Uuid, SerdeError> {
-        Uuid::try_parse_ascii(&bytes)
-            .map_err(|_| SerdeError::Malformed { expected: "UUID", found: bytes.len() })
+        self.deserialize_part(Part::new(&bytes))
+    }
+
+    fn deserialize_part(&self, part: Part<'_>) -> Result<Uuid, SerdeError> {
+        let malformed = |_| SerdeError::Malformed { expected: "UUID", found: part.as_slice().len() };
+        Uuid::try_parse_ascii(part.as_slice()).map_err(malformed)
     }
 
     fn fixed_len(&self) -> Option<usize> {
@@ -209,10 +266,12 @@ impl<K> TimeWindowedSerde<K> {
 }
 
 /// Takes the last eight bytes off.
-fn split_time(bytes: &mut Bytes, expected: &'static str) -> Result<i64, SerdeError> {
-    let short = SerdeError::Malformed { expected, found: bytes.len() };
-    let time = bytes.len().checked_sub(8).map(|at| bytes.split_off(at)).ok_or(short)?;
-    Ok(i64::from_be_bytes(time.as_ref().try_into().expect("eight bytes were split off")))
+fn split_time(part: &mut Part<'_>, expected: &'static str) -> Result<i64, SerdeError> {
+    let short = SerdeError::Malformed { expected, found: part.as_slice().len() };
+    let at = part.as_slice().len().checked_sub(8);
+    let (rest, time) = at.and_then(|at| part.split_at(at)).ok_or(short)?;
+    *part = rest;
+    Ok(i64::from_be_bytes(time.as_slice().try_into().expect("eight bytes were split off")))
 }
 
 impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
@@ -221,10 +280,14 @@ impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
         out.extend_from_slice(&windowed.window.start.to_be_bytes());
     }
 
-    fn deserialize(&self, mut bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
-        let start = split_time(&mut bytes, "key of a window")?;
+    fn deserialize(&self, bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
+        self.deserialize_part(Part::of(&bytes, &bytes))
+    }
+
+    fn deserialize_part(&self, mut part: Part<'_>) -> Result<Windowed<K>, SerdeError> {
+        let start = split_time(&mut part, "key of a window")?;
         let window = Window { start, end: start.saturating_add(self.size_ms) };
-        Ok(Windowed { key: self.inner.deserialize(bytes)?, window })
+        Ok(Windowed { key: self.inner.deserialize_part(part)?, window })
     }
 
     fn routing_len(&self, whole: usize) -> usize {
@@ -249,10 +312,14 @@ impl<K> Serde<Windowed<K>> for SessionWindowedSerde<K> {
         out.extend_from_slice(&windowed.window.start.to_be_bytes());
     }
 
-    fn deserialize(&self, mut bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
-        let start = split_time(&mut bytes, "key of a session")?;
-        let end = split_time(&mut bytes, "key of a session")?;
-        Ok(Windowed { key: self.0.deserialize(bytes)?, window: Window { start, end } })
+    fn deserialize(&self, bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
+        self.deserialize_part(Part::of(&bytes, &bytes))
+    }
+
+    fn deserialize_part(&self, mut part: Part<'_>) -> Result<Windowed<K>, SerdeError> {
+        let start = split_time(&mut part, "key of a session")?;
+        let end = split_time(&mut part, "key of a session")?;
+        Ok(Windowed { key: self.0.deserialize_part(part)?, window: Window { start, end } })
     }
 
     fn routing_len(&self, whole: usize) -> usize {

@@ -123,6 +123,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The buffer that key and value lie in, for who keeps a part of it.
+    pub fn buffer(&self) -> &'a Bytes {
+        &self.source.bytes
+    }
+
     /// The headers: names, which need not be UTF-8, and values.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         self.raw.headers()
@@ -140,23 +145,73 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        record::Records::new(&self.bytes, self.count as i32).map_while(Result::ok).map(|raw| self.record(raw))
+    }
+
+    #[inline]
+    fn record<'a>(&'a self, raw: record::Record<'a>) -> Record<'a> {
         let header = &self.header;
-        let timestamp_type =
-            if header.is_log_append_time() { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-        record::Records::new(&self.bytes, self.count as i32).map_while(Result::ok).map(move |raw| Record {
+        let (timestamp_type, timestamp) = if header.is_log_append_time() {
+            (TimestampType::LogAppendTime, header.max_timestamp)
+        } else {
+            (TimestampType::CreateTime, header.base_timestamp.wrapping_add(raw.timestamp_delta))
+        };
+        Record {
             place: &self.place,
             offset: header.base_offset + i64::from(raw.offset_delta),
-            timestamp: match timestamp_type {
-                TimestampType::LogAppendTime => header.max_timestamp,
-                TimestampType::CreateTime => header.base_timestamp.wrapping_add(raw.timestamp_delta),
-            },
+            timestamp,
             timestamp_type,
             leader_epoch: header.leader_epoch,
             key: raw.key,
             value: raw.value,
             raw,
             source: self,
-        })
+        }
+    }
+}
+
+/// Records of one partition in a row, which are read one at a time and need not be owned each: it knows how far it was
+/// read.
+///
+/// ```
+/// use client::consumer::Records;
+///
+/// fn first_offsets(records: Records) -> Vec<i64> {
+///     records.into_runs().filter_map(|mut run| run.next_record().map(|record| record.offset)).collect()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Run {
+    chunk: Chunk,
+    at: usize,
+    left: usize,
+}
+
+impl Run {
+    /// Where it was read from.
+    pub fn place(&self) -> &TopicPartition {
+        &self.chunk.place
+    }
+
+    /// How many records are left.
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Whether all were read.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next record.
+    #[inline]
+    pub fn next_record(&mut self) -> Option<Record<'_>> {
+        let rest = self.chunk.bytes.get(self.at..)?;
+        let mut records = record::Records::new(rest, self.left as i32);
+        let raw = records.next()?.ok()?;
+        self.at = self.chunk.bytes.len() - records.rest().len();
+        self.left -= 1;
+        Some(self.chunk.record(raw))
     }
 }
 
@@ -219,6 +274,11 @@ impl Records {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.chunks.iter().flat_map(Chunk::iter)
+    }
+
+    /// All of them as runs, for who reads them later than the next poll.
+    pub fn into_runs(self) -> impl Iterator<Item = Run> {
+        self.chunks.into_iter().map(|chunk| Run { at: 0, left: chunk.count, chunk })
     }
 
     /// Those of one partition.

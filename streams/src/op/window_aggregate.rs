@@ -74,7 +74,8 @@ impl TimeWindows {
 }
 
 impl<K: Data, V: Data, A: Data> Process<K, V> for TimeAggregate<K, V, A> {
-    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
+    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let mut value = record.value.take();
         let Some(key) = &record.key else {
             context.drop_record();
             return Ok(());
@@ -82,10 +83,13 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for TimeAggregate<K, V, A> {
         let parts = &mut self.parts;
         parts.stream_time = parts.stream_time.max(record.timestamp);
         let close = parts.stream_time.saturating_sub(self.windows.grace_ms);
-        for start in self.windows.starts(record.timestamp) {
+        let mut starts = self.windows.starts(record.timestamp).peekable();
+        while let Some(start) = starts.next() {
             let window = self.windows.window(start);
             if window.end > close {
-                self.add(key, window, &record, context)?;
+                // The last window has the value itself.
+                let value = if starts.peek().is_some() { value.clone() } else { value.take() };
+                self.add(key, value, window, &record, context)?;
             } else {
                 context.drop_record();
             }
@@ -95,7 +99,14 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for TimeAggregate<K, V, A> {
 }
 
 impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
-    fn add(&self, key: &K, window: Window, record: &Record<K, V>, context: &mut Context) -> ProcessResult {
+    fn add(
+        &self,
+        key: &K,
+        value: Option<V>,
+        window: Window,
+        record: &Record<K, V>,
+        context: &mut Context,
+    ) -> ProcessResult {
         let parts = &self.parts;
         let mut timestamp = record.timestamp;
         // Java hands on what an aggregate starts with as the value before its first one.
@@ -120,7 +131,7 @@ impl<K: Data, V: Data, A: Data> TimeAggregate<K, V, A> {
                         start
                     }
                 };
-                let value = (parts.aggregator)(key, record.value.clone(), so_far);
+                let value = (parts.aggregator)(key, value, so_far);
                 let value = value.map_err(|undone| undone.stamped(stamp))?;
                 Ok(value.map(|value| Stamped { value, timestamp }))
             },

@@ -25,7 +25,7 @@ use super::collect::{Output, Transaction};
 use super::decide::{self, Pace, Patience, Verdict, Waits};
 use super::error::StreamsError;
 use super::globals::Globals;
-use super::held::{Held, Role, incoming};
+use super::held::{Held, Role};
 use super::member::Membership;
 use super::states::ThreadState;
 use crate::assign::{Assignment, Call, Subscription, TaskId};
@@ -252,7 +252,7 @@ impl StreamThread {
         }
         let records = self.poll()?;
         // Before anything may fail: these records are not read again.
-        self.take(&records)?;
+        self.take(records)?;
         self.hear()?;
         self.advance()?;
         if let Some(globals) = &mut self.globals {
@@ -281,24 +281,23 @@ impl StreamThread {
     }
 
     /// Hands records to the tasks that read them.
-    fn take(&mut self, records: &Records) -> Result<(), StreamsError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        for place in records.partitions() {
+    fn take(&mut self, records: Records) -> Result<(), StreamsError> {
+        let mut left: Vec<TopicPartition> = Vec::new();
+        for mut run in records.into_runs() {
             // A poll may end with records and with the partition gone.
-            let Some((id, input)) = self.inputs.get(&place).copied() else { continue };
+            let Some((id, input)) = self.inputs.get(run.place()).copied() else { continue };
             let Some(held) = self.tasks.get_mut(&id) else { continue };
+            let place = run.place().clone();
             if held.role != Role::Active {
-                // They were on their way when the task was given: they are read again when it runs.
-                if let Some(first) = records.of(&place).next() {
+                // They were on their way when the task was given: they are read again when it runs, from the first.
+                if let Some(first) = run.next_record().filter(|_| !left.contains(&place)) {
                     self.consumer.seek(&place, first.offset)?;
+                    left.push(place);
                 }
                 continue;
             }
-            let added = held.task.add(input, records.of(&place).map(|record| incoming(&record)));
-            added.map_err(|error| StreamsError::Task { id, error })?;
-            if held.task.buffered(input) > self.common.settings.buffered_records {
+            held.task.add_run(input, run).map_err(|error| StreamsError::Task { id, error })?;
+            if held.task.buffered(input) > self.common.settings.buffered_records && !self.paused.contains(&place) {
                 self.consumer.pause(std::slice::from_ref(&place))?;
                 self.paused.push(place);
             }

@@ -97,8 +97,6 @@ impl TaskRows {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::topology::store::StoreKind;
 
@@ -121,7 +119,7 @@ mod tests {
                     assert_eq!(engines.is_persistent(store), kept);
                     let found = rows.get(b"k").expect("get").is_some();
                     assert_eq!(found, kept && round == 1, "{configured:?} {}", store.name);
-                    rows.put(b"k", Some(Bytes::from_static(b"v"))).expect("put");
+                    rows.put(b"k", Some(b"v")).expect("put");
                     rows.commit(&[]).expect("commit");
                 }
             }

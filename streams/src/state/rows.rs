@@ -5,6 +5,8 @@ use bytes::Bytes;
 
 use super::error::StateError;
 
+// Bytes that are few.
+mod short;
 // In memory, filled from the changelog at each start.
 mod memory;
 
@@ -16,6 +18,7 @@ mod overlay;
 pub mod rocks;
 
 pub use memory::MemoryRows;
+pub(crate) use short::Short;
 
 /// A key and its value.
 pub type Row = (Bytes, Bytes);
@@ -86,7 +89,7 @@ pub trait Rows {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError>;
 
     /// Sets the value of a key; None deletes it.
-    fn put(&mut self, key: &[u8], value: Option<Bytes>) -> Result<(), StateError>;
+    fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError>;
 
     /// The rows of a span, in order. Closed when it is dropped.
     fn range<'a>(&'a self, span: Span<'_>, order: Order) -> RowIter<'a>;

@@ -160,7 +160,7 @@ impl Segments {
         self.key.clear();
         self.key.extend_from_slice(&segment.to_be_bytes());
         write(&mut self.key);
-        self.rows.put(&self.key, value)
+        self.rows.put(&self.key, value.as_deref())
     }
 
     /// Sets a row if its segment still takes rows; the time becomes stream time if it is larger. What Java's `put` of a

@@ -65,7 +65,7 @@ impl UnmatchedRows {
         write_value(side, value, &mut entry);
         let present = self.rows.get(&row)?;
         let list = list::append(present.as_deref(), &entry).map_err(|malformed| self.malformed(malformed))?;
-        self.rows.put(&row, Some(list.clone()))?;
+        self.rows.put(&row, Some(&list))?;
         Ok((Bytes::from(row), list))
     }
 
@@ -88,7 +88,7 @@ impl UnmatchedRows {
 
     /// A record of the changelog: a row as it is.
     pub fn restore(&mut self, row: &[u8], list: Option<Bytes>) -> Result<(), StateError> {
-        self.rows.put(row, list)
+        self.rows.put(row, list.as_deref())
     }
 
     /// All of them, by time, side and key: of one time the right side first.

@@ -3,15 +3,16 @@
 //! Owned by a typed store. Never writes or forwards: the store takes out what waits.
 //! Not done: what a value weighs is taken from its bytes when it was last read or written, not from the value itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::record::Header;
+use crate::state::rows::Short;
 use crate::task::Origin;
 
 /// What the caches of one thread may hold together (`statestore.cache.max.bytes` by the number of threads).
@@ -56,8 +57,6 @@ impl Budget {
     }
 }
 
-/// Where no slot is.
-const NONE: u32 = u32::MAX;
 /// What an entry weighs besides key and value (LRUNode and LRUCacheEntry without them).
 const OVERHEAD: usize = 80;
 
@@ -80,72 +79,48 @@ pub(crate) struct Writer {
     pub(crate) headers: Vec<Header>,
 }
 
+/// An entry. What a hit touches stands together.
 pub(crate) struct Slot<V> {
-    pub(crate) key: Bytes,
+    pub(crate) key: Short,
     /// None is a deletion.
     pub(crate) value: Option<V>,
     pub(crate) writer: Writer,
+    /// When it was last used, by the cache's own count.
+    used: u64,
+    /// When it was last written, by the same count; 0 if it does not wait.
+    waits: u64,
     weight: usize,
-    waits: bool,
-    used: Neighbours,
-    waiting: Neighbours,
 }
 
-#[derive(Clone, Copy)]
-struct Neighbours {
-    before: u32,
-    after: u32,
-}
-
-const ALONE: Neighbours = Neighbours { before: NONE, after: NONE };
-
-/// The ends of a list that runs through the slots.
-struct List {
-    first: u32,
-    last: u32,
-}
-
-/// Whether keys can be looked for in their order.
+/// Whether keys are looked for in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keys {
+    /// Seldom: an order is made when it is first asked for.
     Hashed,
+    /// All the time.
     Ordered,
 }
 
-enum Index {
-    Hashed(HashMap<Bytes, u32>),
-    Ordered(BTreeMap<Bytes, u32>),
-}
-
-impl Index {
-    fn get(&self, key: &[u8]) -> Option<u32> {
-        match self {
-            Index::Hashed(map) => map.get(key).copied(),
-            Index::Ordered(map) => map.get(key).copied(),
-        }
-    }
-
-    fn insert(&mut self, key: Bytes, slot: u32) {
-        match self {
-            Index::Hashed(map) => drop(map.insert(key, slot)),
-            Index::Ordered(map) => drop(map.insert(key, slot)),
-        }
-    }
-
-    fn remove(&mut self, key: &[u8]) {
-        match self {
-            Index::Hashed(map) => drop(map.remove(key)),
-            Index::Ordered(map) => drop(map.remove(key)),
-        }
-    }
-}
+/// Slots in the order of a count, made when it is asked for. What was counted anew since then is passed over: it stands
+/// behind all others, and comes with the next one.
+#[derive(Default)]
+struct Queue(Vec<(u64, u32)>);
 
 pub(crate) struct Cache<V> {
     slots: Vec<Slot<V>>,
     free: Vec<u32>,
-    index: Index,
-    used: List,
-    waiting: List,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The keys in their order, once somebody asked for it.
+    sorted: OnceCell<BTreeMap<Short, u32>>,
+    /// Counts uses and writes.
+    count: u64,
+    /// From the one that was used last to the eldest.
+    used: Queue,
+    /// From the one that was written last to the one that waits longest.
+    waiting: Queue,
+    /// Entries that began to wait since that was made.
+    fresh: Vec<u32>,
     waiting_len: usize,
     /// Whether the last `change` made its entry wait.
     began_to_wait: bool,
@@ -154,92 +129,89 @@ pub(crate) struct Cache<V> {
 
 impl<V> Cache<V> {
     pub(crate) fn new(keys: Keys, budget: Rc<Budget>) -> Cache<V> {
-        let index = match keys {
-            Keys::Hashed => Index::Hashed(HashMap::new()),
-            Keys::Ordered => Index::Ordered(BTreeMap::new()),
-        };
-        let list = || List { first: NONE, last: NONE };
+        let sorted = OnceCell::new();
+        if keys == Keys::Ordered {
+            sorted.get_or_init(BTreeMap::new);
+        }
         Cache {
             slots: Vec::new(),
             free: Vec::new(),
-            index,
-            used: list(),
-            waiting: list(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            sorted,
+            count: 0,
+            used: Queue::default(),
+            waiting: Queue::default(),
+            fresh: Vec::new(),
             waiting_len: 0,
             began_to_wait: false,
             budget,
         }
     }
 
+    fn find(&self, key: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        self.index.find(hash, |at| *self.slots[*at as usize].key == *key).copied()
+    }
+
     /// The entry of a key, which counts as used by it.
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
-        let at = self.index.get(key)?;
-        self.use_again(at);
-        self.slots.get_mut(at as usize)
+        let at = self.find(key)?;
+        self.count += 1;
+        let slot = &mut self.slots[at as usize];
+        slot.used = self.count;
+        Some(slot)
     }
 
     /// The entry of a key, which is about to change: it counts as used, and waits behind all others.
     pub(crate) fn change(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
-        let at = self.index.get(key)?;
-        self.use_again(at);
-        self.began_to_wait = !self.slots[at as usize].waits;
-        self.wait(at);
-        self.slots.get_mut(at as usize)
+        let at = self.find(key)?;
+        self.began_to_wait = self.slots[at as usize].waits == 0;
+        Some(self.touch(at))
     }
 
     /// The last `change`, of this key, did not come about: an entry that waited for nothing before waits for nothing now.
     #[cold]
     pub(crate) fn leave(&mut self, key: &[u8]) {
-        if let Some(at) = self.index.get(key).filter(|_| self.began_to_wait) {
-            self.unlink_waiting(at);
+        if let Some(at) = self.find(key).filter(|_| self.began_to_wait) {
+            self.slots[at as usize].waits = 0;
+            self.fresh.retain(|fresh| *fresh != at);
+            self.waiting_len -= 1;
         }
     }
 
-    fn use_again(&mut self, at: u32) {
-        if self.used.first != at {
-            self.unlink_used(at);
-            self.link_used(at);
+    fn touch(&mut self, at: u32) -> &mut Slot<V> {
+        self.count += 1;
+        let slot = &mut self.slots[at as usize];
+        slot.used = self.count;
+        if slot.waits == 0 {
+            self.fresh.push(at);
+            self.waiting_len += 1;
         }
+        slot.waits = self.count;
+        slot
     }
 
     /// Sets what was read from the rows: it waits for nothing.
     pub(crate) fn insert_clean(&mut self, key: &[u8], value: V, value_bytes: usize) {
-        self.insert(Bytes::copy_from_slice(key), Some(value), Writer::default(), key.len() + value_bytes);
+        self.insert(key, Some(value), Writer::default(), key.len() + value_bytes);
     }
 
     /// Sets what is to be written; it waits behind all others.
     pub(crate) fn put(&mut self, key: &[u8], value: Option<V>, writer: Writer) {
-        let at = match self.index.get(key) {
-            Some(at) => {
-                self.use_again(at);
-                let slot = &mut self.slots[at as usize];
-                (slot.value, slot.writer) = (value, writer);
-                at
-            }
-            None => {
-                let weight = key.len() + std::mem::size_of::<V>();
-                self.insert(Bytes::copy_from_slice(key), value, writer, weight)
-            }
-        };
-        self.wait(at);
-    }
-
-    fn wait(&mut self, at: u32) {
-        // Already last: nothing moves, which is the common case of one key written again and again.
-        if self.waiting.last == at {
+        if let Some(slot) = self.change(key) {
+            (slot.value, slot.writer) = (value, writer);
             return;
         }
-        if self.slots[at as usize].waits {
-            self.unlink_waiting(at);
-        }
-        self.link_waiting_last(at);
+        let at = self.insert(key, value, writer, key.len() + std::mem::size_of::<V>());
+        self.touch(at);
     }
 
-    fn insert(&mut self, key: Bytes, value: Option<V>, writer: Writer, bytes: usize) -> u32 {
+    fn insert(&mut self, key: &[u8], value: Option<V>, writer: Writer, bytes: usize) -> u32 {
         let weight = bytes + OVERHEAD;
         self.budget.add(weight);
-        let slot =
-            Slot { key: key.clone(), value, writer, weight, waits: false, used: ALONE, waiting: ALONE };
+        self.count += 1;
+        let slot = Slot { key: key.into(), value, writer, used: self.count, waits: 0, weight };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
@@ -250,8 +222,11 @@ impl<V> Cache<V> {
                 u32::try_from(self.slots.len() - 1).expect("a cache has fewer than four billion entries")
             }
         };
-        self.index.insert(key, at);
-        self.link_used(at);
+        let (hasher, slots) = (&self.hasher, &self.slots);
+        self.index.insert_unique(hasher.hash_one(key), at, |at| hasher.hash_one(&*slots[*at as usize].key));
+        if let Some(sorted) = self.sorted.get_mut() {
+            sorted.insert(key.into(), at);
+        }
         at
     }
 
@@ -260,18 +235,42 @@ impl<V> Cache<V> {
     }
 
     /// Takes the entry that waits longest off the list; the slot stays, and is dropped by `written` if it was a deletion.
-    pub(crate) fn next_waiting(&mut self) -> Option<&Slot<V>> {
-        let at = self.waiting.first;
-        if at == NONE {
+    pub(crate) fn next_waiting(&mut self) -> Option<&mut Slot<V>> {
+        if self.waiting_len == 0 {
             return None;
         }
-        self.unlink_waiting(at);
-        self.slots.get(at as usize)
+        let at = loop {
+            match self.waiting.0.pop() {
+                Some((count, at)) if self.slots[at as usize].waits == count => break at,
+                Some(_) => {}
+                None => self.line_up(),
+            }
+        };
+        self.waiting_len -= 1;
+        let slot = &mut self.slots[at as usize];
+        slot.waits = 0;
+        Some(slot)
+    }
+
+    /// Makes the order of all that wait.
+    fn line_up(&mut self) {
+        let slots = &self.slots;
+        // Those that were written again while they waited in the order before are none of the fresh ones.
+        let all = slots.iter().enumerate().filter(|(_, slot)| slot.waits > 0);
+        let order = &mut self.waiting.0;
+        order.clear();
+        if self.fresh.len() == self.waiting_len {
+            order.extend(self.fresh.iter().map(|at| (slots[*at as usize].waits, *at)));
+        } else {
+            order.extend(all.map(|(at, slot)| (slot.waits, at as u32)));
+        }
+        self.fresh.clear();
+        order.sort_unstable_by(|left, right| right.cmp(left));
     }
 
     /// Notes how many bytes a value took; a deletion leaves the cache.
     pub(crate) fn written(&mut self, key: &[u8], value_bytes: Option<usize>) {
-        let Some(at) = self.index.get(key) else { return };
+        let Some(at) = self.find(key) else { return };
         match value_bytes {
             None => self.remove(at),
             Some(bytes) => {
@@ -284,23 +283,42 @@ impl<V> Cache<V> {
         }
     }
 
+    /// The entry that was not used for the longest time.
+    fn eldest(&mut self) -> Option<u32> {
+        if self.index.is_empty() {
+            return None;
+        }
+        loop {
+            match self.used.0.last() {
+                Some((count, at)) if self.slots[*at as usize].used == *count => return Some(*at),
+                Some(_) => {
+                    self.used.0.pop();
+                }
+                None => {
+                    let held = self.slots.iter().enumerate().filter(|(_, slot)| slot.used > 0);
+                    self.used.0.extend(held.map(|(at, slot)| (slot.used, at as u32)));
+                    self.used.0.sort_unstable_by(|left, right| right.cmp(left));
+                }
+            }
+        }
+    }
+
     /// NamedCache.evict, first half: what was not used for the longest time goes first.
     pub(crate) fn begin_eviction(&mut self) -> Eldest {
-        let at = self.used.last;
-        if at == NONE {
-            return Eldest::Nothing;
-        }
-        if !self.slots[at as usize].waits {
+        let Some(at) = self.eldest() else { return Eldest::Nothing };
+        if self.slots[at as usize].waits == 0 {
             return Eldest::Written;
         }
-        self.unlink_waiting(at);
-        self.link_waiting_first(at);
+        // Before all others: no count is below this one.
+        self.line_up();
+        self.slots[at as usize].waits = u64::MAX;
+        self.waiting.0.push((u64::MAX, at));
         Eldest::Waits
     }
 
     pub(crate) fn evict(&mut self) {
-        if self.used.last != NONE && !self.slots[self.used.last as usize].waits {
-            self.remove(self.used.last);
+        if let Some(at) = self.eldest().filter(|at| self.slots[*at as usize].waits == 0) {
+            self.remove(at);
         }
     }
 
@@ -313,100 +331,33 @@ impl<V> Cache<V> {
 
     /// The entries of a span of keys, in the order of their keys.
     pub(crate) fn range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Vec<&Slot<V>> {
-        let slot = |at: &u32| &self.slots[*at as usize];
-        match &self.index {
-            Index::Ordered(map) => {
-                if matches!((from, to), (Some(from), Some(to)) if from >= to) {
-                    return Vec::new();
-                }
-                let bounds = (
-                    from.map_or(Bound::Unbounded, Bound::Included),
-                    to.map_or(Bound::Unbounded, Bound::Excluded),
-                );
-                map.range::<[u8], _>(bounds).map(|(_, at)| slot(at)).collect()
-            }
-            Index::Hashed(map) => {
-                let inside = |key: &[u8]| from.is_none_or(|from| key >= from) && to.is_none_or(|to| key < to);
-                let mut found: Vec<&Slot<V>> =
-                    map.iter().filter(|(key, _)| inside(key)).map(|(_, at)| slot(at)).collect();
-                found.sort_unstable_by(|left, right| left.key.cmp(&right.key));
-                found
-            }
+        if matches!((from, to), (Some(from), Some(to)) if from >= to) {
+            return Vec::new();
         }
+        let sorted = self.sorted.get_or_init(|| {
+            self.index.iter().map(|at| (self.slots[*at as usize].key.clone(), *at)).collect()
+        });
+        let bounds =
+            (from.map_or(Bound::Unbounded, Bound::Included), to.map_or(Bound::Unbounded, Bound::Excluded));
+        sorted.range::<[u8], _>(bounds).map(|(_, at)| &self.slots[*at as usize]).collect()
     }
 
     fn remove(&mut self, at: u32) {
-        if self.slots[at as usize].waits {
-            self.unlink_waiting(at);
-        }
-        self.unlink_used(at);
         let slot = &mut self.slots[at as usize];
+        if slot.waits > 0 {
+            self.waiting_len -= 1;
+            self.fresh.retain(|fresh| *fresh != at);
+        }
         self.budget.remove(std::mem::take(&mut slot.weight));
-        slot.value = None;
+        (slot.value, slot.used, slot.waits) = (None, 0, 0);
         let key = std::mem::take(&mut slot.key);
-        self.index.remove(&key);
+        if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(&*key), |found| *found == at) {
+            entry.remove();
+        }
+        if let Some(sorted) = self.sorted.get_mut() {
+            sorted.remove(&key);
+        }
         self.free.push(at);
-    }
-
-    fn link_used(&mut self, at: u32) {
-        let first = self.used.first;
-        self.slots[at as usize].used = Neighbours { before: NONE, after: first };
-        match first {
-            NONE => self.used.last = at,
-            first => self.slots[first as usize].used.before = at,
-        }
-        self.used.first = at;
-    }
-
-    fn unlink_used(&mut self, at: u32) {
-        let Neighbours { before, after } = self.slots[at as usize].used;
-        match before {
-            NONE => self.used.first = after,
-            before => self.slots[before as usize].used.after = after,
-        }
-        match after {
-            NONE => self.used.last = before,
-            after => self.slots[after as usize].used.before = before,
-        }
-    }
-
-    fn link_waiting_last(&mut self, at: u32) {
-        let last = self.waiting.last;
-        let slot = &mut self.slots[at as usize];
-        (slot.waits, slot.waiting) = (true, Neighbours { before: last, after: NONE });
-        match last {
-            NONE => self.waiting.first = at,
-            last => self.slots[last as usize].waiting.after = at,
-        }
-        self.waiting.last = at;
-        self.waiting_len += 1;
-    }
-
-    fn link_waiting_first(&mut self, at: u32) {
-        let first = self.waiting.first;
-        let slot = &mut self.slots[at as usize];
-        (slot.waits, slot.waiting) = (true, Neighbours { before: NONE, after: first });
-        match first {
-            NONE => self.waiting.last = at,
-            first => self.slots[first as usize].waiting.before = at,
-        }
-        self.waiting.first = at;
-        self.waiting_len += 1;
-    }
-
-    fn unlink_waiting(&mut self, at: u32) {
-        let slot = &mut self.slots[at as usize];
-        slot.waits = false;
-        let Neighbours { before, after } = slot.waiting;
-        match before {
-            NONE => self.waiting.first = after,
-            before => self.slots[before as usize].waiting.after = after,
-        }
-        match after {
-            NONE => self.waiting.last = before,
-            after => self.slots[after as usize].waiting.before = before,
-        }
-        self.waiting_len -= 1;
     }
 }
 

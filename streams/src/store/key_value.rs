@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record};
-use crate::serde::{Serde, SerdeError, SharedSerde};
+use crate::serde::{Part, Serde, SerdeError, SharedSerde};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key};
 use crate::state::{Rows, StateError};
 use crate::task::LinkError;
@@ -41,13 +41,14 @@ impl<V> Serde<Stamped<V>> for StampedSerde<V> {
         self.0.serialize(&stamped.value, out);
     }
 
-    fn deserialize(&self, mut bytes: Bytes) -> Result<Stamped<V>, SerdeError> {
-        if bytes.len() < STAMP {
-            return Err(SerdeError::Malformed { expected: "value with a time", found: bytes.len() });
-        }
-        let value = bytes.split_off(STAMP);
-        let stamp = bytes.as_ref().try_into().expect("eight bytes were left");
-        Ok(Stamped { value: self.0.deserialize(value)?, timestamp: i64::from_be_bytes(stamp) })
+    fn deserialize(&self, bytes: Bytes) -> Result<Stamped<V>, SerdeError> {
+        self.deserialize_part(Part::of(&bytes, &bytes))
+    }
+
+    fn deserialize_part(&self, part: Part<'_>) -> Result<Stamped<V>, SerdeError> {
+        let found = part.as_slice().len();
+        let (stamp, value) = part.split_at(STAMP).ok_or(SerdeError::Malformed { expected: "value with a time", found })?;
+        Ok(Stamped { value: self.0.deserialize_part(value)?, timestamp: stamp_of(stamp.as_slice()) })
     }
 }
 
@@ -75,6 +76,7 @@ pub struct KeyValueStore<K, S> {
     logged: Logged,
     cache: Option<Cache<S>>,
     key_bytes: Vec<u8>,
+    value_bytes: Vec<u8>,
 }
 
 impl<K: Data, V: Data> TableStore<K, V> {
@@ -130,6 +132,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             logged: Logged::Alone,
             cache,
             key_bytes: Vec::new(),
+            value_bytes: Vec::new(),
         }
     }
 
@@ -269,14 +272,14 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<Option<usize>, Failure> {
-        let bytes = value.map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
-        });
-        self.rows.put(key, bytes.clone())?;
+        self.value_bytes.clear();
+        if let Some(value) = value {
+            self.value.serialize(value, &mut self.value_bytes);
+        }
+        let bytes = value.is_some().then_some(self.value_bytes.as_slice());
+        self.rows.put(key, bytes)?;
         if let Some(to) = self.changelog {
-            let timestamp = match (&bytes, self.stamp) {
+            let timestamp = match (bytes, self.stamp) {
                 (Some(bytes), 1..) => stamp_of(bytes),
                 _ => about.timestamp,
             };
@@ -284,7 +287,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
                 topic: to.topic,
                 to: To::Partition(to.partition),
                 key: Some(key),
-                value: bytes.as_ref().map(|bytes| &bytes[self.stamp..]),
+                value: bytes.map(|bytes| &bytes[self.stamp..]),
                 timestamp: Some(timestamp),
                 headers: match self.logged {
                     Logged::Alone => &[],
@@ -292,7 +295,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
                 },
             })?;
         }
-        Ok(bytes.map(|bytes| bytes.len()))
+        Ok(bytes.map(<[u8]>::len))
     }
 
     /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
@@ -313,20 +316,20 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         if order == Order::Ascending {
             cached.reverse();
         }
-        let key = |bytes: &Bytes| self.key.deserialize(bytes.clone()).map_err(|error| self.broken(error));
+        let key = |bytes: &[u8]| self.key.deserialize_part(Part::new(bytes)).map_err(|error| self.broken(error));
         let mut found = Vec::new();
         for row in self.rows.range(span, order) {
             let (row_key, row_value) = row?;
             let mut replaced = false;
             while let Some(slot) = cached.last() {
                 let goes_first = match order {
-                    Order::Ascending => slot.key <= row_key,
-                    Order::Descending => slot.key >= row_key,
+                    Order::Ascending => *slot.key <= *row_key,
+                    Order::Descending => *slot.key >= *row_key,
                 };
                 if !goes_first {
                     break;
                 }
-                replaced |= slot.key == row_key;
+                replaced |= *slot.key == *row_key;
                 if let Some(value) = &slot.value {
                     found.push((key(&slot.key)?, value.clone()));
                 }
@@ -349,25 +352,46 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         &mut self,
         old: Old,
         context: &mut Context,
-    ) -> Result<Option<(Bytes, Updated<S>, Writer)>, Failure> {
+    ) -> Result<Option<(K, Updated<S>, Writer)>, Failure> {
         let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
-        let (key, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
-        let before = if old.asks(new.is_none()) { self.rows.get(&key)? } else { None };
+        let mut key = std::mem::take(&mut self.key_bytes);
+        key.clear();
+        key.extend_from_slice(&slot.key);
+        let (new, writer) = (slot.value.clone(), std::mem::take(&mut slot.writer));
+        let flushed = self.flush_entry(&key, new, &writer, old, context);
+        let typed = flushed.and_then(|updated| {
+            let Some(updated) = updated else { return Ok(None) };
+            let key = self.key.deserialize_part(Part::new(&key)).map_err(|error| self.broken(error))?;
+            Ok(Some((key, updated, writer)))
+        });
+        self.key_bytes = key;
+        typed
+    }
+
+    fn flush_entry(
+        &mut self,
+        key: &[u8],
+        new: Option<S>,
+        writer: &Writer,
+        old: Old,
+        context: &mut Context,
+    ) -> Result<Option<Updated<S>>, Failure> {
+        let before = if old.asks(new.is_none()) { self.rows.get(key)? } else { None };
         let mut length = None;
         let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();
         if is_seen {
             let about = About { timestamp: writer.timestamp, headers: &writer.headers };
-            length = self.write(&key, new.as_ref(), about, context)?;
+            length = self.write(key, new.as_ref(), about, context)?;
         }
         if let Some(cache) = &mut self.cache {
-            cache.written(&key, length);
+            cache.written(key, length);
         }
         if !is_seen || old == Old::Unforwarded {
             return Ok(None);
         }
         let before = if old == Old::Sent { before } else { None };
         let old = before.map(|bytes| self.decode(bytes)).transpose()?;
-        Ok(Some((key, Updated { old, new }, writer)))
+        Ok(Some(Updated { old, new }))
     }
 }
 
@@ -430,7 +454,6 @@ impl<K: Data, V: Data> Cached for TableStore<K, V> {
 
     fn flush_next(&mut self, old: Old, context: &mut Context) -> Result<Option<Flushed<K, V>>, Failure> {
         let Some((key, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
-        let key = self.key.deserialize(key).map_err(|error| self.broken(error))?;
         let timestamp = updated.new.as_ref().map_or(writer.timestamp, |new| new.timestamp);
         let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value));
         let value = Some(Change::latest(new, old));
@@ -462,14 +485,14 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
         _headers: &[Header],
     ) -> Result<(), StateError> {
         let mut store = self.borrow_mut();
-        let row = value.map(|value| {
-            if store.stamp == 0 {
-                return value;
+        let store = &mut *store;
+        let row = value.as_ref().map(|value| {
+            store.value_bytes.clear();
+            if store.stamp > 0 {
+                store.value_bytes.extend_from_slice(&timestamp.to_be_bytes());
             }
-            let mut row = Vec::with_capacity(STAMP + value.len());
-            row.extend_from_slice(&timestamp.to_be_bytes());
-            row.extend_from_slice(&value);
-            Bytes::from(row)
+            store.value_bytes.extend_from_slice(value);
+            store.value_bytes.as_slice()
         });
         store.rows.put(&key, row)
     }

@@ -31,6 +31,7 @@ pub struct SessionStore<K, V> {
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
     cache: Option<Cache<V>>,
+    value_bytes: Vec<u8>,
 }
 
 /// How a session without a value leaves the rows.
@@ -57,7 +58,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         };
         let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget));
         let rows = SessionRows::open(name.clone(), parts.rows, retention_ms, layout)?;
-        Ok(Held::new(SessionStore { name, rows, key, value, changelog: parts.changelog, cache }))
+        Ok(Held::new(SessionStore { name, rows, key, value, changelog: parts.changelog, cache, value_bytes: Vec::new() }))
     }
 
     fn broken(&self, error: impl std::fmt::Display) -> Failure {
@@ -90,7 +91,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         format::write_key(&key, Window { start: 0, end: earliest_end.max(0) }, &mut first);
         format::write_key(&key, Window { start: latest_start, end: i64::MAX }, &mut last);
         for slot in cache.range(Some(&first), Some(&after_key(&last))) {
-            let session = format::read_key(slot.key.clone()).map_err(|error| self.broken(error))?;
+            let session = format::read_key(Bytes::copy_from_slice(&slot.key)).map_err(|error| self.broken(error))?;
             let window = session.window;
             if session.key != key || window.end < earliest_end || window.start > latest_start {
                 continue;
@@ -156,9 +157,9 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         context: &mut Context,
     ) -> Result<Option<usize>, Failure> {
         let bytes = value.map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
+            self.value_bytes.clear();
+            self.value.serialize(value, &mut self.value_bytes);
+            Bytes::copy_from_slice(&self.value_bytes)
         });
         if gone == Gone::Removed {
             self.rows.remove(key, session)?;
@@ -186,7 +187,8 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         context: &mut Context,
     ) -> Result<Option<(Windowed<Bytes>, Updated<V>, Writer)>, Failure> {
         let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
-        let (row, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
+        let row = Bytes::copy_from_slice(&slot.key);
+        let (new, writer) = (slot.value.clone(), std::mem::take(&mut slot.writer));
         let at = format::read_key(row.clone()).map_err(|error| self.broken(error))?;
         let before = if old.asks(new.is_none()) { self.rows.get(&at.key, at.window)? } else { None };
         let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();

@@ -39,6 +39,7 @@ pub struct WindowStore<K, S> {
     cache: Option<Cache<S>>,
     key_bytes: Vec<u8>,
     row_bytes: Vec<u8>,
+    value_bytes: Vec<u8>,
 }
 
 impl<K: Data, V: Data> TableWindowStore<K, V> {
@@ -79,7 +80,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             return Err(LinkError::UntypedStore(name));
         };
         let settings = WindowSettings { retention_ms, size_ms, duplicates, layout };
-        let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget));
+        let cache = parts.is_cached().then(|| Cache::new(Keys::Hashed, parts.budget));
         Ok(WindowStore {
             rows: WindowRows::open(name.clone(), parts.rows, settings)?,
             name,
@@ -90,6 +91,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             cache,
             key_bytes: Vec::new(),
             row_bytes: Vec::new(),
+            value_bytes: Vec::new(),
         })
     }
 
@@ -218,9 +220,9 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             return Ok(None);
         }
         let bytes = value.map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
+            self.value_bytes.clear();
+            self.value.serialize(value, &mut self.value_bytes);
+            Bytes::copy_from_slice(&self.value_bytes)
         });
         let (stored, sequence) = self.rows.put(key, start, bytes.clone())?;
         if stored == Stored::Expired {
@@ -262,7 +264,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         format::write_store_key(&key_bytes, from.max(0), 0, &mut first);
         format::write_store_key(&key_bytes, to, i32::MAX, &mut last);
         for slot in cache.range(Some(&first), Some(&after_key(&last))) {
-            let row = format::read_store_key(slot.key.clone()).map_err(|error| self.broken(error))?;
+            let row = format::read_store_key(Bytes::copy_from_slice(&slot.key)).map_err(|error| self.broken(error))?;
             if row.key != key_bytes || !(from..=to).contains(&row.start) {
                 continue;
             }
@@ -296,7 +298,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         }
         let Some(cache) = &self.cache else { return Ok(in_order) };
         for slot in cache.range(None, None) {
-            let row = format::read_store_key(slot.key.clone()).map_err(|error| self.broken(error))?;
+            let row = format::read_store_key(Bytes::copy_from_slice(&slot.key)).map_err(|error| self.broken(error))?;
             if !(from..=to).contains(&row.start) {
                 continue;
             }
@@ -329,7 +331,8 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         context: &mut Context,
     ) -> Result<Option<(Bytes, i64, Updated<S>, Writer)>, Failure> {
         let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
-        let (row, new, writer) = (slot.key.clone(), slot.value.clone(), slot.writer.clone());
+        let row = Bytes::copy_from_slice(&slot.key);
+        let (new, writer) = (slot.value.clone(), std::mem::take(&mut slot.writer));
         let at = format::read_store_key(row.clone()).map_err(|error| self.broken(error))?;
         let before = if old.asks(new.is_none()) { self.rows.get(&at.key, at.start)? } else { None };
         let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();

@@ -4,7 +4,7 @@
 use super::context::Context;
 use super::errors::TaskError;
 use super::heap::Heap;
-use super::queue::{Incoming, Queue};
+use super::queue::Queue;
 
 /// `max.task.idle.ms` that never waits.
 const NEVER_WAIT: i64 = -1;
@@ -35,12 +35,12 @@ impl Group {
     pub(crate) fn add(
         &mut self,
         input: usize,
-        records: impl IntoIterator<Item = Incoming>,
+        push: impl FnOnce(&mut dyn Queue),
         context: &mut Context,
     ) -> Result<(), TaskError> {
         let queue = &mut self.slots[input].queue;
         let was_empty = queue.is_empty();
-        records.into_iter().for_each(|record| queue.push(record));
+        push(queue.as_mut());
         queue.refresh(context)?;
         if was_empty && !queue.is_empty() {
             self.by_time.push(queue.head_timestamp(), input);

@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use client::consumer::Run;
 
 use super::context::{Context, Origin};
 use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, TaskError};
 use super::settings::TimestampPolicy;
 use crate::op::edge::TimestampExtractor;
 use crate::record::{Data, Header, Record};
-use crate::serde::{DESERIALIZATION_CLASS, SerdeError, SharedSerde};
+use crate::serde::{DESERIALIZATION_CLASS, Part, SerdeError, SharedSerde};
 use crate::topology::processor::Children;
 
 /// A record as it was read.
@@ -42,6 +43,8 @@ pub trait SourceNode {
 pub trait Queue {
     /// Adds a record at the end.
     fn push(&mut self, record: Incoming);
+    /// Adds records at the end, which stay as they were fetched until each has its turn.
+    fn push_run(&mut self, run: Run);
     /// Decodes the next record, if none is.
     fn refresh(&mut self, context: &mut Context) -> Result<(), TaskError>;
     /// How many records there are.
@@ -89,7 +92,8 @@ impl<K: Data, V: Data> SourceNode for TypedSource<K, V> {
             },
             topic: topic.into(),
             partition,
-            raw: VecDeque::new(),
+            waiting: VecDeque::new(),
+            count: 0,
             head: None,
             current: None,
             partition_time: -1,
@@ -102,17 +106,68 @@ struct Head<K, V> {
     timestamp: i64,
     /// None if it only stands for its offset.
     record: Option<Record<K, V>>,
-    raw: Option<(Option<Bytes>, Option<Bytes>)>,
+    raw: Option<Raw>,
+}
+
+/// Key and value as bytes.
+type Raw = (Option<Bytes>, Option<Bytes>);
+
+/// What was not decoded yet.
+enum Waiting {
+    One(Incoming),
+    Run(Run),
+}
+
+/// A record that is lent, to be decoded.
+struct Lent<'a> {
+    offset: i64,
+    timestamp: i64,
+    key: Option<Part<'a>>,
+    value: Option<Part<'a>>,
+    headers: Vec<Header>,
+}
+
+/// A record that was decoded, or why it was not.
+struct Decoded<K, V> {
+    offset: i64,
+    record: Result<Record<K, V>, Refused>,
+    /// Where somebody may ask for it.
+    raw: Option<Raw>,
+}
+
+struct Refused {
+    timestamp: i64,
+    headers: Vec<Header>,
+    error: SerdeError,
 }
 
 struct TypedQueue<K, V> {
     source: TypedSource<K, V>,
     topic: Rc<str>,
     partition: i32,
-    raw: VecDeque<Incoming>,
+    waiting: VecDeque<Waiting>,
+    /// How many records wait.
+    count: usize,
     head: Option<Head<K, V>>,
     current: Option<Head<K, V>>,
     partition_time: i64,
+}
+
+impl<K: Data, V: Data> TypedSource<K, V> {
+    #[inline]
+    fn decode(&self, lent: Lent<'_>, is_traced: bool) -> Decoded<K, V> {
+        let Lent { offset, timestamp, key, value, headers } = lent;
+        let bytes = || (key.map(Part::to_bytes), value.map(Part::to_bytes));
+        let decoded_key = key.map(|key| self.key.deserialize_part(key)).transpose();
+        let decoded_value = || value.map(|value| self.value.deserialize_part(value)).transpose();
+        match decoded_key.and_then(|key| Ok((key, decoded_value()?))) {
+            Ok((key, value)) => {
+                let raw = is_traced.then(bytes);
+                Decoded { offset, record: Ok(Record { key, value, timestamp, headers }), raw }
+            }
+            Err(error) => Decoded { offset, record: Err(Refused { timestamp, headers, error }), raw: Some(bytes()) },
+        }
+    }
 }
 
 impl<K: Data, V: Data> TypedQueue<K, V> {
@@ -120,10 +175,26 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
         Place { topic: self.topic.to_string(), partition: self.partition, offset }
     }
 
-    fn decode(&self, raw: &mut Incoming) -> Result<Record<K, V>, SerdeError> {
-        let key = raw.key.clone().map(|key| self.source.key.deserialize(key)).transpose()?;
-        let value = raw.value.clone().map(|value| self.source.value.deserialize(value)).transpose()?;
-        Ok(Record { key, value, timestamp: raw.timestamp, headers: std::mem::take(&mut raw.headers) })
+    /// Decodes the next record that waits.
+    fn decode_next(&mut self, is_traced: bool) -> Option<Decoded<K, V>> {
+        loop {
+            let decoded = match self.waiting.front_mut()? {
+                Waiting::Run(run) => run.next_record().map(|record| self.source.decode(lent(&record), is_traced)),
+                Waiting::One(_) => None,
+            };
+            if decoded.is_some() {
+                self.count -= 1;
+                return decoded;
+            }
+            // A run that was read to its end, or one record.
+            if let Some(Waiting::One(raw)) = self.waiting.pop_front() {
+                self.count -= 1;
+                let key = raw.key.as_ref().map(|key| Part::of(key, key));
+                let value = raw.value.as_ref().map(|value| Part::of(value, value));
+                let lent = Lent { offset: raw.offset, timestamp: raw.timestamp, key, value, headers: raw.headers };
+                return Some(self.source.decode(lent, is_traced));
+            }
+        }
     }
 
     /// The time of a record by its source's extractor; negative to leave it out.
@@ -143,19 +214,37 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
     }
 
     #[cold]
-    fn refuse(&self, raw: &Incoming, error: SerdeError, context: &mut Context) -> Result<(), TaskError> {
-        let (place, cause) = (self.place(raw.offset), deserialization(error));
+    fn refuse(
+        &self,
+        offset: i64,
+        refused: Refused,
+        (key, value): Raw,
+        context: &mut Context,
+    ) -> Result<(), TaskError> {
+        let (place, cause) = (self.place(offset), deserialization(refused.error));
         let about = ErrorContext {
             node: &self.source.node,
             place: &place,
-            timestamp: raw.timestamp,
-            headers: &raw.headers,
-            key: raw.key.as_ref(),
-            value: raw.value.as_ref(),
+            timestamp: refused.timestamp,
+            headers: &refused.headers,
+            key: key.as_ref(),
+            value: value.as_ref(),
             error: &cause,
         };
-        context.fail_deserialization(&about, deserialization(error))
+        context.fail_deserialization(&about, deserialization(refused.error))
     }
+}
+
+#[inline]
+fn lent<'a>(record: &client::consumer::Record<'a>) -> Lent<'a> {
+    let (buffer, mut headers) = (record.buffer(), Vec::new());
+    let part = |bytes: &'a [u8]| Part::of(buffer, bytes);
+    for (name, value) in record.headers() {
+        let name = String::from_utf8_lossy(name).into_owned();
+        headers.push((name, value.map(|value| buffer.slice_ref(value))));
+    }
+    let (key, value) = (record.key.map(part), record.value.map(part));
+    Lent { offset: record.offset, timestamp: record.timestamp, key, value, headers }
 }
 
 fn deserialization(error: SerdeError) -> ProcessError {
@@ -164,30 +253,35 @@ fn deserialization(error: SerdeError) -> ProcessError {
 
 impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
     fn push(&mut self, record: Incoming) {
-        self.raw.push_back(record);
+        self.count += 1;
+        self.waiting.push_back(Waiting::One(record));
+    }
+
+    fn push_run(&mut self, run: Run) {
+        self.count += run.len();
+        self.waiting.push_back(Waiting::Run(run));
     }
 
     fn refresh(&mut self, context: &mut Context) -> Result<(), TaskError> {
         let mut left_out = None;
         while self.head.is_none() {
-            let Some(mut raw) = self.raw.pop_front() else { break };
-            let mut record = match self.decode(&mut raw) {
+            let Some(Decoded { offset, record, raw }) = self.decode_next(context.trace.is_some()) else { break };
+            let mut record = match record {
                 Ok(record) => record,
-                Err(error) => {
-                    left_out = Some(raw.offset);
-                    self.refuse(&raw, error, context)?;
+                Err(refused) => {
+                    left_out = Some(offset);
+                    self.refuse(offset, refused, raw.unwrap_or_default(), context)?;
                     continue;
                 }
             };
-            let timestamp = self.timestamp(&record, raw.offset, context)?;
+            let timestamp = self.timestamp(&record, offset, context)?;
             if timestamp < 0 {
-                left_out = Some(raw.offset);
+                left_out = Some(offset);
                 context.drop_record();
                 continue;
             }
             record.timestamp = timestamp;
-            let bytes = context.trace.is_some().then_some((raw.key, raw.value));
-            self.head = Some(Head { offset: raw.offset, timestamp, record: Some(record), raw: bytes });
+            self.head = Some(Head { offset, timestamp, record: Some(record), raw });
         }
         if let (None, Some(offset)) = (&self.head, left_out) {
             self.head = Some(Head { offset, timestamp: -1, record: None, raw: None });
@@ -196,7 +290,7 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
     }
 
     fn len(&self) -> usize {
-        self.raw.len() + usize::from(self.head.is_some())
+        self.count + usize::from(self.head.is_some())
     }
 
     fn head_timestamp(&self) -> i64 {
@@ -239,7 +333,8 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
     }
 
     fn clear(&mut self) {
-        self.raw.clear();
+        self.waiting.clear();
+        self.count = 0;
         (self.head, self.current, self.partition_time) = (None, None, -1);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use client::consumer::Run;
 use regex::Regex;
 
 use super::collector::{Collector, TopicId};
@@ -277,7 +278,12 @@ impl Task {
         input: usize,
         records: impl IntoIterator<Item = Incoming>,
     ) -> Result<(), TaskError> {
-        self.group.add(input, records, &mut self.context)
+        self.group.add(input, |queue| records.into_iter().for_each(|record| queue.push(record)), &mut self.context)
+    }
+
+    /// Adds records of one partition as they were fetched, in order.
+    pub fn add_run(&mut self, input: usize, run: Run) -> Result<(), TaskError> {
+        self.group.add(input, |queue| queue.push_run(run), &mut self.context)
     }
 
     /// How many records of a partition wait.

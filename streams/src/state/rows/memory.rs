@@ -5,13 +5,13 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{ChangelogOffsets, Order, RolledBack, RowIter, Rows, Span};
+use super::{ChangelogOffsets, Order, RolledBack, RowIter, Rows, Short, Span};
 use crate::state::error::StateError;
 
 /// Rows in a sorted map.
 #[derive(Debug, Default)]
 pub struct MemoryRows {
-    rows: BTreeMap<Bytes, Bytes>,
+    rows: BTreeMap<Short, Short>,
     offsets: HashMap<(String, i32), i64>,
     uncommitted: usize,
 }
@@ -29,19 +29,19 @@ fn bounds<'a>(span: &Span<'a>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
 
 impl Rows for MemoryRows {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
-        Ok(self.rows.get(key).cloned())
+        Ok(self.rows.get(key).map(|value| Bytes::copy_from_slice(value)))
     }
 
-    fn put(&mut self, key: &[u8], value: Option<Bytes>) -> Result<(), StateError> {
-        self.uncommitted += key.len() + value.as_ref().map_or(0, Bytes::len);
+    fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        self.uncommitted += key.len() + value.map_or(0, <[u8]>::len);
         match value {
             None => {
                 self.rows.remove(key);
             }
             Some(value) => match self.rows.get_mut(key) {
-                Some(present) => *present = value,
+                Some(present) => present.set(value),
                 None => {
-                    self.rows.insert(Bytes::copy_from_slice(key), value);
+                    self.rows.insert(Short::from(key), Short::from(value));
                 }
             },
         }
@@ -52,8 +52,8 @@ impl Rows for MemoryRows {
         if span.is_empty() {
             return Box::new(std::iter::empty());
         }
-        let rows =
-            self.rows.range::<[u8], _>(bounds(&span)).map(|(key, value)| Ok((key.clone(), value.clone())));
+        let copied = |(key, value): (&Short, &Short)| Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        let rows = self.rows.range::<[u8], _>(bounds(&span)).map(copied);
         match order {
             Order::Ascending => Box::new(rows),
             Order::Descending => Box::new(rows.rev()),

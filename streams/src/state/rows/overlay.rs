@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{Order, Row, RowIter, Span};
+use super::{Order, Row, RowIter, Short, Span};
 use crate::state::error::StateError;
 
 /// A span of keys whose committed rows are gone.
@@ -33,7 +33,7 @@ pub(crate) enum Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     pub(crate) erased: Vec<Erased>,
-    pub(crate) keys: BTreeMap<Bytes, Option<Bytes>>,
+    pub(crate) keys: BTreeMap<Short, Option<Short>>,
     bytes: usize,
 }
 
@@ -60,19 +60,19 @@ impl Overlay {
 
     pub(crate) fn get(&self, key: &[u8]) -> Waiting {
         match self.keys.get(key) {
-            Some(Some(value)) => Waiting::Value(value.clone()),
+            Some(Some(value)) => Waiting::Value(Bytes::copy_from_slice(value)),
             Some(None) => Waiting::Nothing,
             None if self.is_erased(key) => Waiting::Nothing,
             None => Waiting::Unknown,
         }
     }
 
-    pub(crate) fn put(&mut self, key: &[u8], value: Option<Bytes>) {
-        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.bytes += key.len() + value.map_or(0, <[u8]>::len);
         match self.keys.get_mut(key) {
-            Some(present) => *present = value,
+            Some(present) => *present = value.map(Short::from),
             None => {
-                self.keys.insert(Bytes::copy_from_slice(key), value);
+                self.keys.insert(Short::from(key), value.map(Short::from));
             }
         }
     }
@@ -105,7 +105,9 @@ impl Overlay {
             span.from.map_or(Bound::Unbounded, Bound::Included),
             span.to.map_or(Bound::Unbounded, Bound::Excluded),
         );
-        let keys = self.keys.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone()));
+        let keys = self.keys.range::<[u8], _>(bounds).map(|(key, value)| {
+            (Bytes::copy_from_slice(key), value.as_deref().map(Bytes::copy_from_slice))
+        });
         match order {
             Order::Ascending => {
                 Box::new(Merged { committed: committed.peekable(), keys: keys.peekable(), order })

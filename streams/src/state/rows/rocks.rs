@@ -249,7 +249,7 @@ impl Rows for RocksRows {
         }
     }
 
-    fn put(&mut self, key: &[u8], value: Option<Bytes>) -> Result<(), StateError> {
+    fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
         self.waiting.put(key, value);
         Ok(())
     }
@@ -283,8 +283,8 @@ impl Rows for RocksRows {
         }
         for (key, value) in &self.waiting.keys {
             match value {
-                Some(value) => batch.put_cf(family, key, value),
-                None => batch.delete_cf(family, key),
+                Some(value) => batch.put_cf(family, &key[..], &value[..]),
+                None => batch.delete_cf(family, &key[..]),
             }
         }
         let offset_family = self.family(OFFSETS)?;

@@ -1,6 +1,5 @@
 //! What every engine must do, run here for the engine in memory; and the helpers of keys.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -14,7 +13,7 @@ fn text(rows: &dyn Rows, span: Span<'_>, order: Order) -> String {
 /// The contract of `Rows` on an engine without rows.
 pub(crate) fn contract(rows: &mut dyn Rows) {
     for key in ["b", "a", "d", "c", "ab"] {
-        rows.put(key.as_bytes(), Some(Bytes::from(format!("1{key}")))).expect("put");
+        rows.put(key.as_bytes(), Some(format!("1{key}").as_bytes())).expect("put");
     }
     assert_eq!(rows.get(b"c").expect("get").as_deref(), Some(&b"1c"[..]));
     assert_eq!(rows.get(b"x").expect("get"), None);
@@ -29,10 +28,10 @@ pub(crate) fn contract(rows: &mut dyn Rows) {
 
     // Over committed rows: a deletion, another value, a new key, a range that goes and a row put into it again.
     rows.put(b"a", None).expect("put");
-    rows.put(b"d", Some(Bytes::from_static(b"2d"))).expect("put");
-    rows.put(b"e", Some(Bytes::from_static(b"2e"))).expect("put");
+    rows.put(b"d", Some(b"2d")).expect("put");
+    rows.put(b"e", Some(b"2e")).expect("put");
     rows.delete_range(Span::new(b"ab", b"d")).expect("delete");
-    rows.put(b"b", Some(Bytes::from_static(b"2b"))).expect("put");
+    rows.put(b"b", Some(b"2b")).expect("put");
     for committed in [false, true] {
         assert_eq!(text(rows, Span::ALL, Order::Ascending), "b=2b d=2d e=2e ", "committed: {committed}");
         assert_eq!(text(rows, Span::ALL, Order::Descending), "e=2e d=2d b=2b ", "committed: {committed}");
@@ -61,7 +60,7 @@ pub(crate) fn equals_a_map(rows: &mut dyn Rows, writes: &[(u8, Vec<u8>, Vec<u8>)
             }
             2 => rows.commit(&[]).expect("commit"),
             _ => {
-                rows.put(key, Some(Bytes::copy_from_slice(other))).expect("put");
+                rows.put(key, Some(other)).expect("put");
                 map.insert(key.clone(), other.clone());
             }
         }

@@ -33,7 +33,7 @@ proptest! {
 }
 
 fn put(rows: &mut RocksRows, key: &str, value: &str) {
-    rows.put(key.as_bytes(), Some(Bytes::copy_from_slice(value.as_bytes()))).expect("put");
+    rows.put(key.as_bytes(), Some(value.as_bytes())).expect("put");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn writer_to_be_killed() {
         for (number, rows) in stores.iter_mut().enumerate() {
             let writes = std::cell::RefCell::new(rows);
             let put = |key: Vec<u8>, value: Option<Vec<u8>>| {
-                writes.borrow_mut().put(&key, value.map(Bytes::from)).expect("put");
+                writes.borrow_mut().put(&key, value.as_deref()).expect("put");
             };
             let erase = |from: Vec<u8>, to: Vec<u8>| {
                 writes.borrow_mut().delete_range(Span::new(&from, &to)).expect("delete");
