@@ -51,6 +51,8 @@ impl Broker {
                 let mut command = Command::new(binary);
                 command.arg("broker").arg("--data").arg(data);
                 command.args(["--port", &format!("broker={port}"), "--port", "metrics=0"]);
+                // As apache.sh sets it: groups of one do not wait for a second.
+                command.args(["--set", "group.initial.rebalance.delay.ms=0"]);
                 command
             }
             Kind::Apache(script) => {
