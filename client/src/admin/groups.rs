@@ -170,8 +170,10 @@ impl Admin {
     /// When there is none yet, or it cannot be reached.
     pub async fn coordinator(&self, group_id: &str) -> Result<(Node, Connection), ClientError> {
         let key = group_id.to_owned();
+        // It may be another one since the last call, which shows in none of its answers here.
+        self.cluster.forget_coordinator(Coordinated::Group, group_id);
         let round = |keys: Vec<String>| async move {
-            let found = self.cluster.find_coordinators(Coordinated::Group, &keys).await?;
+            let found = self.each_coordinator(Coordinated::Group, &keys).await?;
             Ok(found.into_iter().map(|(key, found)| (key, found.into())).collect())
         };
         let mut found = self.settle("finding the coordinator of group", [key], round).await?;

@@ -105,6 +105,22 @@ impl Admin {
         Ok(settled)
     }
 
+    /// Who coordinates each of `keys`.
+    ///
+    /// # Errors
+    /// When there is no broker to ask; one that is lost while it is asked stands beside each of them.
+    pub(super) async fn each_coordinator(
+        &self,
+        kind: Coordinated,
+        keys: &[String],
+    ) -> Result<Vec<(String, Result<Node, ClientError>)>, ClientError> {
+        self.cluster.any_broker().await?;
+        Ok(match self.cluster.find_coordinators(kind, keys).await {
+            Ok(found) => found.into_iter().collect(),
+            Err(error) => keys.iter().map(|key| (key.clone(), Err(error.clone()))).collect(),
+        })
+    }
+
     /// One round at the coordinators of `keys`.
     pub(super) async fn at_coordinators<T: Request, R>(
         &self,
@@ -116,12 +132,7 @@ impl Admin {
     ) -> Result<Answers<String, R>, ClientError> {
         let mut answers = Vec::with_capacity(keys.len());
         let mut asked: BTreeMap<Node, Vec<String>> = BTreeMap::new();
-        self.cluster.any_broker().await?;
-        let found = match self.cluster.find_coordinators(kind, &keys).await {
-            Ok(found) => found,
-            Err(error) => return Ok(of_all(keys, &error)),
-        };
-        for (key, found) in found {
+        for (key, found) in self.each_coordinator(kind, &keys).await? {
             match found {
                 Ok(node) => asked.entry(node).or_default().push(key),
                 Err(error) => answers.push((key, Err(error).into())),
