@@ -90,6 +90,9 @@ impl StreamThread {
         {
             held.task.flush().map_err(|error| StreamsError::Task { id: held.id, error })?;
         }
+        if self.output.guarantee == Guarantee::AtLeastOnce {
+            self.handle.block_on(self.output.producer.flush()).map_err(decide::unwritten)?;
+        }
         let offsets = self.offsets();
         let sent = self.send_offsets(&offsets);
         if self.is_rebalancing(sent)? {
@@ -146,7 +149,6 @@ impl StreamThread {
         let producer = &self.output.producer;
         match self.output.guarantee {
             Guarantee::AtLeastOnce => {
-                self.handle.block_on(producer.flush())?;
                 if offsets.is_empty() {
                     return Ok(());
                 }

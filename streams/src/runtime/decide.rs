@@ -65,6 +65,16 @@ fn corrupted(error: &StreamsError) -> Option<TaskId> {
     }
 }
 
+/// What it means that records could not be written in time: they are told of once, and come again only when what they were
+/// made of is read again (Java: `RecordCollectorImpl.recordSendError`, where a timeout is a `TaskCorruptedException`).
+pub(super) fn unwritten(error: ClientError) -> StreamsError {
+    if error.is_retriable() {
+        tracing::warn!(%error, "records could not be written");
+        return StreamsError::Migrated("records could not be written in time");
+    }
+    error.into()
+}
+
 /// What a commit that failed means: offsets that are not committed in time are committed later, but a transaction is
 /// over, and what it wrote has to be written again (Java: `TaskExecutor.commitOffsetsOrTransaction`).
 pub(super) fn uncommitted(error: ClientError, guarantee: Guarantee) -> StreamsError {

@@ -322,11 +322,11 @@ impl<V> Cache<V> {
         }
     }
 
-    /// Drops all entries.
+    /// Drops all entries, those that wait too: who is asked to has no more to write.
     pub(crate) fn clear(&mut self) {
-        while self.begin_eviction() != Eldest::Nothing {
-            self.evict();
-        }
+        self.fresh.clear();
+        let all: Vec<u32> = self.index.iter().copied().collect();
+        all.into_iter().for_each(|at| self.remove(at));
     }
 
     /// The entries of a span of keys, in the order of their keys.
@@ -391,6 +391,20 @@ mod tests {
             assert_eq!(cache.waiting(), 0);
             assert!(cache.get(b"b").is_some_and(|slot| slot.value == Some(2)));
         }
+    }
+
+    #[test]
+    fn a_cache_that_is_cleared_forgets_what_waits() {
+        let budget = Rc::new(Budget::new(1000));
+        let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget));
+        for key in ["a", "b"] {
+            cache.put(key.as_bytes(), Some(1), Writer::default());
+        }
+        cache.clear();
+        assert_eq!((cache.waiting(), budget.used()), (0, 0));
+        assert!(cache.get(b"a").is_none() && drain(&mut cache).is_empty());
+        cache.put(b"a", Some(2), Writer::default());
+        assert_eq!(drain(&mut cache), "a=Some(2) ");
     }
 
     #[test]

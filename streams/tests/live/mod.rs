@@ -1,4 +1,7 @@
 //! Applications against this project's broker, which is a process of its own.
+//!
+//! Not done: a program of its own for the process that is stopped and goes on; `instance` is that process, and counts as
+//! skipped where nothing starts it as one.
 #![allow(clippy::disallowed_methods, reason = "a test program from outside: the real clock")]
 
 use std::collections::BTreeMap;

@@ -41,6 +41,12 @@ fn a_cluster_that_is_away_is_waited_for_until_task_timeout() {
 }
 
 #[test]
+fn records_that_could_not_be_written_are_made_again() {
+    // Not tried again as a commit is: the next flush would know nothing of them.
+    assert!(matches!(verdict(&unwritten(timeout()), None, Patience::Left), Verdict::Rejoin(_)));
+}
+
+#[test]
 fn a_transaction_that_is_late_is_over_and_offsets_are_not() {
     let error = uncommitted(timeout(), Guarantee::ExactlyOnce);
     assert!(matches!(verdict(&error, None, Patience::Left), Verdict::Rejoin(_)));
