@@ -149,6 +149,27 @@ impl StreamsConfig {
         self
     }
 
+    /// The same with what these arguments set, each `key=value`, as a command line has them.
+    ///
+    /// ```
+    /// use streams::StreamsConfig;
+    ///
+    /// let config = StreamsConfig::new("words", "localhost:9092").set_all(["num.stream.threads=2"])?;
+    /// assert_eq!(config.get("num.stream.threads"), Some("2"));
+    /// assert!(config.set_all(["threads"]).is_err());
+    /// # Ok::<(), streams::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Names an argument without `=`.
+    pub fn set_all(self, arguments: impl IntoIterator<Item: AsRef<str>>) -> Result<StreamsConfig, ConfigError> {
+        arguments.into_iter().try_fold(self, |config, argument| {
+            let argument = argument.as_ref();
+            let pair = argument.split_once('=').ok_or_else(|| ConfigError(format!("{argument:?} is not key=value")))?;
+            Ok(config.set(pair.0, pair.1))
+        })
+    }
+
     /// What was set for `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.set.get(key).map(String::as_str)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use streams::prelude::*;
 use streams::Timer;
 
@@ -55,10 +54,7 @@ fn config() -> anyhow::Result<StreamsConfig> {
     let log = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN);
     log.with_writer(std::io::stderr).init();
     let config = StreamsConfig::new("deduplicate", "localhost:9092");
-    std::env::args().skip(1).try_fold(config, |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        Ok(config.set(key, value))
-    })
+    Ok(config.set_all(std::env::args().skip(1))?)
 }
 
 fn main() -> anyhow::Result<()> {

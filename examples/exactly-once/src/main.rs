@@ -4,7 +4,6 @@
 //! a crash no transfer is booked twice or by half, so the balances add up to nothing at any time for whoever reads
 //! committed records.
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use streams::prelude::*;
 
@@ -41,10 +40,7 @@ fn config() -> anyhow::Result<StreamsConfig> {
         // Caches are off, so that each change shows at once.
         .set("statestore.cache.max.bytes", 0)
         .set("processing.guarantee", "exactly_once_v2");
-    std::env::args().skip(1).try_fold(config, |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        Ok(config.set(key, value))
-    })
+    Ok(config.set_all(std::env::args().skip(1))?)
 }
 
 fn main() -> anyhow::Result<()> {

@@ -2,7 +2,6 @@
 //!
 //! A row of the result changes with the order and with the customer; an order whose customer is not known yet has none.
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use streams::prelude::*;
 
@@ -55,10 +54,7 @@ fn config() -> anyhow::Result<StreamsConfig> {
     let config = StreamsConfig::new("foreign-key", "localhost:9092")
         // Caches are off, so that each change shows at once.
         .set("statestore.cache.max.bytes", 0);
-    std::env::args().skip(1).try_fold(config, |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        Ok(config.set(key, value))
-    })
+    Ok(config.set_all(std::env::args().skip(1))?)
 }
 
 fn main() -> anyhow::Result<()> {

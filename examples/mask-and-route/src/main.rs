@@ -1,7 +1,6 @@
 //! Masks, normalises and routes sign-ups by what is in them: of a card only the last digits go on, addresses are written in
 //! one way, and each record goes to the topic of its region, or to that of those that cannot be used.
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use streams::prelude::*;
 
@@ -61,10 +60,7 @@ fn config() -> anyhow::Result<StreamsConfig> {
     let log = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN);
     log.with_writer(std::io::stderr).init();
     let config = StreamsConfig::new("mask-and-route", "localhost:9092");
-    std::env::args().skip(1).try_fold(config, |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        Ok(config.set(key, value))
-    })
+    Ok(config.set_all(std::env::args().skip(1))?)
 }
 
 fn main() -> anyhow::Result<()> {

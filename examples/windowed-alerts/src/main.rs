@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use streams::prelude::*;
 
@@ -51,10 +50,7 @@ fn config() -> anyhow::Result<StreamsConfig> {
     let config = StreamsConfig::new("windowed-alerts", "localhost:9092")
         // Without a cache each count shows, and so does the third.
         .set("statestore.cache.max.bytes", 0);
-    std::env::args().skip(1).try_fold(config, |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        Ok(config.set(key, value))
-    })
+    Ok(config.set_all(std::env::args().skip(1))?)
 }
 
 fn main() -> anyhow::Result<()> {

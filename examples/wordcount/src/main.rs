@@ -3,7 +3,6 @@
 //! The topics and the application id are those of Apache Kafka's own WordCountDemo. Settings may follow on the command
 //! line as `key=value`, such as `processing.guarantee=exactly_once_v2`.
 
-use anyhow::Context;
 use streams::{KafkaStreams, KStream, StreamsBuilder, StreamsConfig, Topology};
 
 /// Where lines come from.
@@ -13,12 +12,10 @@ const OUTPUT: &str = "streams-wordcount-output";
 
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).with_writer(std::io::stderr).init();
-    let config = StreamsConfig::new("streams-wordcount", "localhost:9092");
-    // Caches are off, so that each word shows at once.
-    let config = std::env::args().skip(1).try_fold(config.set("statestore.cache.max.bytes", 0), |config, setting| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
-        anyhow::Ok(config.set(key, value))
-    })?;
+    let config = StreamsConfig::new("streams-wordcount", "localhost:9092")
+        // Caches are off, so that each word shows at once.
+        .set("statestore.cache.max.bytes", 0)
+        .set_all(std::env::args().skip(1))?;
     let app = KafkaStreams::new(topology()?, config)?;
     app.set_state_listener(|state, before| eprintln!("{before:?} -> {state:?}"));
     app.run_until_ctrl_c()?;

@@ -225,27 +225,41 @@ impl Context {
         let place = self.origin.place();
         let about = ProductionContext { topic: &failure.topic, record, place: &place, cause: &failure.cause };
         let handler = self.settings.on_production.clone();
-        let response = handler.map_or(Response::Fail, |handler| handler(&about));
-        let trace = self.trace.take().unwrap_or_default();
         let error = ProcessError::named("RecordTooLarge", failure.cause.clone());
-        let sent = self.send_dead_letter(&ErrorContext {
-            node: "",
-            place: &place,
+        let ask = |_: &ErrorContext<'_>| handler.map_or(Response::Fail, |handler| handler(&about));
+        match self.ask("", &place, &error, ask)? {
+            Response::Continue => Ok(()),
+            Response::Fail => Err(failure),
+        }
+    }
+
+    /// Asks about the record in hand, which goes to the dead letters whatever the answer, and is dropped if that is to go
+    /// on.
+    fn ask(
+        &mut self,
+        node: &str,
+        place: &Place,
+        error: &ProcessError,
+        ask: impl FnOnce(&ErrorContext<'_>) -> Response,
+    ) -> Result<Response, SendFailure> {
+        let trace = self.trace.take().unwrap_or_default();
+        let about = ErrorContext {
+            node,
+            place,
             timestamp: trace.timestamp,
             headers: &trace.headers,
             key: trace.key.as_ref(),
             value: trace.value.as_ref(),
-            error: &error,
-        });
+            error,
+        };
+        let response = ask(&about);
+        let sent = self.send_dead_letter(&about);
         self.trace = self.traces().then_some(trace);
         sent?;
-        match response {
-            Response::Continue => {
-                self.drop_record();
-                Ok(())
-            }
-            Response::Fail => Err(failure),
+        if response == Response::Continue {
+            self.drop_record();
         }
+        Ok(response)
     }
 
     /// Asks the handler about a panic of the user's code, if there is anyone to ask.
@@ -296,25 +310,8 @@ impl Context {
     pub(crate) fn fail(&mut self, failure: Failure, node: &str) -> ProcessResult {
         let error = failure.split().map_err(Failure::fatal)?;
         let (place, handler) = (self.origin.place(), self.settings.on_processing.clone());
-        let trace = self.trace.take().unwrap_or_default();
-        let about = ErrorContext {
-            node,
-            place: &place,
-            timestamp: trace.timestamp,
-            headers: &trace.headers,
-            key: trace.key.as_ref(),
-            value: trace.value.as_ref(),
-            error: &error,
-        };
-        let response = handler.map_or(Response::Fail, |handler| handler(&about));
-        let sent = self.send_dead_letter(&about);
-        self.trace = self.traces().then_some(trace);
-        sent?;
-        match response {
-            Response::Continue => {
-                self.drop_record();
-                Ok(())
-            }
+        match self.ask(node, &place, &error, |about| handler.map_or(Response::Fail, |handler| handler(about)))? {
+            Response::Continue => Ok(()),
             Response::Fail => {
                 Err(Failure::fatal(TaskError::Processing { node: node.to_owned(), place, cause: error }))
             }

@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use millstream_base_env::clock::Moment;
 use streams::dsl::materialized::Materialized;
 use streams::dsl::options::Produced;
@@ -27,11 +27,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     let [scenario, broker, id, output, settings @ ..] = arguments else {
         bail!("application SCENARIO BROKER ID OUTPUT [KEY=VALUE]...")
     };
-    let mut config = StreamsConfig::new(id.as_str(), broker.as_str());
-    for setting in settings {
-        let (key, value) = setting.split_once('=').with_context(|| format!("{setting} is not KEY=VALUE"))?;
-        config = config.set(key, value);
-    }
+    let config = StreamsConfig::new(id.as_str(), broker.as_str()).set_all(settings)?;
     let app = KafkaStreams::new(topology(scenario, output)?, config)?;
     let started = Moment::now();
     app.start()?;
