@@ -462,7 +462,10 @@ impl PartitionLog {
         write_pending(&mut cleaned, &mut pending, config, &place).map_err(failed)?;
         cleaned.seal(&place).and_then(|()| cleaned.write_indexes(&place)).map_err(failed)?;
         let modified_ms = group.last().map_or(0, |last| last.modified_ms);
-        for file in cleaned.take_unsynced(&place).map_err(failed)? {
+        cleaned.open_unsynced(&place).map_err(failed)?;
+        let mut files = Vec::new();
+        cleaned.take_unsynced(&mut files);
+        for file in files {
             file.sync().map_err(failed)?;
         }
         cleaned.file(&place).and_then(|file| file.set_modified(modified_ms)).map_err(failed)?;

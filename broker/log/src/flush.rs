@@ -121,15 +121,12 @@ impl PartitionLog {
         let mut files = Vec::new();
         let mut recovery_point = None;
         let last = segments.len() - 1;
-        // Opened before any is noted as synced: a shortage of descriptors must not make one be forgotten.
-        for segment in segments.iter_mut() {
+        // All that can fail comes before any is noted as synced: a shortage of descriptors must not make one be forgotten.
+        for (index, segment) in segments.iter_mut().enumerate() {
             let place = segment.place(&self.dir.disk, folder);
             segment
                 .open_unsynced(&place)
                 .map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
-        }
-        for (index, segment) in segments.iter_mut().enumerate() {
-            let place = segment.place(&self.dir.disk, folder);
             if index < last {
                 let written = segment.write_indexes(&place);
                 if written.is_err() && recovery_point.is_none() {
@@ -138,11 +135,9 @@ impl PartitionLog {
                 tolerate_full_disk(written)
                     .map_err(|error| self.dir.failed("cannot write indexes of", &place.path(LOG))(error))?;
             }
-            files.extend(
-                segment
-                    .take_unsynced(&place)
-                    .map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?,
-            );
+        }
+        for segment in segments.iter_mut() {
+            segment.take_unsynced(&mut files);
         }
         let epochs = if writer.epochs.take_dirty() { Some(writer.epochs.render()) } else { None };
         Ok(Work {

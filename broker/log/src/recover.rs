@@ -98,6 +98,10 @@ pub(crate) fn open(dir: &Arc<DirState>, opening: Opening) -> Result<PartitionLog
     {
         let mut writer = log.writer.lock();
         writer.topic_id = topic_id;
+        // A killed process may have made files, or the folder itself, whose entries never reached the disk: the first
+        // flush that promises something sees to them, though nothing changes until then.
+        writer.folder_changed = opening.shutdown == Shutdown::Unclean;
+        writer.is_new = writer.folder_changed;
         log.load(&mut writer, contents, &opening)?;
         log.publish(&writer)?;
         let synced = writer.recovery_point;

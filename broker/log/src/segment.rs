@@ -297,7 +297,7 @@ impl Segment {
         self.txn_index.file().write_out(place, TXN_INDEX)
     }
 
-    /// Opens the file that [`Segment::take_unsynced`] will hand out.
+    /// Opens the file that [`Segment::take_unsynced`] will hand out; it stays open until then.
     pub(crate) fn open_unsynced(&mut self, place: &Place<'_>) -> io::Result<()> {
         if self.durability == Durability::Unsynced {
             self.file(place)?;
@@ -305,17 +305,18 @@ impl Segment {
         Ok(())
     }
 
-    /// Files that must be synced before the segment counts as durable.
-    pub(crate) fn take_unsynced(&mut self, place: &Place<'_>) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
-        if self.durability == Durability::Unsynced {
-            files.push(self.file(place)?);
+    /// Adds the files that must be synced before the segment counts as durable. What [`Segment::open_unsynced`] did not
+    /// open stays unsynced.
+    pub(crate) fn take_unsynced(&mut self, files: &mut Vec<File>) {
+        if self.durability == Durability::Unsynced
+            && let Some(file) = &self.log
+        {
+            files.push(file.clone());
             self.durability = Durability::Synced;
         }
         files.extend(self.offset_index.file().take_unsynced());
         files.extend(self.time_index.file().take_unsynced());
         files.extend(self.txn_index.file().take_unsynced());
-        Ok(files)
     }
 
     /// Closes the files; they are opened again when needed.

@@ -121,6 +121,49 @@ fn live_with_faults(model: &mut Model, context: &str, full: &mut usize) -> Life 
     life
 }
 
+/// A log of three segments, of which nothing was flushed when its process was killed.
+fn killed_before_a_flush(seed: u64) -> Model {
+    let mut model = Model::new(seed);
+    for _ in 0..2 {
+        assert!(model.append().is_some());
+        model.log.roll().unwrap();
+    }
+    assert!(model.append().is_some());
+    model.bench.faulty.kill();
+    model.reload();
+    model
+}
+
+fn all_there_without_power(model: &mut Model, context: &str) {
+    model.bench.faulty.power_off();
+    model.bench.faulty.power_on();
+    model.reload();
+    assert!(model.seen() == model.records, "{context}");
+}
+
+#[test]
+fn a_flush_after_a_kill_keeps_the_files_that_were_made_before_it() {
+    for seed in 0..30 {
+        let mut model = killed_before_a_flush(seed);
+        model.log.flush().unwrap();
+        all_there_without_power(&mut model, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_flush_that_lacked_descriptors_is_done_whole_the_next_time() {
+    let mut failed = 0;
+    for nth in 1..16 {
+        let mut model = killed_before_a_flush(nth);
+        model.bench.faulty.fail_nth(Operation::Open, EMFILE, nth);
+        failed += usize::from(model.log.flush().is_err());
+        model.bench.faulty.forgive();
+        model.log.flush().unwrap();
+        all_there_without_power(&mut model, &format!("open {nth} failed"));
+    }
+    assert!(failed > 3, "{failed} flushes failed: too few to prove anything");
+}
+
 /// One operation, whatever it answers.
 fn step_once(model: &mut Model, operation: u32, life: &mut Life) {
     match operation {
