@@ -3,8 +3,6 @@
 //! Used by broker/log (validation, compaction, recompression) and by the client. Framing as Apache's clients
 //! write and read it: gzip members, snappy as one block or in xerial's stream, the lz4 frame, zstd frames. The
 //! plain size is bounded, so that a few bytes cannot claim all memory.
-//!
-//! Not done: levels of lz4 above the fast one.
 
 use std::io::{self, Read, Write};
 
@@ -97,7 +95,11 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize, into: &mut Vec<u8>) 
         Codec::Gzip => read_all(codec, flate2::read::MultiGzDecoder::new(bytes), limit, into),
         Codec::Snappy => decompress_snappy(bytes, limit, into),
         Codec::Lz4 if lz4::decompress(bytes, limit, into) => Ok(()),
-        Codec::Lz4 => read_all(codec, lz4_flex::frame::FrameDecoder::new(bytes), limit, into),
+        Codec::Lz4 => {
+            let frames = ::lz4::Decoder::new(bytes);
+            let frames = frames.map_err(|error| CompressError::Malformed { codec, reason: error.to_string() })?;
+            read_all(codec, frames, limit, into)
+        }
         Codec::Zstd => zstd::decompress(bytes, limit, into),
     }
 }
@@ -124,7 +126,7 @@ pub fn compress(
             encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(failed)?;
         }
         Codec::Snappy => compress_snappy(bytes, into)?,
-        Codec::Lz4 => lz4::compress(bytes, into)?,
+        Codec::Lz4 => lz4::compress(level, bytes, into)?,
         Codec::Zstd => zstd::compress(level.unwrap_or(::zstd::DEFAULT_COMPRESSION_LEVEL), bytes, into)?,
     }
     Ok(())

@@ -3,9 +3,9 @@
 //! Called by `compress.rs`. Such frames are read block by block straight into the caller's buffer; whatever looks
 //! different is left to the reader of all frames.
 
-use std::cell::RefCell;
+use std::io;
 
-use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
+use lz4::block::{CompressionMode, compress_bound, compress_to_buffer, decompress_to_buffer};
 
 use super::{Codec, CompressError};
 
@@ -15,31 +15,31 @@ const BLOCK: usize = 64 * 1024;
 /// Set in the size of a block that is stored as it is.
 const STORED: u32 = 1 << 31;
 
-thread_local! {
-    /// What the encoder remembers of a block, cleared for each: kept, so that none is allocated.
-    static TABLE: RefCell<CompressTable> = RefCell::new(CompressTable::default());
-}
+/// The level at which Kafka's clients use the fast encoder; every other one is a level of lz4's high compression (Java:
+/// `Lz4BlockOutputStream`).
+const FAST: i32 = 9;
 
 /// Appends the frame of `bytes`.
-pub(super) fn compress(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), CompressError> {
+pub(super) fn compress(level: Option<i32>, bytes: &[u8], into: &mut Vec<u8>) -> Result<(), CompressError> {
+    let failed = |error: io::Error| CompressError::Malformed { codec: Codec::Lz4, reason: error.to_string() };
+    let mode = match level {
+        None | Some(FAST) => CompressionMode::DEFAULT,
+        Some(level) => CompressionMode::HIGHCOMPRESSION(level),
+    };
     into.extend_from_slice(&HEADER);
-    TABLE.with_borrow_mut(|table| {
-        for block in bytes.chunks(BLOCK) {
-            let at = into.len() + 4;
-            into.resize(at + get_maximum_output_size(block.len()), 0);
-            let size = compress_into_with_table(block, &mut into[at..], table)
-                .map_err(|error| CompressError::Malformed { codec: Codec::Lz4, reason: error.to_string() })?;
-            into.truncate(at + size);
-            let mut announced = size as u32;
-            if size >= block.len() {
-                into.truncate(at);
-                into.extend_from_slice(block);
-                announced = block.len() as u32 | STORED;
-            }
-            into[at - 4..at].copy_from_slice(&announced.to_le_bytes());
+    for block in bytes.chunks(BLOCK) {
+        let at = into.len() + 4;
+        into.resize(at + compress_bound(block.len()).map_err(failed)?, 0);
+        let size = compress_to_buffer(block, Some(mode), false, &mut into[at..]).map_err(failed)?;
+        into.truncate(at + size);
+        let mut announced = size as u32;
+        if size >= block.len() {
+            into.truncate(at);
+            into.extend_from_slice(block);
+            announced = block.len() as u32 | STORED;
         }
-        Ok(())
-    })?;
+        into[at - 4..at].copy_from_slice(&announced.to_le_bytes());
+    }
     into.extend_from_slice(&[0; 4]);
     Ok(())
 }
@@ -69,8 +69,9 @@ fn read_blocks(mut rest: &[u8], end: usize, into: &mut Vec<u8>) -> Option<()> {
         if size & STORED != 0 {
             into.extend_from_slice(block);
         } else {
-            into.resize(at + BLOCK.min(end.saturating_sub(at)), 0);
-            let written = decompress_into(block, &mut into[at..]).ok()?;
+            let room = BLOCK.min(end.saturating_sub(at));
+            into.resize(at + room, 0);
+            let written = decompress_to_buffer(block, Some(room as i32), &mut into[at..]).ok()?;
             into.truncate(at + written);
         }
         if into.len() > end {
@@ -90,9 +91,9 @@ mod tests {
         let noise = |length: usize| -> Vec<u8> { (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect() };
         for plain in [vec![], b"a".to_vec(), vec![7; 200_000], noise(5), noise(100_000), noise(BLOCK)] {
             let mut packed = Vec::new();
-            compress(&plain, &mut packed).unwrap();
+            compress(None, &plain, &mut packed).unwrap();
             let (mut other, mut own) = (Vec::new(), b"kept".to_vec());
-            lz4_flex::frame::FrameDecoder::new(&packed[..]).read_to_end(&mut other).unwrap();
+            lz4::Decoder::new(&packed[..]).unwrap().read_to_end(&mut other).unwrap();
             assert!(other == plain);
             assert!(decompress(&packed, plain.len(), &mut own) && own[4..] == plain);
             if !plain.is_empty() {
@@ -100,5 +101,20 @@ mod tests {
                 assert!(!decompress(&packed, plain.len() - 1, &mut own) && own == b"kept");
             }
         }
+    }
+
+    #[test]
+    fn more_effort_takes_less_room() {
+        let plain: Vec<u8> = (0..300_000u32).flat_map(|at| (at.wrapping_mul(at) % 977 / 40).to_string().into_bytes()).collect();
+        let size = |level| {
+            let (mut packed, mut back) = (Vec::new(), Vec::new());
+            compress(level, &plain, &mut packed).unwrap();
+            assert!(decompress(&packed, plain.len(), &mut back) && back == plain, "{level:?}");
+            packed.len()
+        };
+        let fast = size(None);
+        assert_eq!(size(Some(FAST)), fast);
+        assert!(size(Some(1)) < fast && size(Some(12)) < size(Some(3)), "{fast}");
+        assert_eq!(size(Some(17)), size(Some(12)), "there is none above 12");
     }
 }
