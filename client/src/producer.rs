@@ -584,7 +584,7 @@ impl Producer {
                     return result;
                 }
                 if shared.over.load(Ordering::Acquire) {
-                    return Err(shared.accumulator.lock().fatal.clone().unwrap_or(ClientError::State("the producer is closed")));
+                    return Err(shared.accumulator.lock().fatal.clone().unwrap_or(sender::OVER));
                 }
                 settled.await;
             }

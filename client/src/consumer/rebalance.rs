@@ -238,6 +238,10 @@ impl Consumer {
 
     /// What was to be committed before the rebalance of this attempt, or of any, is.
     pub(super) fn settled(&mut self, attempt: Option<u64>) {
+        if let (None, Some(subscription)) = (attempt, &mut self.subscription) {
+            // The next queue counts anew.
+            subscription.awaited = None;
+        }
         if self.subscription.as_ref().is_some_and(|known| attempt.is_none_or(|attempt| attempt == known.attempt)) {
             self.join();
         }

@@ -318,6 +318,27 @@ fn commits_go_on_when_the_runtime_of_the_first_one_is_gone() {
     assert_eq!(seen.lock()[..], [7], "the first was never sent");
 }
 
+#[test]
+fn a_rebalance_does_not_wait_for_commits_that_are_lost() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut consumer = Consumer::new(Cluster::new("127.0.0.1:1"), of_group());
+    let attempt = |consumer: &Consumer| consumer.subscription.as_ref().unwrap().attempt;
+    runtime().block_on(async {
+        consumer.subscribe(&["t"]).unwrap();
+        let group = make_member(&consumer, 1);
+        let offsets = Offsets::from([(TopicPartition::new("t", 0), 7.into())]);
+        consumer.commit_offsets_async(offsets, Box::new(|_, _| {})).unwrap();
+        group.membership.lock().rejoin = true;
+        consumer.rebalance();
+        assert_eq!(attempt(&consumer), 1, "it waits");
+    });
+    runtime().block_on(async {
+        consumer.tell_commits();
+        consumer.rebalance();
+    });
+    assert_eq!(attempt(&consumer), 2, "it joins");
+}
+
 #[tokio::test]
 async fn settings_that_contradict_one_another_are_told_by_the_first_call() {
     let config = ConsumerConfig { session_timeout: Duration::from_secs(1), ..of_group() };
