@@ -195,11 +195,6 @@ pub fn block_on_threads<T>(work: impl Future<Output = Result<T, Ended>>) -> Resu
     runtime.block_on(work)
 }
 
-/// The cluster that `--bootstrap-server` or `--bootstrap-controller` names.
-fn named(given: &Given, properties: HashMap<String, String>) -> Result<Cluster, Ended> {
-    connect(properties, given.one("bootstrap-server")?, given.one("bootstrap-controller")?)
-}
-
 /// The cluster behind `servers`, or behind `controllers` where those are given; without either, behind
 /// `bootstrap.servers` of the properties.
 ///
@@ -244,8 +239,22 @@ pub fn admin(given: &Given) -> Result<Admin, Ended> {
 /// As [`admin`].
 pub fn admin_with(given: &Given, config_flag: &str) -> Result<Admin, Ended> {
     let properties = given.properties(config_flag)?;
-    let limit = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
-    Ok(Admin::new(named(given, properties)?).with_timeout(limit.map_or(TIMEOUT, Duration::from_millis)))
+    administer(properties, given.one("bootstrap-server")?, given.one("bootstrap-controller")?, TIMEOUT)
+}
+
+/// To administer the cluster of [`connect`]; a call takes no longer than `limit`, unless `default.api.timeout.ms` of the
+/// properties says otherwise.
+///
+/// # Errors
+/// As [`connect`].
+pub fn administer(
+    properties: HashMap<String, String>,
+    servers: Option<&str>,
+    controllers: Option<&str>,
+    limit: Duration,
+) -> Result<Admin, Ended> {
+    let own = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
+    Ok(Admin::new(connect(properties, servers, controllers)?).with_timeout(own.map_or(limit, Duration::from_millis)))
 }
 
 /// Waits until a broker answers: a consumer that finds none would wait for records without a word. The first failure is

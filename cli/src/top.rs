@@ -19,7 +19,6 @@ use client::admin::{
 };
 use client::config::Isolation;
 use client::error::ClientError;
-use client::metadata::Cluster;
 use futures_util::future::join_all;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
@@ -29,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use crate::Ended;
-use crate::kafka::{block_on, connect, read_properties};
+use crate::kafka::{administer, block_on, read_properties};
 use crate::signals::Signals;
 
 /// Partitions in one answer when topics are described.
@@ -66,7 +65,7 @@ pub fn run(given: &ArgMatches) -> Ended {
     }
     let interval = Duration::from_secs_f64(seconds);
     let admin = text("command-config").map_or_else(|| Ok(HashMap::new()), |path| read_properties(&path)).map_err(Ended::Failed);
-    let admin = admin.and_then(|properties| administer(properties, text("bootstrap-server"), interval));
+    let admin = admin.and_then(|properties| asking(properties, text("bootstrap-server"), interval));
     let shown = admin.and_then(|admin| {
         let view = View {
             admin,
@@ -80,17 +79,16 @@ pub fn run(given: &ArgMatches) -> Ended {
     shown.map_or_else(|ended| ended, |()| Ended::Well)
 }
 
-/// Who asks the cluster; no longer than a look may take, unless the properties say otherwise.
-fn administer(properties: HashMap<String, String>, servers: Option<String>, interval: Duration) -> Result<Admin, Ended> {
-    let limit = properties.get("default.api.timeout.ms").and_then(|text| text.trim().parse().ok());
-    Ok(Admin::new(cluster(properties, servers)?).with_timeout(limit.map_or(interval.max(CALL_LIMIT), Duration::from_millis)))
+/// To ask the cluster; no longer than a look may take, unless the properties say otherwise.
+fn asking(properties: HashMap<String, String>, servers: Option<String>, interval: Duration) -> Result<Admin, Ended> {
+    let servers = named(&properties, servers);
+    administer(properties, servers.as_deref(), None, interval.max(CALL_LIMIT))
 }
 
-/// The cluster that the flag names, else that of the properties, else the one nearby.
-fn cluster(properties: HashMap<String, String>, servers: Option<String>) -> Result<Cluster, Ended> {
+/// The servers of the flag; without it those of the properties, for None, else the one nearby.
+fn named(properties: &HashMap<String, String>, servers: Option<String>) -> Option<String> {
     let nearby = || (!properties.contains_key("bootstrap.servers")).then(|| "127.0.0.1:9092".to_owned());
-    let servers = servers.or_else(nearby);
-    connect(properties, servers.as_deref(), None)
+    servers.or_else(nearby)
 }
 
 struct View {
@@ -547,6 +545,8 @@ fn stty(words: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::kafka::connect;
+
     use super::*;
 
     fn look(bytes: i64, lag: i64) -> Look {
@@ -681,8 +681,9 @@ mod tests {
     #[test]
     fn a_secured_cluster_is_named_by_the_properties() {
         let bootstrap = |pairs: &[(&str, &str)], servers: Option<&str>| {
-            let properties = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            cluster(properties, servers.map(str::to_owned)).map(|cluster| cluster.config().bootstrap.join(","))
+            let properties: HashMap<_, _> = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let servers = named(&properties, servers.map(str::to_owned));
+            connect(properties, servers.as_deref(), None).map(|cluster| cluster.config().bootstrap.join(","))
         };
         let far = [("bootstrap.servers", "far:9093")];
         assert!(bootstrap(&[far[0], ("security.protocol", "NONSENSE")], None).is_err());
@@ -694,7 +695,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_metrics_page_holds_nobody_up() {
         let silent = millstream_base_env::net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let admin = administer(HashMap::new(), None, Duration::from_secs(2)).unwrap();
+        let admin = asking(HashMap::new(), None, Duration::from_secs(2)).unwrap();
         let view = View { admin, metrics: Some(silent.local_addr().unwrap().to_string()), interval: Duration::from_secs(2), json: false, once: true };
         let told = view.bytes_read(Duration::from_millis(20)).await.unwrap_err().to_string();
         assert!(told.ends_with("does not answer"), "{told}");

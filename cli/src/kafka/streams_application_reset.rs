@@ -16,7 +16,7 @@ use crate::Ended;
 use crate::kafka::consumer_groups::{GROUP_ID_NOT_FOUND, PAGE};
 use crate::kafka::java_order::{sort_as_hash_map, sort_partitions_as_hash_map};
 use crate::kafka::options::{Given, Options};
-use crate::kafka::{TIMEOUT, block_on, connect, java_exception, java_time, output};
+use crate::kafka::{TIMEOUT, administer, block_on, java_exception, java_time, output};
 
 const ABOUT: &str = "This tool resets an application of Kafka Streams, so that it processes its input from the start: it moves the offsets of \
 its input topics and deletes the topics that it made for itself. No instance may run, and each has to delete its local state \
@@ -67,9 +67,9 @@ pub fn run(words: &[String]) -> Ended {
         }
         let properties = given.properties(if given.has("config-file") { "config-file" } else { "command-config" })?;
         let reads_from_start = properties.get("auto.offset.reset").is_some_and(|reset| reset == "earliest");
-        let cluster = connect(properties, Some(given.one("bootstrap-server")?.unwrap_or(SERVER)), None)?;
+        let servers = given.one("bootstrap-server")?.unwrap_or(SERVER);
         let reset = Reset {
-            admin: Admin::new(cluster).with_timeout(TIMEOUT),
+            admin: administer(properties, Some(servers), None, TIMEOUT)?,
             group: given.one("application-id")?.unwrap_or_default(),
             inputs: listed(&given, "input-topics"),
             intermediates: listed(&given, "intermediate-topics"),

@@ -5,7 +5,7 @@ use client::admin::Admin;
 
 use crate::Ended;
 use crate::kafka::options::one_line;
-use crate::kafka::{TIMEOUT, connect, read_properties};
+use crate::kafka::{TIMEOUT, administer, read_properties};
 
 /// A tool of this name that takes subcommands.
 pub fn tool(name: &'static str, about: &'static str) -> Command {
@@ -74,5 +74,5 @@ pub fn admin(given: &ArgMatches) -> Result<Admin, Ended> {
         return Err(Ended::Failed("You must specify either --bootstrap-controller or --bootstrap-server.".to_owned()));
     }
     let properties = text(given, "command-config").map(read_properties).transpose().map_err(Ended::Failed)?;
-    Ok(Admin::new(connect(properties.unwrap_or_default(), servers, controllers)?).with_timeout(TIMEOUT))
+    administer(properties.unwrap_or_default(), servers, controllers, TIMEOUT)
 }
