@@ -1,6 +1,6 @@
 //! What a client measures: values over time, and the one shape in which producer and consumer tell them.
 //!
-//! Recorded by `producer/metrics.rs` and `consumer/metrics.rs`, per batch, request or poll, never per record. Averages,
+//! Recorded by `producer/metrics.rs`, `consumer/metrics.rs` and the products that stand on clients, per batch, request or poll, never per record. Averages,
 //! extremes and rates cover the last one to two windows of 30 seconds (`metrics.sample.window.ms`,
 //! `metrics.num.samples`). Never here: which values there are.
 
@@ -33,13 +33,21 @@ pub struct Metric {
 }
 
 /// What tells the metrics of one client, topic or partition from those of another.
-pub(crate) type Tags = BTreeMap<&'static str, String>;
+///
+/// ```
+/// use client::metrics::{Tags, told};
+///
+/// let tags = Tags::from([("client-id", "orders".to_owned())]);
+/// assert_eq!(told("producer-metrics", &tags, &[("record-send-total", 3.0)])[0].value, 3.0);
+/// ```
+pub type Tags = BTreeMap<&'static str, String>;
 
 /// Metrics of one group and one set of tags.
-pub(crate) fn told(group: &'static str, tags: &Tags, values: &[(&'static str, f64)]) -> Vec<Metric> {
+pub fn told(group: &'static str, tags: &Tags, values: &[(&'static str, f64)]) -> Vec<Metric> {
     values.iter().map(|(name, value)| Metric { name, group, tags: tags.clone(), value: *value }).collect()
 }
 
+#[derive(Debug)]
 struct Window {
     start_ms: i64,
     sum: f64,
@@ -49,22 +57,37 @@ struct Window {
 }
 
 /// Values over time. Times are the caller's, of a clock that nobody sets.
-#[derive(Default)]
-pub(crate) struct Series {
+///
+/// ```
+/// use client::metrics::Series;
+///
+/// let mut latency = Series::default();
+/// latency.record(20.0, 0);
+/// latency.record(40.0, 1_000);
+/// assert_eq!((latency.avg(1_000), latency.max(1_000), latency.count), (30.0, 40.0, 2.0));
+/// ```
+#[derive(Debug, Default)]
+pub struct Series {
     windows: VecDeque<Window>,
-    /// Sum of all values.
+    /// Sum of all values, also of those that have left the windows.
     pub total: f64,
     /// How many there were.
     pub count: f64,
-    /// The last one and when it came.
+    /// The last one, or the sum of those that came together, and when it came.
     pub last: Option<(f64, i64)>,
 }
 
 impl Series {
+    /// Adds a value.
     pub fn record(&mut self, value: f64, now_ms: i64) {
-        self.total += value;
-        self.count += 1.0;
-        self.last = Some((value, now_ms));
+        self.record_all(value, 1.0, (value, value), now_ms);
+    }
+
+    /// Adds `count` values that make `sum` together; the smallest and largest of them are `extremes`.
+    pub fn record_all(&mut self, sum: f64, count: f64, extremes: (f64, f64), now_ms: i64) {
+        self.total += sum;
+        self.count += count;
+        self.last = Some((sum, now_ms));
         while self.windows.front().is_some_and(|window| is_old(window, now_ms)) {
             self.windows.pop_front();
         }
@@ -73,9 +96,9 @@ impl Series {
             self.windows.push_back(Window { start_ms: now_ms, sum: 0.0, count: 0.0, min, max });
         }
         if let Some(last) = self.windows.back_mut() {
-            last.sum += value;
-            last.count += 1.0;
-            (last.min, last.max) = (last.min.min(value), last.max.max(value));
+            last.sum += sum;
+            last.count += count;
+            (last.min, last.max) = (last.min.min(extremes.0), last.max.max(extremes.1));
         }
     }
 
@@ -83,23 +106,31 @@ impl Series {
         self.windows.iter().filter(move |window| !is_old(window, now_ms))
     }
 
+    /// Sum of the last one to two windows.
+    pub fn sum(&self, now_ms: i64) -> f64 {
+        self.live(now_ms).map(|window| window.sum).sum()
+    }
+
+    /// Average, NaN of nothing.
     pub fn avg(&self, now_ms: i64) -> f64 {
         let add = |(sum, count): (f64, f64), window: &Window| (sum + window.sum, count + window.count);
         let (sum, count) = self.live(now_ms).fold((0.0, 0.0), add);
         sum / count
     }
 
+    /// Smallest, NaN of nothing.
     pub fn min(&self, now_ms: i64) -> f64 {
         self.live(now_ms).map(|window| window.min).reduce(f64::min).unwrap_or(f64::NAN)
     }
 
+    /// Largest, NaN of nothing.
     pub fn max(&self, now_ms: i64) -> f64 {
         self.live(now_ms).map(|window| window.max).reduce(f64::max).unwrap_or(f64::NAN)
     }
 
     /// Sum per second.
     pub fn rate(&self, now_ms: i64) -> f64 {
-        self.live(now_ms).map(|window| window.sum).sum::<f64>() / self.seconds(now_ms)
+        self.sum(now_ms) / self.seconds(now_ms)
     }
 
     /// Events per second.

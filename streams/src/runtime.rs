@@ -31,3 +31,5 @@ pub mod restore;
 mod collect;
 // The order of a commit.
 mod commit;
+// What is measured.
+mod metrics;

@@ -39,7 +39,7 @@ pub mod link;
 pub(crate) mod running;
 
 pub use collector::{Collector, Outgoing, To, TopicId};
-pub use context::{Context, Origin};
+pub use context::{Context, Origin, Tallied};
 pub use errors::{ErrorContext, Failure, ProcessError, ProductionContext, Response, TaskError};
 pub use handlers::Handlers;
 pub use link::{LinkError, Linking, Stores};

@@ -11,6 +11,8 @@ pub mod mbean;
 pub mod histogram;
 /// Series by row and label values; the text page.
 pub mod registry;
+/// A text page of values that are known only when somebody looks.
+pub mod page;
 /// What the system says about this process.
 pub mod process;
 

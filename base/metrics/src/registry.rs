@@ -267,7 +267,7 @@ fn encode_sampled(kind: Kind, value: f64, encoder: MetricEncoder<'_>) -> fmt::Re
     }
 }
 
-fn metric_type(kind: Kind) -> MetricType {
+pub(crate) fn metric_type(kind: Kind) -> MetricType {
     match kind {
         Kind::Counter => MetricType::Counter,
         Kind::Gauge => MetricType::Gauge,

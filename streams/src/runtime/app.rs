@@ -3,7 +3,7 @@
 //! Made by the user's program. Starts the tokio runtime of the clients and an OS thread for each stream thread; decides
 //! what follows when one of them fails. Never touches a record.
 //!
-//! Not done: interactive queries; metrics.
+//! Not done: interactive queries.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,12 +14,14 @@ use std::time::Duration;
 use client::admin::Admin;
 use client::config::ConsumerConfig;
 use client::metadata::Cluster;
+use client::metrics::Metric;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::disk::Disk;
 use super::error::StreamsError;
 use super::member::Shared;
+use super::metrics::{Meters, of_instance, page_of};
 use super::restore::RestoreListener;
 use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
@@ -81,6 +83,9 @@ pub(crate) struct Common {
     pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
     uncaught: Mutex<Option<Arc<UncaughtHandler>>>,
     handlers: Mutex<Handlers>,
+    meters: Mutex<BTreeMap<usize, Arc<Meters>>>,
+    /// Threads that ended with an error.
+    failed: AtomicUsize,
     wishes: Mutex<BTreeMap<usize, Arc<Wishes>>>,
     /// Threads that are added work only when it is resumed.
     is_paused: AtomicBool,
@@ -92,6 +97,13 @@ impl Common {
     /// What of the settings a task looks at.
     pub fn task_settings(&self) -> task::Settings {
         task::Settings::of(&self.config, &self.settings).handled_by(&self.handlers.lock())
+    }
+
+    /// What a thread that begins measures.
+    pub fn meters(&self, index: usize, name: &str) -> Arc<Meters> {
+        let meters = Arc::new(Meters::new(name));
+        self.meters.lock().insert(index, Arc::clone(&meters));
+        meters
     }
 
     fn stop_all(&self) {
@@ -183,6 +195,8 @@ impl KafkaStreams {
             restore_listener: Mutex::default(),
             uncaught: Mutex::default(),
             handlers: Mutex::default(),
+            meters: Mutex::default(),
+            failed: AtomicUsize::new(0),
             wishes: Mutex::default(),
             is_paused: AtomicBool::new(false),
             cache_share: AtomicUsize::new(0),
@@ -307,6 +321,28 @@ impl KafkaStreams {
     /// Which tasks run on which instances, by their `application.server`, as the group's leader told it.
     pub fn hosts(&self) -> BTreeMap<String, Host> {
         self.common.hosts.lock().clone()
+    }
+
+    /// What was measured so far, by the names of Java's metrics: of the instance, its threads, their tasks, and of the
+    /// consumers and producers that they work with, whose values may be a second old.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let common = &self.common;
+        let threads = common.states.threads();
+        let alive = threads.values().filter(|state| **state != ThreadState::Dead).count();
+        let process = common.process.to_string();
+        let numbers = [self.state() as usize, alive, common.failed.load(Ordering::Relaxed)];
+        let mut all = of_instance(&common.client_id, (&process, &common.settings.application_id), numbers);
+        for (index, meters) in common.meters.lock().iter() {
+            let state = threads.get(index).copied().unwrap_or(ThreadState::Dead);
+            all.append(&mut meters.metrics(state as usize, &process));
+        }
+        all
+    }
+
+    /// The same as a page for Prometheus (OpenMetrics text), with the names that its JMX exporter gives Kafka's:
+    /// `kafka_streams_stream_thread_metrics_process_rate{thread_id="..."}`.
+    pub fn prometheus(&self) -> String {
+        page_of(&self.metrics())
     }
 
     /// Waits until all tasks run; whether they do.
@@ -450,6 +486,7 @@ fn live(
 }
 
 fn failed(common: &Common, wishes: &Wishes, error: &StreamsError) -> Uncaught {
+    common.failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(%error, "a stream thread failed");
     let handler = common.uncaught.lock().clone();
     let mut decision = match (error, handler) {
@@ -477,6 +514,7 @@ fn end_of_thread(common: &Common, index: usize) {
     let left = {
         let mut wishes = common.wishes.lock();
         wishes.remove(&index);
+        common.meters.lock().remove(&index);
         common.share_cache(wishes.len());
         wishes.len()
     };

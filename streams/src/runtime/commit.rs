@@ -69,9 +69,13 @@ impl StreamThread {
 
     /// Commits what was processed since the last time.
     pub(super) fn commit(&mut self) -> Result<Commit, StreamsError> {
+        let started = Moment::now();
         let done = self.try_commit()?;
         match done {
-            Commit::Done => (self.committed, self.deferred) = (Moment::now(), None),
+            Commit::Done => {
+                (self.committed, self.deferred) = (Moment::now(), None);
+                self.measured.committed = Some((started.elapsed(), self.tasks.len()));
+            }
             Commit::Deferred => self.deferred = Some(Moment::now()),
         }
         Ok(done)

@@ -119,6 +119,12 @@ impl Held {
         self.logs.iter().all(|log| log.end.is_some_and(|end| log.position >= end))
     }
 
+    /// How many records of its changelogs its stores lack.
+    pub fn remaining(&self) -> u64 {
+        let missing = self.logs.iter().map(|log| log.end.map_or(0, |end| (end - log.position).max(0)));
+        missing.map(i64::unsigned_abs).sum()
+    }
+
     /// The sum of the offsets that its stores contain.
     pub fn offset_sum(&self) -> i64 {
         self.logs.iter().map(|log| log.position).sum()

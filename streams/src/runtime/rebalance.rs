@@ -97,6 +97,7 @@ impl StreamThread {
         tracing::warn!(task = %id, why, "the state is deleted and restored from its changelogs");
         let Some(held) = self.tasks.remove(&id) else { return Ok(()) };
         self.inputs.retain(|_, (of, _)| *of != id);
+        self.measured.closed.push(id);
         held.wipe().map_err(|error| StreamsError::State { id, error })
     }
 
@@ -110,7 +111,8 @@ impl StreamThread {
     }
 
     /// Closes a task. What was restored stays; what a task wrote since its last commit does not.
-    fn put_away(&self, mut held: Held) {
+    fn put_away(&mut self, mut held: Held) {
+        self.measured.closed.push(held.id);
         if held.role != Role::Active
             && let Err(error) = held.commit_stores()
         {
@@ -208,6 +210,7 @@ impl StreamThread {
         let application = &self.common.settings.application_id;
         let held = Held::new(id, task, folder, (topology, application, &self.common.disk), role);
         self.tasks.insert(id, held.map_err(|error| StreamsError::State { id, error })?);
+        self.measured.created += 1;
         Ok(())
     }
 

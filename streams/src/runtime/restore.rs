@@ -193,6 +193,7 @@ impl StreamThread {
         let listener = self.common.restore_listener.lock().clone();
         let reads = |held: &&mut Held| matches!(held.role, Role::Restoring | Role::Standby);
         for held in self.tasks.values_mut().filter(reads) {
+            let mut restored = 0;
             for place in 0..held.logs.len() {
                 let log = &held.logs[place];
                 let Some(store) = held.task.stores().held(&log.store) else { continue };
@@ -203,6 +204,7 @@ impl StreamThread {
                     restored.map_err(|error| StreamsError::State { id: held.id, error })?;
                     (next, count) = (record.offset + 1, count + 1);
                 }
+                restored += count;
                 let log = &mut held.logs[place];
                 // Markers of transactions are records too, and nobody sees them.
                 let known = consumer.known_position(&log.place).unwrap_or(next);
@@ -217,6 +219,11 @@ impl StreamThread {
                 {
                     listener.advanced(&log.place, &log.store, next - 1, count);
                 }
+            }
+            if restored > 0 && held.role == Role::Restoring {
+                self.measured.restored.push((held.id, restored, held.remaining()));
+            } else if restored > 0 {
+                self.measured.copied.push((held.id, restored));
             }
         }
         Ok(!records.is_empty())

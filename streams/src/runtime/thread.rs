@@ -27,6 +27,7 @@ use super::error::StreamsError;
 use super::globals::Globals;
 use super::held::{Held, Role};
 use super::member::Membership;
+use super::metrics::{Meters, Round, Turn};
 use super::states::ThreadState;
 use crate::assign::{Assignment, Call, Subscription, TaskId};
 use crate::config::Guarantee;
@@ -113,6 +114,9 @@ pub(crate) struct StreamThread {
     busy: bool,
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
+    pub(super) meters: Arc<Meters>,
+    /// What was done in this round.
+    pub(super) measured: Round,
     pub(super) state: ThreadState,
 }
 
@@ -138,6 +142,7 @@ impl StreamThread {
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
         consumer.set_listener(Box::new(Ear(Arc::clone(&told))));
         let output = output(common, &name, index, &handle)?;
+        let meters = common.meters(index, &name);
         let mut thread = StreamThread {
             settings: Rc::new(common.task_settings()),
             transaction_timeout: transaction_timeout(common)?,
@@ -168,6 +173,8 @@ impl StreamThread {
             globals: None,
             busy: false,
             rebalance_at: None,
+            meters,
+            measured: Round::default(),
             state: ThreadState::Created,
         };
         thread.say();
@@ -208,13 +215,28 @@ impl StreamThread {
     pub fn run(&mut self) -> Result<(), StreamsError> {
         self.set_state(ThreadState::Starting);
         while !self.wishes.stop.load(Ordering::Acquire) {
-            match self.round() {
+            let started = Moment::now();
+            let done = self.round();
+            self.measure(started);
+            match done {
                 Ok(()) => self.trouble = None,
                 Err(error) => self.face(error)?,
             }
         }
         self.set_state(ThreadState::PendingShutdown);
         self.close()
+    }
+
+    /// Tells what was done in this round.
+    fn measure(&mut self, started: Moment) {
+        self.meters.note(&self.measured, started.elapsed());
+        self.measured.clear();
+        self.meters.note_clients(|| {
+            let mut told = self.consumer.metrics();
+            told.extend(self.restorer.iter().flat_map(Consumer::metrics));
+            told.append(&mut self.output.producer.metrics());
+            told
+        });
     }
 
     /// Does what follows an error.
@@ -277,7 +299,10 @@ impl StreamThread {
             commit: self.is_commit_needed().then(|| self.commit_in()),
         };
         let wait = decide::wait(waits, self.common.settings.poll);
-        Ok(self.handle.block_on(self.consumer.poll(wait))?)
+        let started = Moment::now();
+        let records = self.handle.block_on(self.consumer.poll(wait))?;
+        self.measured.polled = Some((started.elapsed(), records.len()));
+        Ok(records)
     }
 
     /// Hands records to the tasks that read them.
@@ -321,7 +346,9 @@ impl StreamThread {
         ids.rotate_left(first);
         for id in ids {
             let Some(held) = self.tasks.get_mut(&id).filter(|held| held.role == Role::Active) else { continue };
-            let done = work(held, &mut self.pace, (started, limit));
+            let mut turn = Turn::default();
+            let done = work(held, &mut self.pace, (started, limit), &mut turn);
+            self.measured.turns.push((id, turn));
             self.busy |= done.map_err(|error| StreamsError::Task { id, error })?;
             self.last = Some(id);
             if started.elapsed() >= limit {
@@ -425,10 +452,16 @@ impl StreamThread {
 
 /// A turn of a task: records until it has no more, has had its share or the thread has no time left; whether it may have
 /// more.
-fn work(held: &mut Held, pace: &mut Pace, (started, limit): (Moment, Duration)) -> Result<bool, TaskError> {
+fn work(
+    held: &mut Held,
+    pace: &mut Pace,
+    (started, limit): (Moment, Duration),
+    turn: &mut Turn,
+) -> Result<bool, TaskError> {
     let task = &mut held.task;
     let now = Clock::Real.now_ms();
-    let (mut left, mut looked) = (TURN, Moment::now());
+    let (began, fired) = (Moment::now(), task.tallied().punctuated);
+    let (mut left, mut looked) = (TURN, began);
     let mut until_look = pace.stride();
     while left > 0 && task.is_processable(now) && task.process(now)? {
         task.punctuate_stream_time()?;
@@ -442,7 +475,11 @@ fn work(held: &mut Held, pace: &mut Pace, (started, limit): (Moment, Duration)) 
             }
         }
     }
+    turn.processed = ((TURN - left) as u64, began.elapsed());
     task.punctuate_wall_clock(now)?;
+    turn.tallied = task.tallied();
+    turn.punctuated = (turn.tallied.punctuated - fired, began.elapsed().saturating_sub(turn.processed.1));
+    turn.buffered = (0..task.inputs().len()).map(|input| task.buffered(input)).sum();
     // One that waits for another of its partitions has records too, and nothing to do.
     Ok(left == 0)
 }

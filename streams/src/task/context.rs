@@ -48,6 +48,21 @@ pub(crate) struct Trace {
     pub(crate) value: Option<Bytes>,
 }
 
+/// What a task counts, since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tallied {
+    /// Records that were left out.
+    pub dropped: u64,
+    /// Timers that fired.
+    pub punctuated: u64,
+    /// Times that a record was processed though a partition had none (Java: `enforced-processing`).
+    pub enforced: u64,
+    /// By how many milliseconds records were behind stream time, all together.
+    pub lateness_sum: i64,
+    /// The largest of these.
+    pub lateness_max: i64,
+}
+
 /// The task's side that a processor sees.
 pub struct Context {
     collector: Box<dyn Collector>,
@@ -56,7 +71,7 @@ pub struct Context {
     origin: Origin,
     stream_time: i64,
     wall_clock: i64,
-    dropped: u64,
+    pub(crate) tallied: Tallied,
     timers: Timers,
     commit_requested: bool,
     /// Numbers that processors keep beside committed offsets (Java: `ProcessorMetadata`).
@@ -87,7 +102,7 @@ impl Context {
             origin: Origin::timer(),
             stream_time: -1,
             wall_clock,
-            dropped: 0,
+            tallied: Tallied::default(),
             timers: Timers::new(),
             commit_requested: false,
             kept: BTreeMap::new(),
@@ -132,12 +147,12 @@ impl Context {
 
     /// Counts a record that an operator had to leave out (`dropped-records-total`).
     pub fn drop_record(&mut self) {
-        self.dropped += 1;
+        self.tallied.dropped += 1;
     }
 
     /// How many records were left out.
     pub fn dropped(&self) -> u64 {
-        self.dropped
+        self.tallied.dropped
     }
 
     /// Time and headers of the record that a processor of the user works on.
@@ -295,6 +310,17 @@ impl Context {
 
     pub(crate) fn advance_stream_time(&mut self, timestamp: i64) {
         self.stream_time = self.stream_time.max(timestamp);
+    }
+
+    /// The time of the next record; it is counted how late it is.
+    pub(crate) fn take_time(&mut self, timestamp: i64) {
+        if timestamp >= self.stream_time {
+            self.stream_time = timestamp;
+            return;
+        }
+        let late = self.stream_time - timestamp;
+        self.tallied.lateness_sum += late;
+        self.tallied.lateness_max = self.tallied.lateness_max.max(late);
     }
 
     /// Keeps what a handler may want to know of the record that goes to a node; the answer is to be put back.

@@ -21,11 +21,13 @@ pub(crate) struct Group {
     slots: Vec<Slot>,
     by_time: Heap<usize>,
     max_idle_ms: i64,
+    /// How often a record was let pass though a partition had none.
+    enforced: u64,
 }
 
 impl Group {
     pub(crate) fn new(max_idle_ms: i64) -> Group {
-        Group { slots: Vec::new(), by_time: Heap::new(), max_idle_ms }
+        Group { slots: Vec::new(), by_time: Heap::new(), max_idle_ms, enforced: 0 }
     }
 
     pub(crate) fn add_queue(&mut self, queue: Box<dyn Queue>) {
@@ -102,7 +104,12 @@ impl Group {
             }
             enforced = true;
         }
+        self.enforced += u64::from(queued && enforced);
         queued || !enforced
+    }
+
+    pub(crate) fn enforced(&self) -> u64 {
+        self.enforced
     }
 
     /// Takes out the record with the smallest time: its partition, time and offset.
@@ -113,7 +120,7 @@ impl Group {
         if !queue.is_empty() {
             self.by_time.push(queue.head_timestamp(), input);
         }
-        context.advance_stream_time(timestamp);
+        context.take_time(timestamp);
         Ok(Some((input, timestamp, offset)))
     }
 

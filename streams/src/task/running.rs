@@ -9,7 +9,7 @@ use client::consumer::Run;
 use regex::Regex;
 
 use super::collector::{Collector, TopicId};
-use super::context::{Context, Origin};
+use super::context::{Context, Origin, Tallied};
 use super::errors::{ProcessResult, TaskError};
 use super::group::Group;
 use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
@@ -165,8 +165,9 @@ impl Task {
         for name in &self.changelogs {
             collector.topic(name);
         }
-        let settings = Rc::clone(self.context.settings());
+        let (settings, tallied) = (Rc::clone(self.context.settings()), self.context.tallied);
         self.context = Context::new(collector, settings, Rc::clone(&self.budget), wall_clock);
+        self.context.tallied = tallied;
     }
 
     /// Links the nodes and sets processors up, which find their stores restored (Java: `StreamTask.completeRestoration`).
@@ -327,6 +328,11 @@ impl Task {
         }
     }
 
+    /// What was counted since it was made.
+    pub fn tallied(&self) -> Tallied {
+        Tallied { enforced: self.group.enforced(), ..self.context.tallied }
+    }
+
     /// Whether there is any record.
     pub fn has_records(&self) -> bool {
         self.group.has_records()
@@ -379,6 +385,7 @@ impl Task {
         let mut fired = false;
         while let Some(due) = self.context.timers().due(clock, now) {
             fired = true;
+            self.context.tallied.punctuated += 1;
             let before = self.context.replace_origin(Origin::timer());
             if let Some(trace) = self.context.trace.as_mut() {
                 **trace = super::context::Trace { timestamp: now, ..Default::default() };

@@ -128,6 +128,22 @@ fn prepared(broker: &Broker, runtime: &tokio::runtime::Runtime) -> (Admin, Produ
     (admin, Producer::new(Cluster::new(&broker.address), ProducerConfig::default()))
 }
 
+/// What the instance measured: the threads' own, their tasks', and their clients'.
+fn is_measured(app: &KafkaStreams) -> bool {
+    let all = app.metrics();
+    let sum = |group: &str, name: &str| -> f64 {
+        all.iter().filter(|metric| metric.group == group && metric.name == name).map(|metric| metric.value).sum()
+    };
+    let page = app.prometheus();
+    sum("stream-thread-metrics", "process-total") > 0.0
+        && sum("stream-thread-metrics", "commit-total") > 0.0
+        && sum("stream-task-metrics", "process-total") > 0.0
+        && sum("consumer-fetch-manager-metrics", "records-consumed-total") > 0.0
+        && sum("producer-metrics", "record-send-total") > 0.0
+        && page.contains("kafka_streams_stream_metrics_alive_stream_threads{")
+        && page.contains("kafka_consumer_consumer_coordinator_metrics_commit_total{")
+}
+
 /// Each word is counted once, whichever thread of whichever instance counts it: with the cache off its counts are
 /// 1, 2, 3 and so on, without a gap and without a repeat, as restored state and moved tasks go on where others ended.
 #[test]
@@ -150,6 +166,12 @@ fn counts_are_exact_while_instances_come_and_go() {
     let counts = runtime.block_on(read(&broker, 160));
     for (word, of_word) in counts {
         assert_eq!(of_word, (1..=160).collect::<Vec<i64>>(), "{word}");
+    }
+    // What the clients tell may be a second old.
+    let started = Instant::now();
+    while !is_measured(&second) {
+        assert!(started.elapsed() < PATIENCE, "{}", second.prometheus());
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert!(second.close(PATIENCE));
 }

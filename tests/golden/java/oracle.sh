@@ -3,7 +3,8 @@
 #   oracle.sh libs                                     fetches the jars once, prints their folder
 #   oracle.sh streams SEED CASES OUT [SCENARIO...]     recorded scenarios (all, or those named); OUT may end in .zst
 #   oracle.sh bytes OUT                                byte goldens
-# The form of both files is in ../README.md.
+#   oracle.sh metrics OUT                              names of metrics
+# The form of these files is in ../README.md.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${MILLSTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/millstream}/kafka-streams-4.3.1
@@ -43,6 +44,6 @@ run() {
 
 case "${1:-}" in
   libs) libs ;;
-  streams|bytes) run "$@" ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  streams|bytes|metrics) run "$@" ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

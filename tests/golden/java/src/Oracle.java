@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
 
-/** Records what Kafka Streams 4.3.1 does: `streams SEED CASES OUT [SCENARIO...]` or `bytes OUT`. */
+/** Records what Kafka Streams 4.3.1 does: `streams SEED CASES OUT [SCENARIO...]`, `bytes OUT` or `metrics OUT`. */
 public final class Oracle {
     private Oracle() { }
 
@@ -20,8 +20,10 @@ public final class Oracle {
             complete = write(Path.of(args[3]), out -> streams(Long.parseLong(args[1]), Integer.parseInt(args[2]), only, out));
         } else if (args.length == 2 && args[0].equals("bytes")) {
             complete = write(Path.of(args[1]), ByteGoldens::write);
+        } else if (args.length == 2 && args[0].equals("metrics")) {
+            complete = write(Path.of(args[1]), MetricNames::write);
         } else {
-            System.err.println("usage: streams SEED CASES OUT [SCENARIO...] | bytes OUT");
+            System.err.println("usage: streams SEED CASES OUT [SCENARIO...] | bytes OUT | metrics OUT");
             System.exit(2);
             return;
         }

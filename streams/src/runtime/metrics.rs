@@ -1,0 +1,345 @@
+//! What an application measures, by Java's names (Java: `ClientMetrics`, `ThreadMetrics`, `TaskMetrics`), and the page for
+//! Prometheus, whose names are those that its JMX exporter makes of Kafka's.
+//!
+//! A thread notes what it does in a [`Round`] of its own, which costs no lock, and hands it over at the end of the round;
+//! nothing is counted per record but what the task counts anyway. Read through `KafkaStreams::metrics`. All are recorded
+//! whatever `metrics.recording.level` says.
+//!
+//! Not done: the levels of processor nodes, topics, stores, caches and RocksDB; cache-size-bytes-total; metrics whose
+//! values are texts (version, commit-id, application-id, topology-description, state); process-latency-max of a task is the
+//! largest average of a turn.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::metrics::{Metric, Series, Tags, told};
+use millstream_base_env::Clock;
+use millstream_base_env::clock::Moment;
+use millstream_base_metrics::metric::Kind;
+use millstream_base_metrics::page::{Sample, page};
+use parking_lot::Mutex;
+
+use crate::assign::TaskId;
+use crate::task::Tallied;
+
+const CLIENT: &str = "stream-metrics";
+const THREAD: &str = "stream-thread-metrics";
+const TASK: &str = "stream-task-metrics";
+
+/// How old what is told of a thread's clients may be.
+const CLIENTS_EVERY: Duration = Duration::from_secs(1);
+
+/// What one task did in one round.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// Records, and how long they took.
+    pub processed: (u64, Duration),
+    /// Timers, and how long they took.
+    pub punctuated: (u64, Duration),
+    /// Records that wait in its queues.
+    pub buffered: usize,
+    /// What it counted since it was made.
+    pub tallied: Tallied,
+}
+
+/// What a thread did in one round.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// How long the poll took, and how many records it brought.
+    pub polled: Option<(Duration, usize)>,
+    /// Of each task that had a turn.
+    pub turns: Vec<(TaskId, Turn)>,
+    /// How long the commit took, and how many tasks were committed.
+    pub committed: Option<(Duration, usize)>,
+    /// Tasks that were made.
+    pub created: u64,
+    /// Tasks that were closed.
+    pub closed: Vec<TaskId>,
+    /// Rows put into stores of tasks that are to run, and how many are left of each.
+    pub restored: Vec<(TaskId, usize, u64)>,
+    /// Rows put into stores of copies.
+    pub copied: Vec<(TaskId, usize)>,
+}
+
+impl Round {
+    /// A round begins.
+    pub fn clear(&mut self) {
+        (self.polled, self.committed, self.created) = (None, None, 0);
+        self.turns.clear();
+        self.closed.clear();
+        self.restored.clear();
+        self.copied.clear();
+    }
+}
+
+/// What one thread has done: written by it, read by whoever asks.
+pub(crate) struct Meters {
+    name: String,
+    started_ms: i64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    polls: Series,
+    poll_records: Series,
+    process_latency: Series,
+    process_records: Series,
+    processed: Series,
+    punctuations: Series,
+    commits: Series,
+    created: Series,
+    closed: Series,
+    blocked: Duration,
+    /// Milliseconds of rounds, and of their parts.
+    rounds: Series,
+    polling: Series,
+    processing: Series,
+    punctuating: Series,
+    committing: Series,
+    tasks: BTreeMap<TaskId, OfTask>,
+    clients: Vec<Metric>,
+    clients_at: Option<Moment>,
+}
+
+#[derive(Default)]
+struct OfTask {
+    processed: Series,
+    process_latency: Series,
+    punctuations: Series,
+    dropped: Series,
+    enforced: Series,
+    lateness: Series,
+    restored: Series,
+    updated: Series,
+    remaining: f64,
+    buffered: f64,
+    ratio: f64,
+    /// As of the round before.
+    before: Tallied,
+}
+
+impl Meters {
+    /// Of a thread that begins now.
+    pub fn new(name: &str) -> Meters {
+        Meters { name: name.to_owned(), started_ms: Clock::Real.now_ms(), inner: Mutex::default() }
+    }
+
+    /// Takes what was done in a round, which took that long as a whole.
+    pub(super) fn note(&self, round: &Round, took: Duration) {
+        self.inner.lock().note(round, ms(took), Clock::Real.steady_ms());
+    }
+
+    /// Takes what the thread's clients tell, if what they told last is old by now.
+    pub(super) fn note_clients(&self, told: impl FnOnce() -> Vec<Metric>) {
+        let is_due = self.inner.lock().clients_at.is_none_or(|at| at.elapsed() >= CLIENTS_EVERY);
+        if is_due {
+            let told = told();
+            let mut inner = self.inner.lock();
+            (inner.clients, inner.clients_at) = (told, Some(Moment::now()));
+        }
+    }
+
+    /// What was measured; `state` is the number of its state, `process` the instance's.
+    pub fn metrics(&self, state: usize, process: &str) -> Vec<Metric> {
+        let now_ms = Clock::Real.steady_ms();
+        let inner = self.inner.lock();
+        let mut tags = Tags::from([("thread-id", self.name.clone())]);
+        let mut all = told(THREAD, &tags, &inner.values(now_ms));
+        all.append(&mut told(THREAD, &tags, &[("thread-start-time", self.started_ms as f64)]));
+        for (id, task) in &inner.tasks {
+            tags.insert("task-id", id.to_string());
+            all.append(&mut told(TASK, &tags, &task.values(now_ms)));
+        }
+        let tags = Tags::from([("thread-id", self.name.clone()), ("process-id", process.to_owned())]);
+        all.append(&mut told(THREAD, &tags, &[("thread-state", state as f64)]));
+        all.extend(inner.clients.iter().cloned());
+        all
+    }
+}
+
+impl Inner {
+    fn note(&mut self, round: &Round, took: f64, now_ms: i64) {
+        let (mut processed, mut processing, mut punctuated, mut punctuating) = (0, Duration::ZERO, 0, Duration::ZERO);
+        for (_, turn) in &round.turns {
+            processed += turn.processed.0;
+            processing += turn.processed.1;
+            punctuated += turn.punctuated.0;
+            punctuating += turn.punctuated.1;
+        }
+        if processed > 0 {
+            self.processed.record(processed as f64, now_ms);
+            self.process_latency.record(ms(processing) / processed as f64, now_ms);
+        }
+        self.process_records.record(processed as f64, now_ms);
+        if punctuated > 0 {
+            self.punctuations.record(ms(punctuating) / punctuated as f64, now_ms);
+        }
+        if let Some((took, records)) = round.polled {
+            self.polls.record(ms(took), now_ms);
+            self.polling.record(ms(took), now_ms);
+            self.blocked += took;
+            if records > 0 {
+                self.poll_records.record(records as f64, now_ms);
+            }
+        }
+        if let Some((took, tasks)) = round.committed {
+            self.commits.record(ms(took) / tasks.max(1) as f64, now_ms);
+            self.committing.record(ms(took), now_ms);
+            self.blocked += took;
+        }
+        self.rounds.record(took, now_ms);
+        self.processing.record(ms(processing), now_ms);
+        self.punctuating.record(ms(punctuating), now_ms);
+        if round.created > 0 {
+            self.created.record(round.created as f64, now_ms);
+        }
+        self.note_tasks(round, processing, now_ms);
+    }
+
+    fn note_tasks(&mut self, round: &Round, processing: Duration, now_ms: i64) {
+        for (id, turn) in &round.turns {
+            let ratio = if processing.is_zero() { 0.0 } else { ms(turn.processed.1) / ms(processing) };
+            self.tasks.entry(*id).or_default().note(turn, ratio, now_ms);
+        }
+        for (id, count, remaining) in &round.restored {
+            let task = self.tasks.entry(*id).or_default();
+            task.remaining = *remaining as f64;
+            task.restored.record(*count as f64, now_ms);
+        }
+        for (id, count) in &round.copied {
+            self.tasks.entry(*id).or_default().updated.record(*count as f64, now_ms);
+        }
+        for id in &round.closed {
+            self.closed.record(1.0, now_ms);
+            self.tasks.remove(id);
+        }
+    }
+
+    fn values(&self, now_ms: i64) -> [(&'static str, f64); 29] {
+        let whole = self.rounds.sum(now_ms);
+        let ratio = |part: &Series| if whole > 0.0 { part.sum(now_ms) / whole } else { 0.0 };
+        [
+            ("blocked-time-ns-total", self.blocked.as_nanos() as f64),
+            ("commit-latency-avg", self.commits.avg(now_ms)),
+            ("commit-latency-max", self.commits.max(now_ms)),
+            ("commit-rate", self.commits.count_rate(now_ms)),
+            ("commit-ratio", ratio(&self.committing)),
+            ("commit-total", self.commits.count),
+            ("poll-latency-avg", self.polls.avg(now_ms)),
+            ("poll-latency-max", self.polls.max(now_ms)),
+            ("poll-rate", self.polls.count_rate(now_ms)),
+            ("poll-ratio", ratio(&self.polling)),
+            ("poll-records-avg", self.poll_records.avg(now_ms)),
+            ("poll-records-max", self.poll_records.max(now_ms)),
+            ("poll-total", self.polls.count),
+            ("process-latency-avg", self.process_latency.avg(now_ms)),
+            ("process-latency-max", self.process_latency.max(now_ms)),
+            ("process-rate", self.processed.rate(now_ms)),
+            ("process-ratio", ratio(&self.processing)),
+            ("process-records-avg", self.process_records.avg(now_ms)),
+            ("process-records-max", self.process_records.max(now_ms)),
+            ("process-total", self.processed.total),
+            ("punctuate-latency-avg", self.punctuations.avg(now_ms)),
+            ("punctuate-latency-max", self.punctuations.max(now_ms)),
+            ("punctuate-rate", self.punctuations.count_rate(now_ms)),
+            ("punctuate-ratio", ratio(&self.punctuating)),
+            ("punctuate-total", self.punctuations.count),
+            ("task-closed-rate", self.closed.rate(now_ms)),
+            ("task-closed-total", self.closed.total),
+            ("task-created-rate", self.created.rate(now_ms)),
+            ("task-created-total", self.created.total),
+        ]
+    }
+}
+
+impl OfTask {
+    fn note(&mut self, turn: &Turn, ratio: f64, now_ms: i64) {
+        let (records, took) = turn.processed;
+        let (now, before) = (turn.tallied, self.before);
+        if records > 0 {
+            self.processed.record(records as f64, now_ms);
+            self.process_latency.record(took.as_nanos() as f64 / records as f64, now_ms);
+            let late = (now.lateness_sum - before.lateness_sum) as f64;
+            self.lateness.record_all(late, records as f64, (0.0, now.lateness_max as f64), now_ms);
+        }
+        if turn.punctuated.0 > 0 {
+            let each = turn.punctuated.1.as_nanos() as f64 / turn.punctuated.0 as f64;
+            self.punctuations.record_all(each * turn.punctuated.0 as f64, turn.punctuated.0 as f64, (each, each), now_ms);
+        }
+        for (series, now, before) in
+            [(&mut self.dropped, now.dropped, before.dropped), (&mut self.enforced, now.enforced, before.enforced)]
+        {
+            if now > before {
+                series.record((now - before) as f64, now_ms);
+            }
+        }
+        (self.buffered, self.ratio, self.remaining, self.before) = (turn.buffered as f64, ratio, 0.0, now);
+    }
+
+    fn values(&self, now_ms: i64) -> [(&'static str, f64); 21] {
+        [
+            ("active-buffer-count", self.buffered),
+            ("active-process-ratio", self.ratio),
+            ("dropped-records-rate", self.dropped.rate(now_ms)),
+            ("dropped-records-total", self.dropped.total),
+            ("enforced-processing-rate", self.enforced.rate(now_ms)),
+            ("enforced-processing-total", self.enforced.total),
+            ("process-latency-avg", self.process_latency.avg(now_ms)),
+            ("process-latency-max", self.process_latency.max(now_ms)),
+            ("process-rate", self.processed.rate(now_ms)),
+            ("process-total", self.processed.total),
+            ("punctuate-latency-avg", self.punctuations.avg(now_ms)),
+            ("punctuate-latency-max", self.punctuations.max(now_ms)),
+            ("punctuate-rate", self.punctuations.count_rate(now_ms)),
+            ("punctuate-total", self.punctuations.count),
+            ("record-lateness-avg", self.lateness.avg(now_ms)),
+            ("record-lateness-max", self.lateness.max(now_ms)),
+            ("restore-rate", self.restored.rate(now_ms)),
+            ("restore-remaining-records-total", self.remaining),
+            ("restore-total", self.restored.total),
+            ("update-rate", self.updated.rate(now_ms)),
+            ("update-total", self.updated.total),
+        ]
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// Metrics of the instance as a whole: the number of its state, of the threads that are alive, and of those that failed.
+pub(super) fn of_instance(client_id: &str, (process, application): (&str, &str), numbers: [usize; 3]) -> Vec<Metric> {
+    let [state, alive, failed] = numbers;
+    let mut tags = Tags::from([("client-id", client_id.to_owned())]);
+    let mut all = told(CLIENT, &tags, &[("alive-stream-threads", alive as f64), ("failed-stream-threads", failed as f64)]);
+    tags.insert("process-id", process.to_owned());
+    // Java: INFO is 0.
+    all.append(&mut told(CLIENT, &tags, &[("recording-level", 0.0)]));
+    tags.insert("application-id", application.to_owned());
+    all.append(&mut told(CLIENT, &tags, &[("client-state", state as f64)]));
+    all
+}
+
+/// The page for Prometheus: `kafka_streams_stream_thread_metrics_commit_rate{thread_id="..."}`.
+pub(super) fn page_of(metrics: &[Metric]) -> String {
+    let samples: Vec<Sample> = metrics.iter().map(sample).collect();
+    page(&samples)
+}
+
+fn sample(metric: &Metric) -> Sample {
+    let plain = |text: &str| text.replace(['-', '.'], "_");
+    let domain = metric.group.split('-').next().unwrap_or_default();
+    let domain = if domain == "stream" { "streams" } else { domain };
+    // What is left to restore, or lies in a cache, goes down as well.
+    let is_total = metric.name.ends_with("-total") && !metric.name.contains("remaining");
+    Sample {
+        name: format!("kafka_{domain}_{}_{}", plain(metric.group), plain(metric.name)),
+        kind: if is_total { Kind::Counter } else { Kind::Gauge },
+        labels: metric.tags.iter().map(|(key, value)| (plain(key), value.clone())).collect(),
+        value: metric.value,
+    }
+}
+
+#[cfg(test)]
+mod tests;
