@@ -547,7 +547,7 @@ impl Producer {
     async fn end(&self, verdict: Verdict, doing: &str) -> Result<(), ClientError> {
         let result = self.hear(verdict, doing).await;
         // What became of its records is told by how it ended.
-        self.handle.shared.accumulator.lock().unobserved_failure = None;
+        self.handle.shared.accumulator.lock().unobserved_failures.clear();
         result
     }
 
@@ -612,6 +612,15 @@ impl Producer {
     /// # Errors
     /// The first failure since the last flush of a record given to [`Producer::push`].
     pub async fn flush(&self) -> Result<(), ClientError> {
+        self.flush_each().await?.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// As [`Producer::flush`], with all that went wrong since the last one: what is the same of several batches once, so that
+    /// each partition is named.
+    ///
+    /// # Errors
+    /// When the producer cannot go on.
+    pub async fn flush_each(&self) -> Result<Vec<ClientError>, ClientError> {
         let shared = &self.handle.shared;
         let flushing = Flushing::new(shared);
         loop {
@@ -621,7 +630,7 @@ impl Producer {
             {
                 let mut accumulator = shared.accumulator.lock();
                 if accumulator.is_settled_below(flushing.horizon) {
-                    return accumulator.unobserved_failure.take().map_or(Ok(()), Err);
+                    return Ok(std::mem::take(&mut accumulator.unobserved_failures));
                 }
                 if shared.over.load(Ordering::Acquire) {
                     return Err(accumulator.fatal.clone().unwrap_or(sender::OVER));

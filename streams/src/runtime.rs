@@ -17,6 +17,8 @@ mod member;
 mod thread;
 // What it decides: errors, waits, ends of restores.
 mod decide;
+// What the cluster is asked beside the work.
+mod pending;
 // Tasks come and go.
 mod rebalance;
 // A task with its role and changelogs.

@@ -250,6 +250,15 @@ impl Consumer {
         self.coordinator()?.generation().map(drop)
     }
 
+    /// Whether offsets of this member may go into a transaction now: also while the group waits for its members to join
+    /// again, which may take longer than a transaction. The generation may end meanwhile, and then the group refuses.
+    ///
+    /// # Errors
+    /// As [`Consumer::check_membership`].
+    pub fn check_transaction(&self) -> Result<(), ClientError> {
+        self.coordinator()?.check_transaction()
+    }
+
     /// The group and this member of it as of the last join that a poll completed, for
     /// [`Producer::send_offsets_to_transaction`](crate::producer::Producer): a member that is out of the group shows what
     /// it was, and is refused.

@@ -469,6 +469,17 @@ impl Coordinator {
         }
     }
 
+    /// Whether offsets may go into a transaction.
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub fn check_transaction(&self) -> Result<(), ClientError> {
+        match self.subscribed.load(Ordering::Acquire) {
+            true => self.membership.lock().check_transaction().map_err(|code| self.refused(code)),
+            false => Ok(()),
+        }
+    }
+
     /// Sends a commit that was made in generation `made`. In a later one it would take back what others committed.
     pub(super) async fn commit_once(&self, made: &Generation, offsets: &Offsets) -> Result<(), ClientError> {
         let sent = self.generation()?;

@@ -101,6 +101,18 @@ impl Membership {
         }
     }
 
+    /// Whether offsets may go into a transaction: brokers take those of the generation that ends until the next one has
+    /// begun (Java: `ClassicGroup.validateOffsetCommit`), which a member hears of with the answer to its JoinGroup.
+    ///
+    /// # Errors
+    /// The code that says why not.
+    pub fn check_transaction(&self) -> Result<(), ErrorCode> {
+        match self.phase {
+            Phase::Preparing if self.generation.number >= 0 => Ok(()),
+            _ => self.to_commit().map(drop),
+        }
+    }
+
     /// Leaves of its own accord (`max.poll.interval.ms` has passed, or the consumer closes).
     pub fn left(&mut self) {
         self.reset(Keep::Nothing);
@@ -272,10 +284,15 @@ mod tests {
         assert!(member.to_commit().is_ok(), "before the rebalance");
         let sent = member.start_join();
         assert_eq!(member.to_commit(), Err(ErrorCode::RebalanceInProgress));
+        assert_eq!(member.check_transaction(), Ok(()), "the generation goes on until all have joined");
         member.joined(ErrorCode::None, &sent, "m-1", 4);
         assert_eq!(member.to_commit(), Err(ErrorCode::RebalanceInProgress));
+        assert_eq!(member.check_transaction(), Err(ErrorCode::RebalanceInProgress), "it is over");
         member.left();
         assert_eq!(member.to_commit(), Err(ErrorCode::UnknownMemberId));
+        assert_eq!(member.check_transaction(), Err(ErrorCode::UnknownMemberId));
+        member.start_join();
+        assert_eq!(member.check_transaction(), Err(ErrorCode::RebalanceInProgress), "it was in none");
     }
 
     #[test]

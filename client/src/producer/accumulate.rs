@@ -156,8 +156,8 @@ pub(crate) struct Accumulator {
     pub closed: bool,
     /// Batches that are not settled.
     incomplete: BTreeSet<u64>,
-    /// First failure of a record that nobody awaits, for flush to tell.
-    pub unobserved_failure: Option<ClientError>,
+    /// Failures of records that nobody awaits, for flush to tell.
+    pub unobserved_failures: Vec<ClientError>,
     /// What stops the producer for good.
     pub fatal: Option<ClientError>,
     pub sequences: Option<Sequences>,
@@ -181,6 +181,17 @@ pub(crate) struct Accumulator {
 }
 
 impl Accumulator {
+    /// Keeps why records of a batch were given up, for the next flush: the same thing once.
+    pub fn note(&mut self, error: &ClientError) {
+        // As many as partitions and reasons, and never so many that looking for one takes long.
+        const MAX: usize = 1000;
+        let text = error.to_string();
+        let known = self.unobserved_failures.iter().any(|known| known.to_string() == text);
+        if !known && self.unobserved_failures.len() < MAX {
+            self.unobserved_failures.push(error.clone());
+        }
+    }
+
     pub fn new(config: ProducerConfig) -> Self {
         let repair = if config.transactional_id.is_some() { Repair::Abort } else { Repair::NextEpoch };
         let sequences = (config.idempotence == Idempotence::On).then(|| Sequences::new(repair));
@@ -204,7 +215,7 @@ impl Accumulator {
             freed: 0,
             closed: false,
             incomplete: BTreeSet::new(),
-            unobserved_failure: None,
+            unobserved_failures: Vec::new(),
             fatal: None,
             sequences,
             transactions,

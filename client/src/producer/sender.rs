@@ -652,7 +652,7 @@ impl Sender {
                 }
             }
             if batch.unobserved {
-                accumulator.unobserved_failure.get_or_insert_with(|| error.clone());
+                accumulator.note(error);
             }
             accumulator.release(&mut batch);
         }

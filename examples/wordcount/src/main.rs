@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
         .set("statestore.cache.max.bytes", 0)
         .set_all(std::env::args().skip(1))?;
     let app = KafkaStreams::new(topology()?, config)?;
-    app.set_state_listener(|state, before| eprintln!("{before:?} -> {state:?}"));
+    app.set_state_listener(|state, before| eprintln!("{before:?} -> {state:?}"))?;
     app.run_until_ctrl_c()?;
     Ok(())
 }

@@ -35,6 +35,9 @@ use crate::task::{self, Handlers, Response};
 use crate::topology::Topology;
 use crate::topology::store::Engine;
 
+/// How long threads may take to end where nobody says how long.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// What follows when a thread fails (KIP-671).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uncaught {
@@ -82,6 +85,8 @@ pub(crate) struct Common {
     pub hosts: Mutex<BTreeMap<String, Host>>,
     pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
     uncaught: Mutex<Option<Arc<UncaughtHandler>>>,
+    /// The first error that ended the application.
+    cause: Mutex<Option<Arc<StreamsError>>>,
     handlers: Mutex<Handlers>,
     meters: Mutex<BTreeMap<usize, Arc<Meters>>>,
     /// Threads that ended with an error.
@@ -91,6 +96,8 @@ pub(crate) struct Common {
     is_paused: AtomicBool,
     /// What the cache of each thread may hold: all have the same share, and threads come and go.
     pub cache_share: AtomicUsize,
+    /// How many threads there are.
+    pub thread_count: AtomicUsize,
 }
 
 impl Common {
@@ -106,12 +113,14 @@ impl Common {
         meters
     }
 
-    fn stop_all(&self) {
-        self.wishes.lock().values().for_each(|wishes| wishes.stop.store(true, Ordering::Release));
+    /// They are to end, and whoever waits for it does so for `limit`.
+    fn stop_all(&self, limit: Duration) {
+        self.wishes.lock().values().for_each(|wishes| wishes.end(limit));
     }
 
     /// Shares the cache out among the threads there are (Java: `KafkaStreams.cacheSizePerThread`).
     fn share_cache(&self, threads: usize) {
+        self.thread_count.store(threads, Ordering::Relaxed);
         let globals = usize::from(!self.shared.topology.global_stores().is_empty());
         self.cache_share.store(share(self.settings.cache_bytes, threads, globals), Ordering::Relaxed);
     }
@@ -194,53 +203,118 @@ impl KafkaStreams {
             hosts: Mutex::default(),
             restore_listener: Mutex::default(),
             uncaught: Mutex::default(),
+            cause: Mutex::default(),
             handlers: Mutex::default(),
             meters: Mutex::default(),
             failed: AtomicUsize::new(0),
             wishes: Mutex::default(),
             is_paused: AtomicBool::new(false),
             cache_share: AtomicUsize::new(0),
+            thread_count: AtomicUsize::new(0),
         };
         Ok(KafkaStreams { common: Arc::new(common), runtime: Some(runtime), next: AtomicUsize::new(1) })
     }
 
-    /// Who is told of changes of the state.
-    pub fn set_state_listener(&self, listener: impl Fn(State, State) + Send + Sync + 'static) {
+    /// What is set after the start would change nothing, or half of the threads.
+    fn before_start(&self, what: &'static str) -> Result<(), StreamsError> {
+        match self.state() {
+            State::Created => Ok(()),
+            state => Err(StreamsError::NotNow { what, state }),
+        }
+    }
+
+    /// Who is told of changes of the state, in their order. It is called by whoever changes it, mostly a stream thread:
+    /// while it takes its time, that thread does nothing else.
+    ///
+    /// # Errors
+    /// After the start.
+    pub fn set_state_listener(
+        &self,
+        listener: impl Fn(State, State) + Send + Sync + 'static,
+    ) -> Result<(), StreamsError> {
+        self.before_start("setting a listener")?;
         self.common.states.set_listener(Box::new(listener));
+        Ok(())
     }
 
     /// Who decides when a thread fails; without one the instance ends.
-    pub fn set_uncaught_handler(&self, handler: impl Fn(&StreamsError) -> Uncaught + Send + Sync + 'static) {
+    ///
+    /// # Errors
+    /// After the start.
+    pub fn set_uncaught_handler(
+        &self,
+        handler: impl Fn(&StreamsError) -> Uncaught + Send + Sync + 'static,
+    ) -> Result<(), StreamsError> {
+        self.before_start("setting a handler")?;
         *self.common.uncaught.lock() = Some(Arc::new(Box::new(handler)));
+        Ok(())
     }
 
-    /// Who decides about records that are no keys or values of their types; set before the start.
+    /// Who decides about records that are no keys or values of their types.
+    ///
+    /// # Errors
+    /// After the start.
     pub fn set_deserialization_handler(
         &self,
         handler: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static,
-    ) {
+    ) -> Result<(), StreamsError> {
+        self.before_start("setting a handler")?;
         self.common.handlers.lock().deserialization = Some(Arc::new(handler));
+        Ok(())
     }
 
-    /// Who decides about records on which a closure or processor failed or panicked; set before the start.
+    /// Who decides about records on which a closure or processor failed or panicked.
+    ///
+    /// # Errors
+    /// After the start.
     pub fn set_processing_handler(
         &self,
         handler: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static,
-    ) {
+    ) -> Result<(), StreamsError> {
+        self.before_start("setting a handler")?;
         self.common.handlers.lock().processing = Some(Arc::new(handler));
+        Ok(())
     }
 
-    /// Who decides about records that cannot be sent, such as those that are too large; set before the start.
+    /// Who decides about records that cannot be sent, such as those that are too large.
+    ///
+    /// # Errors
+    /// After the start.
     pub fn set_production_handler(
         &self,
         handler: impl Fn(&ProductionContext<'_>) -> Response + Send + Sync + 'static,
-    ) {
+    ) -> Result<(), StreamsError> {
+        self.before_start("setting a handler")?;
         self.common.handlers.lock().production = Some(Arc::new(handler));
+        Ok(())
     }
 
     /// Who is told how stores are filled.
-    pub fn set_restore_listener(&self, listener: impl RestoreListener + 'static) {
+    ///
+    /// # Errors
+    /// After the start.
+    pub fn set_restore_listener(&self, listener: impl RestoreListener + 'static) -> Result<(), StreamsError> {
+        self.before_start("setting a listener")?;
         *self.common.restore_listener.lock() = Some(Arc::new(listener));
+        Ok(())
+    }
+
+    /// Deletes the state on this machine, before the start or after the end: the next start restores it from the changelogs
+    /// (Java: `KafkaStreams.cleanUp`).
+    ///
+    /// # Errors
+    /// While the application works, and when a file cannot be deleted.
+    pub fn clean_up(&self) -> Result<(), StreamsError> {
+        match self.state() {
+            State::Created | State::NotRunning | State::Error => {}
+            state => return Err(StreamsError::NotNow { what: "deleting the state", state }),
+        }
+        self.common.disk.delete_all().map_err(StreamsError::Directory)
+    }
+
+    /// The first of the errors that ended the application.
+    pub fn cause(&self) -> Option<Arc<StreamsError>> {
+        self.common.cause.lock().clone()
     }
 
     /// Starts the threads; does not wait for them.
@@ -260,20 +334,26 @@ impl KafkaStreams {
     /// Starts one thread more; its number.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it cannot be started, as when the application does not work, or not any more.
     pub fn add_thread(&self) -> Result<usize, StreamsError> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(runtime) = &self.runtime else {
             return Err(StreamsError::Start("the application has ended".to_owned()));
         };
         let (common, handle, wishes) =
             (Arc::clone(&self.common), runtime.handle().clone(), Arc::new(Wishes::default()));
         wishes.pause.store(self.common.is_paused.load(Ordering::Acquire), Ordering::Release);
-        {
+        let index = {
+            // Whoever ends the application changes its state first, and then tells all who are here.
             let mut all = self.common.wishes.lock();
+            match self.state() {
+                State::Rebalancing | State::Running => {}
+                state => return Err(StreamsError::NotNow { what: "adding a thread", state }),
+            }
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
             all.insert(index, Arc::clone(&wishes));
             self.common.share_cache(all.len());
-        }
+            index
+        };
         self.common.states.set_thread(index, ThreadState::Created);
         let work = move || {
             let _inside = handle.enter();
@@ -281,19 +361,30 @@ impl KafkaStreams {
             common.states.set_thread(index, ThreadState::Dead);
             end_of_thread(&common, index);
         };
-        let named = std::thread::Builder::new().name(format!("stream-{index}"));
-        named.spawn(work).map_err(|error| StreamsError::Start(error.to_string()))?;
+        let named = std::thread::Builder::new().name(name_of(index));
+        if let Err(error) = named.spawn(work) {
+            self.common.states.set_thread(index, ThreadState::Dead);
+            end_of_thread(&self.common, index);
+            return Err(StreamsError::Start(error.to_string()));
+        }
         Ok(index)
     }
 
-    /// Stops the youngest thread that works, which leaves the group, so that its tasks go to the others at once; its
-    /// number. Does not wait for it.
-    pub fn remove_thread(&self) -> Option<usize> {
-        let wishes = self.common.wishes.lock();
-        let (index, last) = wishes.iter().rev().find(|(_, wishes)| !wishes.stop.load(Ordering::Acquire))?;
-        last.leave.store(true, Ordering::Release);
-        last.stop.store(true, Ordering::Release);
-        Some(*index)
+    /// Stops the youngest thread that works, which leaves the group, so that its tasks go to the others at once, and waits
+    /// up to `limit` until it has ended; its number. The thread itself, as in a handler, does not wait.
+    pub fn remove_thread(&self, limit: Duration) -> Option<usize> {
+        let index = {
+            let wishes = self.common.wishes.lock();
+            let (index, last) = wishes.iter().rev().find(|(_, wishes)| !wishes.stop.load(Ordering::Acquire))?;
+            last.leave.store(true, Ordering::Release);
+            last.end(limit);
+            *index
+        };
+        let is_itself = std::thread::current().name() == Some(&name_of(index));
+        if !is_itself && !self.common.states.wait_thread(index, limit) {
+            tracing::warn!(thread = index, ?limit, "a thread that is removed has not ended in time");
+        }
+        Some(index)
     }
 
     /// Processes nothing until it is resumed; the group is kept.
@@ -371,13 +462,17 @@ impl KafkaStreams {
         if options.membership == GroupMembership::Leave {
             self.common.wishes.lock().values().for_each(|wishes| wishes.leave.store(true, Ordering::Release));
         }
-        self.common.stop_all();
+        self.common.stop_all(options.limit);
         let dead = states.wait_dead(options.limit);
         end_of_application(&self.common);
         dead
     }
 
     /// Starts, runs until Ctrl-C, SIGTERM or an error, closes.
+    ///
+    /// The members stay in the group until their sessions time out, as Java's do, so that no task moves when the instance is
+    /// started again. Without state on disk, which tells that it is the same one, a start within that time
+    /// (`session.timeout.ms`, 45 seconds) waits for it before its tasks run.
     ///
     /// # Errors
     /// When a thread cannot be started, or the application ended after an error.
@@ -388,14 +483,15 @@ impl KafkaStreams {
             millstream_base_env::task::spawn("streams ctrl-c", async move {
                 asked_to_end().await;
                 common.states.set(State::PendingShutdown);
-                common.stop_all();
+                common.stop_all(LIMIT);
             });
         }
         while !self.wait_ended(Duration::from_secs(3600)) {}
         match self.state() {
-            State::Error => Err(StreamsError::Start(
-                "the application ended after an error: its log says which".to_owned(),
-            )),
+            State::Error => Err(match self.cause() {
+                Some(cause) => StreamsError::Ended(cause),
+                None => StreamsError::Start("the application ended after an error".to_owned()),
+            }),
             _ => Ok(()),
         }
     }
@@ -404,8 +500,11 @@ impl KafkaStreams {
 impl Drop for KafkaStreams {
     fn drop(&mut self) {
         self.common.states.set(State::PendingShutdown);
-        self.common.stop_all();
-        self.common.states.wait_dead(Duration::from_secs(30));
+        self.common.stop_all(LIMIT);
+        if !self.common.states.wait_dead(LIMIT) {
+            let threads = self.common.states.threads();
+            tracing::warn!(?threads, "the application is dropped while threads of it still work: close it first");
+        }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -465,7 +564,7 @@ fn live(
 ) -> Uncaught {
     let mut thread = match StreamThread::new(common, index, Arc::clone(wishes), handle.clone()) {
         Ok(thread) => thread,
-        Err(error) => return failed(common, wishes, &error),
+        Err(error) => return failed(common, wishes, error),
     };
     let result = catch_unwind(AssertUnwindSafe(|| thread.run()));
     let error = match result {
@@ -477,7 +576,7 @@ fn live(
             StreamsError::Panic(text.unwrap_or_else(|| "no message".to_owned()))
         }
     };
-    let decision = failed(common, wishes, &error);
+    let decision = failed(common, wishes, error);
     if decision == Uncaught::ShutdownApplication {
         thread.tell_shutdown();
     }
@@ -485,20 +584,21 @@ fn live(
     decision
 }
 
-fn failed(common: &Common, wishes: &Wishes, error: &StreamsError) -> Uncaught {
+fn failed(common: &Common, wishes: &Wishes, error: StreamsError) -> Uncaught {
     common.failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(%error, "a stream thread failed");
     let handler = common.uncaught.lock().clone();
-    let mut decision = match (error, handler) {
+    let mut decision = match (&error, handler) {
         (StreamsError::ApplicationShutdown, _) | (_, None) => Uncaught::ShutdownClient,
-        (_, Some(handler)) => handler(error),
+        (_, Some(handler)) => handler(&error),
     };
     if decision == Uncaught::ReplaceThread && wishes.stop.load(Ordering::Acquire) {
         decision = Uncaught::ShutdownClient;
     }
     if decision != Uncaught::ReplaceThread {
+        common.cause.lock().get_or_insert_with(|| Arc::new(error));
         common.states.set(State::PendingError);
-        common.stop_all();
+        common.stop_all(LIMIT);
     }
     decision
 }
@@ -529,6 +629,10 @@ fn share(bytes: usize, threads: usize, globals: usize) -> usize {
     bytes / (threads + globals).max(1)
 }
 
+fn name_of(index: usize) -> String {
+    format!("stream-{index}")
+}
+
 fn end_of_application(common: &Common) {
     if common.states.threads().values().all(|thread| *thread == ThreadState::Dead) {
         match common.states.state() {
@@ -542,6 +646,51 @@ fn end_of_application(common: &Common) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn idle() -> KafkaStreams {
+        let builder = crate::StreamsBuilder::new();
+        builder.stream::<String, String>("in").to("out");
+        // Nobody listens there.
+        let config = StreamsConfig::new("idle", "127.0.0.1:1").set("default.dsl.store", "in_memory");
+        KafkaStreams::new(builder.build().expect("sound"), config).expect("settings are sound")
+    }
+
+    #[test]
+    fn what_comes_too_late_or_too_early_is_refused() {
+        let app = idle();
+        let early = app.add_thread().expect_err("nothing would stop it").to_string();
+        assert_eq!(early, "adding a thread is not possible while the application is Created");
+        app.set_uncaught_handler(|_| Uncaught::ShutdownClient).expect("it is not started");
+        app.clean_up().expect("nobody works");
+        app.start().expect("threads start");
+        let late = [
+            app.set_state_listener(|_, _| {}),
+            app.set_uncaught_handler(|_| Uncaught::ShutdownClient),
+            app.set_deserialization_handler(|_| Response::Continue),
+            app.set_processing_handler(|_| Response::Continue),
+            app.set_production_handler(|_| Response::Continue),
+            app.clean_up(),
+        ];
+        assert!(late.iter().all(|set| matches!(set, Err(StreamsError::NotNow { .. }))), "{late:?}");
+        let added = app.add_thread().expect("it works");
+        assert_eq!(app.remove_thread(Duration::from_secs(60)), Some(added));
+        assert!(app.threads().get(&added).is_none_or(|thread| *thread == ThreadState::Dead), "it was waited for");
+        assert!(app.close(Duration::from_secs(60)));
+        assert!(app.add_thread().is_err(), "nothing would stop it");
+        app.clean_up().expect("nobody works any more");
+    }
+
+    #[test]
+    fn the_first_error_is_what_ended_the_application() {
+        let app = idle();
+        let wishes = Wishes::default();
+        assert!(app.common.states.set(State::Rebalancing));
+        for error in [StreamsError::MissingSourceTopics, StreamsError::ApplicationShutdown] {
+            assert_eq!(failed(&app.common, &wishes, error), Uncaught::ShutdownClient);
+        }
+        assert!(matches!(app.cause().as_deref(), Some(StreamsError::MissingSourceTopics)));
+        assert_eq!(app.state(), State::PendingError);
+    }
 
     #[test]
     fn the_cache_is_shared_by_all_threads_and_that_of_global_tables() {

@@ -6,10 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use client::error::ClientError;
 use client::producer::{NewRecord, Producer};
 use futures_util::FutureExt;
+use millstream_base_env::clock::Moment;
 use millstream_protocol::murmur2::partition_for_key;
 use tokio::runtime::Handle;
 
@@ -22,35 +24,75 @@ use crate::task::{Collector, Outgoing, TopicId};
 pub(crate) enum Transaction {
     /// None was begun since the last commit.
     None,
-    Open,
+    /// Since then.
+    Open(Moment),
 }
 
-/// The producer of a thread.
+/// The producer of a thread: whoever sends, sends with the one that it has now.
 #[derive(Clone)]
 pub(crate) struct Output {
-    pub producer: Producer,
+    producer: Rc<RefCell<Producer>>,
     pub guarantee: Guarantee,
     pub transaction: Rc<Cell<Transaction>>,
     /// What last went wrong with a send, for whoever has to know more than its text.
     pub failure: Rc<RefCell<Option<ClientError>>>,
     pub handle: Handle,
+    /// Goes up with each commit: what is remembered of topics is looked up anew.
+    commits: Rc<Cell<u32>>,
 }
 
 impl Output {
+    pub fn new(producer: Producer, guarantee: Guarantee, handle: Handle) -> Output {
+        Output {
+            producer: Rc::new(RefCell::new(producer)),
+            guarantee,
+            transaction: Rc::new(Cell::new(Transaction::None)),
+            failure: Rc::default(),
+            handle,
+            commits: Rc::default(),
+        }
+    }
+
+    /// The producer, to wait for.
+    pub fn producer(&self) -> Producer {
+        self.producer.borrow().clone()
+    }
+
+    /// Another producer for all who send: the transaction of the one before is nobody's any more.
+    pub fn renew(&self, producer: Producer) {
+        self.producer.replace(producer);
+        self.transaction.set(Transaction::None);
+        self.failure.take();
+    }
+
+    /// What was sent is committed.
+    pub fn committed(&self) {
+        self.commits.set(self.commits.get().wrapping_add(1));
+    }
+
     /// Begins a transaction where one is needed and none is open.
     pub fn begin(&self) -> Result<(), ClientError> {
         if self.guarantee == Guarantee::ExactlyOnce && self.transaction.get() == Transaction::None {
-            self.producer.begin_transaction()?;
-            self.transaction.set(Transaction::Open);
+            self.producer.borrow().begin_transaction()?;
+            self.transaction.set(Transaction::Open(Moment::now()));
         }
         Ok(())
+    }
+
+    /// How long the transaction has been open.
+    pub fn transaction_age(&self) -> Option<Duration> {
+        match self.transaction.get() {
+            Transaction::None => None,
+            Transaction::Open(since) => Some(since.elapsed()),
+        }
     }
 }
 
 struct Topic {
     name: String,
-    /// Looked up with the first record that is placed by its key.
-    partitions: Option<u32>,
+    /// Looked up with the first record after a commit that is placed by its key, as topics may get more of them (Java asks
+    /// its producer each time): the commits before, and how many there were.
+    partitions: Option<(u32, u32)>,
 }
 
 /// What a task sends with.
@@ -75,14 +117,15 @@ impl Sender {
     }
 
     fn count(&mut self, topic: TopicId) -> Result<u32, SendFailure> {
-        let known = &self.topics[topic.0 as usize];
-        if let Some(count) = known.partitions {
+        let (known, commits) = (&self.topics[topic.0 as usize], self.output.commits.get());
+        if let Some((_, count)) = known.partitions.filter(|(of, _)| *of == commits) {
             return Ok(count);
         }
-        let found = self.output.handle.block_on(self.output.producer.partition_count(&known.name));
+        // What the producer knows by now, and the cluster is asked only where it knows nothing.
+        let found = self.output.handle.block_on(self.output.producer().partition_count(&known.name));
         let count = found.map_err(|error| self.failure(topic, error))?;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.topics[topic.0 as usize].partitions = Some(count);
+        self.topics[topic.0 as usize].partitions = Some((commits, count));
         Ok(count)
     }
 }
@@ -122,10 +165,40 @@ impl Collector for Sender {
             value: record.value,
             headers: &headers,
         };
-        let sent = match self.output.producer.push(new).now_or_never() {
+        let producer = self.output.producer.borrow();
+        let sent = match producer.push(new).now_or_never() {
             Some(sent) => sent,
-            None => self.output.handle.block_on(self.output.producer.push(new)),
+            None => self.output.handle.block_on(producer.push(new)),
         };
+        drop(producer);
         sent.map_err(|error| self.failure(record.topic, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::config::ProducerConfig;
+    use client::metadata::Cluster;
+
+    use super::*;
+
+    /// Whoever sends beside the tasks (dead letters of global tables) must not write with a producer that is shut out.
+    #[test]
+    fn all_who_send_send_with_the_producer_of_now() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let _inside = runtime.enter();
+        let producer = |id: Option<&str>| {
+            let config = ProducerConfig { transactional_id: id.map(str::to_owned), ..ProducerConfig::default() };
+            Producer::new(Cluster::new("127.0.0.1:1"), config)
+        };
+        let output = Output::new(producer(None), Guarantee::ExactlyOnce, runtime.handle().clone());
+        let mut sender = Sender::new(output.clone());
+        let topic = sender.topic("t");
+        let record = Outgoing { topic, to: To::Any, key: None, value: None, timestamp: None, headers: &[] };
+        let before = sender.send(record).expect_err("no transactional.id").cause;
+        output.renew(producer(Some("id")));
+        assert!(output.failure.borrow().is_none(), "the errors of the one before are over");
+        let after = sender.send(record).expect_err("not initialized").cause;
+        assert_ne!(before, after);
     }
 }

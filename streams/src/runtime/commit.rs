@@ -8,9 +8,11 @@
 //! An offset that is committed is that of the next record to process, or the consumer's position where none waits: a
 //! transaction marker at the end of a partition would be left over else (Java: `StreamTask.committableOffsetsAndMetadata`).
 //!
-//! A commit waits for the end of a rebalance: the generation that begins takes no offsets of the one before.
+//! A commit waits for the end of a rebalance: the generation that begins takes no offsets of the one before. A transaction
+//! that would grow too old meanwhile is committed while members are still joining.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::TopicPartition;
@@ -21,7 +23,7 @@ use millstream_base_env::{Clock, task};
 use millstream_protocol::error_code::ErrorCode;
 
 use super::collect::Transaction;
-use super::decide;
+use super::decide::{self, Membership};
 use super::error::StreamsError;
 use super::held::{Held, Role};
 use super::thread::StreamThread;
@@ -51,7 +53,8 @@ impl StreamThread {
         }
         // What a commit waits for is no reason to run out of memory (4.4: `statestore.uncommitted.max.bytes`).
         let waiting: usize = self.tasks.values().map(Held::uncommitted_bytes).sum();
-        asked |= waiting > UNCOMMITTED_MAX / self.common.settings.threads.max(1) && self.deferred.is_none();
+        let threads = self.common.thread_count.load(Ordering::Relaxed).max(1);
+        asked |= waiting > UNCOMMITTED_MAX / threads && self.deferred.is_none();
         if !asked && !self.commit_in().is_zero() {
             return Ok(());
         }
@@ -82,27 +85,30 @@ impl StreamThread {
     }
 
     fn try_commit(&mut self) -> Result<Commit, StreamsError> {
-        let needed = self.is_commit_needed() || self.output.transaction.get() == Transaction::Open;
+        let needed = self.is_commit_needed() || self.output.transaction.get() != Transaction::None;
         if !needed && self.tasks.values().all(|held| held.role == Role::Active) {
             return Ok(Commit::Done);
         }
-        if needed && self.is_rebalancing(self.consumer.check_membership())? {
+        if needed && self.is_rebalancing(self.check_membership())? {
             return Ok(Commit::Deferred);
         }
         for held in
             self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed())
         {
-            held.task.flush().map_err(|error| StreamsError::Task { id: held.id, error })?;
+            held.task.flush().map_err(|error| StreamsError::Task { id: held.id, place: None, error })?;
         }
         if self.output.guarantee == Guarantee::AtLeastOnce {
-            self.handle.block_on(self.output.producer.flush()).map_err(decide::unwritten)?;
+            let failures = self.handle.block_on(self.output.producer().flush_each())?;
+            let handler = self.settings.on_production.as_deref();
+            failures.into_iter().try_for_each(|error| decide::unwritten(error, handler))?;
         }
         let offsets = self.offsets();
         let sent = self.send_offsets(&offsets);
         if self.is_rebalancing(sent)? {
             return Ok(Commit::Deferred);
         }
-        let producer = &self.output.producer;
+        self.output.committed();
+        let producer = self.output.producer();
         for held in self.tasks.values_mut().filter(|held| held.role != Role::Active || held.task.is_commit_needed()) {
             if held.role == Role::Active {
                 for log in held.logs.iter_mut().filter(|log| log.is_own) {
@@ -116,6 +122,13 @@ impl StreamThread {
         }
         self.say();
         Ok(Commit::Done)
+    }
+
+    fn check_membership(&self) -> Result<(), ClientError> {
+        match decide::membership(self.output.transaction_age(), self.transaction_timeout) {
+            Membership::Settled => self.consumer.check_membership(),
+            Membership::Joining => self.consumer.check_transaction(),
+        }
     }
 
     /// Whether the group rebalances: this generation takes no commit, and the next one does.
@@ -150,7 +163,7 @@ impl StreamThread {
     }
 
     fn send_offsets(&mut self, offsets: &Offsets) -> Result<(), ClientError> {
-        let producer = &self.output.producer;
+        let producer = self.output.producer();
         match self.output.guarantee {
             Guarantee::AtLeastOnce => {
                 if offsets.is_empty() {

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use client::error::ClientError;
+use millstream_protocol::error_code::ErrorCode;
 
 use super::error::{StreamsError, is_migrated};
 use crate::assign::TaskId;
 use crate::config::Guarantee;
 use crate::state::StateError;
-use crate::task::{LinkError, TaskError};
+use crate::task::errors::OnProduction;
+use crate::task::{LinkError, ProductionContext, Response, TaskError};
 
 /// What follows when a round failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub(super) fn verdict(error: &StreamsError, sent: Option<&ClientError>, patience
 fn corrupted(error: &StreamsError) -> Option<TaskId> {
     match error {
         StreamsError::State { id, error: StateError::Corrupt { .. } }
-        | StreamsError::Task { id, error: TaskError::State(StateError::Corrupt { .. }) }
+        | StreamsError::Task { id, error: TaskError::State(StateError::Corrupt { .. }), .. }
         | StreamsError::Link { id, error: LinkError::State(StateError::Corrupt { .. }) } => Some(*id),
         _ => None,
     }
@@ -67,12 +69,43 @@ fn corrupted(error: &StreamsError) -> Option<TaskId> {
 
 /// What it means that records could not be written in time: they are told of once, and come again only when what they were
 /// made of is read again (Java: `RecordCollectorImpl.recordSendError`, where a timeout is a `TaskCorruptedException`).
-pub(super) fn unwritten(error: ClientError) -> StreamsError {
+///
+/// What a broker refused is for the handler to decide about, where there is one: the records of that batch are left out.
+pub(super) fn unwritten(error: ClientError, handler: Option<&OnProduction>) -> Result<(), StreamsError> {
     if error.is_retriable() {
         tracing::warn!(%error, "records could not be written");
-        return StreamsError::Migrated("records could not be written in time");
+        return Err(StreamsError::Migrated("records could not be written in time"));
     }
-    error.into()
+    let (Some(handler), Some((topic, partition))) = (handler, refused(&error)) else { return Err(error.into()) };
+    let cause = error.to_string();
+    let about = ProductionContext { topic, partition: Some(partition), record: None, place: None, cause: &cause };
+    match handler(&about) {
+        Response::Continue => {
+            tracing::warn!(cause, "records that a broker refused are left out");
+            Ok(())
+        }
+        Response::Fail => Err(error.into()),
+    }
+}
+
+/// The partition whose broker refused records for what they are. Errors of the application as a whole are none of these
+/// (Java: `RecordCollectorImpl.isFatalException`).
+fn refused(error: &ClientError) -> Option<(&str, i32)> {
+    let fatal = [
+        ErrorCode::TopicAuthorizationFailed,
+        ErrorCode::ClusterAuthorizationFailed,
+        ErrorCode::TransactionalIdAuthorizationFailed,
+        ErrorCode::InvalidTopicException,
+        ErrorCode::SecurityDisabled,
+        ErrorCode::UnknownServerError,
+    ];
+    match error {
+        ClientError::Partition { topic, partition, .. } => {
+            let is_fatal = error.code().is_none_or(|code| fatal.contains(&code));
+            (!is_fatal && !is_migrated(error)).then_some((topic, *partition))
+        }
+        _ => None,
+    }
 }
 
 /// What a commit that failed means: offsets that are not committed in time are committed later, but a transaction is
@@ -85,6 +118,69 @@ pub(super) fn uncommitted(error: ClientError, guarantee: Guarantee) -> StreamsEr
     error.into()
 }
 
+/// What it means that a question about one task was not answered: the others work on, until `task.timeout.ms` is over for
+/// this one (Java: `TaskManager.maybeInitTaskTimeoutOrThrow`).
+pub(super) fn unanswered(id: TaskId, error: ClientError, patience: Patience) -> Result<(), StreamsError> {
+    if !error.is_retriable() {
+        return Err(error.into());
+    }
+    match patience {
+        Patience::Over => Err(StreamsError::Late { id, error }),
+        Patience::Left => {
+            tracing::warn!(task = %id, %error, "tried again until task.timeout.ms");
+            Ok(())
+        }
+    }
+}
+
+/// Whether state that was deleted and restored is damaged again so soon that restoring it is no cure.
+pub(super) fn is_hopeless(wiped: Option<Duration>, task_timeout: Duration) -> bool {
+    wiped.is_some_and(|ago| ago < task_timeout)
+}
+
+/// What follows when the folder of a task is still held by somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folder {
+    /// Another thread of this process closes the task: that takes a moment.
+    Wait,
+    /// That takes long: somebody should know.
+    Warn,
+    /// It will not end.
+    Over,
+}
+
+/// A task is closed, and its folder free, within this time.
+const CLOSES: Duration = Duration::from_secs(5);
+
+/// What follows when the folder of a task has been held for so long.
+pub(super) fn folder(waited: Duration, task_timeout: Duration) -> Folder {
+    if waited >= task_timeout {
+        Folder::Over
+    } else if waited >= CLOSES {
+        Folder::Warn
+    } else {
+        Folder::Wait
+    }
+}
+
+/// Which commits are possible while the group rebalances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    /// None: the next generation takes them.
+    Settled,
+    /// Those of a transaction while members are still joining. The generation may end just then, and its tasks with it.
+    Joining,
+}
+
+/// Whether a transaction of that age can wait for the end of a rebalance: half of its time is kept for the commit itself. A
+/// member that does not come back holds a rebalance up for its whole session, which is longer than a transaction may be.
+pub(super) fn membership(age: Option<Duration>, timeout: Option<Duration>) -> Membership {
+    match (age, timeout) {
+        (Some(age), Some(timeout)) if age >= timeout / 2 => Membership::Joining,
+        _ => Membership::Settled,
+    }
+}
+
 /// What a poll has to look at before it waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waits {
@@ -92,7 +188,7 @@ pub(super) struct Waits {
     pub busy: bool,
     /// The last look at the changelogs of copies brought something.
     pub copied: bool,
-    /// A task's folder is still held by another thread.
+    /// A task's folder is still held by another thread, or the cluster has not answered what was asked of a task.
     pub missing: bool,
     /// Until the next commit, if there is anything to commit.
     pub commit: Option<Duration>,
@@ -111,7 +207,7 @@ pub(super) fn wait(waits: Waits, poll: Duration) -> Duration {
 }
 
 /// After a commit that had to wait for the end of a rebalance.
-const DEFERRED: Duration = Duration::from_millis(50);
+pub(super) const DEFERRED: Duration = Duration::from_millis(50);
 
 /// How long until the next commit is due.
 pub(super) fn commit_in(since: Duration, interval: Duration, deferred: Option<Duration>) -> Duration {
@@ -162,16 +258,20 @@ pub(super) fn gap(position: i64, first: Option<i64>, end: i64) -> Option<Gap> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     stride: usize,
+    /// How long each record is still watched, after a slow one.
+    watched: Duration,
 }
 
-/// Records between two looks at the clock, at most.
-const STRIDE_MAX: usize = 64;
+/// Records between two looks at the clock, at most: where all of a sudden each takes a second, this many are late.
+const STRIDE_MAX: usize = 16;
 /// Records may take this long between two looks.
 const STRIDE_TIME: Duration = Duration::from_millis(1);
+/// How long each record is watched after one that took longer.
+const WATCH: Duration = Duration::from_secs(1);
 
 impl Pace {
     pub fn new() -> Pace {
-        Pace { stride: 1 }
+        Pace { stride: 1, watched: Duration::ZERO }
     }
 
     /// Records until the next look.
@@ -181,7 +281,8 @@ impl Pace {
 
     /// That many records took so long.
     pub fn took(&mut self, time: Duration) {
-        self.stride = if time > STRIDE_TIME { self.stride / 2 } else { self.stride * 2 }.clamp(1, STRIDE_MAX);
+        self.watched = if time > STRIDE_TIME { WATCH } else { self.watched.saturating_sub(time) };
+        self.stride = if self.watched.is_zero() { (self.stride * 2).min(STRIDE_MAX) } else { 1 };
     }
 }
 

@@ -52,15 +52,50 @@ impl Disk {
             if task.subtopology >= topology.subtopologies() || !folder.has_database() {
                 continue;
             }
-            let rows = self.opened(&folder, topology)?;
-            let mut sum = 0;
-            for store in stores(topology, task.subtopology).filter(|store| self.engines.is_persistent(store)) {
-                if let Some(topic) = changelog_name(store, topology, application) {
-                    sum += rows.rows(store)?.committed(&topic, task.partition)?.unwrap_or(0);
+            // The database is closed before anything is deleted.
+            let contained = self.contained(&self.opened(&folder, topology)?, task, topology, application);
+            match contained {
+                Ok(sum) => _ = self.left.lock().insert(task, sum),
+                Err(error @ StateError::Corrupt { .. }) => {
+                    tracing::warn!(%task, %error, "the state is deleted");
+                    folder.wipe()?;
                 }
+                Err(error) => return Err(error),
             }
-            self.left.lock().insert(task, sum);
         }
+        Ok(())
+    }
+
+    /// Deletes the state of all tasks that nobody has open.
+    pub fn delete_all(&self) -> Result<(), StateError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        directory.delete_all()?;
+        self.left.lock().clear();
+        Ok(())
+    }
+
+    /// The sum of the changelog offsets that the stores of a task contain.
+    fn contained(
+        &self,
+        rows: &TaskRows,
+        task: TaskId,
+        topology: &Topology,
+        application: &str,
+    ) -> Result<i64, StateError> {
+        let mut sum = 0;
+        for store in stores(topology, task.subtopology).filter(|store| self.engines.is_persistent(store)) {
+            if let Some(topic) = changelog_name(store, topology, application) {
+                sum += rows.rows(store)?.committed(&topic, task.partition)?.unwrap_or(0);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Deletes the state of a task that nobody has open.
+    pub fn wipe(&self, task: TaskId) -> Result<(), StateError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        directory.take(task)?.wipe()?;
+        self.left.lock().remove(&task);
         Ok(())
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Made by the runtime; shown to the handler of uncaught errors, which decides what follows (KIP-671).
 
+use std::sync::Arc;
+
 use client::error::{ClientError, ErrorClass};
 use millstream_protocol::error_code::ErrorCode;
 use thiserror::Error;
 
+use super::states::State;
 use super::topics::TopicsError;
 use crate::assign::TaskId;
 use crate::config::ConfigError;
 use crate::error::TopologyError;
 use crate::state::StateError;
+use crate::task::errors::Place;
 use crate::task::{LinkError, TaskError};
 
 /// Why a thread or an application ends.
@@ -44,10 +48,12 @@ pub enum StreamsError {
     #[error("another instance of the application shut it down")]
     ApplicationShutdown,
     /// A task failed on a record.
-    #[error("task {id}: {error}")]
+    #[error("task {id}{}: {error}", place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default())]
     Task {
         /// Which task.
         id: TaskId,
+        /// Which record, if it is known and the error does not say it itself.
+        place: Option<Box<Place>>,
         /// Why.
         error: TaskError,
     },
@@ -58,6 +64,14 @@ pub enum StreamsError {
         id: TaskId,
         /// Why.
         error: LinkError,
+    },
+    /// The cluster did not answer what a task has to know before it runs, until `task.timeout.ms` was over.
+    #[error("task {id}: {error}, tried again until task.timeout.ms")]
+    Late {
+        /// Which task.
+        id: TaskId,
+        /// What was not answered.
+        error: ClientError,
     },
     /// A store failed outside of a record.
     #[error("task {id}: {error}")]
@@ -70,6 +84,17 @@ pub enum StreamsError {
     /// The state directory cannot be used.
     #[error(transparent)]
     Directory(StateError),
+    /// The application ended after this error.
+    #[error("the application ended: {0}")]
+    Ended(Arc<StreamsError>),
+    /// What was asked for is not possible now.
+    #[error("{what} is not possible while the application is {state:?}")]
+    NotNow {
+        /// What.
+        what: &'static str,
+        /// Its state.
+        state: State,
+    },
     /// The runtime or a thread could not be started.
     #[error("cannot start: {0}")]
     Start(String),

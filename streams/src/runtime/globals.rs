@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::TopicPartition;
@@ -38,8 +39,15 @@ pub(super) struct Globals {
 }
 
 impl Globals {
-    /// Makes and fills them; None where the topology has none. Must be called inside a tokio runtime.
-    pub fn fill(common: &Common, name: &str, output: &Output, settings: &Rc<task::Settings>) -> Result<Option<Globals>, StreamsError> {
+    /// Makes and fills them; None where the topology has none, or the thread is to end before. Must be called inside a tokio
+    /// runtime.
+    pub fn fill(
+        common: &Common,
+        name: &str,
+        output: &Output,
+        settings: &Rc<task::Settings>,
+        is_over: &AtomicBool,
+    ) -> Result<Option<Globals>, StreamsError> {
         let topology = &common.shared.topology;
         if topology.global_stores().is_empty() {
             return Ok(None);
@@ -66,6 +74,10 @@ impl Globals {
             ends.iter().any(|(place, end)| globals.consumer.known_position(place).is_none_or(|at| at < *end))
         };
         while is_behind(&globals) {
+            // A large topic takes longer than a close may.
+            if is_over.load(Ordering::Acquire) {
+                return Ok(None);
+            }
             globals.advance(handle, PAUSE)?;
         }
         Ok(Some(globals))
@@ -104,7 +116,7 @@ impl Globals {
     /// Takes over what came since.
     pub fn advance(&mut self, handle: &tokio::runtime::Handle, wait: Duration) -> Result<(), StreamsError> {
         let records = handle.block_on(self.consumer.poll(wait))?;
-        let failed = |error: TaskError| StreamsError::Task { id: ID, error };
+        let failed = |error: TaskError| StreamsError::Task { id: ID, place: None, error };
         for place in records.partitions() {
             let Some(input) = self.inputs.get(&place) else { continue };
             self.task.add(*input, records.of(&place).map(|record| incoming(&record))).map_err(failed)?;

@@ -3,15 +3,19 @@
 //! Used by `thread.rs` and its parts. Never polls: what was read is handed in.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use client::TopicPartition;
 use client::consumer::{Offsets, OwnedRecord, Record};
+use millstream_base_env::clock::Moment;
 
 use super::disk::Disk;
+use super::pending::Pending;
 use super::topics::changelog_name;
 use crate::assign::TaskId;
 use crate::state::StateError;
 use crate::state::directory::TaskFolder;
+use crate::store::TaskStore;
 use crate::task::{Incoming, Task};
 use crate::topology::Topology;
 use crate::topology::store::Changelog;
@@ -46,6 +50,24 @@ pub(crate) struct Log {
     is_persistent: bool,
 }
 
+/// What the cluster knows of a task that is to run.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// What was committed of its partitions and of source topics that serve as changelogs.
+    pub committed: Offsets,
+    /// Where its changelogs end.
+    pub ends: BTreeMap<TopicPartition, i64>,
+    /// Where those begin of which its stores contain something.
+    pub firsts: BTreeMap<TopicPartition, i64>,
+}
+
+/// What has to be known before these partitions are read.
+pub(crate) struct Lookup {
+    pub places: Vec<TopicPartition>,
+    /// None until it is asked, or asked again.
+    pub pending: Option<Pending<Found>>,
+}
+
 /// A task of a thread.
 pub(crate) struct Held {
     pub id: TaskId,
@@ -54,6 +76,12 @@ pub(crate) struct Held {
     pub logs: Vec<Log>,
     /// What was committed last of each of its partitions, as far as it is known.
     pub committed: BTreeMap<TopicPartition, i64>,
+    /// What the cluster was asked about it.
+    pub lookup: Option<Lookup>,
+    /// The first of the errors in a row that concern it alone.
+    pub trouble: Option<Moment>,
+    /// Those of its stores whose rows wait for commits.
+    persistent: Vec<Rc<dyn TaskStore>>,
     /// Given back when the stores are closed: fields are dropped in their order.
     folder: Option<TaskFolder>,
 }
@@ -67,17 +95,20 @@ impl Held {
         (topology, application, disk): (&Topology, &str, &Disk),
         role: Role,
     ) -> Result<Held, StateError> {
-        let mut logs = Vec::new();
+        let (mut logs, mut persistent) = (Vec::new(), Vec::new());
         for name in task.stores().names() {
             let Some(definition) = topology.stores().iter().find(|store| store.name == *name) else {
                 continue;
             };
-            let Some(topic) = changelog_name(definition, topology, application) else { continue };
             let Some(held) = task.stores().held(name) else { continue };
+            let is_persistent = disk.is_persistent(definition);
+            if is_persistent {
+                persistent.push(Rc::clone(&held.task));
+            }
+            let Some(topic) = changelog_name(definition, topology, application) else { continue };
             let position = held.task.committed(&topic, id.partition)?.unwrap_or(0);
             let is_own = matches!(definition.changelog, Changelog::Own(_));
             let place = TopicPartition::new(&topic, id.partition);
-            let is_persistent = disk.is_persistent(definition);
             logs.push(Log {
                 store: name.clone(),
                 place,
@@ -89,15 +120,16 @@ impl Held {
                 is_persistent,
             });
         }
-        Ok(Held { id, task, role, logs, committed: BTreeMap::new(), folder })
+        let committed = BTreeMap::new();
+        Ok(Held { id, task, role, logs, committed, lookup: None, trouble: None, persistent, folder })
     }
 
     /// Deletes its state; it is made anew from its changelogs.
     pub fn wipe(self) -> Result<(), StateError> {
-        let Held { mut task, folder, .. } = self;
+        let Held { mut task, folder, persistent, .. } = self;
         task.close();
         // Closes the database.
-        drop(task);
+        drop((task, persistent));
         folder.map_or(Ok(()), |folder| folder.wipe())
     }
 
@@ -112,6 +144,11 @@ impl Held {
             }
             self.committed.insert(place, at);
         }
+    }
+
+    /// Whether a partition that it reads may not be read yet.
+    pub fn is_looked_up(&self, place: &TopicPartition) -> bool {
+        self.lookup.as_ref().is_some_and(|lookup| lookup.places.contains(place))
     }
 
     /// Whether every store contains its changelog up to the end.
@@ -137,9 +174,7 @@ impl Held {
 
     /// How many bytes of rows wait in memory for a commit; rows that stay in memory do not wait.
     pub fn uncommitted_bytes(&self) -> usize {
-        let stores = self.logs.iter().filter(|log| log.is_persistent);
-        let held = stores.filter_map(|log| self.task.stores().held(&log.store));
-        held.map(|held| held.task.uncommitted_bytes()).sum()
+        self.persistent.iter().map(|store| store.uncommitted_bytes()).sum()
     }
 
     /// Makes rows durable together with the offsets that they contain.

@@ -4,21 +4,28 @@
 //! never committed, as it may have another owner already: neither its offsets nor, exactly once, what it wrote. A copy
 //! that is to run becomes a task without its stores being opened anew, and the other way round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use client::TopicPartition;
-use client::config::Reset;
+use client::admin::{Admin, OffsetSpec};
+use client::config::{Isolation, Reset};
 use client::consumer::Offsets;
+use client::error::ClientError;
 use millstream_base_env::Clock;
+use millstream_base_env::clock::Moment;
 
 use super::collect::Sender;
 use super::commit::Commit;
+use super::decide::{self, Folder, Patience};
 use super::disk::Opened;
 use super::error::StreamsError;
 use super::globals::Globals;
-use super::held::{Held, Role};
+use super::held::{Found, Held, Lookup, Role};
+use super::pending::Pending;
 use super::states::ThreadState;
-use super::thread::{StreamThread, Told, output};
+use super::thread::{StreamThread, Told, producer};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
 use crate::config::Guarantee;
 use crate::graph::OffsetReset;
@@ -26,6 +33,9 @@ use crate::state::StateError;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::task::{Part, Task, TaskParts};
 use crate::topology::store::Store;
+
+/// How long a round waits for what it has just asked.
+const LOOK: Duration = Duration::from_millis(50);
 
 impl StreamThread {
     /// Follows what the last poll brought from the group.
@@ -57,10 +67,16 @@ impl StreamThread {
                 return Err(StreamsError::Migrated("revoked tasks could not be committed any more"));
             }
         }
-        self.inputs.retain(|place, _| !places.contains(place));
+        let closed: Vec<(TaskId, usize)> = places.iter().filter_map(|place| self.inputs.remove(place)).collect();
         self.paused.retain(|place| !places.contains(place));
-        for held in self.tasks.values_mut().filter(|held| gone.contains(&held.id)) {
-            held.task.clear();
+        for (id, input) in closed {
+            let is_left = self.inputs.values().any(|(of, _)| *of == id);
+            match self.tasks.get_mut(&id) {
+                // A topic of a pattern went; the task goes on with the others, of which nothing is read again.
+                Some(held) if is_left => held.task.clear_input(input),
+                Some(held) => held.task.clear(),
+                None => {}
+            }
         }
         Ok(())
     }
@@ -77,7 +93,7 @@ impl StreamThread {
         self.assignment.active.clear();
         self.say();
         if self.output.guarantee == Guarantee::ExactlyOnce {
-            self.output = output(&self.common, &self.name, self.index, &self.handle)?;
+            self.output.renew(producer(&self.common, &self.name, self.index)?);
             self.is_output_ready = false;
         }
         Ok(())
@@ -86,7 +102,7 @@ impl StreamThread {
     /// Nothing is written before whoever wrote with the same transactional id is shut out.
     pub(super) fn ready(&mut self) -> Result<(), StreamsError> {
         if !self.is_output_ready && self.output.guarantee == Guarantee::ExactlyOnce {
-            self.handle.block_on(self.output.producer.init_transactions())?;
+            self.handle.block_on(self.output.producer().init_transactions())?;
         }
         self.is_output_ready = true;
         Ok(())
@@ -95,10 +111,14 @@ impl StreamThread {
     /// Deletes the state of a task, which is restored from the start of its changelogs.
     pub(super) fn wipe(&mut self, id: TaskId, why: &str) -> Result<(), StreamsError> {
         tracing::warn!(task = %id, why, "the state is deleted and restored from its changelogs");
-        let Some(held) = self.tasks.remove(&id) else { return Ok(()) };
         self.inputs.retain(|_, (of, _)| *of != id);
         self.measured.closed.push(id);
-        held.wipe().map_err(|error| StreamsError::State { id, error })
+        let wiped = match self.tasks.remove(&id) {
+            Some(held) => held.wipe(),
+            // It could not even be opened.
+            None => self.common.disk.wipe(id),
+        };
+        wiped.map_err(|error| StreamsError::State { id, error })
     }
 
     /// Drops all tasks without a commit.
@@ -142,6 +162,7 @@ impl StreamThread {
         for id in &assignment.standby {
             self.tasks.get_mut(id).into_iter().for_each(demote);
         }
+        self.folders.retain(|id, _| kept(id));
         for id in &assignment.active {
             let held = self.tasks.get_mut(id).filter(|held| held.role == Role::Standby);
             held.into_iter().for_each(|held| held.role = Role::Created);
@@ -155,6 +176,9 @@ impl StreamThread {
             places.filter(|place| !self.paused.contains(place)).cloned().collect();
         self.consumer.pause(&paused)?;
         self.paused.extend(paused);
+        for id in &assignment.active {
+            self.follow_inputs(*id)?;
+        }
         *self.common.hosts.lock() = assignment.hosts.clone();
         self.advance()?;
         self.say();
@@ -178,22 +202,65 @@ impl StreamThread {
                 }
             }
         }
-        let created = self.tasks.values().filter(|held| held.role == Role::Created);
-        let fresh: Vec<TaskId> = created.map(|held| held.id).collect();
-        if !fresh.is_empty() {
-            self.begin(&fresh)?;
-        }
+        let created = self.tasks.values().filter(|held| held.role == Role::Created && held.lookup.is_none());
+        let created: Vec<TaskId> = created.map(|held| held.id).collect();
+        created.into_iter().for_each(|id| self.open_inputs(id));
+        self.look_up()?;
         self.settle_state();
         Ok(())
+    }
+
+    /// Asks what has to be known of tasks before they read on, and follows the answers.
+    fn look_up(&mut self) -> Result<(), StreamsError> {
+        let looking = self.tasks.values().filter(|held| held.lookup.is_some());
+        let looking: Vec<TaskId> = looking.map(|held| held.id).collect();
+        let mut limit = Duration::ZERO;
+        for id in &looking {
+            let Some(held) = self.tasks.get_mut(id) else { continue };
+            let Some(lookup) = held.lookup.as_mut().filter(|lookup| lookup.pending.is_none()) else { continue };
+            let admin = self.common.shared.admin.clone();
+            let places = &lookup.places;
+            let committed = (!places.is_empty()).then(|| self.consumer.committed(places));
+            let logs = if held.role == Role::Created { &held.logs[..] } else { &[] };
+            let places: Vec<(TopicPartition, i64)> =
+                logs.iter().map(|log| (log.place.clone(), log.position)).collect();
+            lookup.pending = Some(Pending::ask("streams lookup", find(committed, admin, places)));
+            // Most answers come at once, and the next round would wait for records first.
+            limit = LOOK;
+        }
+        let started = Moment::now();
+        for id in looking {
+            let left = limit.saturating_sub(started.elapsed());
+            let pending = self.tasks.get_mut(&id).and_then(|held| held.lookup.as_mut()?.pending.as_mut());
+            match pending.and_then(|pending| pending.answer(&self.handle, left)) {
+                None => {}
+                Some(Ok(found)) => self.begin(id, &found)?,
+                Some(Err(error)) => {
+                    let lookup = self.tasks.get_mut(&id).and_then(|held| held.lookup.as_mut());
+                    lookup.into_iter().for_each(|lookup| lookup.pending = None);
+                    self.delay(id, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something that only this task needs was not to be had.
+    pub(super) fn delay(&mut self, id: TaskId, error: ClientError) -> Result<(), StreamsError> {
+        let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
+        let waited = held.trouble.get_or_insert_with(Moment::now).elapsed();
+        let is_over = waited >= self.common.settings.task_timeout;
+        decide::unanswered(id, error, if is_over { Patience::Over } else { Patience::Left })
     }
 
     fn make(&mut self, id: TaskId, role: Role) -> Result<(), StreamsError> {
         let topology = &self.common.shared.topology;
         let Opened { rows, folder } = match self.common.disk.open(id, topology) {
             // Another thread of this process has to close it first.
-            Err(StateError::Locked { .. }) => return Ok(()),
+            Err(StateError::Locked { path }) => return self.wait_for(id, path),
             opened => opened.map_err(|error| StreamsError::State { id, error })?,
         };
+        self.folders.remove(&id);
         let mut rows = |store: &Store| rows.rows(store);
         let task = Task::new(TaskParts {
             topology,
@@ -214,34 +281,83 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Tasks that are to run: their inputs, how far those were read, and what their stores miss.
-    fn begin(&mut self, fresh: &[TaskId]) -> Result<(), StreamsError> {
-        let mut places = Vec::new();
-        for id in fresh {
-            let Some(held) = self.tasks.get_mut(id) else { continue };
-            for place in self.assignment.tasks.get(id).into_iter().flatten() {
-                let known = held.task.inputs().iter().position(|input| input.topic == place.topic);
-                // Topics of patterns are known only now.
-                let Some(input) = known.or_else(|| held.task.add_input(&place.topic, place.partition)) else {
-                    continue;
-                };
-                self.inputs.insert(place.clone(), (*id, input));
-                places.push(place.clone());
+    /// The folder of a task is held by somebody: mostly another thread that is about to close it.
+    fn wait_for(&mut self, id: TaskId, path: PathBuf) -> Result<(), StreamsError> {
+        let (since, told) = self.folders.entry(id).or_insert_with(|| (Moment::now(), false));
+        let waited = since.elapsed();
+        match decide::folder(waited, self.common.settings.task_timeout) {
+            Folder::Over => return Err(StreamsError::State { id, error: StateError::Locked { path } }),
+            Folder::Warn if !*told => {
+                *told = true;
+                let (path, seconds) = (path.display(), waited.as_secs());
+                tracing::warn!(task = %id, %path, seconds, "the state is held by another thread or process");
             }
-        }
-        let committed = match places.is_empty() {
-            true => Offsets::new(),
-            false => self.handle.block_on(self.consumer.committed(&places))?,
-        };
-        self.reset(&places, &committed)?;
-        self.set_partition_times(&committed);
-        self.find_ends(fresh, &committed)?;
-        for id in fresh {
-            let Some(held) = self.tasks.get_mut(id) else { continue };
-            held.role = Role::Restoring;
-            self.finish_restore(*id)?;
+            Folder::Warn | Folder::Wait => {}
         }
         Ok(())
+    }
+
+    /// The partitions of a task that it does not read yet; before they are read it is looked up how far they were.
+    fn open_inputs(&mut self, id: TaskId) {
+        let Some(held) = self.tasks.get_mut(&id) else { return };
+        let mut places = Vec::new();
+        for place in self.assignment.tasks.get(&id).into_iter().flatten() {
+            if held.role != Role::Created && self.inputs.contains_key(place) {
+                continue;
+            }
+            let known = held.task.inputs().iter().position(|input| input.topic == place.topic);
+            // Topics of patterns are known only now.
+            let Some(input) = known.or_else(|| held.task.add_input(&place.topic, place.partition)) else { continue };
+            self.inputs.insert(place.clone(), (id, input));
+            places.push(place.clone());
+        }
+        if held.role == Role::Created || !places.is_empty() {
+            let before = held.lookup.take().map(|lookup| lookup.places).unwrap_or_default();
+            places.extend(before);
+            held.lookup = Some(Lookup { places, pending: None });
+        }
+    }
+
+    /// A task that runs reads what its sources match by now (Java: `Task.updateInputPartitions`).
+    fn follow_inputs(&mut self, id: TaskId) -> Result<(), StreamsError> {
+        if self.tasks.get(&id).is_none_or(|held| held.role != Role::Active) {
+            return Ok(());
+        }
+        let Some(given) = self.assignment.tasks.get(&id).cloned() else { return Ok(()) };
+        let is_gone = |place: &TopicPartition, of: TaskId| of == id && !given.contains(place);
+        let gone: Vec<TopicPartition> =
+            self.inputs.iter().filter(|(place, (of, _))| is_gone(place, *of)).map(|(place, _)| place.clone()).collect();
+        for place in gone {
+            let Some((_, input)) = self.inputs.remove(&place) else { continue };
+            if let Some(held) = self.tasks.get_mut(&id) {
+                held.task.clear_input(input);
+            }
+        }
+        self.open_inputs(id);
+        let lookup = self.tasks.get(&id).and_then(|held| held.lookup.as_ref());
+        let fresh = lookup.map(|lookup| lookup.places.clone()).unwrap_or_default();
+        let fresh: Vec<TopicPartition> = fresh.into_iter().filter(|place| !self.paused.contains(place)).collect();
+        self.consumer.pause(&fresh)?;
+        self.paused.extend(fresh);
+        Ok(())
+    }
+
+    /// What had to be known of a task before it reads: it is restored, or reads more than before.
+    fn begin(&mut self, id: TaskId, found: &Found) -> Result<(), StreamsError> {
+        let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
+        held.trouble = None;
+        let Some(Lookup { places, .. }) = held.lookup.take() else { return Ok(()) };
+        let is_created = held.role == Role::Created;
+        self.reset(&places, &found.committed)?;
+        self.set_partition_times(&found.committed);
+        if !is_created {
+            return Ok(());
+        }
+        self.set_ends(id, found)?;
+        if let Some(held) = self.tasks.get_mut(&id) {
+            held.role = Role::Restoring;
+        }
+        self.finish_restore(id)
     }
 
     /// Partitions without an offset are read from where their source says; of others the consumer's settings decide.
@@ -307,6 +423,33 @@ fn demote(held: &mut Held) {
         return;
     }
     held.role = Role::Standby;
+    held.lookup = None;
     held.task.stop();
     held.logs.iter_mut().for_each(|log| log.end = None);
+}
+
+/// What has to be known of a task: how far its inputs were read, then where its changelogs end, of which it contains some up
+/// to these offsets. In this order: what a transaction wrote before its offsets were committed is before that end.
+async fn find(
+    committed: Option<impl Future<Output = Result<Offsets, ClientError>>>,
+    admin: Admin,
+    logs: Vec<(TopicPartition, i64)>,
+) -> Result<Found, ClientError> {
+    let committed = match committed {
+        Some(committed) => committed.await?,
+        None => Offsets::new(),
+    };
+    let ask = async |wanted: BTreeMap<TopicPartition, OffsetSpec>| -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        // The marker of the last transaction may come later to a changelog than to the offsets of the inputs: the end of
+        // what is committed would leave that transaction's updates out (KAFKA-10167). The restore itself waits for it.
+        let found = admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await?;
+        found.into_iter().map(|(place, offset)| Ok((place, offset?))).collect()
+    };
+    let begun = logs.iter().filter(|(_, position)| *position > 0);
+    let firsts = ask(begun.map(|(place, _)| (place.clone(), OffsetSpec::Earliest)).collect()).await?;
+    let ends = ask(logs.iter().map(|(place, _)| (place.clone(), OffsetSpec::Latest)).collect()).await?;
+    Ok(Found { committed, ends, firsts })
 }

@@ -5,12 +5,11 @@
 //! contain yet is read. Tasks that run have their turn meanwhile. A store that is out of step with its changelog (the
 //! topic was made anew, or what the store lacks is gone) is deleted and restored from what is left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use client::TopicPartition;
-use client::admin::OffsetSpec;
-use client::config::{ConsumerConfig, Isolation};
+use client::config::ConsumerConfig;
 use client::consumer::{Consumer, Offsets};
 use client::error::ClientError;
 use millstream_base_env::Clock;
@@ -20,7 +19,8 @@ use super::app::known;
 use super::collect::Sender;
 use super::decide::{self, Gap};
 use super::error::StreamsError;
-use super::held::{self, Held, Log, Role};
+use super::held::{self, Found, Held, Log, Role};
+use super::pending::Pending;
 use super::thread::StreamThread;
 use crate::assign::TaskId;
 
@@ -38,82 +38,54 @@ pub trait RestoreListener: Send + Sync {
 }
 
 impl StreamThread {
-    /// Where the restore of these tasks ends.
-    pub(super) fn find_ends(&mut self, fresh: &[TaskId], committed: &Offsets) -> Result<(), StreamsError> {
-        let of_fresh = |id: &TaskId| self.tasks.get(id);
-        let logs = || fresh.iter().filter_map(of_fresh).flat_map(|held| &held.logs);
-        let wanted: BTreeMap<TopicPartition, OffsetSpec> =
-            logs().map(|log| (log.place.clone(), OffsetSpec::Latest)).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let begun = logs().filter(|log| log.position > 0);
-        let begun = begun.map(|log| (log.place.clone(), OffsetSpec::Earliest)).collect();
-        // The marker of the last transaction may come later to a changelog than to the offsets of the inputs: the end of
-        // what is committed would leave that transaction's updates out (KAFKA-10167). The restore itself waits for it.
-        let ends = self.ask(&wanted)?;
-        let firsts = self.ask(&begun)?;
-        let gap_of = |log: &Log| {
-            let end = ends.get(&log.place).copied().unwrap_or(0);
-            decide::gap(log.position, firsts.get(&log.place).copied(), end)
-        };
-        let mut gaps = Vec::new();
-        for held in fresh.iter().filter_map(of_fresh) {
-            let found = held.logs.iter().find_map(|log| Some((log, gap_of(log)?)));
-            gaps.extend(found.map(|(log, gap)| (held.id, match gap {
+    /// Where the restore of a task ends; the state of one that is out of step with its changelogs is deleted.
+    pub(super) fn set_ends(&mut self, id: TaskId, found: &Found) -> Result<(), StreamsError> {
+        let end_of = |log: &Log| found.ends.get(&log.place).copied().unwrap_or(0);
+        let gap_of = |log: &Log| decide::gap(log.position, found.firsts.get(&log.place).copied(), end_of(log));
+        let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
+        if let Some((log, gap)) = held.logs.iter().find_map(|log| Some((log, gap_of(log)?))) {
+            let why = match gap {
                 Gap::Ahead => format!("a store contains more than {} has", log.place),
                 Gap::Behind => format!("records of {} are gone that a store lacks", log.place),
-            })));
-        }
-        for (id, why) in gaps {
-            self.wipe(id, &why)?;
+            };
+            return self.wipe(id, &why);
         }
         let listener = self.common.restore_listener.lock().clone();
-        for id in fresh {
-            let Some(held) = self.tasks.get_mut(id) else { continue };
-            for log in &mut held.logs {
-                let end = ends.get(&log.place).copied().unwrap_or(0);
-                let at = committed.get(&log.place).map(|at| at.offset);
-                let limit = decide::restore_end(log.is_own, end, at);
-                log.end = Some(limit);
-                log.start = log.position;
-                if let Some(listener) = listener.as_ref().filter(|_| log.position < limit) {
-                    listener.started(&log.place, &log.store, log.position, limit);
-                }
+        for log in &mut held.logs {
+            let at = found.committed.get(&log.place).map(|at| at.offset);
+            let limit = decide::restore_end(log.is_own, end_of(log), at);
+            log.end = Some(limit);
+            log.start = log.position;
+            if let Some(listener) = listener.as_ref().filter(|_| log.position < limit) {
+                listener.started(&log.place, &log.store, log.position, limit);
             }
         }
         Ok(())
     }
 
-    fn ask(&self, wanted: &BTreeMap<TopicPartition, OffsetSpec>) -> Result<BTreeMap<TopicPartition, i64>, StreamsError> {
-        if wanted.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let admin = &self.common.shared.admin;
-        let found = self.handle.block_on(admin.list_each_offset(wanted, Isolation::ReadUncommitted))?;
-        let found: Result<_, _> = found.into_iter().map(|(place, offset)| Ok((place, offset?))).collect();
-        found.map_err(|error: ClientError| error.into())
-    }
-
     /// Copies follow source topics as far as the task that runs was committed: looked up once a commit interval (Java:
     /// `StoreChangelogReader.maybeUpdateLimitOffsetsForStandbyChangelogs`).
     fn limit_copies(&mut self) {
+        if let Some(answer) = self.limits.as_mut().and_then(|limits| limits.answer(&self.handle, Duration::ZERO)) {
+            self.limits = None;
+            match answer {
+                Ok(committed) => self.take_limits(&committed),
+                Err(error) => tracing::debug!(%error, "how far copies may go is not known"),
+            }
+        }
         let copies = || self.tasks.values().filter(|held| held.role == Role::Standby);
         let logs = || copies().flat_map(|held| &held.logs).filter(|log| !log.is_own);
         let is_new = logs().any(|log| log.end.is_none());
         let is_due = self.limited.elapsed() >= self.common.settings.commit_interval;
         let places: Vec<TopicPartition> = logs().map(|log| log.place.clone()).collect();
-        if places.is_empty() || !(is_new || is_due) {
+        if places.is_empty() || !(is_new || is_due) || self.limits.is_some() {
             return;
         }
         self.limited = Moment::now();
-        let committed = match self.handle.block_on(self.consumer.committed(&places)) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::debug!(%error, "how far copies may go is not known");
-                Offsets::new()
-            }
-        };
+        self.limits = Some(Pending::ask("streams limits of copies", self.consumer.committed(&places)));
+    }
+
+    fn take_limits(&mut self, committed: &Offsets) {
         let copies = self.tasks.values_mut().filter(|held| held.role == Role::Standby);
         for log in copies.flat_map(|held| &mut held.logs).filter(|log| !log.is_own) {
             let known = log.end.unwrap_or(0);
@@ -133,10 +105,18 @@ impl StreamThread {
         self.assign(&wanted)?;
         let started = Moment::now();
         let urgent = self.tasks.values().any(|held| held.role == Role::Restoring);
-        let runs = self.tasks.values().any(|held| held.role == Role::Active && held.task.has_records());
-        let wait = if urgent && !runs { Duration::from_millis(20) } else { Duration::ZERO };
-        while started.elapsed() < TURN && self.read(wait)? {
-            self.copied = true;
+        // Records that may not be processed, as others are waited for or the application is paused, are no reason to hurry.
+        let wait = if urgent && !self.busy { Duration::from_millis(20) } else { Duration::ZERO };
+        while started.elapsed() < TURN {
+            match self.read(wait) {
+                Ok(true) => self.copied = true,
+                Ok(false) => break,
+                Err(StreamsError::Client(error)) if error.is_retriable() => {
+                    self.delay_restores(&error)?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let restoring: Vec<TaskId> =
             self.tasks.values().filter(|held| held.role == Role::Restoring).map(|held| held.id).collect();
@@ -144,6 +124,13 @@ impl StreamThread {
             self.finish_restore(id)?;
         }
         Ok(())
+    }
+
+    /// Changelogs cannot be read: tasks that run already go on, until the others have waited too long.
+    fn delay_restores(&mut self, error: &ClientError) -> Result<(), StreamsError> {
+        let restoring = self.tasks.values().filter(|held| held.role == Role::Restoring);
+        let restoring: Vec<TaskId> = restoring.map(|held| held.id).collect();
+        restoring.into_iter().try_for_each(|id| self.delay(id, error.clone()))
     }
 
     /// Changelogs of which something is missing.
@@ -194,6 +181,7 @@ impl StreamThread {
         let reads = |held: &&mut Held| matches!(held.role, Role::Restoring | Role::Standby);
         for held in self.tasks.values_mut().filter(reads) {
             let mut restored = 0;
+            held.trouble = None;
             for place in 0..held.logs.len() {
                 let log = &held.logs[place];
                 let Some(store) = held.task.stores().held(&log.store) else { continue };

@@ -3,7 +3,8 @@
 //! Kept by `app.rs`, written by each thread. The application's state follows from those of its threads, with the names
 //! and changes of Java's `KafkaStreams.State`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,27 +55,32 @@ pub type StateListener = Box<dyn Fn(State, State) + Send + Sync>;
 struct Inner {
     state: Option<State>,
     threads: BTreeMap<usize, ThreadState>,
+    /// Changes of which nobody was told yet: each new state and the one before.
+    untold: VecDeque<(State, State)>,
+    /// A thread tells of them, one after the other.
+    is_telling: bool,
 }
 
 impl Inner {
-    /// The new state and the one before, if that one leads there.
-    fn change(&mut self, next: State) -> Option<(State, State)> {
+    /// Changes the state, if the one before leads there; whether it does.
+    fn change(&mut self, next: State) -> bool {
         let before = self.state.unwrap_or(State::Created);
         if before == next || !leads(before, next) {
-            return None;
+            return false;
         }
         self.state = Some(next);
-        Some((next, before))
+        self.untold.push_back((next, before));
+        true
     }
 
     /// What follows from the states of the threads.
-    fn settle(&mut self) -> Option<(State, State)> {
+    fn settle(&mut self) {
         let mut alive = self.threads.values().filter(|thread| **thread != ThreadState::Dead).peekable();
         let works = alive.peek().is_some() && alive.all(|thread| *thread == ThreadState::Running);
         match self.state {
-            Some(State::Rebalancing) if works => self.change(State::Running),
-            Some(State::Running) if !works => self.change(State::Rebalancing),
-            _ => None,
+            Some(State::Rebalancing) if works => _ = self.change(State::Running),
+            Some(State::Running) if !works => _ = self.change(State::Rebalancing),
+            _ => {}
         }
     }
 }
@@ -103,38 +109,52 @@ impl States {
     /// A thread's new state, and what follows for the application.
     pub fn set_thread(&self, index: usize, thread: ThreadState) {
         // One step: what follows from the states of all threads must not come after what follows from later ones.
-        let changed = {
+        {
             let mut inner = self.inner.lock();
             inner.threads.insert(index, thread);
-            inner.settle()
-        };
-        self.tell(changed);
+            inner.settle();
+        }
+        self.tell();
     }
 
     /// A thread that has ended counts no more.
     pub fn forget_thread(&self, index: usize) {
-        let changed = {
+        {
             let mut inner = self.inner.lock();
             inner.threads.remove(&index);
-            inner.settle()
-        };
-        self.tell(changed);
+            inner.settle();
+        }
+        self.tell();
     }
 
     /// The application's new state, unless the old one does not lead there; whether it changed.
     pub fn set(&self, next: State) -> bool {
         let changed = self.inner.lock().change(next);
-        self.tell(changed);
-        changed.is_some()
+        self.tell();
+        changed
     }
 
-    fn tell(&self, changed: Option<(State, State)>) {
+    /// Tells of changes in their order, holding no lock: a listener may change the state again, of which it is told after
+    /// this one.
+    fn tell(&self) {
         self.changed.notify_all();
-        let Some((next, before)) = changed else { return };
-        tracing::info!(?before, state = ?next, "the state of the application changed");
-        let listener = self.listener.lock().clone();
-        if let Some(listener) = listener {
-            listener(next, before);
+        if std::mem::replace(&mut self.inner.lock().is_telling, true) {
+            return;
+        }
+        loop {
+            let (next, before) = {
+                let mut inner = self.inner.lock();
+                let Some(change) = inner.untold.pop_front() else {
+                    inner.is_telling = false;
+                    return;
+                };
+                change
+            };
+            tracing::info!(?before, state = ?next, "the state of the application changed");
+            let Some(listener) = self.listener.lock().clone() else { continue };
+            if catch_unwind(AssertUnwindSafe(|| listener(next, before))).is_err() {
+                tracing::error!(state = ?next, "the listener of the state panicked");
+            }
         }
     }
 
@@ -144,6 +164,14 @@ impl States {
         let is_there = |inner: &mut Inner| wanted(inner.state.unwrap_or(State::Created));
         self.changed.wait_while_for(&mut inner, |inner| !is_there(inner), limit);
         is_there(&mut inner)
+    }
+
+    /// Waits until that thread is not alive; whether it came to that.
+    pub fn wait_thread(&self, index: usize, limit: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let alive = |inner: &mut Inner| inner.threads.get(&index).is_some_and(|thread| *thread != ThreadState::Dead);
+        self.changed.wait_while_for(&mut inner, alive, limit);
+        !alive(&mut inner)
     }
 
     /// Waits until no thread is alive; whether it came to that.
@@ -196,6 +224,38 @@ mod tests {
         use State::{NotRunning, PendingShutdown, Rebalancing, Running};
         assert_eq!(*seen.lock(), [Rebalancing, Running, Rebalancing, Running, PendingShutdown, NotRunning]);
         assert!(!states.wait_dead(Duration::ZERO));
+    }
+
+    #[test]
+    fn changes_are_told_in_their_order_whoever_makes_them() {
+        let states = Arc::new(States::default());
+        let (seen, inside) = (Arc::new(Mutex::new(Vec::new())), Arc::downgrade(&states));
+        let told = Arc::clone(&seen);
+        states.set_listener(Box::new(move |next, _| {
+            if next == State::Rebalancing {
+                let states = inside.upgrade().expect("it is there");
+                // From the listener itself, and from another thread meanwhile.
+                assert!(states.set(State::Running));
+                std::thread::spawn(move || assert!(states.set(State::PendingShutdown))).join().expect("no panic");
+            }
+            told.lock().push(next);
+            assert_ne!(next, State::PendingShutdown, "a listener that panics is asked again all the same");
+        }));
+        assert!(states.set(State::Rebalancing) && states.set(State::NotRunning));
+        use State::{NotRunning, PendingShutdown, Rebalancing, Running};
+        assert_eq!(*seen.lock(), [Rebalancing, Running, PendingShutdown, NotRunning]);
+    }
+
+    #[test]
+    fn a_thread_that_ends_is_waited_for() {
+        let states = States::default();
+        states.set_thread(1, ThreadState::Running);
+        states.set_thread(2, ThreadState::Running);
+        assert!(!states.wait_thread(2, Duration::ZERO));
+        states.set_thread(2, ThreadState::Dead);
+        assert!(states.wait_thread(2, Duration::ZERO));
+        states.forget_thread(2);
+        assert!(states.wait_thread(2, Duration::ZERO));
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! only at the edges of a round (Java: `StreamThread.runOnce`). Tasks come and go in `rebalance.rs`, stores are filled
 //! in `restore.rs`, commits are `commit.rs`'s.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,12 +21,14 @@ use tokio::runtime::Handle;
 
 use super::app::{Common, known};
 use super::collect::{Output, Transaction};
+use super::commit::Commit;
 use super::decide::{self, Pace, Patience, Verdict, Waits};
 use super::error::StreamsError;
 use super::globals::Globals;
 use super::held::{Held, Role};
 use super::member::Membership;
 use super::metrics::{Meters, Round, Turn};
+use super::pending::Pending;
 use super::states::ThreadState;
 use crate::assign::{Assignment, Call, Subscription, TaskId};
 use crate::config::Guarantee;
@@ -70,6 +71,21 @@ pub(crate) struct Wishes {
     pub pause: AtomicBool,
     /// It leaves the group when it ends.
     pub leave: AtomicBool,
+    /// How long what it processed may wait for a commit when it ends.
+    until: Mutex<Option<Moment>>,
+}
+
+impl Wishes {
+    /// It is to end, within a time that whoever waits for it has.
+    pub fn end(&self, limit: Duration) {
+        // The other half is for leaving the group and for closing stores and clients.
+        *self.until.lock() = Some(Moment::now().after(limit / 2));
+        self.stop.store(true, Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.lock().is_none_or(|until| Moment::now() >= until)
+    }
 }
 
 /// A stream thread.
@@ -86,7 +102,7 @@ pub(crate) struct StreamThread {
     pub(super) told: Arc<Mutex<Vec<Told>>>,
     pub(super) settings: Rc<task::Settings>,
     /// `transaction.timeout.ms`, exactly once.
-    transaction_timeout: Option<Duration>,
+    pub(super) transaction_timeout: Option<Duration>,
     pub(super) budget: Rc<Budget>,
     pub(super) tasks: BTreeMap<TaskId, Held>,
     /// Of each partition that is read: its task, and its place among the inputs of that task.
@@ -99,6 +115,12 @@ pub(crate) struct StreamThread {
     pub(super) deferred: Option<Moment>,
     /// When it was last looked up how far copies of source topics may go.
     pub(super) limited: Moment,
+    /// The answer, if it was asked for.
+    pub(super) limits: Option<Pending<Offsets>>,
+    /// Since when folders of tasks are held by others, and whether somebody was told.
+    pub(super) folders: BTreeMap<TaskId, (Moment, bool)>,
+    /// When state that was damaged was deleted.
+    wiped: BTreeMap<TaskId, Moment>,
     /// The last look at the changelogs of copies brought something.
     pub(super) copied: bool,
     /// Whether those before are shut out that wrote with the same transactional id.
@@ -111,7 +133,7 @@ pub(crate) struct StreamThread {
     pub(super) purged: Moment,
     pub(super) globals: Option<Globals>,
     /// A task did not come to the end of its records.
-    busy: bool,
+    pub(super) busy: bool,
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
     pub(super) meters: Arc<Meters>,
@@ -141,7 +163,8 @@ impl StreamThread {
         consumer.set_assignor(member.clone())?;
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
         consumer.set_listener(Box::new(Ear(Arc::clone(&told))));
-        let output = output(common, &name, index, &handle)?;
+        let producer = producer(common, &name, index)?;
+        let output = Output::new(producer, common.settings.guarantee, handle.clone());
         let meters = common.meters(index, &name);
         let mut thread = StreamThread {
             settings: Rc::new(common.task_settings()),
@@ -164,6 +187,9 @@ impl StreamThread {
             committed: Moment::now(),
             deferred: None,
             limited: Moment::now(),
+            limits: None,
+            folders: BTreeMap::new(),
+            wiped: BTreeMap::new(),
             copied: false,
             is_output_ready: false,
             trouble: None,
@@ -234,7 +260,7 @@ impl StreamThread {
         self.meters.note_clients(|| {
             let mut told = self.consumer.metrics();
             told.extend(self.restorer.iter().flat_map(Consumer::metrics));
-            told.append(&mut self.output.producer.metrics());
+            told.append(&mut self.output.producer().metrics());
             told
         });
     }
@@ -251,6 +277,10 @@ impl StreamThread {
         match decide::verdict(&error, sent.as_ref(), patience) {
             Verdict::Rejoin(why) => self.migrate(&why),
             Verdict::Wipe(id) => {
+                let before = self.wiped.insert(id, Moment::now()).map(|at| at.elapsed());
+                if decide::is_hopeless(before, self.common.settings.task_timeout) {
+                    return Err(error);
+                }
                 let runs = self.tasks.get(&id).is_some_and(|held| held.role == Role::Active);
                 self.wipe(id, &error.to_string())?;
                 // What it processed since the last commit is lost with its state, and all tasks commit together.
@@ -270,7 +300,11 @@ impl StreamThread {
         self.budget.resize(self.common.cache_share.load(Ordering::Relaxed));
         self.ready()?;
         if self.globals.is_none() {
-            self.globals = Globals::fill(&self.common, &self.name, &self.output, &self.settings)?;
+            let (common, is_over) = (&self.common, &self.wishes.stop);
+            self.globals = Globals::fill(common, &self.name, &self.output, &self.settings, is_over)?;
+            if is_over.load(Ordering::Acquire) {
+                return Ok(());
+            }
         }
         let records = self.poll()?;
         // Before anything may fail: these records are not read again.
@@ -295,7 +329,7 @@ impl StreamThread {
         let waits = Waits {
             busy: self.busy || self.tasks.values().any(restores),
             copied: self.copied,
-            missing: self.is_missing(),
+            missing: self.is_missing() || self.tasks.values().any(|held| held.lookup.is_some()),
             commit: self.is_commit_needed().then(|| self.commit_in()),
         };
         let wait = decide::wait(waits, self.common.settings.poll);
@@ -309,23 +343,41 @@ impl StreamThread {
     fn take(&mut self, records: Records) -> Result<(), StreamsError> {
         let mut left: Vec<TopicPartition> = Vec::new();
         for mut run in records.into_runs() {
-            // A poll may end with records and with the partition gone.
-            let Some((id, input)) = self.inputs.get(run.place()).copied() else { continue };
-            let Some(held) = self.tasks.get_mut(&id) else { continue };
-            let place = run.place().clone();
-            if held.role != Role::Active {
+            let known = self.inputs.get(run.place()).copied();
+            let task = known.and_then(|(id, input)| Some((self.tasks.get_mut(&id)?, input)));
+            let reads = |held: &Held| held.role == Role::Active && !held.is_looked_up(run.place());
+            let Some((held, input)) = task.filter(|(held, _)| reads(held)) else {
                 // They were on their way when the task was given: they are read again when it runs, from the first.
-                if let Some(first) = run.next_record().filter(|_| !left.contains(&place)) {
-                    self.consumer.seek(&place, first.offset)?;
-                    left.push(place);
+                if let Some(first) = run.next_record().map(|record| record.offset)
+                    && !left.contains(run.place())
+                {
+                    left.push(run.place().clone());
+                    self.leave(run.place(), first)?;
                 }
                 continue;
+            };
+            let is_full = held.task.buffered(input) + run.len() > self.common.settings.buffered_records;
+            if is_full && !self.paused.contains(run.place()) {
+                self.consumer.pause(std::slice::from_ref(run.place()))?;
+                self.paused.push(run.place().clone());
             }
-            held.task.add_run(input, run).map_err(|error| StreamsError::Task { id, error })?;
-            if held.task.buffered(input) > self.common.settings.buffered_records && !self.paused.contains(&place) {
-                self.consumer.pause(std::slice::from_ref(&place))?;
-                self.paused.push(place);
-            }
+            let id = held.id;
+            held.task.add_run(input, run).map_err(|error| StreamsError::Task { id, place: None, error })?;
+        }
+        Ok(())
+    }
+
+    /// Records from this one on are not processed now.
+    fn leave(&mut self, place: &TopicPartition, first: i64) -> Result<(), StreamsError> {
+        // A poll may end with records and with the partition gone.
+        if !self.consumer.assignment().contains(place) {
+            return Ok(());
+        }
+        self.consumer.seek(place, first)?;
+        if !self.inputs.contains_key(place) && !self.paused.contains(place) {
+            tracing::warn!(thread = self.name, %place, "no task reads this partition yet");
+            self.consumer.pause(std::slice::from_ref(place))?;
+            self.paused.push(place.clone());
         }
         Ok(())
     }
@@ -349,7 +401,8 @@ impl StreamThread {
             let mut turn = Turn::default();
             let done = work(held, &mut self.pace, (started, limit), &mut turn);
             self.measured.turns.push((id, turn));
-            self.busy |= done.map_err(|error| StreamsError::Task { id, error })?;
+            let failed = |error| StreamsError::Task { id, place: held.task.place_of(&error).map(Box::new), error };
+            self.busy |= done.map_err(failed)?;
             self.last = Some(id);
             if started.elapsed() >= limit {
                 self.busy = true;
@@ -366,7 +419,9 @@ impl StreamThread {
         let is_full = |place: &TopicPartition| {
             let held = inputs.get(place).and_then(|(id, input)| Some((tasks.get(id)?, *input)));
             // One whose task is not there yet waits for it.
-            held.is_none_or(|(held, input)| held.role != Role::Active || held.task.buffered(input) > limit)
+            held.is_none_or(|(held, input)| {
+                held.role != Role::Active || held.is_looked_up(place) || held.task.buffered(input) > limit
+            })
         };
         let (full, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.paused).into_iter().partition(is_full);
         self.paused = full;
@@ -391,10 +446,10 @@ impl StreamThread {
 
     /// Commits, closes tasks and clients, and leaves the group.
     fn close(&mut self) -> Result<(), StreamsError> {
-        let committed = self.commit();
-        if self.output.transaction.get() == Transaction::Open {
+        let committed = self.commit_last();
+        if self.output.transaction.get() != Transaction::None {
             // What was not committed is nobody's; its partitions need not wait for the timeout.
-            if let Err(error) = self.handle.block_on(self.output.producer.abort_transaction()) {
+            if let Err(error) = self.handle.block_on(self.output.producer().abort_transaction()) {
                 tracing::debug!(thread = self.name, %error, "a transaction is left to its timeout");
             }
         }
@@ -404,17 +459,34 @@ impl StreamThread {
         let leaves = self.wishes.leave.load(Ordering::Acquire);
         let leaving = if leaves { Leaving::Leave } else { Leaving::Remain };
         self.handle.block_on(self.consumer.close_as(limit, leaving))?;
-        let closed = self.handle.block_on(self.output.producer.close(limit));
+        let closed = self.handle.block_on(self.output.producer().close(limit));
         match committed {
             // Another member does again what this one could not commit any more.
             Err(error) if matches!(decide::verdict(&error, None, Patience::Left), Verdict::Rejoin(_)) => {}
-            committed => _ = committed?,
+            committed => committed?,
         }
         Ok(closed?)
     }
 
+    /// The last commit. Where the group rebalances, the thread goes on with that, as only the next generation takes it
+    /// (Java: `StreamThread.runLoop` does not end while a rebalance is in progress).
+    fn commit_last(&mut self) -> Result<(), StreamsError> {
+        while self.commit()? == Commit::Deferred {
+            if self.wishes.is_over() {
+                tracing::warn!(thread = self.name, "what was processed last will be processed again: a rebalance lasts too long");
+                break;
+            }
+            let records = self.handle.block_on(self.consumer.poll(decide::DEFERRED))?;
+            // They are not processed, and offsets are those of the first that was not.
+            self.take(records)?;
+            self.hear()?;
+        }
+        Ok(())
+    }
+
     pub(super) fn set_state(&mut self, state: ThreadState) {
-        if self.state != state {
+        // A rebalance at the end changes nothing about it.
+        if self.state != state && self.state != ThreadState::PendingShutdown {
             tracing::debug!(thread = self.name, before = ?self.state, ?state, "the state of a thread changed");
             self.state = state;
             self.common.states.set_thread(self.index, state);
@@ -441,7 +513,7 @@ impl StreamThread {
         let limit = Duration::from_secs(5);
         for closed in [
             self.handle.block_on(self.consumer.close_as(limit, Leaving::Leave)),
-            self.handle.block_on(self.output.producer.close(limit)),
+            self.handle.block_on(self.output.producer().close(limit)),
         ] {
             if let Err(error) = closed {
                 tracing::debug!(thread = self.name, %error, "a client did not close in order");
@@ -484,21 +556,15 @@ fn work(
     Ok(left == 0)
 }
 
-pub(super) fn output(common: &Common, name: &str, index: usize, handle: &Handle) -> Result<Output, StreamsError> {
+/// The producer of a thread; exactly once with the transactional id that is the thread's alone.
+pub(super) fn producer(common: &Common, name: &str, index: usize) -> Result<Producer, StreamsError> {
     let (mut config, _) =
         ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
-    let guarantee = common.settings.guarantee;
-    if guarantee == Guarantee::ExactlyOnce {
+    if common.settings.guarantee == Guarantee::ExactlyOnce {
         config.transactional_id =
             Some(format!("{}-{}-{index}", common.settings.application_id, common.process));
     }
-    Ok(Output {
-        producer: Producer::connect(config),
-        guarantee,
-        transaction: Rc::new(Cell::new(Transaction::None)),
-        failure: Rc::new(RefCell::new(None)),
-        handle: handle.clone(),
-    })
+    Ok(Producer::connect(config))
 }
 
 fn transaction_timeout(common: &Common) -> Result<Option<Duration>, StreamsError> {

@@ -238,7 +238,8 @@ impl Context {
     #[cold]
     fn fail_production(&mut self, failure: SendFailure, record: &Outgoing<'_>) -> Result<(), SendFailure> {
         let place = self.origin.place();
-        let about = ProductionContext { topic: &failure.topic, record, place: &place, cause: &failure.cause };
+        let (topic, cause) = (failure.topic.as_str(), failure.cause.as_str());
+        let about = ProductionContext { topic, partition: None, record: Some(record), place: Some(&place), cause };
         let handler = self.settings.on_production.clone();
         let error = ProcessError::named("RecordTooLarge", failure.cause.clone());
         let ask = |_: &ErrorContext<'_>| handler.map_or(Response::Fail, |handler| handler(&about));
@@ -339,7 +340,7 @@ impl Context {
         match self.ask(node, &place, &error, |about| handler.map_or(Response::Fail, |handler| handler(about)))? {
             Response::Continue => Ok(()),
             Response::Fail => {
-                Err(Failure::fatal(TaskError::Processing { node: node.to_owned(), place, cause: error }))
+                Err(Failure::fatal(TaskError::Processing { node: node.into(), place, cause: error }))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What can go wrong with a record, who decides what follows, and the dead letter that may be written of it.
 //! Made by nodes, queues and stores; the handlers are the user's. Never decides by itself to go on.
-//! Not done: handlers of what brokers refuse after a record was sent; handlers that write dead letters of their own.
+//! Not done: the record itself for the handler of what brokers refuse after it was sent; handlers that write dead letters of
+//! their own.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -168,7 +169,7 @@ pub enum TaskError {
     #[error("processing failed in {node} at {place}: {cause}")]
     Processing {
         /// Which node.
-        node: String,
+        node: Box<str>,
         /// Which record.
         place: Place,
         /// What it said.
@@ -226,10 +227,12 @@ pub struct ErrorContext<'a> {
 pub struct ProductionContext<'a> {
     /// The topic that it was for.
     pub topic: &'a str,
-    /// The record.
-    pub record: &'a Outgoing<'a>,
-    /// The topic, partition and offset of the record that was processed.
-    pub place: &'a Place,
+    /// The partition, where a broker refused it.
+    pub partition: Option<i32>,
+    /// The record; None where a broker refused it, which is known of a whole batch and only when that was sent.
+    pub record: Option<&'a Outgoing<'a>>,
+    /// The topic, partition and offset of the record that was processed, where the record is known.
+    pub place: Option<&'a Place>,
     /// Why it cannot.
     pub cause: &'a str,
 }
@@ -237,7 +240,9 @@ pub struct ProductionContext<'a> {
 /// Decides about a record that was no key or value of its type.
 pub type DeserializationHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
 /// Decides about a record that cannot be sent.
-pub type ProductionHandler = Arc<dyn Fn(&ProductionContext<'_>) -> Response + Send + Sync>;
+pub type ProductionHandler = Arc<OnProduction>;
+/// The same, lent.
+pub(crate) type OnProduction = dyn Fn(&ProductionContext<'_>) -> Response + Send + Sync;
 /// Decides about a record whose processing failed.
 pub type ProcessingHandler = Arc<dyn Fn(&ErrorContext<'_>) -> Response + Send + Sync>;
 

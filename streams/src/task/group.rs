@@ -82,6 +82,17 @@ impl Group {
         self.by_time = Heap::new();
     }
 
+    /// Forgets what waits of one partition, for which nothing waits any more.
+    pub(crate) fn clear_input(&mut self, input: usize) {
+        let Some(slot) = self.slots.get_mut(input) else { return };
+        slot.queue.clear();
+        slot.lag = Some(0);
+        self.by_time = Heap::new();
+        for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| !slot.queue.is_empty()) {
+            self.by_time.push(slot.queue.head_timestamp(), place);
+        }
+    }
+
     /// PartitionGroup.readyToProcess: an empty partition is waited for while the broker has more, and a while longer.
     pub(crate) fn is_ready(&mut self, now: i64) -> bool {
         if self.max_idle_ms == NEVER_WAIT {

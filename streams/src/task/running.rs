@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::collector::{Collector, TopicId};
 use super::context::{Context, Origin, Tallied};
-use super::errors::{ProcessResult, TaskError};
+use super::errors::{Place, ProcessResult, TaskError};
 use super::group::Group;
 use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
 use super::queue::{Incoming, SourceNode};
@@ -367,6 +367,13 @@ impl Task {
         }
     }
 
+    /// The record at which an error came up, unless it says that itself.
+    pub fn place_of(&self, error: &TaskError) -> Option<Place> {
+        let place = self.context.origin().place();
+        let is_known = matches!(error, TaskError::State(_) | TaskError::Send(_) | TaskError::Broken(_));
+        (is_known && !place.topic.is_empty()).then_some(place)
+    }
+
     /// Fires the timers of stream time that are due; whether there was one.
     pub fn punctuate_stream_time(&mut self) -> Result<bool, TaskError> {
         match self.context.stream_time() {
@@ -454,14 +461,19 @@ impl Task {
         self.commit_needed = false;
     }
 
+    /// The same of one partition, which is read no more; the others go on.
+    pub fn clear_input(&mut self, input: usize) {
+        self.group.clear_input(input);
+        self.consumed[input] = None;
+    }
+
     /// Closes the processors of the user, once.
     pub fn close(&mut self) {
         std::mem::take(&mut self.timed).iter().for_each(|node| node.processor.close());
     }
 }
 
-/// The stores of these nodes, in the order of the nodes (InternalTopologyBuilder.build).
-/// The stores of these nodes, each once.
+/// The stores of these nodes, each once, in the order of the nodes (InternalTopologyBuilder.build).
 pub(crate) fn definitions<'a>(topology: &'a Topology, places: &[usize]) -> Vec<&'a Store> {
     let mut found: Vec<&Store> = Vec::new();
     for name in places.iter().flat_map(|place| &topology.nodes()[*place].stores) {

@@ -1,4 +1,6 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millstream_protocol::error_code::ErrorCode;
 
@@ -18,7 +20,7 @@ fn refused(code: ErrorCode) -> ClientError {
 
 fn sending() -> StreamsError {
     let failure = SendFailure { topic: "t".to_owned(), cause: "late".to_owned(), fault: Fault::Producer };
-    StreamsError::Task { id: ID, error: TaskError::Send(failure) }
+    StreamsError::Task { id: ID, place: None, error: TaskError::Send(failure) }
 }
 
 #[test]
@@ -43,7 +45,8 @@ fn a_cluster_that_is_away_is_waited_for_until_task_timeout() {
 #[test]
 fn records_that_could_not_be_written_are_made_again() {
     // Not tried again as a commit is: the next flush would know nothing of them.
-    assert!(matches!(verdict(&unwritten(timeout()), None, Patience::Left), Verdict::Rejoin(_)));
+    let late = unwritten(timeout(), Some(&|_: &ProductionContext<'_>| Response::Continue)).expect_err("whoever says what");
+    assert!(matches!(verdict(&late, None, Patience::Left), Verdict::Rejoin(_)));
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn damaged_state_is_restored_whoever_finds_it() {
     let corrupt = || StateError::Corrupt { store: "s".to_owned(), folder: PathBuf::new(), cause: "bad".to_owned() };
     for error in [
         StreamsError::State { id: ID, error: corrupt() },
-        StreamsError::Task { id: ID, error: TaskError::State(corrupt()) },
+        StreamsError::Task { id: ID, place: None, error: TaskError::State(corrupt()) },
         StreamsError::Link { id: ID, error: LinkError::State(corrupt()) },
     ] {
         assert_eq!(verdict(&error, None, Patience::Over), Verdict::Wipe(ID));
@@ -110,8 +113,12 @@ fn slow_records_are_watched_one_by_one() {
     let mut pace = Pace::new();
     (0..10).for_each(|_| pace.took(Duration::from_micros(50)));
     assert_eq!(pace.stride(), STRIDE_MAX);
-    (0..10).for_each(|_| pace.took(Duration::from_millis(100)));
+    pace.took(Duration::from_millis(100));
+    assert_eq!(pace.stride(), 1, "the next one may be as slow");
+    (0..999).for_each(|_| pace.took(Duration::from_millis(1)));
     assert_eq!(pace.stride(), 1);
+    (0..10).for_each(|_| pace.took(Duration::from_millis(1)));
+    assert_eq!(pace.stride(), STRIDE_MAX);
 }
 
 #[test]
@@ -130,4 +137,62 @@ fn a_changelog_is_read_from_where_its_store_is() {
     assert!(reads_on(Some(Some(5)), 5));
     assert!(!reads_on(Some(Some(5)), 0), "the store was made anew");
     assert!(!reads_on(Some(Some(9)), 5), "a copy had to stop before what was fetched");
+}
+
+#[test]
+fn a_question_about_one_task_ends_the_thread_only_when_its_own_time_is_over() {
+    assert!(unanswered(ID, timeout(), Patience::Left).is_ok());
+    let over = unanswered(ID, timeout(), Patience::Over).expect_err("it is over");
+    assert_eq!(over.to_string(), "task 1_2: something did not end within 60000 ms, tried again until task.timeout.ms");
+    assert_eq!(verdict(&over, None, Patience::Left), Verdict::End, "the thread has waited");
+    let refused = refused(ErrorCode::GroupAuthorizationFailed);
+    assert!(unanswered(ID, refused, Patience::Left).is_err(), "asking again changes nothing");
+}
+
+#[test]
+fn state_that_is_damaged_again_and_again_is_not_restored_for_ever() {
+    let timeout = Duration::from_secs(300);
+    assert!(!is_hopeless(None, timeout) && !is_hopeless(Some(timeout), timeout));
+    assert!(is_hopeless(Some(Duration::from_millis(20)), timeout));
+}
+
+#[test]
+fn a_folder_that_is_never_given_back_is_told_of() {
+    let timeout = Duration::from_secs(300);
+    assert_eq!(folder(Duration::from_millis(20), timeout), Folder::Wait);
+    assert_eq!(folder(CLOSES, timeout), Folder::Warn);
+    assert_eq!(folder(timeout, timeout), Folder::Over);
+}
+
+#[test]
+fn a_transaction_does_not_wait_for_a_rebalance_until_it_is_aborted() {
+    let timeout = Some(Duration::from_secs(10));
+    assert_eq!(membership(Some(Duration::from_secs(4)), timeout), Membership::Settled, "a rebalance is short");
+    assert_eq!(membership(Some(Duration::from_secs(5)), timeout), Membership::Joining);
+    assert_eq!(membership(None, timeout), Membership::Settled, "there is none");
+    assert_eq!(membership(Some(Duration::from_secs(50)), None), Membership::Settled, "at least once");
+}
+
+#[test]
+fn what_a_broker_refuses_is_for_the_handler_to_decide_about() {
+    let of_partition = |code: ErrorCode| {
+        let (topic, message, address) = ("out".to_owned(), "no".to_owned(), String::new());
+        ClientError::Partition { topic, partition: 3, code: code.code(), message, address }
+    };
+    let asked = |code: ErrorCode, response: Response| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let handler = move |about: &ProductionContext<'_>| {
+            assert_eq!((about.topic, about.partition, about.record.is_none()), ("out", Some(3), true));
+            counted.fetch_add(1, Ordering::Relaxed);
+            response
+        };
+        let done = unwritten(of_partition(code), Some(&handler));
+        (count.load(Ordering::Relaxed), done.is_ok())
+    };
+    assert_eq!(asked(ErrorCode::MessageTooLarge, Response::Continue), (1, true));
+    assert_eq!(asked(ErrorCode::InvalidRecord, Response::Fail), (1, false));
+    assert_eq!(asked(ErrorCode::TopicAuthorizationFailed, Response::Continue), (0, false), "no matter of these records");
+    assert_eq!(asked(ErrorCode::InvalidProducerEpoch, Response::Continue), (0, false), "another one has the task");
+    assert!(unwritten(of_partition(ErrorCode::MessageTooLarge), None).is_err(), "nobody says continue");
 }

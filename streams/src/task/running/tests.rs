@@ -255,12 +255,29 @@ fn a_record_that_cannot_be_sent_is_for_the_handler_to_decide_about() {
         task.process(0).ok().map(|_| task.context().dropped())
     };
     let go_on: crate::task::errors::ProductionHandler = Arc::new(|about| {
-        assert_eq!((about.topic, about.record.value, about.cause), ("out", Some(&b"x"[..]), "no"));
+        let value = about.record.and_then(|record| record.value);
+        assert_eq!((about.topic, value, about.cause), ("out", Some(&b"x"[..]), "no"));
         crate::Response::Continue
     });
     assert_eq!(dropped(Fault::Record, Some(Arc::clone(&go_on))), Some(1));
     assert_eq!(dropped(Fault::Record, None), None);
     assert_eq!(dropped(Fault::Producer, Some(go_on)), None);
+}
+
+/// The log says of which record a store or the producer failed.
+#[test]
+fn an_error_has_a_place() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").to("out");
+    let topology = builder.build().expect("sound");
+    let mut task = task_with(&topology, 0, Settings::new("app"), Box::new(Refusing(Fault::Producer)));
+    task.start().expect("linked");
+    let value = Some(bytes::Bytes::from_static(b"x"));
+    task.add(0, [Incoming { offset: 9, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");
+    let error = task.process(0).expect_err("refused");
+    let place = task.place_of(&error).expect("a record").to_string();
+    assert_eq!((place.as_str(), error.to_string().as_str()), ("topic in partition 0 offset 9", "cannot send to out: no"));
+    assert!(task.place_of(&TaskError::Panic { place: task.place_of(&error).expect("one"), cause: "x".to_owned() }).is_none());
 }
 
 /// What was written since the last commit is known, so that it can be made before memory runs out.
@@ -275,4 +292,33 @@ fn rows_that_wait_for_a_commit_are_counted() {
     assert_eq!(store.uncommitted_bytes(), "a".len() + 16, "a key, a time and a count");
     store.commit(&[]).expect("committed");
     assert_eq!(store.uncommitted_bytes(), 0);
+}
+
+/// Topics of a pattern come and go while a task runs: what waits of the others is not read again, so that it stays.
+#[test]
+fn partitions_of_patterns_come_and_go_while_a_task_runs() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>(crate::Topics::pattern("in-.*")).to("out");
+    let topology = builder.build().expect("sound");
+    let sent = Sent::default();
+    let values = Rc::clone(&sent.values);
+    let mut settings = Settings::new("app");
+    settings.max_idle_ms = 0;
+    let mut task = task_with(&topology, 0, settings, Box::new(sent));
+    let first = task.add_input("in-1", 0).expect("it matches");
+    task.start().expect("linked");
+    let second = task.add_input("in-2", 0).expect("it matches, and the task runs");
+    assert_eq!(task.add_input("other", 0), None);
+    let record = |offset: i64, value: &'static [u8]| {
+        let value = Some(bytes::Bytes::from_static(value));
+        Incoming { offset, timestamp: offset, key: None, value, headers: Vec::new() }
+    };
+    task.add(first, [record(5, b"a"), record(6, b"b")]).expect("taken");
+    task.add(second, [record(4, b"gone"), record(7, b"gone")]).expect("taken");
+    task.clear_input(second);
+    assert!(task.is_processable(0), "nothing is waited for of a partition that went");
+    while task.process(0).expect("processed") {}
+    let seen: Vec<Option<Vec<u8>>> = values.borrow().iter().map(|(_, value)| value.clone()).collect();
+    assert_eq!(seen, [Some(b"a".to_vec()), Some(b"b".to_vec())]);
+    assert_eq!(task.offsets(), [(first, None)]);
 }
