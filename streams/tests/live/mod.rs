@@ -280,3 +280,37 @@ fn who_was_stopped_and_goes_on_is_shut_out() {
     drop(stopped);
     assert!(successor.close(PATIENCE));
 }
+
+/// Two instances are closed together, and the first to go makes the group rebalance: the other commits what it processed
+/// after that rebalance, so that nobody finds it done twice.
+#[test]
+fn who_is_closed_during_a_rebalance_commits_first() {
+    let broker = Broker::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (_, producer) = prepared(&broker, &runtime);
+    // At least once shows what is done twice, and only the last commit is made.
+    let instance = || {
+        started(&broker.address, |config| {
+            config.set("processing.guarantee", "at_least_once").set("commit.interval.ms", 600_000)
+        })
+    };
+    let (first, second) = (instance(), instance());
+    for app in [&first, &second] {
+        assert!(app.wait_running(PATIENCE), "{:?}", app.threads());
+    }
+    produce(&runtime, &producer, 20);
+    runtime.block_on(read(&broker, 20));
+    let leave = || CloseOptions { limit: PATIENCE, membership: GroupMembership::Leave };
+    std::thread::scope(|scope| {
+        for app in [&first, &second] {
+            scope.spawn(move || assert!(app.close_with(leave())));
+        }
+    });
+    let third = instance();
+    assert!(third.wait_running(PATIENCE), "{:?}", third.threads());
+    produce(&runtime, &producer, 1);
+    for (word, of_word) in runtime.block_on(read(&broker, 21)) {
+        assert_eq!(of_word, (1..=21).collect::<Vec<i64>>(), "{word}");
+    }
+    assert!(third.close(PATIENCE));
+}
