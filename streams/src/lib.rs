@@ -58,9 +58,10 @@ pub mod driver;
 pub mod runtime;
 
 // Modules without documentation are the inside: they may change at any time. What applications name is here.
+pub use bytes::Bytes;
 pub use config::{ConfigError, StreamsConfig};
 pub use driver::{TestInput, TestOutput, TopologyTestDriver};
-pub use dsl::branched::BranchedKStream;
+pub use dsl::branched::{BranchedKStream, Branches};
 pub use dsl::builder::{GlobalKTable, StreamsBuilder};
 pub use dsl::cogrouped::{CogroupedKStream, WindowedCogroupedKStream};
 pub use dsl::grouped::{KGroupedStream, WindowSpec, WindowedKStream};
@@ -81,17 +82,18 @@ pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};
 pub use runtime::error::StreamsError as Error;
 pub use runtime::restore::RestoreListener;
 pub use runtime::states::{State, ThreadState};
-pub use serde::Str;
+pub use serde::{SerdeError, Str};
+pub use state::versioned::VersionedPut;
 pub use state::{Order, StateError};
 pub use store::Stamped;
 pub use store::token::{
-    Connect, KeyValue, KeyWindow, LentKeyValue, LentTable, LentWindows, StoreId, StoreRef, StoreType,
-    TimestampedKeyValue,
+    Connect, KeySession, KeyValue, KeyWindow, LentKeyValue, LentSessions, LentTable, LentVersions, LentWindows,
+    StoreId, StoreRef, StoreType, TimestampedKeyValue, VersionedKeyValue,
 };
 pub use task::Clock as PunctuationType;
 pub use task::outcome::{Outcome, Update};
 pub use task::{
-    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext, Response, Settings, TaskError, Timer, TimestampPolicy,
+    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext, ProductionFault, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
 pub use topology::Topology;
 pub use topology::processor::{Context, ProcessResult};
@@ -100,10 +102,10 @@ pub use topology::processor::{Context, ProcessResult};
 pub mod prelude {
     pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
-        Buffer, Consumed, Ctx, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
-        KStream, KTable, KafkaStreams, KeyValue, KeyWindow, Materialized, Order, ProcessResult, Processor,
-        Produced, PunctuationType, Record, Repartitioned, SessionWindows, SlidingWindows, StoreRef, Stores,
-        StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, Topology, TopologyTestDriver,
-        Windowed,
+        Buffer, Bytes, CloseOptions, Consumed, Ctx, Handlers, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
+        KStream, KTable, KafkaStreams, KeySession, KeyValue, KeyWindow, Materialized, Named, OffsetReset, Order, ProcessResult, Processor,
+        Produced, PunctuationType, Record, Repartitioned, Response, SerdeError, SessionWindows, SlidingWindows, Stamped, State, StoreRef, Stores,
+        StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, TimestampedKeyValue, Topology, TopologyTestDriver, Uncaught,
+        VersionedKeyValue, Window, Windowed,
     };
 }

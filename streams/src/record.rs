@@ -10,6 +10,12 @@ impl<T: Clone + 'static> Data for T {}
 /// A header: its name, and its value if it has one.
 pub type Header = (String, Option<Bytes>);
 
+/// Headers to keep for long: nothing of the batch that they were read from.
+pub(crate) fn own_headers(headers: &[Header]) -> Vec<Header> {
+    let own = |(name, value): &Header| (name.clone(), value.as_deref().map(Bytes::copy_from_slice));
+    headers.iter().map(own).collect()
+}
+
 /// A record between two nodes. A key or value is None where Kafka has a null.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record<K, V> {

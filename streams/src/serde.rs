@@ -19,14 +19,15 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::record::{Window, Windowed};
+use crate::task::errors::BoxError;
 
 pub use json::{JsonSerde, JsonSerde as Json};
 pub use known::Serdes;
 pub use list::ListSerde;
 pub use text::{Str, StrSerde};
 
-/// Bytes that are no value of the type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// Bytes that are no value of the type, or a value that has no bytes.
+#[derive(Debug, Error)]
 pub enum SerdeError {
     /// They have no meaning to the type.
     #[error("{found} bytes are no {expected}")]
@@ -44,10 +45,20 @@ pub enum SerdeError {
         /// How many there must be.
         size: usize,
     },
+    /// What the format of a serde says, such as JSON, Avro or protobuf.
+    #[error(transparent)]
+    Other(BoxError),
 }
 
-/// The error that Java's deserializers make of all that is wrong, as dead letters name it.
-pub(crate) const DESERIALIZATION_CLASS: &str = "org.apache.kafka.common.errors.SerializationException";
+impl SerdeError {
+    /// An error of a format, or a text.
+    pub fn other(error: impl Into<BoxError>) -> SerdeError {
+        SerdeError::Other(error.into())
+    }
+}
+
+/// The error that Java's serializers and deserializers make of all that is wrong, as dead letters name it.
+pub(crate) const SERIALIZATION_CLASS: &str = "org.apache.kafka.common.errors.SerializationException";
 
 /// Bytes that are lent for a call, out of a buffer that may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -88,14 +99,47 @@ impl<'a> Part<'a> {
 }
 
 /// Turns a `T` into bytes and back; a null never comes here.
+///
+/// ```
+/// use streams::SerdeError;
+/// use streams::prelude::*;
+///
+/// /// Whole percents, as a text.
+/// struct PercentSerde;
+///
+/// impl Serde<u8> for PercentSerde {
+///     fn serialize(&self, value: &u8, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+///         if *value > 100 {
+///             return Err(SerdeError::other(format!("{value} is no percentage")));
+///         }
+///         out.extend_from_slice(format!("{value}%").as_bytes());
+///         Ok(())
+///     }
+///
+///     fn deserialize(&self, bytes: Bytes) -> Result<u8, SerdeError> {
+///         let text = std::str::from_utf8(&bytes).map_err(SerdeError::other)?;
+///         text.trim_end_matches('%').parse().map_err(SerdeError::other)
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// builder.default_serde(PercentSerde);
+/// ```
 pub trait Serde<T>: Send + Sync {
-    /// The value as bytes, appended.
-    fn serialize(&self, value: &T, out: &mut Vec<u8>);
+    /// The value as bytes, appended; after an error nobody reads what was appended. The production handler is asked about a
+    /// record that has no bytes for its topic, the processing handler about a row that has none for its store.
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError>;
     /// The value from its bytes; it may keep a part of them.
     fn deserialize(&self, bytes: Bytes) -> Result<T, SerdeError>;
     /// The same from bytes that are lent: a type that keeps nothing of them need not count who holds their buffer.
     fn deserialize_part(&self, part: Part<'_>) -> Result<T, SerdeError> {
         self.deserialize(part.to_bytes())
+    }
+    /// Makes a value ready to be kept for long, in a cache: what it shares with a larger buffer, such as a batch of records,
+    /// it gets a copy of. The answer is about how many bytes it takes; None if that cannot be told from the value.
+    fn hold(&self, value: &mut T) -> Option<usize> {
+        let _ = value;
+        None
     }
     /// How many bytes each value takes, where all take the same: lists write no lengths then.
     fn fixed_len(&self) -> Option<usize> {
@@ -121,8 +165,9 @@ pub trait DefaultSerde: Sized + 'static {
 pub struct StringSerde;
 
 impl Serde<String> for StringSerde {
-    fn serialize(&self, value: &String, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(value.as_bytes());
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<String, SerdeError> {
@@ -136,6 +181,10 @@ impl Serde<String> for StringSerde {
             Err(_) => String::from_utf8_lossy(part.as_slice()).into_owned(),
         })
     }
+
+    fn hold(&self, value: &mut String) -> Option<usize> {
+        Some(value.len())
+    }
 }
 
 /// Bytes as they are.
@@ -143,12 +192,18 @@ impl Serde<String> for StringSerde {
 pub struct BytesSerde;
 
 impl Serde<Bytes> for BytesSerde {
-    fn serialize(&self, value: &Bytes, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(value);
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Bytes, SerdeError> {
         Ok(bytes)
+    }
+
+    fn hold(&self, value: &mut Bytes) -> Option<usize> {
+        *value = Bytes::copy_from_slice(value);
+        Some(value.len())
     }
 }
 
@@ -159,8 +214,9 @@ pub struct NumberSerde;
 macro_rules! numbers {
     ($($number:ty, $name:literal;)*) => {$(
         impl Serde<$number> for NumberSerde {
-            fn serialize(&self, value: &$number, out: &mut Vec<u8>) {
+            fn serialize(&self, value: &$number, out: &mut Vec<u8>) -> Result<(), SerdeError> {
                 out.extend_from_slice(&value.to_be_bytes());
+                Ok(())
             }
 
             fn deserialize(&self, bytes: Bytes) -> Result<$number, SerdeError> {
@@ -199,8 +255,9 @@ numbers! {
 pub struct BoolSerde;
 
 impl Serde<bool> for BoolSerde {
-    fn serialize(&self, value: &bool, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &bool, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.push(u8::from(*value));
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<bool, SerdeError> {
@@ -218,8 +275,9 @@ impl Serde<bool> for BoolSerde {
 pub struct UuidSerde;
 
 impl Serde<Uuid> for UuidSerde {
-    fn serialize(&self, value: &Uuid, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Uuid, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(value.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Uuid, SerdeError> {
@@ -275,9 +333,10 @@ fn split_time(part: &mut Part<'_>, expected: &'static str) -> Result<i64, SerdeE
 }
 
 impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
-    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) {
-        self.inner.serialize(&windowed.key, out);
+    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.inner.serialize(&windowed.key, out)?;
         out.extend_from_slice(&windowed.window.start.to_be_bytes());
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Windowed<K>, SerdeError> {
@@ -306,10 +365,11 @@ impl<K> SessionWindowedSerde<K> {
 }
 
 impl<K> Serde<Windowed<K>> for SessionWindowedSerde<K> {
-    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) {
-        self.0.serialize(&windowed.key, out);
+    fn serialize(&self, windowed: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.0.serialize(&windowed.key, out)?;
         out.extend_from_slice(&windowed.window.end.to_be_bytes());
         out.extend_from_slice(&windowed.window.start.to_be_bytes());
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Windowed<K>, SerdeError> {

@@ -68,7 +68,7 @@ pub trait TaskStore {
     /// Writes what waits in the cache, without handing it on; a table's output does both in one.
     fn flush(&self, context: &mut Context) -> Result<(), Failure>;
 
-    /// Drops what is cached, none of which waits: from here on the rows change without the cache.
+    /// Drops what is known besides the rows, such as a cache: from here on the rows change without it.
     fn forget(&self) {}
 
     /// Makes the rows durable together with how far the changelog is contained in them.
@@ -173,12 +173,46 @@ impl Old {
     }
 }
 
+/// A store that may have a cache, as the budget of the thread sees it.
+pub trait Evicts {
+    /// Whether an operator hands on what leaves the cache: then only that operator may write it.
+    fn hands_on(&self) -> bool;
+
+    /// Moves the entry that was not used for the longest time to the front of those that wait, if it waits.
+    fn begin_eviction(&mut self) -> Eldest;
+
+    /// Drops the entry that was not used for the longest time.
+    fn evict(&mut self);
+
+    /// Writes all that waits; nothing goes on.
+    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure>;
+
+    /// After a put of a processor of the user: makes room if the caches of the thread hold too much (ThreadCache.maybeEvict).
+    fn make_room(&mut self, context: &mut Context) -> Result<(), Failure> {
+        if self.hands_on() {
+            return Ok(());
+        }
+        while context.budget().is_exceeded() {
+            match self.begin_eviction() {
+                Eldest::Nothing => return Ok(()),
+                Eldest::Written => {}
+                Eldest::Waits => self.write_waiting(context)?,
+            }
+            self.evict();
+        }
+        Ok(())
+    }
+}
+
 /// A store with a cache in front.
-pub trait Cached: 'static {
+pub trait Cached: Evicts + 'static {
     /// The key that goes on.
     type Key;
     /// The value that goes on.
     type Value;
+
+    /// Tells that an operator hands on what leaves the cache.
+    fn hand_on(&mut self);
 
     /// Whether there is a cache.
     fn is_cached(&self) -> bool;
@@ -193,10 +227,4 @@ pub trait Cached: 'static {
         old: Old,
         context: &mut Context,
     ) -> Result<Option<Flushed<Self::Key, Self::Value>>, Failure>;
-
-    /// Moves the entry that was not used for the longest time to the front of those that wait, if it waits.
-    fn begin_eviction(&mut self) -> Eldest;
-
-    /// Drops the entry that was not used for the longest time.
-    fn evict(&mut self);
 }

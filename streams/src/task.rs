@@ -23,6 +23,8 @@ pub mod errors;
 pub mod outcome;
 // Closures that decide about records that fail.
 pub mod handlers;
+// Panics of the user's code.
+pub(crate) mod panics;
 // Settings of a task.
 pub mod settings;
 // Timers of processors.
@@ -40,7 +42,7 @@ pub(crate) mod running;
 
 pub use collector::{Collector, Outgoing, To, TopicId};
 pub use context::{Context, Origin, Tallied};
-pub use errors::{ErrorContext, Failure, ProcessError, ProductionContext, Response, TaskError};
+pub use errors::{ErrorContext, Failure, ProcessError, ProductionContext, ProductionFault, Response, TaskError};
 pub use handlers::Handlers;
 pub use link::{LinkError, Linking, Stores};
 pub use queue::Incoming;

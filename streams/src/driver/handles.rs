@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Output, TopologyTestDriver};
 use crate::record::{Data, Header, Record, Window, Windowed};
-use crate::serde::{Serde, SharedSerde, Str};
+use crate::serde::{Serde, SerdeError, SharedSerde, Str};
 use crate::state::Order;
 use crate::store::session::SessionStore;
 use crate::store::token::{KeyValue, KeyWindow};
@@ -22,6 +22,11 @@ use crate::task::link::fatal;
 use crate::task::{Incoming, LinkError, Stores};
 
 /// A key or value of a test: itself, or None for a null; a `&str` is a text too.
+#[diagnostic::on_unimplemented(
+    message = "a test gives a `{T}` here, or None for a null",
+    label = "this is a `{Self}`",
+    note = "a `&str` is a `String` too"
+)]
 pub trait Given<T> {
     /// The key or value.
     fn given(self) -> Option<T>;
@@ -85,18 +90,19 @@ impl<K, V> TestInput<K, V> {
         timestamp: i64,
         headers: Vec<Header>,
     ) -> Result<(), TaskError> {
-        let key = encode(self.key.as_ref(), key.given());
-        let value = encode(self.value.as_ref(), value.given());
+        let refused = |error: SerdeError| TaskError::Broken(format!("no bytes for topic {}: {error}", self.topic));
+        let key = encode(self.key.as_ref(), key.given()).map_err(refused)?;
+        let value = encode(self.value.as_ref(), value.given()).map_err(refused)?;
         driver.pipe(&self.topic, Incoming { offset: 0, timestamp, key, value, headers })
     }
 }
 
-fn encode<T>(serde: &dyn Serde<T>, value: Option<T>) -> Option<Bytes> {
-    value.map(|value| {
+fn encode<T>(serde: &dyn Serde<T>, value: Option<T>) -> Result<Option<Bytes>, SerdeError> {
+    let bytes = value.map(|value| {
         let mut bytes = Vec::new();
-        serde.serialize(&value, &mut bytes);
-        Bytes::from(bytes)
-    })
+        serde.serialize(&value, &mut bytes).map(|()| Bytes::from(bytes))
+    });
+    bytes.transpose()
 }
 
 /// A topic that a test reads from.

@@ -2,6 +2,7 @@
 //! Made by `KStream::split`. Never copies a record: it takes one way.
 
 use std::collections::BTreeMap;
+use std::ops::Index;
 use std::sync::{Arc, OnceLock};
 
 use super::Flow;
@@ -77,17 +78,17 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// A branch for all other records, and all branches by name.
-    pub fn default_branch(mut self, named: impl Into<Named>) -> BTreeMap<String, KStream<K, V>> {
+    pub fn default_branch(mut self, named: impl Into<Named>) -> Branches<K, V> {
         self.predicates.push(None);
         self.add(0, named.into(), Some);
         self.no_default_branch()
     }
 
     /// Leaves out all other records; all branches by name.
-    pub fn no_default_branch(self) -> BTreeMap<String, KStream<K, V>> {
+    pub fn no_default_branch(self) -> Branches<K, V> {
         // Only this value sets it, and it is gone now.
         let _ = self.ways.set(self.predicates);
-        self.branches
+        Branches { prefix: self.splitter.name, by_name: self.branches }
     }
 
     /// BranchedKStreamImpl.createBranch: uses up a number though the name never shows it.
@@ -105,5 +106,47 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         if let Some(branch) = then(branch) {
             self.branches.insert(name, branch);
         }
+    }
+}
+
+/// The branches of a split stream, by name.
+///
+/// `branches["rest"]` is the branch of that name, with the name of the split before it or without.
+pub struct Branches<K, V> {
+    prefix: String,
+    by_name: BTreeMap<String, KStream<K, V>>,
+}
+
+impl<K, V> Branches<K, V> {
+    /// A branch, by its own name or by that of the split and its own.
+    pub fn get(&self, name: &str) -> Option<&KStream<K, V>> {
+        self.by_name.get(name).or_else(|| self.by_name.get(&format!("{}{name}", self.prefix)))
+    }
+
+    /// The whole names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+impl<K, V> Index<&str> for Branches<K, V> {
+    type Output = KStream<K, V>;
+
+    /// # Panics
+    /// If there is no branch of that name; `get` answers with none.
+    fn index(&self, name: &str) -> &KStream<K, V> {
+        match self.get(name) {
+            Some(branch) => branch,
+            None => panic!("there is no branch {name}, only {:?}", self.names().collect::<Vec<&str>>()),
+        }
+    }
+}
+
+impl<K, V> IntoIterator for Branches<K, V> {
+    type Item = (String, KStream<K, V>);
+    type IntoIter = std::collections::btree_map::IntoIter<String, KStream<K, V>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_name.into_iter()
     }
 }

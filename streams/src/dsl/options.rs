@@ -125,6 +125,11 @@ impl<K, V> Consumed<K, V> {
         Consumed { timestamps: Some(Arc::new(extractor)), ..self }
     }
 
+    /// The time of a record, from its value; a null has the time that it came with.
+    pub fn timestamps_of(self, extractor: impl Fn(&V) -> i64 + Send + Sync + 'static) -> Consumed<K, V> {
+        self.timestamps(move |record, _| record.value.as_ref().map_or(record.timestamp, &extractor))
+    }
+
     /// What happens to a record without a valid time.
     pub fn timestamp_policy(self, policy: TimestampPolicy) -> Consumed<K, V> {
         Consumed { policy: Some(policy), ..self }

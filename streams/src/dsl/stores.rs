@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::windows::millis;
 use crate::record::Data;
 use crate::serde::{Serde, SharedSerde};
-use crate::store::token::{KeyValue, KeyWindow};
+use crate::store::session::SessionStore;
+use crate::store::token::{KeySession, KeyValue, KeyWindow, TimestampedKeyValue, VersionedKeyValue};
 use crate::store::window::WindowStore;
-use crate::store::{Held, KeyValueStore, StoreParts};
+use crate::store::{Held, KeyValueStore, StoreParts, TableStore, VersionedStore};
 use crate::task::LinkError;
 use crate::topology::store::{Changelog, Duplicates, Engine, Store, StoreKind, StoreMaker};
 
@@ -30,6 +31,31 @@ impl Stores {
     /// Keys and their latest values, without a cache.
     pub fn key_value<K: Data, V: Data>(name: impl Into<String>) -> StoreBuilder<K, V, KeyValue<K, V>> {
         StoreBuilder::new(name, StoreKind::KeyValue, KeyValueStore::<K, V>::plain)
+    }
+
+    /// Keys and their latest values with a time beside each, without a cache.
+    pub fn timestamped_key_value<K: Data, V: Data>(
+        name: impl Into<String>,
+    ) -> StoreBuilder<K, V, TimestampedKeyValue<K, V>> {
+        StoreBuilder::new(name, StoreKind::KeyValue, TableStore::<K, V>::table)
+    }
+
+    /// Keys and their values over time, so far back from stream time. It never has a cache.
+    pub fn versioned<K: Data, V: Data>(
+        name: impl Into<String>,
+        history: Duration,
+    ) -> StoreBuilder<K, V, VersionedKeyValue<K, V>> {
+        let kind = StoreKind::Versioned { history_ms: millis(history), segment_ms: None };
+        StoreBuilder::new(name, kind, VersionedStore::<K, V>::make)
+    }
+
+    /// Values by key and session, kept so long after stream time.
+    pub fn session<K: Data, V: Data>(
+        name: impl Into<String>,
+        retention: Duration,
+    ) -> StoreBuilder<K, V, KeySession<K, V>> {
+        let kind = StoreKind::Session { retention_ms: millis(retention) };
+        StoreBuilder::new(name, kind, SessionStore::<K, V>::plain)
     }
 
     /// Values by key and time, kept so long after stream time; `size` is how long a window is.

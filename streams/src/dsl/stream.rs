@@ -43,7 +43,7 @@ use crate::topology::store::StoreKind;
 /// let words = lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
 /// let branches = words.split("by-").branch(|_, word| word.is_some_and(|word| word.len() > 3), "length").default_branch("rest");
 /// branches["by-length"].select_key(|_, word| word.len() as i64).to("long-words");
-/// branches["by-rest"].filter(|_, word| !word.is_empty()).to("short-words");
+/// branches["rest"].filter(|_, word| !word.is_empty()).to("short-words");
 /// let topology = builder.build()?;
 /// assert!(topology.describe().contains("Sink: KSTREAM-SINK-0000000008 (topic: short-words)"), "{}", topology.describe());
 /// # Ok::<(), streams::TopologyError>(())
@@ -125,7 +125,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.same(self.step("KSTREAM-FILTER-", operator, Traits::default()))
     }
 
-    /// Another value for each; null stays null.
+    /// Another value for each; null stays null. A `Result` would be the value: a closure that may fail is for
+    /// [`try_map_values`](KStream::try_map_values), while those of `filter`, `for_each`, `reduce` and joins may answer with either.
     pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KStream<K, W> {
         self.mapped(move |_, value| Ok(value.map(&map)))
     }
@@ -239,7 +240,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         }
     }
 
-    /// Another key and value for each; a null value is left out.
+    /// Another key and value for each; a null value is left out. A closure that may fail is for [`try_map`](KStream::try_map).
     pub fn map<L: Data, W: Data>(
         &self,
         map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static,

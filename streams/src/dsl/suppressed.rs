@@ -31,6 +31,11 @@ mod sealed {
 }
 
 /// When a change of a table with keys `K` is let go: any table has time, only one with windows has their ends.
+#[diagnostic::on_unimplemented(
+    message = "the keys of this table have no windows that could close",
+    label = "only a table of `Windowed` keys can be suppressed until they do",
+    note = "`Suppressed::until_time_limit` is for any table"
+)]
 pub trait Until<K>: sealed::Sealed {
     /// So many milliseconds; None is the grace of the windows.
     #[doc(hidden)]

@@ -36,7 +36,7 @@ use crate::topology::store::{Store, StoreKind, StoreMaker};
 /// let builder = StreamsBuilder::new();
 /// let cities: KTable<String, String> = builder.table("cities", ());
 /// // How many people live in each city: a move takes one out of the old city and puts one into the new one.
-/// let people = cities.group_by(|person, city| (Some(city.clone()), Some(person.clone())), ()).count("people");
+/// let people = cities.group_by(|person, city| (city.clone(), person.clone()), ()).count("people");
 /// people.filter(|_, count| *count > 1, ()).to_stream().to("crowded");
 ///
 /// let config = StreamsConfig::new("app", "localhost:9092").set("statestore.cache.max.bytes", 0);
@@ -237,13 +237,29 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Groups the rows by another key; old and new value of a row go together.
-    pub fn group_by<L: Data + PartialEq, W: Data, R: Outcome<(Option<L>, Option<W>)>>(
+    pub fn group_by<L: Data + PartialEq, W: Data, R: Outcome<(L, W)>>(
         &self,
         select: impl Fn(&K, &V) -> R + Send + Sync + 'static,
         grouped: impl Into<Grouped<L, W>>,
     ) -> KGroupedTable<L, W> {
-        let grouped = grouped.into();
-        let function: RowSelector<K, V, L, W> = Arc::new(move |key, value| select(key, value).outcome());
+        let some = |(key, value)| (Some(key), Some(value));
+        self.grouped(Arc::new(move |key, value| select(key, value).outcome().map(some)), grouped.into())
+    }
+
+    /// The same, where a row may have no other key or value: it is left out then.
+    pub fn group_by_nullable<L: Data + PartialEq, W: Data, R: Outcome<(Option<L>, Option<W>)>>(
+        &self,
+        select: impl Fn(&K, &V) -> R + Send + Sync + 'static,
+        grouped: impl Into<Grouped<L, W>>,
+    ) -> KGroupedTable<L, W> {
+        self.grouped(Arc::new(move |key, value| select(key, value).outcome()), grouped.into())
+    }
+
+    fn grouped<L: Data + PartialEq, W: Data>(
+        &self,
+        function: RowSelector<K, V, L, W>,
+        grouped: Grouped<L, W>,
+    ) -> KGroupedTable<L, W> {
         let operator = Arc::new(SelectRows { function });
         let flow =
             self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());

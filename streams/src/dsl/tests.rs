@@ -1,7 +1,7 @@
 //! What the calls of the DSL refuse, and what they carry along.
 
 use crate::prelude::*;
-use crate::{OffsetReset, Settings, TopologyError};
+use crate::{Settings, TopologyError};
 
 /// A type that Kafka has no serde for.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -100,7 +100,7 @@ fn a_table_takes_a_row_in_and_out_or_neither() {
         row => Ok(sum + row),
     };
     let subtract = |_: &String, row: String, sum: String| sum.replace(&row, "");
-    let groups = rows.group_by(|_, row| (Some("all".to_owned()), Some(row.clone())), ());
+    let groups = rows.group_by(|_, row| ("all".to_owned(), row.clone()), ());
     groups.aggregate(String::new, add, subtract, "sums").to_stream().to("out");
     assert_eq!(run(&builder, 0, &["a", "bad"]), ["a"]);
     assert_eq!(run(&builder, 1 << 20, &["a", "bad", "c"]), ["a", "ac"], "a is still there: bad was never in");
@@ -172,4 +172,57 @@ fn a_store_that_is_not_connected_is_named_at_the_record_that_wants_it() {
     let seen = builder.add_store(Stores::key_value::<String, i64>("other"));
     foreign.stream::<String, String>("in").process([seen], move || ByLetter { seen });
     assert!(foreign.build().is_err(), "a token of another builder");
+}
+
+/// A closure that answers with a Result where the value itself is meant is told so.
+#[test]
+fn a_result_as_a_value_is_explained() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").map_values(|value| value.parse::<i64>().map_err(|_| ())).to("out");
+    let text = builder.build().map(drop).expect_err("nothing has a serde for a Result").to_string();
+    assert!(text.contains("try_map_values"), "{text}");
+}
+
+/// Rows without another key or value stay out of the groups.
+#[test]
+fn rows_may_be_left_out_of_groups() {
+    let builder = StreamsBuilder::new();
+    let cities = builder.table::<String, String>("cities", ());
+    let known = |person: &String, city: &String| ((!city.is_empty()).then(|| city.clone()), Some(person.clone()));
+    cities.group_by_nullable(known, ()).count("people").to_stream().to("out");
+    let config = StreamsConfig::new("app", "localhost:9092").set("statestore.cache.max.bytes", 0);
+    let mut driver = TopologyTestDriver::new(&builder.build().expect("sound"), config).expect("linked");
+    let input = driver.input::<String, String>("cities");
+    for (person, city) in [("ann", "Rome"), ("bob", ""), ("cid", "Rome")] {
+        input.pipe(&mut driver, person, city, 0).expect("piped");
+    }
+    let counts = driver.output::<String, i64>("out").read(&mut driver);
+    assert_eq!(counts, [(Some("Rome".to_owned()), Some(1)), (Some("Rome".to_owned()), Some(2))]);
+}
+
+/// The time of a record is that in its value; a null keeps its own.
+#[test]
+fn times_are_taken_from_values() {
+    let builder = StreamsBuilder::new();
+    let consumed = Consumed::with(StringSerde, NumberSerde).timestamps_of(|at: &i64| *at);
+    builder.stream_with::<String, i64>("in", consumed).to("out");
+    let mut driver =
+        TopologyTestDriver::new(&builder.build().expect("sound"), StreamsConfig::new("app", "h:1")).expect("linked");
+    let input = driver.input::<String, i64>("in");
+    input.pipe(&mut driver, "a", 42, 7).expect("piped");
+    input.pipe(&mut driver, "a", None, 8).expect("piped");
+    let records = driver.output::<String, i64>("out").read_records(&mut driver);
+    assert_eq!(records.iter().map(|record| record.timestamp).collect::<Vec<i64>>(), [42, 8]);
+}
+
+/// Branches are found by their own names and by whole ones; a name that is none is told with those that are.
+#[test]
+#[should_panic(expected = "there is no branch lagre, only [\"by-0\", \"by-large\"]")]
+fn branches_are_found_by_name() {
+    let builder = StreamsBuilder::new();
+    let numbers = builder.stream::<String, i64>("in");
+    let branches = numbers.split("by-").branch(|_, n| n.is_some_and(|n| *n > 9), "large").default_branch(());
+    assert!(branches.get("large").is_some() && branches.get("by-large").is_some());
+    assert!(branches.get("0").is_some() && branches.get("lagre").is_none());
+    let _ = &branches["lagre"];
 }

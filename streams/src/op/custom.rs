@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use crate::record::{Data, Record};
 use crate::store::token::{StoreId, StoreRef, StoreType};
-use crate::task::Origin;
+use crate::task::errors::TaskError;
 use crate::task::link::Timed;
+use crate::task::{Origin, panics};
 use crate::task::timers::{Clock, Timer};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Nothing, Operator, Process, ProcessResult,
@@ -48,10 +49,7 @@ use crate::topology::processor::{
 ///
 ///     fn punctuate(&mut self, ctx: &mut Ctx<'_, Self>, _timer: Timer, now: i64) -> ProcessResult {
 ///         let seen = ctx.store(self.seen);
-///         for (key, _) in seen.iter()?.filter(|(_, at)| *at < now - 3_600_000) {
-///             seen.delete(&key)?;
-///         }
-///         Ok(())
+///         seen.retain(|_, at| *at >= now - 3_600_000)
 ///     }
 /// }
 ///
@@ -130,21 +128,22 @@ impl<P: Processor> Ctx<'_, P> {
     /// A store that is connected to this processor, or a global one.
     ///
     /// # Panics
-    /// If it is neither, or of another type: as with any panic of a processor, the record's place is told.
+    /// If it is neither, or of another type: this ends the task, whatever the handlers say.
     pub fn store<T: StoreType>(&mut self, store: StoreRef<T>) -> T::Lent<'_> {
         let is_meant = |connected: &&Connected| match store.id() {
             StoreId::Added(number) => connected.number == Some(number),
             StoreId::Named(name) => connected.name == name,
         };
         let Some(found) = self.stores.iter().find(is_meant) else {
-            panic!(
+            panics::stop(TaskError::Broken(format!(
                 "{} has no access to store {:?}: it must be added, and given to process",
                 self.node,
                 store.id()
-            );
+            )));
         };
         let Some(typed) = found.store.downcast_ref::<RefCell<T::Store>>() else {
-            panic!("store {} is no {}", found.name, std::any::type_name::<T>());
+            let is = std::any::type_name::<T>();
+            panics::stop(TaskError::Broken(format!("{}: store {} is no {is}", self.node, found.name)));
         };
         T::lend(typed, self.context)
     }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::record::{Data, Record};
-use crate::serde::SharedSerde;
+use crate::serde::{SerdeError, SharedSerde};
 use crate::task::collector::{Outgoing, To, TopicId};
+use crate::task::errors::{Failure, ProductionFault};
 use crate::task::queue::{SourceNode, TypedSource};
 use crate::task::settings::TimestampPolicy;
 use crate::topology::processor::{
@@ -119,11 +120,14 @@ impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
         };
         self.key_bytes.clear();
         self.value_bytes.clear();
-        if let Some(key) = &record.key {
-            self.key.serialize(key, &mut self.key_bytes);
+        let key = record.key.as_ref().map_or(Ok(()), |key| self.key.serialize(key, &mut self.key_bytes));
+        if let Err(error) = key {
+            return refuse(topic, name, None, &record, error, context);
         }
-        if let Some(value) = &record.value {
-            self.value.serialize(value, &mut self.value_bytes);
+        let value = record.value.as_ref().map_or(Ok(()), |value| self.value.serialize(value, &mut self.value_bytes));
+        if let Err(error) = value {
+            let key = record.key.is_some().then_some(self.key_bytes.as_slice());
+            return refuse(topic, name, Some(key), &record, error, context);
         }
         let key = record.key.is_some().then_some(self.key_bytes.as_slice());
         let send = |to: To<'_>, context: &mut Context| {
@@ -151,4 +155,20 @@ impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
         }
         Ok(())
     }
+}
+
+/// The record's key has no bytes, or, where those of the key are given, its value.
+#[cold]
+fn refuse<K, V>(
+    topic: TopicId,
+    name: &str,
+    key: Option<Option<&[u8]>>,
+    record: &Record<K, V>,
+    error: SerdeError,
+    context: &mut Context,
+) -> ProcessResult {
+    let fault = if key.is_some() { ProductionFault::Value } else { ProductionFault::Key };
+    let (timestamp, headers) = (Some(record.timestamp), record.headers.as_slice());
+    let outgoing = Outgoing { topic, to: To::Any, key: key.flatten(), value: None, timestamp, headers };
+    context.fail_serialization(name, &outgoing, fault, error).map_err(Failure::fatal)
 }

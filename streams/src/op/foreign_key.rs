@@ -45,8 +45,9 @@ pub struct Answer {
 pub struct SubscriptionSerde;
 
 impl Serde<Subscription> for SubscriptionSerde {
-    fn serialize(&self, value: &Subscription, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Subscription, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         value.write(out);
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Subscription, SerdeError> {
@@ -60,8 +61,9 @@ impl Serde<Subscription> for SubscriptionSerde {
 pub struct AnswerSerde;
 
 impl Serde<Answer> for AnswerSerde {
-    fn serialize(&self, value: &Answer, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Answer, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         value.response.write(out);
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Answer, SerdeError> {
@@ -126,13 +128,13 @@ struct Subscriber {
 }
 
 impl<K: Data, L: Data, F: Data> Sending<K, L, F> {
-    fn is_same(&mut self, old: &F, new: Option<&F>) -> bool {
-        let Some(new) = new else { return false };
+    fn is_same(&mut self, old: &F, new: Option<&F>) -> Result<bool, SerdeError> {
+        let Some(new) = new else { return Ok(false) };
         self.bytes.clear();
-        self.foreign.serialize(old, &mut self.bytes);
+        self.foreign.serialize(old, &mut self.bytes)?;
         let split = self.bytes.len();
-        self.foreign.serialize(new, &mut self.bytes);
-        self.bytes[..split] == self.bytes[split..]
+        self.foreign.serialize(new, &mut self.bytes)?;
+        Ok(self.bytes[..split] == self.bytes[split..])
     }
 
     fn send(
@@ -167,7 +169,7 @@ impl<K: Data, L: Data, F: Data> Sending<K, L, F> {
         context: &mut Context,
     ) -> ProcessResult {
         if let Some(old) = old
-            && !self.is_same(&old, new.as_ref())
+            && !self.is_same(&old, new.as_ref())?
         {
             self.send(subscriber, Some(old), Instruction::DeleteNoPropagate, context)?;
         }
@@ -185,7 +187,7 @@ impl<K: Data, L: Data, F: Data> Sending<K, L, F> {
             (None, None) => Ok(()),
             // The row, or its foreign key, is gone: what was joined before is deleted by the answer.
             (Some(old), None) => self.send(subscriber, Some(old), Instruction::DeleteAndPropagate, context),
-            (Some(old), Some(new)) if !self.is_same(&old, Some(&new)) => {
+            (Some(old), Some(new)) if !self.is_same(&old, Some(&new))? => {
                 self.send(subscriber, Some(old), Instruction::DeleteNoPropagate, context)?;
                 self.send(subscriber, Some(new), Instruction::PropagateNullIfNoForeignValue, context)
             }
@@ -213,12 +215,12 @@ impl<K: Data, L: Data, F: Data> Process<K, Change<L>> for Sending<K, L, F> {
         };
         let (old, new) = (select(&change.old)?, select(&change.new)?);
         let mut primary_key = Vec::new();
-        self.primary.serialize(&key, &mut primary_key);
+        self.primary.serialize(&key, &mut primary_key)?;
         let hash = change.new.as_ref().map(|new| {
             self.bytes.clear();
-            self.value.serialize(new, &mut self.bytes);
-            hash128(&self.bytes)
+            self.value.serialize(new, &mut self.bytes).map(|()| hash128(&self.bytes))
         });
+        let hash = hash.transpose()?;
         let subscriber = Subscriber { primary_key: Bytes::from(primary_key), hash, timestamp, headers };
         if self.kind == JoinKind::Inner {
             if change.new.is_some() && new.is_none() {
@@ -273,7 +275,7 @@ impl<F: Data> Process<F, Subscription> for Receiving<F> {
             }
             Some(foreign) => {
                 let (mut prefix, mut key) = (Vec::new(), Vec::new());
-                self.foreign.serialize(foreign, &mut prefix);
+                self.foreign.serialize(foreign, &mut prefix)?;
                 write_combined_key(&prefix, &subscription.primary_key, &mut key);
                 let row = match subscription.instruction {
                     Instruction::DeleteNoPropagate | Instruction::DeleteAndPropagate => None,
@@ -331,7 +333,7 @@ impl<F: Data, R: Data> Process<F, Subscription> for Answering<F, R> {
                 return Ok(());
             }
             (Instruction::DeleteAndPropagate, _) => None,
-            (_, row) => row.map(|row| bytes_of(&self.value, &row.value)),
+            (_, row) => row.map(|row| bytes_of(&self.value, &row.value)).transpose()?,
         };
         let value = Some(answer(&subscription, row));
         let key = Some(subscription.primary_key);
@@ -339,10 +341,10 @@ impl<F: Data, R: Data> Process<F, Subscription> for Answering<F, R> {
     }
 }
 
-fn bytes_of<V>(serde: &SharedSerde<V>, value: &V) -> Bytes {
+fn bytes_of<V>(serde: &SharedSerde<V>, value: &V) -> Result<Bytes, SerdeError> {
     let mut bytes = Vec::new();
-    serde.serialize(value, &mut bytes);
-    Bytes::from(bytes)
+    serde.serialize(value, &mut bytes)?;
+    Ok(Bytes::from(bytes))
 }
 
 fn answer(subscription: &Subscription, foreign_value: Option<Bytes>) -> Answer {
@@ -395,12 +397,12 @@ impl<F: Data, R: Data> Process<F, Change<R>> for AnsweringAll<F, R> {
             return Ok(());
         }
         let mut prefix = Vec::new();
-        write_prefix(&bytes_of(&self.foreign, &foreign), &mut prefix);
+        write_prefix(&bytes_of(&self.foreign, &foreign)?, &mut prefix);
         // The length before the key is never all ones, so there is a key behind all with the prefix.
         let end = after_prefix(&prefix).map(Bytes::from);
         let prefix = Bytes::from(prefix);
         let found = self.store.borrow().range(Some(&prefix), end.as_ref(), Order::Ascending)?;
-        let row = change.new.as_ref().map(|new| bytes_of(&self.value, new));
+        let row = change.new.as_ref().map(|new| bytes_of(&self.value, new)).transpose()?;
         for (key, Stamped { value: subscription, .. }) in found {
             if !key.starts_with(&prefix) {
                 continue;
@@ -463,9 +465,9 @@ impl<K: Data, L: Data, R: Data, O: Data> Process<K, Answer> for Resolving<K, L, 
         let row = self.getter.get(&key)?.map(|row| row.value);
         let hash = row.as_ref().map(|row| {
             self.bytes.clear();
-            self.value.serialize(row, &mut self.bytes);
-            hash128(&self.bytes)
+            self.value.serialize(row, &mut self.bytes).map(|()| hash128(&self.bytes))
         });
+        let hash = hash.transpose()?;
         if hash != answer.response.hash {
             context.drop_record();
             return Ok(());

@@ -64,7 +64,7 @@ impl<K: Data, V: Data> Process<K, V> for Keeping<K, V> {
     fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
         let Some(key) = &record.key else { return self.children.forward(record, context) };
         self.key_bytes.clear();
-        let value = self.store.borrow().encode(key, record.value.as_ref(), &mut self.key_bytes);
+        let value = self.store.borrow().encode(key, record.value.as_ref(), &mut self.key_bytes)?;
         let (timestamp, headers) = (record.timestamp, record.headers.clone());
         self.children.forward(record, context)?;
         let about = About { timestamp, headers: &headers };

@@ -106,7 +106,7 @@ impl<K: Data, V: Data> Process<K, Change<V>> for Suppressing<K, V> {
         };
         self.stream_time = self.stream_time.max(record.timestamp);
         let time = self.window_end.as_ref().map_or(record.timestamp, |end| end(key));
-        self.store.borrow_mut().put(time, key, &record, context.origin());
+        self.store.borrow_mut().put(time, key, &record, context.origin())?;
         let expired = self.stream_time.saturating_sub(self.wait_ms);
         while self.store.borrow().min_time().is_some_and(|time| time <= expired) {
             self.emit(context)?;

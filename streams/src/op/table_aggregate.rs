@@ -94,15 +94,16 @@ impl<K: Data, V: Data, A: Data> Process<K, Change<V>> for Aggregating<K, V, A> {
 struct ChangeSerde<V>(SharedSerde<V>);
 
 impl<V> Serde<Change<V>> for ChangeSerde<V> {
-    fn serialize(&self, value: &Change<V>, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Change<V>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         let bytes = |value: &Option<V>| {
-            value.as_ref().map(|value| {
+            let bytes = value.as_ref().map(|value| {
                 let mut bytes = Vec::new();
-                self.0.serialize(value, &mut bytes);
-                bytes
-            })
+                self.0.serialize(value, &mut bytes).map(|()| bytes)
+            });
+            bytes.transpose()
         };
-        change::write(bytes(&value.new).as_deref(), bytes(&value.old).as_deref(), out);
+        change::write(bytes(&value.new)?.as_deref(), bytes(&value.old)?.as_deref(), out);
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Change<V>, SerdeError> {

@@ -11,7 +11,7 @@ use crate::assign::TaskId;
 use crate::config::Guarantee;
 use crate::state::StateError;
 use crate::task::errors::OnProduction;
-use crate::task::{LinkError, ProductionContext, Response, TaskError};
+use crate::task::{LinkError, ProductionContext, ProductionFault, Response, TaskError};
 
 /// What follows when a round failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ pub(super) fn unwritten(error: ClientError, handler: Option<&OnProduction>) -> R
     }
     let (Some(handler), Some((topic, partition))) = (handler, refused(&error)) else { return Err(error.into()) };
     let cause = error.to_string();
-    let about = ProductionContext { topic, partition: Some(partition), record: None, place: None, cause: &cause };
+    let (partition, fault) = (Some(partition), ProductionFault::Refused);
+    let about = ProductionContext { topic, partition, record: None, fault, place: None, cause: &cause };
     match handler(&about) {
         Response::Continue => {
             tracing::warn!(cause, "records that a broker refused are left out");

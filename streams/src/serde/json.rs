@@ -26,16 +26,11 @@ impl<T> Default for JsonSerde<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Serde<T> for JsonSerde<T> {
-    /// A value that JSON cannot say (a map whose keys are no texts) is written as nothing, and is no value to who reads it.
-    fn serialize(&self, value: &T, out: &mut Vec<u8>) {
-        let start = out.len();
-        if serde_json::to_writer(&mut *out, value).is_err() {
-            out.truncate(start);
-        }
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        serde_json::to_writer(out, value).map_err(SerdeError::other)
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<T, SerdeError> {
-        let malformed = SerdeError::Malformed { expected: "JSON of the type", found: bytes.len() };
-        serde_json::from_slice(&bytes).map_err(|_| malformed)
+        serde_json::from_slice(&bytes).map_err(SerdeError::other)
     }
 }

@@ -15,21 +15,31 @@ impl<T> ListSerde<T> {
         ListSerde(inner)
     }
 
-    fn write<'a>(&self, values: impl Iterator<Item = Option<&'a T>>, out: &mut Vec<u8>)
+    fn write<'a>(&self, values: impl Iterator<Item = Option<&'a T>>, out: &mut Vec<u8>) -> Result<(), SerdeError>
     where
         T: 'a,
     {
         let bytes = |value: &T| {
             let mut bytes = Vec::new();
-            self.0.serialize(value, &mut bytes);
-            bytes
+            self.0.serialize(value, &mut bytes).map(|()| bytes)
         };
-        let entries: Vec<Option<Vec<u8>>> = values.map(|value| value.map(bytes)).collect();
+        let entries: Result<Vec<Option<Vec<u8>>>, SerdeError> = values.map(|value| value.map(bytes).transpose()).collect();
+        let entries = entries?;
         let slices: Vec<Option<&[u8]>> = entries.iter().map(Option::as_deref).collect();
         match self.0.fixed_len() {
             Some(_) => write_list_of_one_length(&slices, out),
             None => write_list(slices.into_iter(), out),
         }
+        Ok(())
+    }
+
+    fn hold_each<'a>(&self, values: impl Iterator<Item = &'a mut T>) -> Option<usize>
+    where
+        T: 'a,
+    {
+        // Each is held, also behind one that does not know what it takes.
+        let held: Vec<Option<usize>> = values.map(|value| self.0.hold(value)).collect();
+        held.into_iter().sum()
     }
 
     fn read(&self, bytes: Bytes) -> Result<Vec<Option<T>>, SerdeError> {
@@ -41,8 +51,12 @@ impl<T> ListSerde<T> {
 }
 
 impl<T> Serde<Vec<Option<T>>> for ListSerde<T> {
-    fn serialize(&self, values: &Vec<Option<T>>, out: &mut Vec<u8>) {
-        self.write(values.iter().map(Option::as_ref), out);
+    fn serialize(&self, values: &Vec<Option<T>>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.write(values.iter().map(Option::as_ref), out)
+    }
+
+    fn hold(&self, values: &mut Vec<Option<T>>) -> Option<usize> {
+        self.hold_each(values.iter_mut().flatten())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Vec<Option<T>>, SerdeError> {
@@ -51,13 +65,17 @@ impl<T> Serde<Vec<Option<T>>> for ListSerde<T> {
 }
 
 impl<T> Serde<Vec<T>> for ListSerde<T> {
-    fn serialize(&self, values: &Vec<T>, out: &mut Vec<u8>) {
-        self.write(values.iter().map(Some), out);
+    fn serialize(&self, values: &Vec<T>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.write(values.iter().map(Some), out)
+    }
+
+    fn hold(&self, values: &mut Vec<T>) -> Option<usize> {
+        self.hold_each(values.iter_mut())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Vec<T>, SerdeError> {
         let found = bytes.len();
-        let null = SerdeError::Malformed { expected: "list without nulls", found };
-        self.read(bytes)?.into_iter().map(|entry| entry.ok_or(null)).collect()
+        let null = || SerdeError::Malformed { expected: "list without nulls", found };
+        self.read(bytes)?.into_iter().map(|entry| entry.ok_or_else(null)).collect()
     }
 }

@@ -12,13 +12,11 @@ fn hex(bytes: &[u8]) -> String {
 
 fn bytes<T>(serde: &dyn Serde<T>, value: &T) -> String {
     let mut out = Vec::new();
-    serde.serialize(value, &mut out);
-    let back = serde.deserialize(Bytes::from(out.clone())).map(|back| {
-        let mut again = Vec::new();
-        serde.serialize(&back, &mut again);
-        again
-    });
-    assert_eq!(back.as_ref(), Ok(&out), "what was written is read again");
+    serde.serialize(value, &mut out).expect("it has bytes");
+    let back = serde.deserialize(Bytes::from(out.clone())).expect("it is read again");
+    let mut again = Vec::new();
+    serde.serialize(&back, &mut again).expect("it has bytes");
+    assert_eq!(again, out, "what was written is read again");
     hex(&out)
 }
 
@@ -97,4 +95,30 @@ fn a_text_is_a_slice_of_what_it_was_read_from() {
     assert_eq!(broken, StringSerde.deserialize(buffer.slice(0..3)).expect("as in a String").as_str());
     let counts = std::collections::HashMap::from([(word, 1)]);
     assert_eq!(counts.get("gr\u{fc}\u{df}e"), Some(&1), "a map of Str is asked by &str");
+}
+
+/// What is kept for long has nothing of the buffer that it was read from, and says what it weighs.
+#[test]
+fn what_is_held_is_a_copy() {
+    let buffer = Bytes::from_static(b"a batch of records");
+    let mut text = StrSerde.deserialize(buffer.slice(2..7)).expect("a text");
+    let mut bytes = BytesSerde.deserialize(buffer.slice(2..7)).expect("bytes");
+    assert_eq!((text.as_ptr(), bytes.as_ptr()), (buffer[2..].as_ptr(), buffer[2..].as_ptr()));
+    assert_eq!((StrSerde.hold(&mut text), BytesSerde.hold(&mut bytes)), (Some(5), Some(5)));
+    assert_eq!((&text, &bytes), (&Str::from("batch"), &Bytes::from_static(b"batch")));
+    assert!(text.as_ptr() != buffer[2..].as_ptr() && bytes.as_ptr() != buffer[2..].as_ptr());
+    let mut list = vec![StrSerde.deserialize(buffer.slice(0..1)).expect("a text"), text];
+    assert_eq!(ListSerde::new(Str::serde()).hold(&mut list), Some(6));
+    assert!(list[0].as_ptr() != buffer.as_ptr());
+    assert_eq!(NumberSerde.hold(&mut 5_i64), None);
+}
+
+/// A serde passes the error of its format on.
+#[test]
+fn json_says_what_is_wrong() {
+    let keys_are_lists = BTreeMap::from([(vec![1_u8], 1_u8)]);
+    let refused = JsonSerde::new().serialize(&keys_are_lists, &mut Vec::new()).expect_err("no JSON has such keys");
+    assert_eq!(refused.to_string(), "key must be a string");
+    let malformed = JsonSerde::<u8>::new().deserialize(Bytes::from_static(b"{")).expect_err("no number");
+    assert!(matches!(&malformed, SerdeError::Other(error) if error.is::<serde_json::Error>()), "{malformed}");
 }

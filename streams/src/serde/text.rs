@@ -118,12 +118,18 @@ impl fmt::Debug for Str {
 pub struct StrSerde;
 
 impl Serde<Str> for StrSerde {
-    fn serialize(&self, value: &Str, out: &mut Vec<u8>) {
+    fn serialize(&self, value: &Str, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(value.as_bytes());
+        Ok(())
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Str, SerdeError> {
         Ok(Str::from_bytes(bytes))
+    }
+
+    fn hold(&self, value: &mut Str) -> Option<usize> {
+        *value = Str::from(value.as_str());
+        Some(value.len())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The record cache: decoded values by the bytes of their keys, which of them wait to be written, and in which order
 //! they were used (NamedCache). One budget a thread bounds all of them together (ThreadCache).
 //! Owned by a typed store. Never writes or forwards: the store takes out what waits.
-//! Not done: what a value weighs is taken from its bytes when it was last read or written, not from the value itself.
+//! Not done: what a value weighs is taken from its bytes when it was last read or written where its serde cannot tell it
+//! from the value (`Serde::hold`).
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
@@ -11,9 +12,12 @@ use std::rc::Rc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::record::Header;
+use crate::record::{About, Header};
 use crate::state::rows::Short;
 use crate::task::Origin;
+use crate::task::context::Context;
+use crate::task::errors::Failure;
+use crate::task::outcome::Undone;
 
 /// What the caches of one thread may hold together (`statestore.cache.max.bytes` by the number of threads).
 #[derive(Debug, Default)]
@@ -122,8 +126,6 @@ pub(crate) struct Cache<V> {
     /// Entries that began to wait since that was made.
     fresh: Vec<u32>,
     waiting_len: usize,
-    /// Whether the last `change` made its entry wait.
-    began_to_wait: bool,
     budget: Rc<Budget>,
 }
 
@@ -144,12 +146,12 @@ impl<V> Cache<V> {
             waiting: Queue::default(),
             fresh: Vec::new(),
             waiting_len: 0,
-            began_to_wait: false,
             budget,
         }
     }
 
-    fn find(&self, key: &[u8]) -> Option<u32> {
+    /// The place of a key's entry, until an entry leaves or comes.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
         self.index.find(hash, |at| *self.slots[*at as usize].key == *key).copied()
     }
@@ -163,23 +165,44 @@ impl<V> Cache<V> {
         Some(slot)
     }
 
-    /// The entry of a key, which is about to change: it counts as used, and waits behind all others.
-    pub(crate) fn change(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
-        let at = self.find(key)?;
-        self.began_to_wait = self.slots[at as usize].waits == 0;
-        Some(self.touch(at))
-    }
-
-    /// The last `change`, of this key, did not come about: an entry that waited for nothing before waits for nothing now.
-    #[cold]
-    pub(crate) fn leave(&mut self, key: &[u8]) {
-        if let Some(at) = self.find(key).filter(|_| self.began_to_wait) {
-            self.slots[at as usize].waits = 0;
-            self.fresh.retain(|fresh| *fresh != at);
-            self.waiting_len -= 1;
+    /// Changes the value of the entry at a place, which waits from then on; `hold` is the serde's. A change that fails leaves the
+    /// entry as it was, and so does one that panics: a handler may let that pass, and the next commit would take an entry
+    /// without its value for a deletion.
+    pub(crate) fn update(
+        &mut self,
+        at: u32,
+        about: About<'_>,
+        context: &Context,
+        hold: impl FnOnce(&mut V) -> Option<usize>,
+        change: impl FnOnce(Option<V>) -> Result<Option<V>, Undone<V>>,
+    ) -> Result<(), Failure>
+    where
+        V: Clone,
+    {
+        let slot = &mut self.slots[at as usize];
+        // The rows have the value of an entry that does not wait; where nobody can say that a panic may pass, the task ends.
+        let kept = (slot.waits > 0 && context.has_handler()).then(|| slot.value.clone());
+        let before = slot.value.take();
+        let mut taken = Taken { cache: self, at, kept, is_back: false };
+        let changed = change(before);
+        taken.is_back = true;
+        match changed {
+            Ok(mut value) => {
+                let bytes = value.as_mut().and_then(hold);
+                let slot = taken.cache.touch(at);
+                slot.value = value;
+                slot.writer.set(about, context);
+                taken.cache.weigh(at, bytes);
+                Ok(())
+            }
+            Err(undone) => {
+                taken.cache.slots[at as usize].value = undone.before;
+                Err(undone.failure)
+            }
         }
     }
 
+    /// The entry counts as used, and waits behind all others.
     fn touch(&mut self, at: u32) -> &mut Slot<V> {
         self.count += 1;
         let slot = &mut self.slots[at as usize];
@@ -197,14 +220,47 @@ impl<V> Cache<V> {
         self.insert(key, Some(value), Writer::default(), key.len() + value_bytes);
     }
 
-    /// Sets what is to be written; it waits behind all others.
-    pub(crate) fn put(&mut self, key: &[u8], value: Option<V>, writer: Writer) {
-        if let Some(slot) = self.change(key) {
+    /// Sets what is to be written; it waits behind all others. `hold` is the serde's.
+    pub(crate) fn put(
+        &mut self,
+        key: &[u8],
+        mut value: Option<V>,
+        writer: Writer,
+        hold: impl FnOnce(&mut V) -> Option<usize>,
+    ) {
+        let bytes = value.as_mut().and_then(hold);
+        if let Some(at) = self.find(key) {
+            let slot = self.touch(at);
             (slot.value, slot.writer) = (value, writer);
+            self.weigh(at, bytes);
             return;
         }
-        let at = self.insert(key, value, writer, key.len() + std::mem::size_of::<V>());
+        let bytes = bytes.unwrap_or(std::mem::size_of::<V>());
+        let at = self.insert(key, value, writer, key.len() + bytes);
         self.touch(at);
+    }
+
+    /// Notes how many bytes a value takes, if that is known.
+    fn weigh(&mut self, at: u32, value_bytes: Option<usize>) {
+        let slot = &mut self.slots[at as usize];
+        let Some(bytes) = value_bytes else { return };
+        let weight = slot.key.len() + bytes + OVERHEAD;
+        if weight != slot.weight {
+            self.budget.remove(slot.weight);
+            self.budget.add(weight);
+            slot.weight = weight;
+        }
+    }
+
+    /// Whether what was read may be kept: entries that wait for nothing make room for it, others are not written for a read.
+    pub(crate) fn has_room(&mut self) -> bool {
+        while self.budget.is_exceeded() {
+            match self.eldest().filter(|at| self.slots[*at as usize].waits == 0) {
+                Some(at) => self.remove(at),
+                None => return false,
+            }
+        }
+        true
     }
 
     fn insert(&mut self, key: &[u8], value: Option<V>, writer: Writer, bytes: usize) -> u32 {
@@ -273,13 +329,7 @@ impl<V> Cache<V> {
         let Some(at) = self.find(key) else { return };
         match value_bytes {
             None => self.remove(at),
-            Some(bytes) => {
-                let slot = &mut self.slots[at as usize];
-                let weight = slot.key.len() + bytes + OVERHEAD;
-                self.budget.remove(slot.weight);
-                self.budget.add(weight);
-                slot.weight = weight;
-            }
+            Some(_) => self.weigh(at, value_bytes),
         }
     }
 
@@ -330,16 +380,22 @@ impl<V> Cache<V> {
     }
 
     /// The entries of a span of keys, in the order of their keys.
-    pub(crate) fn range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Vec<&Slot<V>> {
-        if matches!((from, to), (Some(from), Some(to)) if from >= to) {
-            return Vec::new();
-        }
-        let sorted = self.sorted.get_or_init(|| {
-            self.index.iter().map(|at| (self.slots[*at as usize].key.clone(), *at)).collect()
-        });
+    pub(crate) fn range(
+        &self,
+        from: Option<&[u8]>,
+        to: Option<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = &Slot<V>> {
+        let is_empty = matches!((from, to), (Some(from), Some(to)) if from >= to);
         let bounds =
             (from.map_or(Bound::Unbounded, Bound::Included), to.map_or(Bound::Unbounded, Bound::Excluded));
-        sorted.range::<[u8], _>(bounds).map(|(_, at)| &self.slots[*at as usize]).collect()
+        let found = (!is_empty).then(|| self.sorted().range::<[u8], _>(bounds));
+        found.into_iter().flatten().map(|(_, at)| &self.slots[*at as usize])
+    }
+
+    fn sorted(&self) -> &BTreeMap<Short, u32> {
+        self.sorted.get_or_init(|| {
+            self.index.iter().map(|at| (self.slots[*at as usize].key.clone(), *at)).collect()
+        })
     }
 
     fn remove(&mut self, at: u32) {
@@ -358,6 +414,28 @@ impl<V> Cache<V> {
             sorted.remove(&key);
         }
         self.free.push(at);
+    }
+}
+
+/// An entry whose value was taken out to be changed.
+struct Taken<'a, V> {
+    cache: &'a mut Cache<V>,
+    at: u32,
+    /// The value before, of an entry that waits, if somebody may let a panic pass.
+    kept: Option<Option<V>>,
+    /// Whether the change came to its end; else it panicked.
+    is_back: bool,
+}
+
+impl<V> Drop for Taken<'_, V> {
+    fn drop(&mut self) {
+        if self.is_back {
+            return;
+        }
+        match self.kept.take() {
+            Some(before) => self.cache.slots[self.at as usize].value = before,
+            None => self.cache.remove(self.at),
+        }
     }
 }
 
@@ -384,7 +462,7 @@ mod tests {
         for keys in [Keys::Hashed, Keys::Ordered] {
             let mut cache = Cache::new(keys, Rc::new(Budget::new(1000)));
             for (key, value) in [("a", 1), ("b", 2), ("c", 3), ("a", 4)] {
-                cache.put(key.as_bytes(), Some(value), Writer::default());
+                cache.put(key.as_bytes(), Some(value), Writer::default(), |_| None);
             }
             assert_eq!(cache.waiting(), 3);
             assert_eq!(drain(&mut cache), "b=Some(2) c=Some(3) a=Some(4) ");
@@ -398,12 +476,12 @@ mod tests {
         let budget = Rc::new(Budget::new(1000));
         let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget));
         for key in ["a", "b"] {
-            cache.put(key.as_bytes(), Some(1), Writer::default());
+            cache.put(key.as_bytes(), Some(1), Writer::default(), |_| None);
         }
         cache.clear();
         assert_eq!((cache.waiting(), budget.used()), (0, 0));
         assert!(cache.get(b"a").is_none() && drain(&mut cache).is_empty());
-        cache.put(b"a", Some(2), Writer::default());
+        cache.put(b"a", Some(2), Writer::default(), |_| None);
         assert_eq!(drain(&mut cache), "a=Some(2) ");
     }
 
@@ -412,7 +490,7 @@ mod tests {
         let budget = Rc::new(Budget::new(0));
         let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget));
         for key in ["a", "b", "c"] {
-            cache.put(key.as_bytes(), Some(1), Writer::default());
+            cache.put(key.as_bytes(), Some(1), Writer::default(), |_| None);
         }
         cache.get(b"a");
         assert!(budget.is_exceeded());
@@ -420,11 +498,11 @@ mod tests {
         assert_eq!(drain(&mut cache), "b=Some(1) a=Some(1) c=Some(1) ");
         cache.evict();
         assert!(cache.get(b"b").is_none());
-        cache.put(b"a", None, Writer::default());
+        cache.put(b"a", None, Writer::default(), |_| None);
         assert_eq!(drain(&mut cache), "a=None ");
         cache.written(b"a", None);
         assert!(cache.get(b"a").is_none());
-        assert_eq!(cache.range(None, None).len(), 1);
+        assert_eq!(cache.range(None, None).count(), 1);
         drop(cache);
         assert_eq!(budget.used(), 0);
     }

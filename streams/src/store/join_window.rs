@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{About, Data, Header};
-use crate::serde::SharedSerde;
+use crate::serde::{SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::window::write_store_key;
 use crate::state::rows::{ChangelogOffsets, Order, Row};
@@ -53,13 +53,18 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
     }
 
     /// A record's key and value as `put` takes them; the key is appended.
-    pub fn encode(&self, key: &K, value: Option<&V>, key_bytes: &mut Vec<u8>) -> Option<Bytes> {
-        self.key.serialize(key, key_bytes);
-        value.map(|value| {
+    pub fn encode(
+        &self,
+        key: &K,
+        value: Option<&V>,
+        key_bytes: &mut Vec<u8>,
+    ) -> Result<Option<Bytes>, SerdeError> {
+        self.key.serialize(key, key_bytes)?;
+        let bytes = value.map(|value| {
             let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
-        })
+            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
+        });
+        bytes.transpose()
     }
 
     /// Keeps a record. A null is only told to the changelog.
@@ -91,7 +96,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
     /// The values of a key from one time to another, both included, with their times, in that order; appended.
     pub fn fetch(&mut self, key: &K, from: i64, to: i64, found: &mut Vec<(i64, V)>) -> Result<(), Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         for row in self.rows.fetch(&self.key_bytes, from, to, Order::Ascending) {
             let row = row?;
             let value = self.value.deserialize(row.value).map_err(|error| {

@@ -4,15 +4,16 @@
 //! alone. The changelog has the value alone, and the time as that of the record.
 
 use std::cell::RefCell;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::{Cache, Eldest, Keys, Writer};
-use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
-use crate::record::{About, Change, Data, Header, Record};
+use super::cache::{Cache, Eldest, Keys, Slot, Writer};
+use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
+use crate::record::{About, Change, Data, Header, Record, own_headers};
 use crate::serde::{Part, Serde, SerdeError, SharedSerde};
-use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key};
+use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
 use crate::state::{Rows, StateError};
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
@@ -36,9 +37,13 @@ pub type TableStore<K, V> = KeyValueStore<K, Stamped<V>>;
 pub struct StampedSerde<V>(pub SharedSerde<V>);
 
 impl<V> Serde<Stamped<V>> for StampedSerde<V> {
-    fn serialize(&self, stamped: &Stamped<V>, out: &mut Vec<u8>) {
+    fn serialize(&self, stamped: &Stamped<V>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(&stamped.timestamp.to_be_bytes());
-        self.0.serialize(&stamped.value, out);
+        self.0.serialize(&stamped.value, out)
+    }
+
+    fn hold(&self, stamped: &mut Stamped<V>) -> Option<usize> {
+        self.0.hold(&mut stamped.value).map(|bytes| STAMP + bytes)
     }
 
     fn deserialize(&self, bytes: Bytes) -> Result<Stamped<V>, SerdeError> {
@@ -75,6 +80,8 @@ pub struct KeyValueStore<K, S> {
     changelog: Option<ChangelogTo>,
     logged: Logged,
     cache: Option<Cache<S>>,
+    /// Whether an operator hands on what leaves the cache.
+    hands_on: bool,
     key_bytes: Vec<u8>,
     value_bytes: Vec<u8>,
 }
@@ -131,6 +138,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             changelog: parts.changelog,
             logged: Logged::Alone,
             cache,
+            hands_on: false,
             key_bytes: Vec::new(),
             value_bytes: Vec::new(),
         }
@@ -154,45 +162,34 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     }
 
     /// Puts the bytes of a key aside; they come back with `restore_key`, so that no call allocates for them.
-    fn encode_key(&mut self, key: &K) -> Vec<u8> {
+    fn encode_key(&mut self, key: &K) -> Result<Vec<u8>, SerdeError> {
         let mut bytes = std::mem::take(&mut self.key_bytes);
         bytes.clear();
-        self.key.serialize(key, &mut bytes);
-        bytes
+        self.key.serialize(key, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// What is stored under a key.
     pub fn get(&mut self, key: &K) -> Result<Option<S>, Failure> {
-        let bytes = self.encode_key(key);
+        let bytes = self.encode_key(key)?;
         let found = self.get_bytes(&bytes);
         self.key_bytes = bytes;
         found
     }
 
     fn get_bytes(&mut self, key: &[u8]) -> Result<Option<S>, Failure> {
-        if self.cache.is_some() {
-            self.load(key)?;
+        if let Some(slot) = self.cache.as_mut().and_then(|cache| cache.get(key)) {
+            return Ok(slot.value.clone());
         }
-        match &mut self.cache {
-            Some(cache) => Ok(cache.get(key).and_then(|slot| slot.value.clone())),
-            None => self.read(key),
+        let Some(bytes) = self.rows.get(key)? else { return Ok(None) };
+        let length = bytes.len();
+        let value = self.decode(bytes)?;
+        if let Some(cache) = &mut self.cache
+            && cache.has_room()
+        {
+            cache.insert_clean(key, value.clone(), length);
         }
-    }
-
-    /// Brings a row into the cache.
-    fn load(&mut self, key: &[u8]) -> Result<(), Failure> {
-        let Some(cache) = &mut self.cache else { return Ok(()) };
-        if cache.get(key).is_some() {
-            return Ok(());
-        }
-        if let Some(bytes) = self.rows.get(key)? {
-            let length = bytes.len();
-            let value = self.value.deserialize(bytes).map_err(|error| {
-                Failure::fatal(TaskError::Broken(format!("store {}: a row is damaged: {error}", self.name)))
-            })?;
-            cache.insert_clean(key, value, length);
-        }
-        Ok(())
+        Ok(Some(value))
     }
 
     /// Sets what is stored under a key; None deletes it. `about` is the record because of which it is set.
@@ -203,10 +200,11 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        let bytes = self.encode_key(key);
+        let bytes = self.encode_key(key)?;
         let done = match &mut self.cache {
             Some(cache) => {
-                cache.put(&bytes, value, writer(about, context));
+                let serde = &self.value;
+                cache.put(&bytes, value, writer(about, context), |value| serde.hold(value));
                 Ok(())
             }
             None => self.write(&bytes, value.as_ref(), about, context).map(drop),
@@ -224,7 +222,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        let bytes = self.encode_key(key);
+        let bytes = self.encode_key(key)?;
         let done = self.update_bytes(&bytes, old, about, context, change);
         self.key_bytes = bytes;
         done
@@ -239,23 +237,16 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(cache) = &mut self.cache
-            && let Some(slot) = cache.change(key)
+            && let Some(at) = cache.find(key)
         {
-            match change(slot.value.take()) {
-                Ok(value) => slot.value = value,
-                Err(undone) => {
-                    slot.value = undone.before;
-                    cache.leave(key);
-                    return Err(undone.failure);
-                }
-            }
-            slot.writer.set(about, context);
-            return Ok(None);
+            let serde = &self.value;
+            return cache.update(at, about, context, |value| serde.hold(value), change).map(|()| None);
         }
         let before = self.read(key)?;
         if let Some(cache) = &mut self.cache {
             let new = change(before).map_err(|undone| undone.failure)?;
-            cache.put(key, new, writer(about, context));
+            let serde = &self.value;
+            cache.put(key, new, writer(about, context), |value| serde.hold(value));
             return Ok(None);
         }
         let kept = if old == Old::Sent { before.clone() } else { None };
@@ -274,7 +265,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     ) -> Result<Option<usize>, Failure> {
         self.value_bytes.clear();
         if let Some(value) = value {
-            self.value.serialize(value, &mut self.value_bytes);
+            self.value.serialize(value, &mut self.value_bytes)?;
         }
         let bytes = value.is_some().then_some(self.value_bytes.as_slice());
         self.rows.put(key, bytes)?;
@@ -300,50 +291,63 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
     pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let bytes = |key: &K| {
-            let mut bytes = Vec::new();
-            self.key.serialize(key, &mut bytes);
-            bytes
-        };
-        let (from, to) = (from.map(bytes), to.map(|to| after_key(&bytes(to))));
-        let span = Span { from: from.as_deref(), to: to.as_deref() };
-        self.merged(span, order)
+        let (from, to) = (from.map(|key| self.bytes_of(key)).transpose()?, to.map(|key| self.bytes_of(key)).transpose()?);
+        let to = to.map(|to| after_key(&to));
+        self.merged(Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
     }
 
-    fn merged(&self, span: Span<'_>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let mut cached = self.cache.as_ref().map(|cache| cache.range(span.from, span.to)).unwrap_or_default();
-        // Taken from the back, in the order that is asked for.
-        if order == Order::Ascending {
-            cached.reverse();
-        }
+    /// The next rows behind a key, or the first ones, at most so many.
+    pub fn page(&self, after: Option<&K>, limit: usize) -> Result<Vec<(K, S)>, Failure> {
+        let from = after.map(|key| self.bytes_of(key)).transpose()?.map(|key| after_key(&key));
+        self.merged(Span { from: from.as_deref(), to: None }, Order::Ascending, limit)
+    }
+
+    /// The rows whose keys begin with these bytes.
+    pub fn prefixed(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
+        let to = after_prefix(prefix);
+        self.merged(Span { from: Some(prefix), to: to.as_deref() }, order, usize::MAX)
+    }
+
+    fn bytes_of(&self, key: &K) -> Result<Vec<u8>, SerdeError> {
+        let mut bytes = Vec::new();
+        self.key.serialize(key, &mut bytes).map(|()| bytes)
+    }
+
+    fn merged(&self, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
+        let cached = self.cache.iter().flat_map(|cache| cache.range(span.from, span.to));
+        let mut cached: Peekable<Box<dyn Iterator<Item = &Slot<S>>>> = match order {
+            Order::Ascending => (Box::new(cached) as Box<dyn Iterator<Item = _>>).peekable(),
+            Order::Descending => (Box::new(cached.rev()) as Box<dyn Iterator<Item = _>>).peekable(),
+        };
         let key = |bytes: &[u8]| self.key.deserialize_part(Part::new(bytes)).map_err(|error| self.broken(error));
         let mut found = Vec::new();
         for row in self.rows.range(span, order) {
             let (row_key, row_value) = row?;
             let mut replaced = false;
-            while let Some(slot) = cached.last() {
-                let goes_first = match order {
-                    Order::Ascending => *slot.key <= *row_key,
-                    Order::Descending => *slot.key >= *row_key,
-                };
-                if !goes_first {
-                    break;
-                }
+            let goes_first = |slot: &&Slot<S>| match order {
+                Order::Ascending => *slot.key <= *row_key,
+                Order::Descending => *slot.key >= *row_key,
+            };
+            while let Some(slot) = cached.next_if(goes_first) {
                 replaced |= *slot.key == *row_key;
                 if let Some(value) = &slot.value {
                     found.push((key(&slot.key)?, value.clone()));
                 }
-                cached.pop();
             }
             if !replaced {
                 found.push((key(&row_key)?, self.decode(row_value)?));
             }
+            if found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
         }
-        while let Some(slot) = cached.pop() {
+        for slot in cached {
             if let Some(value) = &slot.value {
                 found.push((key(&slot.key)?, value.clone()));
             }
         }
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -381,7 +385,8 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         let is_seen = old == Old::Unforwarded || new.is_some() || before.is_some();
         if is_seen {
             let about = About { timestamp: writer.timestamp, headers: &writer.headers };
-            length = self.write(key, new.as_ref(), about, context)?;
+            let written = self.write(key, new.as_ref(), about, context);
+            length = written.map_err(|failure| failure.of_store(&self.name))?;
         }
         if let Some(cache) = &mut self.cache {
             cache.written(key, length);
@@ -403,7 +408,8 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
         let about = About { timestamp: context.timestamp, headers: &headers };
         let done = self.put(key, value, about, context);
         context.headers = headers;
-        done
+        done?;
+        self.make_room(context)
     }
 
     /// Sets a key's value if there is none, and gives the one that is there.
@@ -423,12 +429,30 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     }
 }
 
+/// What a user's processor does with a store whose values have times.
+impl<K: Data, V: Data> TableStore<K, V> {
+    /// Sets a key's value and its time; None deletes it.
+    pub fn set_stamped(
+        &mut self,
+        key: &K,
+        value: Option<Stamped<V>>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let timestamp = value.as_ref().map_or(context.timestamp, |value| value.timestamp);
+        let headers = std::mem::take(&mut context.headers);
+        let done = self.put(key, value, About { timestamp, headers: &headers }, context);
+        context.headers = headers;
+        done?;
+        self.make_room(context)
+    }
+}
+
 pub(crate) fn stamp_of(bytes: &[u8]) -> i64 {
     bytes.first_chunk().map_or(-1, |stamp| i64::from_be_bytes(*stamp))
 }
 
 pub(crate) fn writer(about: About<'_>, context: &Context) -> Writer {
-    Writer { origin: context.origin().clone(), timestamp: about.timestamp, headers: about.headers.to_vec() }
+    Writer { origin: context.origin().clone(), timestamp: about.timestamp, headers: own_headers(about.headers) }
 }
 
 impl Writer {
@@ -436,13 +460,19 @@ impl Writer {
         self.origin.clone_from(context.origin());
         self.timestamp = about.timestamp;
         self.headers.clear();
-        self.headers.extend_from_slice(about.headers);
+        if !about.headers.is_empty() {
+            self.headers = own_headers(about.headers);
+        }
     }
 }
 
 impl<K: Data, V: Data> Cached for TableStore<K, V> {
     type Key = K;
     type Value = V;
+
+    fn hand_on(&mut self) {
+        self.hands_on = true;
+    }
 
     fn is_cached(&self) -> bool {
         self.cache.is_some()
@@ -460,6 +490,12 @@ impl<K: Data, V: Data> Cached for TableStore<K, V> {
         let record = Record { key: Some(key), value, timestamp, headers: writer.headers };
         Ok(Some(Flushed { record, origin: writer.origin }))
     }
+}
+
+impl<K: Data, S: Data> Evicts for KeyValueStore<K, S> {
+    fn hands_on(&self) -> bool {
+        self.hands_on
+    }
 
     fn begin_eviction(&mut self) -> Eldest {
         self.cache.as_mut().map_or(Eldest::Nothing, Cache::begin_eviction)
@@ -469,6 +505,14 @@ impl<K: Data, V: Data> Cached for TableStore<K, V> {
         if let Some(cache) = &mut self.cache {
             cache.evict();
         }
+    }
+
+    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
+        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
+        for _ in 0..waiting {
+            self.flush_one(Old::Unforwarded, context)?;
+        }
+        Ok(())
     }
 }
 
@@ -498,12 +542,7 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {
-        let mut store = self.borrow_mut();
-        let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            store.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+        self.borrow_mut().write_waiting(context)
     }
 
     fn forget(&self) {

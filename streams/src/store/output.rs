@@ -61,6 +61,7 @@ where
         children: Children<S::Key, Change<S::Value>>,
         old: Old,
     ) -> TableOutput<S> {
+        store.borrow_mut().hand_on();
         let cached = store.borrow().is_cached();
         let inner = Rc::new(Inner { store: Rc::clone(store), children: RefCell::new(children), old, cached });
         if cached {

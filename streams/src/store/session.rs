@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Updated, writer};
-use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
+use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record, Window, Windowed};
-use crate::serde::SharedSerde;
+use crate::serde::{SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::session as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
@@ -31,6 +31,8 @@ pub struct SessionStore<K, V> {
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
     cache: Option<Cache<V>>,
+    /// Whether an operator hands on what leaves the cache.
+    hands_on: bool,
     value_bytes: Vec<u8>,
 }
 
@@ -58,7 +60,9 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         };
         let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget));
         let rows = SessionRows::open(name.clone(), parts.rows, retention_ms, layout)?;
-        Ok(Held::new(SessionStore { name, rows, key, value, changelog: parts.changelog, cache, value_bytes: Vec::new() }))
+        let changelog = parts.changelog;
+        let (hands_on, value_bytes) = (false, Vec::new());
+        Ok(Held::new(SessionStore { name, rows, key, value, changelog, cache, hands_on, value_bytes }))
     }
 
     fn broken(&self, error: impl std::fmt::Display) -> Failure {
@@ -69,15 +73,15 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         self.value.deserialize(bytes).map_err(|error| self.broken(error))
     }
 
-    fn encode_key(&self, key: &K) -> Vec<u8> {
+    fn encode_key(&self, key: &K) -> Result<Vec<u8>, SerdeError> {
         let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes);
-        bytes
+        self.key.serialize(key, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier, by their ends.
     pub fn find(&self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<(Window, V)>, Failure> {
-        let key = self.encode_key(key);
+        let key = self.encode_key(key)?;
         let times = Meeting { earliest_end, latest_start };
         let mut found = Vec::new();
         for row in self.rows.find(&key, times, Order::Ascending) {
@@ -123,11 +127,12 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        let key = self.encode_key(at.0);
+        let key = self.encode_key(at.0)?;
         if let Some(cache) = &mut self.cache {
             let mut row = Vec::with_capacity(key.len() + 16);
             format::write_key(&key, at.1, &mut row);
-            cache.put(&row, value, writer(about, context));
+            let serde = &self.value;
+            cache.put(&row, value, writer(about, context), |value| serde.hold(value));
             return Ok(());
         }
         self.write(&key, at.1, value.as_ref(), Gone::Set, about, context).map(drop)
@@ -143,7 +148,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         if self.cache.is_some() {
             return self.put(at, None, about, context);
         }
-        let key = self.encode_key(at.0);
+        let key = self.encode_key(at.0)?;
         self.write(&key, at.1, None, Gone::Removed, about, context).map(drop)
     }
 
@@ -158,9 +163,10 @@ impl<K: Data, V: Data> SessionStore<K, V> {
     ) -> Result<Option<usize>, Failure> {
         let bytes = value.map(|value| {
             self.value_bytes.clear();
-            self.value.serialize(value, &mut self.value_bytes);
-            Bytes::copy_from_slice(&self.value_bytes)
+            let written = self.value.serialize(value, &mut self.value_bytes);
+            written.map(|()| Bytes::copy_from_slice(&self.value_bytes))
         });
+        let bytes = bytes.transpose()?;
         if gone == Gone::Removed {
             self.rows.remove(key, session)?;
         } else if self.rows.put(key, session, bytes.clone())? == Stored::Expired {
@@ -195,7 +201,8 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         let mut length = None;
         if is_seen {
             let about = About { timestamp: writer.timestamp, headers: &writer.headers };
-            length = self.write(&at.key, at.window, new.as_ref(), Gone::Set, about, context)?;
+            let written = self.write(&at.key, at.window, new.as_ref(), Gone::Set, about, context);
+            length = written.map_err(|failure| failure.of_store(&self.name))?;
         }
         if let Some(cache) = &mut self.cache {
             cache.written(&row, length);
@@ -209,9 +216,51 @@ impl<K: Data, V: Data> SessionStore<K, V> {
     }
 }
 
+/// What a user's processor does, whose time and headers the context knows.
+impl<K: Data, V: Data> SessionStore<K, V> {
+    /// The store of a processor of the user.
+    pub fn plain(
+        parts: StoreParts<'_>,
+        key: &Option<SharedSerde<K>>,
+        value: &Option<SharedSerde<V>>,
+    ) -> Result<Held, LinkError> {
+        SessionStore::table(parts, Layout::KeyFirst, key, value)
+    }
+
+    /// The value of a session.
+    pub fn get(&mut self, key: &K, session: Window) -> Result<Option<V>, Failure> {
+        let key = self.encode_key(key)?;
+        if let Some(cache) = &mut self.cache {
+            let mut row = Vec::with_capacity(key.len() + 16);
+            format::write_key(&key, session, &mut row);
+            if let Some(slot) = cache.get(&row) {
+                return Ok(slot.value.clone());
+            }
+        }
+        self.rows.get(&key, session)?.map(|bytes| self.decode(bytes)).transpose()
+    }
+
+    /// Sets the value of a session; None removes it.
+    pub fn set(&mut self, at: (&K, Window), value: Option<V>, context: &mut Context) -> Result<(), Failure> {
+        let headers = std::mem::take(&mut context.headers);
+        let about = About { timestamp: context.timestamp, headers: &headers };
+        let done = match value {
+            Some(value) => self.put(at, Some(value), about, context),
+            None => self.remove(at, about, context),
+        };
+        context.headers = headers;
+        done?;
+        self.make_room(context)
+    }
+}
+
 impl<K: Data, V: Data> Cached for SessionStore<K, V> {
     type Key = Windowed<K>;
     type Value = V;
+
+    fn hand_on(&mut self) {
+        self.hands_on = true;
+    }
 
     fn is_cached(&self) -> bool {
         self.cache.is_some()
@@ -233,6 +282,12 @@ impl<K: Data, V: Data> Cached for SessionStore<K, V> {
         let record = Record { key, value, timestamp: at.window.end, headers: writer.headers };
         Ok(Some(Flushed { record, origin: writer.origin }))
     }
+}
+
+impl<K: Data, V: Data> Evicts for SessionStore<K, V> {
+    fn hands_on(&self) -> bool {
+        self.hands_on
+    }
 
     fn begin_eviction(&mut self) -> Eldest {
         self.cache.as_mut().map_or(Eldest::Nothing, Cache::begin_eviction)
@@ -242,6 +297,14 @@ impl<K: Data, V: Data> Cached for SessionStore<K, V> {
         if let Some(cache) = &mut self.cache {
             cache.evict();
         }
+    }
+
+    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
+        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
+        for _ in 0..waiting {
+            self.flush_one(Old::Unforwarded, context)?;
+        }
+        Ok(())
     }
 }
 
@@ -261,12 +324,7 @@ impl<K: Data, V: Data> TaskStore for RefCell<SessionStore<K, V>> {
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {
-        let mut store = self.borrow_mut();
-        let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            store.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+        self.borrow_mut().write_waiting(context)
     }
 
     fn forget(&self) {

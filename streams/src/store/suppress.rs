@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
-use crate::record::{Change, Data, Header, Record};
+use crate::record::{Change, Data, Header, Record, own_headers};
 use crate::serde::{SerdeError, SharedSerde};
 use crate::state::format::buffer::RecordContext;
 use crate::state::rows::{ChangelogOffsets, Row};
@@ -56,12 +56,12 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
         }))
     }
 
-    fn encode(&self, value: &Option<V>) -> Option<Bytes> {
-        value.as_ref().map(|value| {
+    fn encode(&self, value: &Option<V>) -> Result<Option<Bytes>, SerdeError> {
+        let bytes = value.as_ref().map(|value| {
             let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
-        })
+            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
+        });
+        bytes.transpose()
     }
 
     fn broken(&self, error: SerdeError) -> Failure {
@@ -74,25 +74,32 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
     }
 
     /// Lets a change wait for a time, or takes the place of the one of its key, which keeps its own.
-    pub fn put(&mut self, time: i64, key: &K, record: &Record<K, Change<V>>, origin: &Origin) {
-        let Some(change) = &record.value else { return };
+    pub fn put(
+        &mut self,
+        time: i64,
+        key: &K,
+        record: &Record<K, Change<V>>,
+        origin: &Origin,
+    ) -> Result<(), SerdeError> {
+        let Some(change) = &record.value else { return Ok(()) };
         let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes);
-        let (old, new) = (self.encode(&change.old), self.encode(&change.new));
+        self.key.serialize(key, &mut bytes)?;
+        let (old, new) = (self.encode(&change.old)?, self.encode(&change.new)?);
         let context = RecordContext {
             timestamp: record.timestamp,
             offset: origin.offset,
             topic: origin.topic.as_deref().unwrap_or_default().to_owned(),
             partition: origin.partition,
-            headers: record.headers.clone(),
+            headers: own_headers(&record.headers),
         };
         self.buffer.put(time, Bytes::from(bytes), old, new, context);
+        Ok(())
     }
 
     /// The value before the change of a key that waits; None if none waits.
     pub fn prior(&mut self, key: &K) -> Result<Option<Option<V>>, Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         let prior = self.buffer.prior(&self.key_bytes);
         prior.map(|bytes| self.decode(bytes)).transpose()
     }

@@ -7,9 +7,13 @@ use std::marker::PhantomData;
 use std::vec::IntoIter;
 
 use super::key_value::{KeyValueStore, Stamped, TableStore};
+use super::session::SessionStore;
+use super::versioned::VersionedStore;
 use super::window::WindowStore;
-use crate::record::{Data, Windowed};
+use crate::record::{Data, Window, Windowed};
+use crate::serde::Serde;
 use crate::state::Order;
+use crate::state::versioned::VersionedPut;
 use crate::task::context::Context;
 use crate::task::errors::Failure;
 
@@ -65,6 +69,11 @@ impl From<&'static str> for StoreId {
 }
 
 /// The stores of a processor: `()` for none, a list of tokens or names, or a tuple of tokens of several types.
+#[diagnostic::on_unimplemented(
+    message = "these are no stores of a processor",
+    label = "`()` for none, a list of tokens or names, or a tuple of up to four tokens is meant",
+    note = "`StreamsBuilder::add_store` gives the token of a store"
+)]
 pub trait Connect {
     /// Which.
     fn ids(self) -> Vec<StoreId>;
@@ -116,6 +125,12 @@ pub struct KeyValue<K, V>(PhantomData<fn() -> (K, V)>);
 /// Keys and their latest values with a time beside each: the stores of tables and aggregates.
 pub struct TimestampedKeyValue<K, V>(PhantomData<fn() -> (K, V)>);
 
+/// Values by key and session.
+pub struct KeySession<K, V>(PhantomData<fn() -> (K, V)>);
+
+/// Keys and their values over time.
+pub struct VersionedKeyValue<K, V>(PhantomData<fn() -> (K, V)>);
+
 /// Values by key and time.
 pub struct KeyWindow<K, V>(PhantomData<fn() -> (K, V)>);
 
@@ -132,8 +147,26 @@ impl<K: Data, V: Data> StoreType for TimestampedKeyValue<K, V> {
     type Store = TableStore<K, V>;
     type Lent<'a> = LentTable<'a, K, V>;
 
-    fn lend<'a>(store: &'a RefCell<Self::Store>, _context: &'a mut Context) -> Self::Lent<'a> {
-        LentTable { store }
+    fn lend<'a>(store: &'a RefCell<Self::Store>, context: &'a mut Context) -> Self::Lent<'a> {
+        LentTable { store, context: RefCell::new(context) }
+    }
+}
+
+impl<K: Data, V: Data> StoreType for KeySession<K, V> {
+    type Store = SessionStore<K, V>;
+    type Lent<'a> = LentSessions<'a, K, V>;
+
+    fn lend<'a>(store: &'a RefCell<Self::Store>, context: &'a mut Context) -> Self::Lent<'a> {
+        LentSessions { store, context: RefCell::new(context) }
+    }
+}
+
+impl<K: Data, V: Data> StoreType for VersionedKeyValue<K, V> {
+    type Store = VersionedStore<K, V>;
+    type Lent<'a> = LentVersions<'a, K, V>;
+
+    fn lend<'a>(store: &'a RefCell<Self::Store>, context: &'a mut Context) -> Self::Lent<'a> {
+        LentVersions { store, context: RefCell::new(context) }
     }
 }
 
@@ -178,21 +211,65 @@ impl<K: Data, V: Data> LentKeyValue<'_, K, V> {
         self.store.borrow().range(from, to, order)
     }
 
-    /// All rows, in the order of their keys' bytes.
+    /// The rows whose keys' bytes begin with those of a prefix, in their order.
+    pub fn prefix_scan<P>(&self, prefix: &P, serde: &dyn Serde<P>) -> Result<Vec<(K, V)>, Failure> {
+        let mut bytes = Vec::new();
+        serde.serialize(prefix, &mut bytes)?;
+        self.store.borrow().prefixed(&bytes, Order::Ascending)
+    }
+
+    /// The next rows behind a key, or the first ones, at most so many: a way through a store that does not fit into memory,
+    /// which may change meanwhile.
+    pub fn page(&self, after: Option<&K>, limit: usize) -> Result<Vec<(K, V)>, Failure> {
+        self.store.borrow().page(after, limit)
+    }
+
+    /// Deletes the rows that a closure does not want to keep, some at a time.
+    pub fn retain(&self, keep: impl Fn(&K, &V) -> bool) -> Result<(), Failure> {
+        let mut rows = self.page(None, PAGE)?;
+        while let Some((last, _)) = rows.last() {
+            let next = self.page(Some(last), PAGE)?;
+            for (key, _) in rows.iter().filter(|(key, value)| !keep(key, value)) {
+                self.delete(key)?;
+            }
+            rows = next;
+        }
+        Ok(())
+    }
+
+    /// All rows, in the order of their keys' bytes, as they are now: a large store is gone through by `retain` and `page`.
     pub fn iter(&self) -> Result<IntoIter<(K, V)>, Failure> {
         Ok(self.range(None, None, Order::Ascending)?.into_iter())
     }
 }
 
-/// The store of a table or an aggregate, lent to a processor that reads it.
+/// How many rows `retain` holds at a time.
+const PAGE: usize = 1000;
+
+/// A store of values with times, or that of a table or an aggregate, lent to a processor.
 pub struct LentTable<'a, K, V> {
     store: &'a RefCell<TableStore<K, V>>,
+    context: RefCell<&'a mut Context>,
 }
 
 impl<K: Data, V: Data> LentTable<'_, K, V> {
     /// The value of a key and its time.
     pub fn get(&self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
         self.store.borrow_mut().get(key)
+    }
+
+    /// Sets the value of a key and its time.
+    pub fn put(&self, key: &K, value: V, timestamp: i64) -> Result<(), Failure> {
+        let stamped = Some(Stamped { value, timestamp });
+        self.store.borrow_mut().set_stamped(key, stamped, &mut self.context.borrow_mut())
+    }
+
+    /// Deletes a key; the value that it had.
+    pub fn delete(&self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        let mut store = self.store.borrow_mut();
+        let before = store.get(key)?;
+        store.set_stamped(key, None, &mut self.context.borrow_mut())?;
+        Ok(before)
     }
 
     /// The rows from one key to another, both included, in the order of their bytes.
@@ -203,6 +280,64 @@ impl<K: Data, V: Data> LentTable<'_, K, V> {
         order: Order,
     ) -> Result<Vec<(K, Stamped<V>)>, Failure> {
         self.store.borrow().range(from, to, order)
+    }
+}
+
+/// A store of sessions, lent to a processor.
+pub struct LentSessions<'a, K, V> {
+    store: &'a RefCell<SessionStore<K, V>>,
+    context: RefCell<&'a mut Context>,
+}
+
+impl<K: Data, V: Data> LentSessions<'_, K, V> {
+    /// Sets the value of a session.
+    pub fn put(&self, key: &K, session: Window, value: V) -> Result<(), Failure> {
+        self.store.borrow_mut().set((key, session), Some(value), &mut self.context.borrow_mut())
+    }
+
+    /// Removes a session.
+    pub fn remove(&self, key: &K, session: Window) -> Result<(), Failure> {
+        self.store.borrow_mut().set((key, session), None, &mut self.context.borrow_mut())
+    }
+
+    /// The value of a session.
+    pub fn get(&self, key: &K, session: Window) -> Result<Option<V>, Failure> {
+        self.store.borrow_mut().get(key, session)
+    }
+
+    /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier, by their ends.
+    pub fn find(&self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<(Window, V)>, Failure> {
+        self.store.borrow().find(key, earliest_end, latest_start)
+    }
+}
+
+/// A store of values over time, lent to a processor.
+pub struct LentVersions<'a, K, V> {
+    store: &'a RefCell<VersionedStore<K, V>>,
+    context: RefCell<&'a mut Context>,
+}
+
+impl<K: Data, V: Data> LentVersions<'_, K, V> {
+    /// Sets the value of a key from a time on; None says that it has none from then on.
+    pub fn put(&self, key: &K, value: Option<&V>, timestamp: i64) -> Result<VersionedPut, Failure> {
+        self.store.borrow_mut().put(key, value, timestamp, &mut self.context.borrow_mut())
+    }
+
+    /// Deletes the value of a key from a time on; the one that it had then.
+    pub fn delete(&self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        let before = self.get_as_of(key, timestamp)?;
+        self.put(key, None, timestamp)?;
+        Ok(before)
+    }
+
+    /// The latest value of a key, with the time from which it is valid.
+    pub fn get(&self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        self.store.borrow_mut().get(key)
+    }
+
+    /// The value that a key had at a time, with the time from which it was valid.
+    pub fn get_as_of(&self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        self.store.borrow_mut().get_as_of(key, timestamp)
     }
 }
 
@@ -233,3 +368,6 @@ impl<K: Data, V: Data> LentWindows<'_, K, V> {
         self.store.borrow().fetch_all(from, to, order)
     }
 }
+
+#[cfg(test)]
+mod tests;

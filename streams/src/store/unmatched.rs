@@ -49,6 +49,13 @@ struct Times {
     next_look: i64,
 }
 
+impl Default for Times {
+    /// As a task begins with them.
+    fn default() -> Times {
+        Times { stream: -1, earliest: i64::MAX, next_look: 0 }
+    }
+}
+
 /// Records of both sides that found no match yet.
 pub struct Unmatched<K, L, R> {
     rows: UnmatchedRows,
@@ -76,7 +83,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
                 left,
                 right,
                 changelog: parts.changelog,
-                times: Times { stream: -1, earliest: i64::MAX, next_look: 0 },
+                times: Times::default(),
                 key_bytes: Vec::new(),
                 value_bytes: Vec::new(),
             }))
@@ -101,19 +108,19 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        self.times.earliest = self.times.earliest.min(about.timestamp);
         let side = match value {
             OneSide::Left(_) => JoinSide::Left,
             OneSide::Right(_) => JoinSide::Right,
         };
         let (key_bytes, value_bytes) = (&mut self.key_bytes, &mut self.value_bytes);
         key_bytes.clear();
-        self.key.serialize(key, key_bytes);
+        self.key.serialize(key, key_bytes)?;
         value_bytes.clear();
         match value {
             OneSide::Left(value) => self.left.serialize(value, value_bytes),
             OneSide::Right(value) => self.right.serialize(value, value_bytes),
-        }
+        }?;
+        self.times.earliest = self.times.earliest.min(about.timestamp);
         let (row, list) = self.rows.add(about.timestamp, side, key_bytes, value_bytes)?;
         self.log(&row, Some(&list), about.timestamp, context)
     }
@@ -128,7 +135,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
         context: &mut Context,
     ) -> Result<(), Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         match self.rows.remove(timestamp, side, &self.key_bytes)? {
             Some(row) => self.log(&row, None, about.timestamp, context),
             None => Ok(()),
@@ -248,6 +255,11 @@ impl<K: Data, L: Data, R: Data> TaskStore for RefCell<Unmatched<K, L, R>> {
 
     fn flush(&self, _context: &mut Context) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Java makes its TimeTracker anew with the task: rows that the other owner of the task adds may be older than all here.
+    fn forget(&self) {
+        self.borrow_mut().times = Times::default();
     }
 
     fn commit(&self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {

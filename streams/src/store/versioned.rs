@@ -52,12 +52,12 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
         context: &mut Context,
     ) -> Result<VersionedPut, Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         let value = value.map(|value| {
             let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes);
-            Bytes::from(bytes)
+            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
         });
+        let value = value.transpose()?;
         if self.rows.is_expired(timestamp) {
             context.drop_record();
         }
@@ -78,7 +78,7 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
     /// A key's latest value, with the time from which it is valid.
     pub fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         let row = self.rows.get(&self.key_bytes)?;
         self.decode(row)
     }
@@ -86,7 +86,7 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
     /// The value that a key had at a time, with the time from which it was valid.
     pub fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         let row = self.rows.get_as_of(&self.key_bytes, timestamp)?;
         self.decode(row)
     }

@@ -60,9 +60,9 @@ impl<K: Data, V: Data> Waiting<K, V> {
     pub fn put(&mut self, record: &Record<K, V>, context: &mut Context) -> Result<Put, Failure> {
         let (Some(key), Some(value)) = (&record.key, &record.value) else { return Ok(Put::Late) };
         self.key_bytes.clear();
-        self.key.serialize(key, &mut self.key_bytes);
+        self.key.serialize(key, &mut self.key_bytes)?;
         let mut bytes = Vec::new();
-        self.value.serialize(value, &mut bytes);
+        self.value.serialize(value, &mut bytes)?;
         let origin = context.origin();
         let about = RecordContext {
             timestamp: record.timestamp,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Stamped, StampedSerde, Updated, stamp_of, writer};
-use super::{Cached, ChangelogTo, Flushed, Held, Old, StoreParts, TaskStore};
+use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record, Windowed};
 use crate::serde::{SerdeError, SharedSerde};
 use crate::state::StateError;
@@ -37,6 +37,8 @@ pub struct WindowStore<K, S> {
     stamp: usize,
     changelog: Option<ChangelogTo>,
     cache: Option<Cache<S>>,
+    /// Whether an operator hands on what leaves the cache.
+    hands_on: bool,
     key_bytes: Vec<u8>,
     row_bytes: Vec<u8>,
     value_bytes: Vec<u8>,
@@ -89,6 +91,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             stamp,
             changelog: parts.changelog,
             cache,
+            hands_on: false,
             key_bytes: Vec::new(),
             row_bytes: Vec::new(),
             value_bytes: Vec::new(),
@@ -109,14 +112,14 @@ impl<K: Data, S: Data> WindowStore<K, S> {
     }
 
     /// The bytes of a key, and those of its row.
-    fn encode(&mut self, key: &K, start: i64) -> (Vec<u8>, Vec<u8>) {
+    fn encode(&mut self, key: &K, start: i64) -> Result<(Vec<u8>, Vec<u8>), SerdeError> {
         let (mut key_bytes, mut row) =
             (std::mem::take(&mut self.key_bytes), std::mem::take(&mut self.row_bytes));
         key_bytes.clear();
         row.clear();
-        self.key.serialize(key, &mut key_bytes);
+        self.key.serialize(key, &mut key_bytes)?;
         format::write_store_key(&key_bytes, start, 0, &mut row);
-        (key_bytes, row)
+        Ok((key_bytes, row))
     }
 
     fn read(&self, key: &[u8], start: i64) -> Result<Option<S>, Failure> {
@@ -125,7 +128,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 
     /// The value of a key and window start.
     pub fn get(&mut self, key: &K, start: i64) -> Result<Option<S>, Failure> {
-        let (key, row) = self.encode(key, start);
+        let (key, row) = self.encode(key, start)?;
         let found = match self.cache.as_mut().and_then(|cache| cache.get(&row)) {
             Some(slot) => Ok(slot.value.clone()),
             None => self.read(&key, start),
@@ -143,10 +146,11 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        let (key, row) = self.encode(key, start);
+        let (key, row) = self.encode(key, start)?;
         let done = match &mut self.cache {
             Some(cache) => {
-                cache.put(&row, value, writer(about, context));
+                let serde = &self.value;
+                cache.put(&row, value, writer(about, context), |value| serde.hold(value));
                 Ok(())
             }
             None => self.write(&key, start, value.as_ref(), about, context).map(drop),
@@ -164,7 +168,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         context: &mut Context,
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
-        let (key, row) = self.encode(at.0, at.1);
+        let (key, row) = self.encode(at.0, at.1)?;
         let done = self.update_bytes(&key, &row, at.1, old, about, context, change);
         (self.key_bytes, self.row_bytes) = (key, row);
         done
@@ -182,23 +186,16 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(cache) = &mut self.cache
-            && let Some(slot) = cache.change(row)
+            && let Some(at) = cache.find(row)
         {
-            match change(slot.value.take()) {
-                Ok(value) => slot.value = value,
-                Err(undone) => {
-                    slot.value = undone.before;
-                    cache.leave(row);
-                    return Err(undone.failure);
-                }
-            }
-            slot.writer.set(about, context);
-            return Ok(None);
+            let serde = &self.value;
+            return cache.update(at, about, context, |value| serde.hold(value), change).map(|()| None);
         }
         let before = self.read(key, start)?;
         if let Some(cache) = &mut self.cache {
             let new = change(before).map_err(|undone| undone.failure)?;
-            cache.put(row, new, writer(about, context));
+            let serde = &self.value;
+            cache.put(row, new, writer(about, context), |value| serde.hold(value));
             return Ok(None);
         }
         let kept = if old == Old::Sent { before.clone() } else { None };
@@ -221,9 +218,10 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         }
         let bytes = value.map(|value| {
             self.value_bytes.clear();
-            self.value.serialize(value, &mut self.value_bytes);
-            Bytes::copy_from_slice(&self.value_bytes)
+            let written = self.value.serialize(value, &mut self.value_bytes);
+            written.map(|()| Bytes::copy_from_slice(&self.value_bytes))
         });
+        let bytes = bytes.transpose()?;
         let (stored, sequence) = self.rows.put(key, start, bytes.clone())?;
         if stored == Stored::Expired {
             context.drop_record();
@@ -250,7 +248,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
     /// The windows of a key that start from `from` to `to`, both included, in the order of their starts.
     pub fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
         let mut key_bytes = Vec::new();
-        self.key.serialize(key, &mut key_bytes);
+        self.key.serialize(key, &mut key_bytes)?;
         let Some(cache) = &self.cache else {
             let rows = self.rows.fetch(&key_bytes, from, to, order);
             return rows.map(|row| row.map_err(Failure::from)).map(|row| self.started(row?)).collect();
@@ -339,7 +337,8 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         let mut length = None;
         if is_seen {
             let about = About { timestamp: writer.timestamp, headers: &writer.headers };
-            length = self.write(&at.key, at.start, new.as_ref(), about, context)?;
+            let written = self.write(&at.key, at.start, new.as_ref(), about, context);
+            length = written.map_err(|failure| failure.of_store(&self.name))?;
         }
         if let Some(cache) = &mut self.cache {
             cache.written(&row, length);
@@ -367,13 +366,18 @@ impl<K: Data, V: Data> WindowStore<K, V> {
         let about = About { timestamp: context.timestamp, headers: &headers };
         let done = self.put(key, start, value, about, context);
         context.headers = headers;
-        done
+        done?;
+        self.make_room(context)
     }
 }
 
 impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
     type Key = Windowed<K>;
     type Value = V;
+
+    fn hand_on(&mut self) {
+        self.hands_on = true;
+    }
 
     fn is_cached(&self) -> bool {
         self.cache.is_some()
@@ -396,6 +400,12 @@ impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
         let record = Record { key: Some(key), value, timestamp, headers: writer.headers };
         Ok(Some(Flushed { record, origin: writer.origin }))
     }
+}
+
+impl<K: Data, S: Data> Evicts for WindowStore<K, S> {
+    fn hands_on(&self) -> bool {
+        self.hands_on
+    }
 
     fn begin_eviction(&mut self) -> Eldest {
         self.cache.as_mut().map_or(Eldest::Nothing, Cache::begin_eviction)
@@ -405,6 +415,14 @@ impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
         if let Some(cache) = &mut self.cache {
             cache.evict();
         }
+    }
+
+    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
+        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
+        for _ in 0..waiting {
+            self.flush_one(Old::Unforwarded, context)?;
+        }
+        Ok(())
     }
 }
 
@@ -429,12 +447,7 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {
-        let mut store = self.borrow_mut();
-        let waiting = store.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            store.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+        self.borrow_mut().write_waiting(context)
     }
 
     fn forget(&self) {

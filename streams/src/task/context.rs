@@ -8,12 +8,15 @@ use bytes::Bytes;
 
 use super::collector::{Collector, Fault, Outgoing, SendFailure, To, TopicId};
 use super::errors::{
-    ErrorContext, Failure, Place, ProcessError, ProcessResult, ProductionContext, Response, TaskError,
+    ErrorContext, Failure, Place, ProcessError, ProcessResult, ProductionContext, ProductionFault,
+    Response, TaskError,
     dead_letter_headers,
 };
+use super::panics::{self, Thrown};
 use super::settings::Settings;
 use super::timers::{Clock, Timer, Timers};
 use crate::record::{About, Header};
+use crate::serde::SerdeError;
 use crate::store::cache::Budget;
 
 /// Where the record that is processed was read.
@@ -61,6 +64,21 @@ pub struct Tallied {
     pub lateness_sum: i64,
     /// The largest of these.
     pub lateness_max: i64,
+}
+
+/// What the context knows of the processor of the user that is running.
+pub(crate) struct Work {
+    origin: Option<Origin>,
+    timed: Option<usize>,
+    timestamp: i64,
+    headers: Vec<Header>,
+}
+
+impl Default for Work {
+    /// None is running.
+    fn default() -> Work {
+        Work { origin: None, timed: None, timestamp: -1, headers: Vec::new() }
+    }
 }
 
 /// The task's side that a processor sees.
@@ -237,16 +255,42 @@ impl Context {
     /// Asks the handler about a record that no broker takes (KIP-210).
     #[cold]
     fn fail_production(&mut self, failure: SendFailure, record: &Outgoing<'_>) -> Result<(), SendFailure> {
-        let place = self.origin.place();
-        let (topic, cause) = (failure.topic.as_str(), failure.cause.as_str());
-        let about = ProductionContext { topic, partition: None, record: Some(record), place: Some(&place), cause };
-        let handler = self.settings.on_production.clone();
         let error = ProcessError::named("RecordTooLarge", failure.cause.clone());
-        let ask = |_: &ErrorContext<'_>| handler.map_or(Response::Fail, |handler| handler(&about));
-        match self.ask("", &place, &error, ask)? {
+        match self.ask_production(&failure.topic, record, ProductionFault::Refused, &error)? {
             Response::Continue => Ok(()),
             Response::Fail => Err(failure),
         }
+    }
+
+    /// Asks the handler about a record whose key or value has no bytes (KIP-399).
+    #[cold]
+    pub(crate) fn fail_serialization(
+        &mut self,
+        topic: &str,
+        record: &Outgoing<'_>,
+        fault: ProductionFault,
+        error: SerdeError,
+    ) -> Result<(), TaskError> {
+        let (cause, place) = (ProcessError::of_serde(error), self.origin.place());
+        match self.ask_production(topic, record, fault, &cause)? {
+            Response::Continue => Ok(()),
+            Response::Fail => Err(TaskError::Serialization { topic: topic.into(), place, cause: cause.into() }),
+        }
+    }
+
+    fn ask_production(
+        &mut self,
+        topic: &str,
+        record: &Outgoing<'_>,
+        fault: ProductionFault,
+        error: &ProcessError,
+    ) -> Result<Response, SendFailure> {
+        let (place, cause) = (self.origin.place(), error.to_string());
+        let (record, at) = (Some(record), Some(&place));
+        let about = ProductionContext { topic, partition: None, record, fault, place: at, cause: &cause };
+        let handler = self.settings.on_production.clone();
+        let ask = |_: &ErrorContext<'_>| handler.map_or(Response::Fail, |handler| handler(&about));
+        self.ask("", &place, error, ask)
     }
 
     /// Asks about the record in hand, which goes to the dead letters whatever the answer, and is dropped if that is to go
@@ -270,7 +314,7 @@ impl Context {
         };
         let response = ask(&about);
         let sent = self.send_dead_letter(&about);
-        self.trace = self.traces().then_some(trace);
+        self.trace = self.has_handler().then_some(trace);
         sent?;
         if response == Response::Continue {
             self.drop_record();
@@ -278,21 +322,30 @@ impl Context {
         Ok(response)
     }
 
-    /// Asks the handler about a panic of the user's code, if there is anyone to ask.
+    /// Asks the handler about a panic of the user's code in a node, if there is anyone to ask.
     #[cold]
-    pub(crate) fn fail_panic(&mut self, cause: String) -> Result<(), TaskError> {
+    pub(crate) fn fail_panic(&mut self, thrown: Thrown, node: &str) -> ProcessResult {
         // What a processor noted of the record on its way is void.
-        (self.timed, self.timestamp) = (None, -1);
-        self.headers.clear();
-        if !self.traces() {
-            return Err(TaskError::Panic { place: self.origin.place(), cause });
+        self.set_work(Work::default());
+        if !self.has_handler() {
+            return Err(Failure::fatal(panics::fatal(thrown, self.origin.place())));
         }
-        let place = self.origin.place();
-        let asked = self.fail(Failure::processing(ProcessError::named("panic", cause.clone())), "");
-        asked.map_err(|failure| match failure.split() {
-            Err(TaskError::Processing { .. }) | Ok(_) => TaskError::Panic { place, cause },
-            Err(error) => error,
-        })
+        self.fail(panics::failure(thrown), node)
+    }
+
+    /// What a processor of the user is at, to be put back if one below it panics.
+    #[cold]
+    pub(crate) fn work(&self) -> Work {
+        let (origin, headers) = (self.origin.clone(), self.headers.clone());
+        Work { origin: Some(origin), timed: self.timed, timestamp: self.timestamp, headers }
+    }
+
+    #[cold]
+    pub(crate) fn set_work(&mut self, work: Work) {
+        (self.timed, self.timestamp, self.headers) = (work.timed, work.timestamp, work.headers);
+        if let Some(origin) = work.origin {
+            self.origin = origin;
+        }
     }
 
     /// The number of a topic.
@@ -347,24 +400,18 @@ impl Context {
 
     /// Asks the handler about a record that is no key or value of its type.
     #[cold]
-    pub(crate) fn fail_deserialization(
-        &mut self,
-        about: &ErrorContext<'_>,
-        cause: ProcessError,
-    ) -> Result<(), TaskError> {
+    pub(crate) fn fail_deserialization(&mut self, about: &ErrorContext<'_>) -> Result<Response, TaskError> {
         let handler = self.settings.on_deserialization.clone();
         let response = handler.map_or(Response::Fail, |handler| handler(about));
         self.send_dead_letter(about)?;
-        match response {
-            Response::Continue => {
-                self.drop_record();
-                Ok(())
-            }
-            Response::Fail => Err(TaskError::Deserialization { place: about.place.clone(), cause }),
+        if response == Response::Continue {
+            self.drop_record();
         }
+        Ok(response)
     }
 
-    fn traces(&self) -> bool {
+    /// Whether anyone is to be told of a record whose processing failed, and so may let it pass.
+    pub(crate) fn has_handler(&self) -> bool {
         self.dead_letters.is_some() || self.settings.on_processing.is_some()
     }
 

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::collector::{Outgoing, SendFailure};
 use crate::record::Header;
+use crate::serde::{SERIALIZATION_CLASS, SerdeError};
 use crate::state::StateError;
 
 /// Any error; a text is one too.
@@ -28,6 +29,15 @@ impl ProcessError {
     /// An error by name and message.
     pub fn named(class: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ProcessError {
         ProcessError { class: class.into(), cause: message.into().into() }
+    }
+
+    /// What a serde says, by the name that Java's have.
+    pub(crate) fn of_serde(error: SerdeError) -> ProcessError {
+        let cause: BoxError = match error {
+            SerdeError::Other(error) => error,
+            error => error.into(),
+        };
+        ProcessError { class: SERIALIZATION_CLASS.into(), cause }
     }
 
     /// Any error, by the name of its type.
@@ -89,6 +99,16 @@ impl Failure {
         Failure(Box::new(Kind::Processing(error)))
     }
 
+    /// While a cache is flushed there is no record to leave out: what a row's serde says ends the task.
+    pub(crate) fn of_store(self, store: &str) -> Failure {
+        match *self.0 {
+            Kind::Processing(error) => {
+                Failure::fatal(TaskError::Broken(format!("store {store}: a row cannot be written: {error}")))
+            }
+            Kind::Fatal(error) => Failure::fatal(error),
+        }
+    }
+
     /// The error of the user's, or the one that ends the task.
     pub(crate) fn split(self) -> Result<ProcessError, TaskError> {
         match *self.0 {
@@ -120,6 +140,10 @@ impl<E: Into<BoxError>> From<E> for Failure {
         };
         let error = match error.downcast::<SendFailure>() {
             Ok(error) => return Failure::fatal(TaskError::Send(*error)),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<SerdeError>() {
+            Ok(error) => return Failure::processing(ProcessError::of_serde(*error)),
             Err(error) => error,
         };
         Failure::processing(match error.downcast::<ProcessError>() {
@@ -156,6 +180,16 @@ pub enum TaskError {
         place: Place,
         /// What the serde said.
         cause: ProcessError,
+    },
+    /// A record has no bytes for the topic that it is for, and the handler said fail.
+    #[error("serialization for topic {topic} failed at {place}: {cause}")]
+    Serialization {
+        /// The topic that it was for.
+        topic: Box<str>,
+        /// The record that was processed.
+        place: Place,
+        /// What the serde said.
+        cause: BoxError,
     },
     /// A record has a time that none can have, and the extractor fails on it.
     #[error("record at {place} has the invalid timestamp {timestamp}")]
@@ -222,6 +256,17 @@ pub struct ErrorContext<'a> {
     pub error: &'a ProcessError,
 }
 
+/// Why a record cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProductionFault {
+    /// No broker takes it, such as one that is too large.
+    Refused,
+    /// Its key has no bytes (`handleSerializationError`, KEY).
+    Key,
+    /// Its value has no bytes (`handleSerializationError`, VALUE).
+    Value,
+}
+
 /// What a handler is told of a record that cannot be sent.
 #[derive(Debug)]
 pub struct ProductionContext<'a> {
@@ -229,8 +274,11 @@ pub struct ProductionContext<'a> {
     pub topic: &'a str,
     /// The partition, where a broker refused it.
     pub partition: Option<i32>,
-    /// The record; None where a broker refused it, which is known of a whole batch and only when that was sent.
+    /// The record, without what has no bytes; None where a broker refused it, which is known of a whole batch and only when
+    /// that was sent.
     pub record: Option<&'a Outgoing<'a>>,
+    /// What kind of trouble it is.
+    pub fault: ProductionFault,
     /// The topic, partition and offset of the record that was processed, where the record is known.
     pub place: Option<&'a Place>,
     /// Why it cannot.

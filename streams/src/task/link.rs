@@ -48,9 +48,7 @@ pub enum LinkError {
     #[error("store {0} was defined without its types")]
     UntypedStore(String),
     /// Neither the topology nor the settings name a serde.
-    #[error(
-        "{node} has no serde for {type_name}: give one in Consumed, Produced, Grouped or Materialized, or for all of the type in StreamsBuilder::default_serde"
-    )]
+    #[error("{node} has no serde for {type_name}: {}", advice(type_name))]
     NoSerde {
         /// The node or store.
         node: String,
@@ -68,6 +66,14 @@ pub enum LinkError {
         /// What it said.
         cause: String,
     },
+}
+
+/// What to do about a type without a serde.
+fn advice(type_name: &str) -> &'static str {
+    match type_name.starts_with("core::result::Result<") {
+        true => "a closure of map, map_values and their like answers with the value itself, one of try_map, try_map_values and their like with a Result of it",
+        false => "give one in Consumed, Produced, Grouped or Materialized, or for all of the type in StreamsBuilder::default_serde",
+    }
 }
 
 /// The stores of a task, by name.

@@ -9,6 +9,11 @@ use super::errors::{BoxError, Failure, ProcessError};
 ///
 /// A closure whose answer makes the type of the next stream (joins) may need that type written down, as both a `Result` and
 /// what is in it could be meant.
+#[diagnostic::on_unimplemented(
+    message = "the closure has to answer with `{T}`, or with a `Result` of it",
+    label = "this closure answers with `{Self}`",
+    note = "any error that can become a `Box<dyn Error + Send + Sync>` will do; where `{T}` cannot be told from the closure, write its type down"
+)]
 pub trait Outcome<T> {
     /// The value, or the error for the handler.
     fn outcome(self) -> Result<T, Failure>;
@@ -32,6 +37,11 @@ pub(crate) fn told<T, E: Into<BoxError>>(result: Result<T, E>) -> Result<T, Fail
 }
 
 /// What an aggregate becomes: an `A`; an `Option<A>`, of which None deletes it; a `Result` of either.
+#[diagnostic::on_unimplemented(
+    message = "the closure has to answer with the next aggregate: `{A}`, an `Option` of it, or a `Result` of either",
+    label = "this closure answers with `{Self}`",
+    note = "where the aggregate cannot be told from the closure, write the types of its arguments down: `|sum: i64, value| ..`"
+)]
 pub trait Update<A> {
     /// Whether there may be an error, after which the aggregate is what it was.
     const FALLIBLE: bool;

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use client::consumer::Run;
 
 use super::context::{Context, Origin};
-use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, TaskError};
+use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, Response, TaskError};
 use super::settings::TimestampPolicy;
 use crate::op::edge::TimestampExtractor;
 use crate::record::{Data, Header, Record};
-use crate::serde::{DESERIALIZATION_CLASS, Part, SerdeError, SharedSerde};
+use crate::serde::{Part, SerdeError, SharedSerde};
 use crate::topology::processor::Children;
 
 /// A record as it was read.
@@ -221,7 +221,7 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
         (key, value): Raw,
         context: &mut Context,
     ) -> Result<(), TaskError> {
-        let (place, cause) = (self.place(offset), deserialization(refused.error));
+        let (place, cause) = (self.place(offset), ProcessError::of_serde(refused.error));
         let about = ErrorContext {
             node: &self.source.node,
             place: &place,
@@ -231,7 +231,10 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
             value: value.as_ref(),
             error: &cause,
         };
-        context.fail_deserialization(&about, deserialization(refused.error))
+        match context.fail_deserialization(&about)? {
+            Response::Continue => Ok(()),
+            Response::Fail => Err(TaskError::Deserialization { place, cause }),
+        }
     }
 }
 
@@ -245,10 +248,6 @@ fn lent<'a>(record: &client::consumer::Record<'a>) -> Lent<'a> {
     }
     let (key, value) = (record.key.map(part), record.value.map(part));
     Lent { offset: record.offset, timestamp: record.timestamp, key, value, headers }
-}
-
-fn deserialization(error: SerdeError) -> ProcessError {
-    ProcessError::named(DESERIALIZATION_CLASS, error.to_string())
 }
 
 impl<K: Data, V: Data> Queue for TypedQueue<K, V> {

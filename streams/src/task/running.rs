@@ -13,6 +13,7 @@ use super::context::{Context, Origin, Tallied};
 use super::errors::{Place, ProcessResult, TaskError};
 use super::group::Group;
 use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
+use super::panics;
 use super::queue::{Incoming, SourceNode};
 use super::settings::Settings;
 use super::timers::Clock;
@@ -355,15 +356,12 @@ impl Task {
         Ok(true)
     }
 
-    fn finish(&mut self, done: std::thread::Result<ProcessResult>) -> Result<(), TaskError> {
+    fn finish(&self, done: std::thread::Result<ProcessResult>) -> Result<(), TaskError> {
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(fatal(failure)),
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                self.context.fail_panic(text.unwrap_or_else(|| "a panic without a message".to_owned()))
-            }
+            // Where a handler may let it pass it was caught at the edge to the node, and got no further than that.
+            Err(thrown) => Err(panics::fatal(thrown, self.context.origin().place())),
         }
     }
 
@@ -398,12 +396,13 @@ impl Task {
                 **trace = super::context::Trace { timestamp: now, ..Default::default() };
             }
             let (node, context) = (&self.timed[due.node], &mut self.context);
-            let done =
-                catch_unwind(AssertUnwindSafe(|| match node.processor.punctuate(due.timer, now, context) {
-                    Ok(()) => Ok(()),
-                    Err(failure) => context.fail(failure, &node.name),
-                }));
-            self.finish(done)?;
+            let done = catch_unwind(AssertUnwindSafe(|| node.processor.punctuate(due.timer, now, context)));
+            let done = match done {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(failure)) => context.fail(failure, &node.name),
+                Err(thrown) => context.fail_panic(thrown, &node.name),
+            };
+            done.map_err(fatal)?;
             self.context.replace_origin(before);
             self.context.timers().again(clock, due, now);
         }
@@ -505,9 +504,11 @@ fn changelog_of(
 /// Processors in the order of the nodes; they were linked from the last to the first.
 fn set_up(timed: &[TimedNode], context: &mut Context) -> Result<(), LinkError> {
     for node in timed.iter().rev() {
-        let refused =
-            |failure| LinkError::Setup { node: node.name.to_string(), cause: format!("{failure:?}") };
-        node.processor.init(context).map_err(refused)?;
+        let refused = |cause| LinkError::Setup { node: node.name.to_string(), cause };
+        match catch_unwind(AssertUnwindSafe(|| node.processor.init(context))) {
+            Ok(done) => done.map_err(|failure| refused(format!("{failure:?}")))?,
+            Err(thrown) => return Err(refused(panics::fatal(thrown, context.origin().place()).to_string())),
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::Topology;
@@ -67,12 +68,19 @@ impl<K: Data, V: Data> Link<K, V> {
         }
     }
 
-    /// The same, where a handler may want to know the record as the child got it.
+    /// The same, where a handler may want to know the record as the child got it, and may let a panic pass: whoever called
+    /// goes on as after an error.
     fn forward_traced(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
         let before = context.retrace(record.timestamp, record.headers.clone());
-        let done = match self.child.process(record, context) {
-            Ok(()) => Ok(()),
-            Err(failure) => context.fail(failure, &self.node),
+        let work = context.work();
+        let done = match catch_unwind(AssertUnwindSafe(|| self.child.process(record, context))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure)) => context.fail(failure, &self.node),
+            Err(thrown) => {
+                let asked = context.fail_panic(thrown, &self.node);
+                context.set_work(work);
+                asked
+            }
         };
         if let Some((timestamp, headers)) = before {
             context.retrace(timestamp, headers);

@@ -141,11 +141,11 @@ fn keys(name: &str, input: &Input, expected: Option<Vec<u8>>) -> Option<Option<V
 fn plain(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
     let mut out = Vec::new();
     match name {
-        "long" => NumberSerde.serialize(&input.number("value"), &mut out),
-        "int" => NumberSerde.serialize(&input.small("value"), &mut out),
-        "short" => NumberSerde.serialize(&i16::try_from(input.number("value")).expect("a short"), &mut out),
-        "double" => NumberSerde.serialize(&input.0["value"].as_f64().expect("a number"), &mut out),
-        "float" => NumberSerde.serialize(&(input.0["value"].as_f64().expect("a number") as f32), &mut out),
+        "long" => NumberSerde.serialize(&input.number("value"), &mut out).expect("bytes"),
+        "int" => NumberSerde.serialize(&input.small("value"), &mut out).expect("bytes"),
+        "short" => NumberSerde.serialize(&i16::try_from(input.number("value")).expect("a short"), &mut out).expect("bytes"),
+        "double" => NumberSerde.serialize(&input.0["value"].as_f64().expect("a number"), &mut out).expect("bytes"),
+        "float" => NumberSerde.serialize(&(input.0["value"].as_f64().expect("a number") as f32), &mut out).expect("bytes"),
         // Java's UUIDSerializer writes the text.
         "uuid" => out = input.text("value").expect("a text"),
         "boolean" => out.push(u8::from(input.0["value"] == true)),

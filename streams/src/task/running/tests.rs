@@ -209,7 +209,7 @@ fn a_panic_is_for_the_handler_to_decide_about() {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let told = Arc::clone(&seen);
     settings.on_processing = Some(Arc::new(move |about| {
-        told.lock().expect("no panic").push(format!("{} {}", about.error.class(), about.error));
+        told.lock().expect("no panic").push(format!("{} {} {}", about.node, about.error.class(), about.error));
         crate::Response::Continue
     }));
     let sent = Sent::default();
@@ -219,7 +219,7 @@ fn a_panic_is_for_the_handler_to_decide_about() {
     with.add(0, [record(b"x"), record(b"y")]).expect("taken");
     assert!(with.process(0).expect("left out") && with.process(0).expect("processed"));
     assert_eq!((with.context().dropped(), values.borrow().len()), (1, 1));
-    assert_eq!(*seen.lock().expect("no panic"), ["panic boom"]);
+    assert_eq!(*seen.lock().expect("no panic"), ["KSTREAM-MAPVALUES-0000000001 panic boom"]);
 }
 
 /// Takes nothing, for the one reason or the other.
@@ -321,4 +321,277 @@ fn partitions_of_patterns_come_and_go_while_a_task_runs() {
     let seen: Vec<Option<Vec<u8>>> = values.borrow().iter().map(|(_, value)| value.clone()).collect();
     assert_eq!(seen, [Some(b"a".to_vec()), Some(b"b".to_vec())]);
     assert_eq!(task.offsets(), [(first, None)]);
+}
+
+/// A handler that lets everything pass, and notes what it was asked about.
+fn passing(settings: &mut Settings) -> Arc<Mutex<Vec<String>>> {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&seen);
+    settings.on_processing = Some(Arc::new(move |about| {
+        let text = format!("{} {} {}", about.node, about.error.class(), about.error);
+        told.lock().expect("no panic").push(text);
+        crate::Response::Continue
+    }));
+    seen
+}
+
+fn pass(task: &mut Task, offset: i64, key: &'static str, value: &'static str) {
+    let (key, value) = (Some(bytes::Bytes::from(key)), Some(bytes::Bytes::from(value)));
+    task.add(0, [Incoming { offset, timestamp: 0, key, value, headers: Vec::new() }]).expect("taken");
+    assert!(task.process(0).expect("processed"));
+}
+
+/// What was sent to a topic, as texts.
+fn texts(sent: &RefCell<Vec<(String, Option<Vec<u8>>)>>, topic: &str) -> Vec<Option<String>> {
+    let of_topic = sent.borrow().iter().filter(|(to, _)| to == topic).map(|(_, value)| value.clone()).collect();
+    let texts: Vec<Option<Vec<u8>>> = of_topic;
+    texts.into_iter().map(|value| value.map(|value| String::from_utf8(value).expect("a text"))).collect()
+}
+
+/// An aggregate that the handler lets go on after a panic is what it was: written since the last commit or not, in windows
+/// or not.
+#[test]
+fn a_panic_that_passes_leaves_the_aggregate() {
+    let reducer = |sum: String, value: String| match value.as_str() {
+        "bad" => panic!("boom"),
+        _ => sum + &value,
+    };
+    let plain = StreamsBuilder::new();
+    plain.stream::<String, String>("in").group_by_key().reduce(reducer, "sums").to_stream().to("out");
+    let windowed = StreamsBuilder::new();
+    let windows = TimeWindows::of_size_no_grace(Duration::from_secs(1));
+    let grouped = windowed.stream::<String, String>("in").group_by_key().windowed_by(windows);
+    grouped.reduce(reducer, "sums").to_stream().to("out");
+    for builder in [plain, windowed] {
+        let mut settings = Settings::new("app");
+        let seen = passing(&mut settings);
+        let sent = Sent::default();
+        let values = Rc::clone(&sent.values);
+        let mut task = task_with(&builder.build().expect("sound"), 1 << 20, settings, Box::new(sent));
+        task.start().expect("linked");
+        for (offset, value) in ["1", "bad", "2"].into_iter().enumerate() {
+            pass(&mut task, offset as i64, "a", value);
+        }
+        task.flush().expect("flushed");
+        task.committed();
+        pass(&mut task, 3, "a", "bad");
+        task.flush().expect("flushed");
+        pass(&mut task, 4, "a", "3");
+        task.flush().expect("flushed");
+        assert_eq!(texts(&values, "out"), [Some("12".to_owned()), Some("123".to_owned())]);
+        let seen = seen.lock().expect("no panic");
+        assert_eq!(seen.len(), 2);
+        assert!(seen.iter().all(|asked| asked == "KSTREAM-REDUCE-0000000001 panic boom"), "{seen:?}");
+    }
+}
+
+/// A panic below a cache concerns one entry of it: the others go on with the same commit.
+#[test]
+fn a_panic_below_a_cache_leaves_out_one_entry() {
+    let builder = StreamsBuilder::new();
+    let counted = builder.stream::<String, String>("in").group_by_key().count("counts").to_stream();
+    let named = counted.named("bad-is-bad").map(|key, count| match key.as_deref() {
+        Some("bad") => panic!("boom"),
+        _ => (key.unwrap_or_default(), count.to_string()),
+    });
+    named.to("out");
+    let mut settings = Settings::new("app");
+    let seen = passing(&mut settings);
+    let sent = Sent::default();
+    let values = Rc::clone(&sent.values);
+    let mut task = task_with(&builder.build().expect("sound"), 1 << 20, settings, Box::new(sent));
+    task.start().expect("linked");
+    for (offset, key) in ["bad", "b", "c", "b"].into_iter().enumerate() {
+        pass(&mut task, offset as i64, key, "x");
+    }
+    task.flush().expect("flushed");
+    assert_eq!(texts(&values, "out"), [Some("1".to_owned()), Some("2".to_owned())]);
+    assert_eq!(*seen.lock().expect("no panic"), ["bad-is-bad panic boom"]);
+    assert_eq!(task.context().dropped(), 1);
+}
+
+/// Asks for a store that it was not given.
+struct Unconnected;
+
+impl Processor for Unconnected {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn process(&mut self, ctx: &mut Ctx<Self>, _record: Record<String, String>) -> ProcessResult {
+        let seen = ctx.store(StoreRef::<KeyValue<String, String>>::named("seen"));
+        seen.get(&"a".to_owned()).map(drop)
+    }
+}
+
+/// What is wrong with the program concerns each record: no handler lets it pass.
+#[test]
+fn a_store_that_is_not_connected_ends_the_task() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").named("lost").process((), || Unconnected).to("out");
+    let topology = builder.build().expect("sound");
+    for is_asked in [false, true] {
+        let mut settings = Settings::new("app");
+        if is_asked {
+            passing(&mut settings);
+        }
+        let mut task = task_with(&topology, 0, settings, Box::new(Sent::default()));
+        task.start().expect("linked");
+        let value = Some(bytes::Bytes::from_static(b"x"));
+        task.add(0, [Incoming { offset: 0, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");
+        let error = task.process(0).expect_err("no such store").to_string();
+        assert!(error.starts_with("lost has no access to store Named(\"seen\")"), "{error}");
+    }
+}
+
+/// What a join knows of time is of one life of the task: the next owner's rows may be older.
+#[test]
+fn the_times_of_an_outer_join_are_forgotten_when_a_task_becomes_a_copy() {
+    let builder = StreamsBuilder::new();
+    let (left, right) = (builder.stream::<String, String>("in"), builder.stream::<String, String>("other"));
+    let windows = crate::JoinWindows::of_time_difference_no_grace(Duration::from_millis(10));
+    let joined = left.outer_join(&right, |_: Option<&String>, _: Option<&String>| String::new(), windows, ());
+    joined.to("out");
+    let mut task = task(&builder.build().expect("sound"), 0);
+    task.start().expect("linked");
+    one(&mut task, 0);
+    let store = task.stores().names().iter().find_map(|name| {
+        task.stores().get::<crate::store::Unmatched<String, String, String>>(name)
+    });
+    let store = store.expect("the store of both sides");
+    assert_eq!(store.borrow().stream_time(), 0);
+    task.stop();
+    assert_eq!(store.borrow().stream_time(), -1);
+}
+
+/// A value that JSON cannot say: its keys are no texts.
+type Odd = std::collections::BTreeMap<Vec<u8>, u8>;
+
+fn odd(value: &str) -> Odd {
+    match value {
+        "bad" => Odd::from([(vec![1], 1)]),
+        _ => Odd::new(),
+    }
+}
+
+/// A record whose value has no bytes for its topic is for the production handler to decide about.
+#[test]
+fn a_value_without_bytes_is_for_the_production_handler() {
+    use crate::serde::{JsonSerde, StringSerde};
+    let builder = StreamsBuilder::new();
+    let odds = builder.stream::<String, String>("in").map_values(|value| odd(&value));
+    odds.to_with("out", crate::Produced::with(StringSerde, JsonSerde::new()));
+    let topology = builder.build().expect("sound");
+    let run = |handler: Option<crate::task::errors::ProductionHandler>| {
+        let mut settings = Settings::new("app");
+        settings.on_production = handler;
+        let sent = Sent::default();
+        let values = Rc::clone(&sent.values);
+        let mut task = task_with(&topology, 0, settings, Box::new(sent));
+        task.start().expect("linked");
+        for (offset, value) in [&b"bad"[..], b"good"].into_iter().enumerate() {
+            let (key, value) = (Some(bytes::Bytes::from_static(b"k")), Some(bytes::Bytes::from_static(value)));
+            let record = Incoming { offset: offset as i64, timestamp: 5, key, value, headers: Vec::new() };
+            task.add(0, [record]).expect("taken");
+            task.process(0)?;
+        }
+        assert_eq!(task.context().dropped(), 1);
+        let values = values.take();
+        Ok::<_, TaskError>(values)
+    };
+    let error = run(None).expect_err("nobody says continue").to_string();
+    assert_eq!(error, "serialization for topic out failed at topic in partition 0 offset 0: key must be a string");
+    let go_on: crate::task::errors::ProductionHandler = Arc::new(|about| {
+        assert_eq!((about.topic, about.fault), ("out", crate::ProductionFault::Value));
+        let record = about.record.expect("it is known");
+        assert_eq!((record.key, record.value), (Some(&b"k"[..]), None));
+        assert_eq!((about.cause, record.timestamp), ("key must be a string", Some(5)));
+        crate::Response::Continue
+    });
+    assert_eq!(run(Some(go_on)).expect("left out"), [("out".to_owned(), Some(b"{}".to_vec()))]);
+}
+
+/// A row that has no bytes is an error of the record that it is put for; behind a cache, where that is gone, it ends the task.
+#[test]
+fn a_row_without_bytes_is_not_written() {
+    use crate::serde::JsonSerde;
+    let builder = StreamsBuilder::new();
+    let grouped = builder.stream::<String, String>("in").group_by_key();
+    let materialized = crate::Materialized::<String, Odd>::named("odds").serde(JsonSerde::new());
+    grouped.aggregate(Odd::new, |_: &String, value: String, _: Odd| odd(&value), materialized);
+    let topology = builder.build().expect("sound");
+    let mut settings = Settings::new("app");
+    let seen = passing(&mut settings);
+    let mut plain = task_with(&topology, 0, settings.clone(), Box::new(Sent::default()));
+    plain.start().expect("linked");
+    pass(&mut plain, 0, "a", "bad");
+    let rows = || plain.stores().held("odds").expect("the store").task.dump().expect("rows").len();
+    assert_eq!((rows(), plain.context().dropped()), (0, 1));
+    let name = "KSTREAM-AGGREGATE-0000000001 org.apache.kafka.common.errors.SerializationException";
+    assert_eq!(*seen.lock().expect("no panic"), [format!("{name} key must be a string")]);
+    let mut cached = task_with(&topology, 1 << 20, settings, Box::new(Sent::default()));
+    cached.start().expect("linked");
+    pass(&mut cached, 0, "a", "bad");
+    let error = cached.flush().expect_err("no record to leave out").to_string();
+    assert_eq!(error, "store odds: a row cannot be written: key must be a string");
+}
+
+/// A cache holds no more than it may: what a processor puts, what is only read, and values that grow.
+#[test]
+fn caches_stay_within_their_budget() {
+    let builder = StreamsBuilder::new();
+    let counted = builder.stream::<String, String>("in").group_by_key().reduce(|sum, value| sum + &value, "sums");
+    counted.to_stream().to("out");
+    let mut grown = task(&builder.build().expect("sound"), 10_000);
+    grown.start().expect("linked");
+    for offset in 0..100 {
+        pass(&mut grown, offset, ["a", "b", "c", "d"][offset as usize % 4], "0123456789abcdefghijklmnopqrstuvwxyz".repeat(10).leak());
+        assert!(grown.context().budget().used() <= 10_000, "record {offset}: {}", grown.context().budget().used());
+    }
+    let builder = StreamsBuilder::new();
+    let seen = builder.add_store(crate::Stores::key_value::<String, String>("seen").caching_enabled());
+    builder.stream::<String, String>("in").process([seen], || Writing).to("out");
+    let mut written = task(&builder.build().expect("sound"), 10_000);
+    written.start().expect("linked");
+    for offset in 0..500 {
+        pass(&mut written, offset, format!("key {offset}").leak(), "x");
+        assert!(written.context().budget().used() <= 10_000, "record {offset}");
+    }
+    written.flush().expect("flushed");
+    let store = Rc::clone(&written.stores().held("seen").expect("the store").task);
+    assert_eq!(store.dump().expect("rows").len(), 500);
+    let builder = StreamsBuilder::new();
+    let table = builder.table::<String, String>("table", "rows");
+    let joined = builder.stream::<String, String>("in").join_table(&table, |left: &String, right: &String| format!("{left}{right}"), ());
+    joined.to("out");
+    let sent = Sent::default();
+    let values = Rc::clone(&sent.values);
+    let topology = builder.build().expect("sound");
+    let mut read = task_with(&topology, 10_000, Settings::new("app"), Box::new(sent));
+    let store = Rc::clone(&read.stores().held("rows").expect("the store").task);
+    for row in 0..500 {
+        store.restore(format!("key {row}").into(), Some("x".into()), 0, &[]).expect("restored");
+    }
+    read.start().expect("linked");
+    let input = read.inputs().iter().position(|input| input.topic == "in").expect("it is read");
+    for row in 0..500 {
+        let (key, value) = (Some(format!("key {row}").into()), Some("y".into()));
+        read.add(input, [Incoming { offset: row, timestamp: 0, key, value, headers: Vec::new() }]).expect("taken");
+        assert!(read.process(0).expect("processed"));
+        assert!(read.context().budget().used() <= 10_200, "record {row}: one more than there may be");
+    }
+    assert_eq!(texts(&values, "out"), vec![Some("yx".to_owned()); 500]);
+    assert!(read.context().budget().used() > 5_000, "what was read last is kept");
+}
+
+/// Puts what it gets.
+struct Writing;
+
+impl Processor for Writing {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn process(&mut self, ctx: &mut Ctx<Self>, record: Record<String, String>) -> ProcessResult {
+        let seen = ctx.store(StoreRef::<KeyValue<String, String>>::named("seen"));
+        seen.put(&record.key.unwrap_or_default(), record.value.unwrap_or_default())
+    }
 }

@@ -44,7 +44,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
             sessions.aggregate(String::new, |_, l, r| cat(&l, "|", &r), "cs").to_stream().to("out");
         }
         "table_group_by_same_key" => {
-            let table = rows(b, "in").group_by(|k, v| (Some(k.clone()), Some(v.clone())), grouped());
+            let table = rows(b, "in").group_by(|k, v| (k.clone(), v.clone()), grouped());
             table.reduce(|a, v| cat(&a, "+", &v), |a, v| cat(&a, "-", &v), "agg").to_stream().to("out");
         }
         "table_group_by_move_key" => by_first(&rows(b, "in"))
@@ -67,5 +67,5 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
 }
 
 fn by_first(table: &Rows) -> streams::KGroupedTable<String, String> {
-    table.group_by(|_, v| (Some(first(v)), Some(v.clone())), grouped())
+    table.group_by(|_, v| (first(v), v.clone()), grouped())
 }
