@@ -470,9 +470,9 @@ impl KafkaStreams {
 
     /// Starts, runs until Ctrl-C, SIGTERM or an error, closes.
     ///
-    /// The members stay in the group until their sessions time out, as Java's do, so that no task moves when the instance is
-    /// started again. Without state on disk, which tells that it is the same one, a start within that time
-    /// (`session.timeout.ms`, 45 seconds) waits for it before its tasks run.
+    /// The members stay in the group until their sessions time out, as Java's do, so that their tasks wait for them. A start
+    /// within that time (`session.timeout.ms`, 45 seconds) waits for its end before any task runs, unless `group.instance.id`
+    /// says that the members are the same.
     ///
     /// # Errors
     /// When a thread cannot be started, or the application ended after an error.

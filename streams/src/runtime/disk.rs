@@ -164,3 +164,38 @@ fn stores(topology: &Topology, subtopology: usize) -> impl Iterator<Item = &Stor
     };
     topology.stores().iter().filter(uses)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::engines::Memory;
+    use crate::topology::store::Engine;
+
+    /// A task that cannot be opened is in no thread's hands, and its state has to go all the same.
+    #[test]
+    fn the_state_of_a_task_that_nobody_has_is_deleted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = StateDirectory::open(millstream_base_env::Disk::Real, folder.path(), "app");
+        let directory = open.expect("nobody else has it");
+        let disk = Disk::new(Some(directory.clone()), Engines::new(Engine::InMemory, Memory::default()));
+        let (damaged, sound) =
+            (TaskId { subtopology: 0, partition: 1 }, TaskId { subtopology: 0, partition: 2 });
+        let database = |task: TaskId| {
+            let taken = directory.take(task).expect("nobody has it");
+            std::fs::create_dir_all(taken.database()).expect("a folder");
+            taken.database()
+        };
+        let paths = [damaged, sound].map(database);
+        [damaged, sound].into_iter().for_each(|task| disk.leave(task, 7));
+        disk.wipe(damaged).expect("deleted");
+        assert!(!paths[0].exists() && paths[1].exists());
+        assert_eq!(disk.left(), BTreeMap::from([(sound, 7)]), "the leader is told of what is left");
+        let held = directory.take(sound).expect("nobody has it");
+        assert!(matches!(disk.wipe(sound), Err(StateError::Locked { .. })), "somebody works with it");
+        disk.delete_all().expect("what nobody has");
+        assert!(paths[1].exists());
+        drop(held);
+        disk.delete_all().expect("all of it");
+        assert!(!paths[1].exists() && disk.left().is_empty());
+    }
+}
