@@ -49,6 +49,7 @@ run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 run "fresh seeds of Kafka Streams" tests/golden/fresh.sh
 # RocksDB takes long to compile, so this is of the long forms.
 [ -z "${MILLSTREAM_SOAK:-}" ] || run "stores on disk" cargo test --release --locked -p millstream-streams --features rocksdb
+[ -z "${MILLSTREAM_SOAK:-}" ] || run "tables like Java's" cargo test --release --locked -p millstream-streams --test live -- --ignored differential::
 run "interop" tests/interop/run.sh
 run "tools" tests/tools/run.py ${MILLSTREAM_SOAK:+--live}
 run "tools while they run" tests/tools/running.py

@@ -1,8 +1,6 @@
 //! What Kafka Streams 4.3.1 did with the scenarios of `tests/golden`, replayed; and the texts of topologies that Apache
 //! Kafka's own tests expect.
 
-mod live;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -169,7 +169,7 @@ impl KafkaStreams {
             .build()
             .map_err(|error| StreamsError::Start(error.to_string()))?;
         let disk = disk(&topology, &settings)?;
-        let process = disk.process();
+        let process = disk.process(static_member(&config).as_deref());
         let client_id = match settings.client_id.as_str() {
             "" => format!("{}-{process}", settings.application_id),
             id => id.to_owned(),
@@ -509,6 +509,12 @@ impl Drop for KafkaStreams {
             runtime.shutdown_background();
         }
     }
+}
+
+/// What the configuration calls this instance in its group, where it is a static member.
+fn static_member(config: &StreamsConfig) -> Option<String> {
+    let thread = config.main_consumer("", 0);
+    Some(format!("{} {}", config.get("application.id")?, thread.get("group.instance.id")?))
 }
 
 /// Names of internal topics follow from the rewrites, so those of the settings must be those of the topology.

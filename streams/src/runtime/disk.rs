@@ -4,6 +4,7 @@
 //! so that tasks go to where their state is (Java: `TaskManager.taskOffsetSums`).
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,11 +37,14 @@ impl Disk {
         Disk { directory, engines, left: Mutex::default() }
     }
 
-    /// The id of the process, made up where nothing is on disk.
-    pub fn process(&self) -> ProcessId {
-        match &self.directory {
-            Some(directory) => directory.process(),
-            None => ProcessId(*uuid::Uuid::new_v4().as_bytes()),
+    /// The id of the process. Where nothing is on disk it follows from the name of a static member, so that who is
+    /// started again after a crash ends the transaction that it left, instead of waiting for its timeout; without a name
+    /// it is made up.
+    pub fn process(&self, member: Option<&str>) -> ProcessId {
+        match (&self.directory, member) {
+            (Some(directory), _) => directory.process(),
+            (None, Some(member)) => ProcessId(named(member).to_be_bytes()),
+            (None, None) => ProcessId(*uuid::Uuid::new_v4().as_bytes()),
         }
     }
 
@@ -154,6 +158,16 @@ impl Disk {
             Err(error) => tracing::warn!(%error, "state that is no longer used was not deleted"),
         }
     }
+}
+
+/// The same for the same name in each process of a build.
+fn named(member: &str) -> u128 {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, member).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 /// The stores of a sub-topology.

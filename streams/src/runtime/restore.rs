@@ -35,6 +35,9 @@ pub trait RestoreListener: Send + Sync {
     fn advanced(&self, _changelog: &TopicPartition, _store: &str, _offset: i64, _count: usize) {}
     /// The store is complete after `total` records.
     fn ended(&self, _changelog: &TopicPartition, _store: &str, _total: i64) {}
+    /// A copy of a store that another instance works with took `count` records more, the last one at `offset` (Java:
+    /// `StandbyUpdateListener.onBatchLoaded`).
+    fn copied(&self, _changelog: &TopicPartition, _store: &str, _offset: i64, _count: usize) {}
 }
 
 impl StreamThread {
@@ -202,10 +205,12 @@ impl StreamThread {
                     held.commit_store(place).map_err(|error| StreamsError::State { id: held.id, error })?;
                 }
                 let log = &held.logs[place];
-                if let Some(listener) =
-                    listener.as_ref().filter(|_| count > 0 && held.role == Role::Restoring)
-                {
-                    listener.advanced(&log.place, &log.store, next - 1, count);
+                match listener.as_ref().filter(|_| count > 0) {
+                    Some(listener) if held.role == Role::Standby => {
+                        listener.copied(&log.place, &log.store, next - 1, count);
+                    }
+                    Some(listener) => listener.advanced(&log.place, &log.store, next - 1, count),
+                    None => {}
                 }
             }
             if restored > 0 && held.role == Role::Restoring {
