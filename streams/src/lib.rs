@@ -53,6 +53,9 @@ pub mod task;
 pub mod store;
 // A topology at work without a broker.
 pub mod driver;
+// What stores contain, asked from outside.
+#[doc(hidden)]
+pub mod query;
 // Threads, and what they need of a cluster.
 #[doc(hidden)]
 pub mod runtime;
@@ -77,6 +80,11 @@ pub use dsl::windows::{
 pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Ctx, Pair, Processor};
+pub use query::metadata::{HostInfo, KeyQueryMetadata, LagInfo, StreamsMetadata};
+pub use query::{
+    Asked, Position, QueryError, Queryable, ReadOnlyKeyValue, ReadOnlySession, ReadOnlyVersioned, ReadOnlyWindow,
+    StoreQueryParameters, TimestampedKeyWindow,
+};
 pub use record::{Change, Data, Header, Record, Window, Windowed};
 pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};
 pub use runtime::error::StreamsError as Error;
@@ -86,6 +94,7 @@ pub use serde::{SerdeError, Str};
 pub use state::versioned::VersionedPut;
 pub use state::{Order, StateError};
 pub use store::Stamped;
+pub use store::versioned::VersionedRecord;
 pub use store::token::{
     Connect, KeySession, KeyValue, KeyWindow, LentKeyValue, LentSessions, LentTable, LentVersions, LentWindows,
     StoreId, StoreRef, StoreType, TimestampedKeyValue, VersionedKeyValue,

@@ -25,6 +25,8 @@ mod rebalance;
 mod held;
 // What outlives the process.
 mod disk;
+// Questions about stores.
+mod interactive;
 // Tables that each instance has the whole of.
 mod globals;
 // Changelogs into stores.

@@ -2,8 +2,6 @@
 //!
 //! Made by the user's program. Starts the tokio runtime of the clients and an OS thread for each stream thread; decides
 //! what follows when one of them fails. Never touches a record.
-//!
-//! Not done: interactive queries.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +25,8 @@ use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
 use super::topics::Overrides;
 use crate::assign::{Host, Options, ProcessId};
+use crate::query::Queue;
+use crate::query::metadata::Directory;
 use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
@@ -82,7 +82,8 @@ pub(crate) struct Common {
     pub process: ProcessId,
     pub disk: Disk,
     pub states: States,
-    pub hosts: Mutex<BTreeMap<String, Host>>,
+    /// Who has what, as the group's leader told it.
+    pub directory: Mutex<Arc<Directory>>,
     pub restore_listener: Mutex<Option<Arc<dyn RestoreListener>>>,
     uncaught: Mutex<Option<Arc<UncaughtHandler>>>,
     /// The first error that ended the application.
@@ -111,6 +112,16 @@ impl Common {
         let meters = Arc::new(Meters::new(name));
         self.meters.lock().insert(index, Arc::clone(&meters));
         meters
+    }
+
+    /// Who has what.
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory.lock())
+    }
+
+    /// Where the questions of each thread go.
+    pub fn all_queues(&self) -> Vec<Arc<Queue>> {
+        self.wishes.lock().values().map(|wishes| Arc::clone(&wishes.queries)).collect()
     }
 
     /// They are to end, and whoever waits for it does so for `limit`.
@@ -142,8 +153,8 @@ impl Common {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KafkaStreams {
-    common: Arc<Common>,
-    runtime: Option<Runtime>,
+    pub(super) common: Arc<Common>,
+    pub(super) runtime: Option<Runtime>,
     next: AtomicUsize,
 }
 
@@ -200,7 +211,7 @@ impl KafkaStreams {
             process,
             disk,
             states: States::default(),
-            hosts: Mutex::default(),
+            directory: Mutex::default(),
             restore_listener: Mutex::default(),
             uncaught: Mutex::default(),
             cause: Mutex::default(),
@@ -358,6 +369,7 @@ impl KafkaStreams {
         let work = move || {
             let _inside = handle.enter();
             while live(&common, index, &wishes, &handle) == Uncaught::ReplaceThread {}
+            wishes.queries.close();
             common.states.set_thread(index, ThreadState::Dead);
             end_of_thread(&common, index);
         };
@@ -411,7 +423,7 @@ impl KafkaStreams {
 
     /// Which tasks run on which instances, by their `application.server`, as the group's leader told it.
     pub fn hosts(&self) -> BTreeMap<String, Host> {
-        self.common.hosts.lock().clone()
+        self.common.directory().hosts.clone()
     }
 
     /// What was measured so far, by the names of Java's metrics: of the instance, its threads, their tasks, and of the

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::TopicPartition;
@@ -29,6 +30,7 @@ use super::thread::{StreamThread, Told, producer};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
 use crate::config::Guarantee;
 use crate::graph::OffsetReset;
+use crate::query::metadata::Directory;
 use crate::state::StateError;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::task::{Part, Task, TaskParts};
@@ -179,7 +181,7 @@ impl StreamThread {
         for id in &assignment.active {
             self.follow_inputs(*id)?;
         }
-        *self.common.hosts.lock() = assignment.hosts.clone();
+        *self.common.directory.lock() = Arc::new(Directory::of(assignment));
         self.advance()?;
         self.say();
         Ok(())
@@ -381,6 +383,7 @@ impl StreamThread {
         for (place, offset) in committed {
             let Some((id, input)) = self.inputs.get(place).copied() else { continue };
             let Some(held) = self.tasks.get_mut(&id) else { continue };
+            held.committed.insert(place.clone(), offset.offset);
             match PartitionMetadata::decode(&offset.metadata) {
                 Ok(metadata) => held.task.set_metadata(input, &metadata),
                 Err(error) => tracing::warn!(%place, %error, "the time of a partition is not known"),

@@ -32,6 +32,7 @@ use super::pending::Pending;
 use super::states::ThreadState;
 use crate::assign::{Assignment, Call, Subscription, TaskId};
 use crate::config::Guarantee;
+use crate::query::Queue;
 use crate::store::Budget;
 use crate::task::{self, TaskError};
 use crate::topology::{NodeKind, SourceTopics};
@@ -73,6 +74,8 @@ pub(crate) struct Wishes {
     pub leave: AtomicBool,
     /// How long what it processed may wait for a commit when it ends.
     until: Mutex<Option<Moment>>,
+    /// Questions from outside about its stores.
+    pub queries: Arc<Queue>,
 }
 
 impl Wishes {
@@ -250,6 +253,7 @@ impl StreamThread {
             }
         }
         self.set_state(ThreadState::PendingShutdown);
+        self.wishes.queries.close();
         self.close()
     }
 
@@ -315,6 +319,7 @@ impl StreamThread {
             globals.advance(&self.handle, Duration::ZERO)?;
         }
         self.restore()?;
+        self.answer();
         self.busy = false;
         if !self.wishes.pause.load(Ordering::Acquire) {
             self.process()?;
@@ -334,9 +339,26 @@ impl StreamThread {
         };
         let wait = decide::wait(waits, self.common.settings.poll);
         let started = Moment::now();
-        let records = self.handle.block_on(self.consumer.poll(wait))?;
-        self.measured.polled = Some((started.elapsed(), records.len()));
-        Ok(records)
+        loop {
+            let left = wait.saturating_sub(started.elapsed());
+            let (consumer, queries) = (&mut self.consumer, &self.wishes.queries);
+            let polled = self.handle.block_on(async {
+                tokio::select! {
+                    biased;
+                    polled = consumer.poll(left) => Some(polled),
+                    // Whoever asks an idle thread need not wait for records.
+                    () = queries.asked(), if !left.is_zero() => None,
+                }
+            });
+            match polled {
+                Some(polled) => {
+                    let records = polled?;
+                    self.measured.polled = Some((started.elapsed(), records.len()));
+                    return Ok(records);
+                }
+                None => self.answer(),
+            }
+        }
     }
 
     /// Hands records to the tasks that read them.
@@ -399,11 +421,12 @@ impl StreamThread {
         for id in ids {
             let Some(held) = self.tasks.get_mut(&id).filter(|held| held.role == Role::Active) else { continue };
             let mut turn = Turn::default();
-            let done = work(held, &mut self.pace, (started, limit), &mut turn);
+            let done = work(held, &mut self.pace, (started, limit), (&mut turn, &self.wishes.queries));
             self.measured.turns.push((id, turn));
             let failed = |error| StreamsError::Task { id, place: held.task.place_of(&error).map(Box::new), error };
             self.busy |= done.map_err(failed)?;
             self.last = Some(id);
+            self.answer();
             if started.elapsed() >= limit {
                 self.busy = true;
                 break;
@@ -528,13 +551,13 @@ fn work(
     held: &mut Held,
     pace: &mut Pace,
     (started, limit): (Moment, Duration),
-    turn: &mut Turn,
+    (turn, queries): (&mut Turn, &Queue),
 ) -> Result<bool, TaskError> {
     let task = &mut held.task;
     let now = Clock::Real.now_ms();
     let (began, fired) = (Moment::now(), task.tallied().punctuated);
     let (mut left, mut looked) = (TURN, began);
-    let mut until_look = pace.stride();
+    let (mut until_look, mut interrupted) = (pace.stride(), false);
     while left > 0 && task.is_processable(now) && task.process(now)? {
         task.punctuate_stream_time()?;
         left -= 1;
@@ -545,6 +568,10 @@ fn work(
             if started.elapsed() >= limit {
                 break;
             }
+            if queries.is_waiting() {
+                interrupted = true;
+                break;
+            }
         }
     }
     turn.processed = ((TURN - left) as u64, began.elapsed());
@@ -553,7 +580,7 @@ fn work(
     turn.punctuated = (turn.tallied.punctuated - fired, began.elapsed().saturating_sub(turn.processed.1));
     turn.buffered = (0..task.inputs().len()).map(|input| task.buffered(input)).sum();
     // One that waits for another of its partitions has records too, and nothing to do.
-    Ok(left == 0)
+    Ok(left == 0 || interrupted)
 }
 
 /// The producer of a thread; exactly once with the transactional id that is the thread's alone.

@@ -165,6 +165,11 @@ impl<V> Cache<V> {
         Some(slot)
     }
 
+    /// The entry of a key, which counts as used no more than before.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<&Slot<V>> {
+        self.find(key).map(|at| &self.slots[at as usize])
+    }
+
     /// Changes the value of the entry at a place, which waits from then on; `hold` is the serde's. A change that fails leaves the
     /// entry as it was, and so does one that panics: a handler may let that pass, and the next commit would take an entry
     /// without its value for a deletion.
@@ -493,6 +498,7 @@ mod tests {
             cache.put(key.as_bytes(), Some(1), Writer::default(), |_| None);
         }
         cache.get(b"a");
+        assert!(cache.peek(b"b").is_some_and(|slot| slot.value == Some(1)), "this is no use of it");
         assert!(budget.is_exceeded());
         assert_eq!(cache.begin_eviction(), Eldest::Waits);
         assert_eq!(drain(&mut cache), "b=Some(1) a=Some(1) c=Some(1) ");

@@ -3,6 +3,9 @@
 //! Called by operators and processors of one task. Rows have Java's layout: 8 bytes of time and the value, or the value
 //! alone. The changelog has the value alone, and the time as that of the record.
 
+// What queries read.
+mod read;
+
 use std::cell::RefCell;
 use std::iter::Peekable;
 use std::sync::Arc;

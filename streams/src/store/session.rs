@@ -1,6 +1,9 @@
 //! Typed session stores: values by key and session, with the cache and the changelog of the other typed stores.
 //! Called by the operator of sessions. The rows are those of `state::session`.
 
+// What queries read.
+mod read;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

@@ -2,6 +2,9 @@
 //! seen with its own time. Rows have Java's layout; the changelog has the value alone, and its time as that of the record.
 //! Called by operators of one task.
 
+// What queries read.
+mod read;
+
 use std::cell::RefCell;
 
 use bytes::Bytes;
@@ -17,6 +20,8 @@ use crate::task::collector::{Outgoing, To};
 use crate::task::context::Context;
 use crate::task::errors::{Failure, TaskError};
 use crate::topology::store::StoreKind;
+
+pub use read::VersionedRecord;
 
 /// Keys `K` and their values over time.
 pub struct VersionedStore<K, V> {
@@ -92,12 +97,15 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
     }
 
     fn decode(&self, row: Option<VersionedRow>) -> Result<Option<Stamped<V>>, Failure> {
-        let Some(row) = row else { return Ok(None) };
-        let value = self.value.deserialize(row.value).map_err(|error| {
+        let stamped = |row: VersionedRow| Ok(Stamped { value: self.value_of(row.value)?, timestamp: row.valid_from });
+        row.map(stamped).transpose()
+    }
+
+    fn value_of(&self, bytes: Bytes) -> Result<V, Failure> {
+        self.value.deserialize(bytes).map_err(|error| {
             let text = format!("store {}: a row is damaged: {error}", self.rows.name());
             Failure::fatal(TaskError::Broken(text))
-        })?;
-        Ok(Some(Stamped { value, timestamp: row.valid_from }))
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Typed window stores: values by key and window start, with the cache and the changelog of the other typed stores.
 //! Called by the operators of windows and by processors of the user. The rows are those of `state::window`.
 
+// What queries read.
+mod read;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -284,33 +287,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 
     /// The windows of all keys that start from `from` to `to`, both included, as they lie.
     pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, S)>, Failure> {
-        let mut found: BTreeMap<(i64, Bytes), (Bytes, i64, S)> = BTreeMap::new();
-        let mut in_order = Vec::new();
-        for row in self.rows.fetch_all(from, to, order) {
-            let row = row?;
-            let value = self.decode(row.value)?;
-            match &self.cache {
-                None => in_order.push((self.decode_key(row.key, row.start)?, value)),
-                Some(_) => drop(found.insert(self.place(&row.key, row.start), (row.key, row.start, value))),
-            }
-        }
-        let Some(cache) = &self.cache else { return Ok(in_order) };
-        for slot in cache.range(None, None) {
-            let row = format::read_store_key(Bytes::copy_from_slice(&slot.key)).map_err(|error| self.broken(error))?;
-            if !(from..=to).contains(&row.start) {
-                continue;
-            }
-            let place = self.place(&row.key, row.start);
-            match &slot.value {
-                Some(value) => drop(found.insert(place, (row.key, row.start, value.clone()))),
-                None => drop(found.remove(&place)),
-            }
-        }
-        let typed = |(key, start, value)| Ok((self.decode_key(key, start)?, value));
-        match order {
-            Order::Ascending => found.into_values().map(typed).collect(),
-            Order::Descending => found.into_values().rev().map(typed).collect(),
-        }
+        self.fetch_bytes((None, None), from, to, order)
     }
 
     /// Where a row lies: its segment, and its key there.

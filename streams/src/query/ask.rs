@@ -1,0 +1,262 @@
+//! A question from a view of a store to the threads that have it, and the answers together again.
+//!
+//! `Asker` stands on the side of whoever asks, `Local` on that of the thread; between them goes a closure. Called by the
+//! views (`key_value.rs` and its like) and by the stream thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use client::TopicPartition;
+use tokio::sync::oneshot;
+
+use super::parameters::Staleness;
+use super::{Asked, Position, QueryError, Queue, StoreQueryParameters};
+use crate::assign::TaskId;
+use crate::runtime::states::ThreadState;
+use crate::task::Stores;
+use crate::task::errors::Failure;
+use crate::task::link::fatal;
+
+/// The threads of an application as a view sees them.
+pub(crate) trait Instance: Send + Sync {
+    /// Where the questions of each thread go.
+    fn queues(&self) -> Result<Vec<Arc<Queue>>, QueryError>;
+}
+
+/// How far a task is.
+pub(crate) trait Located {
+    /// The offsets of the last records that its stores contain.
+    fn position(&self) -> Position;
+    /// How far its stores are.
+    fn changelogs(&self) -> Vec<ChangelogAt>;
+}
+
+/// How far a store is in its changelog.
+pub(crate) struct ChangelogAt {
+    pub store: String,
+    pub place: TopicPartition,
+    /// None of one whose task runs: it is at the end.
+    pub position: Option<i64>,
+}
+
+/// What a thread does with a task, as far as it matters to a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It runs.
+    Active,
+    /// It follows, or is being restored.
+    Stale,
+}
+
+/// A task of the thread that is asked.
+pub(crate) struct LocalTask<'a> {
+    pub id: TaskId,
+    pub standing: Standing,
+    pub stores: &'a Stores,
+    pub located: &'a dyn Located,
+}
+
+/// What a thread has when a question runs on it.
+pub(crate) struct Local<'a> {
+    pub state: ThreadState,
+    /// By their ids.
+    pub tasks: Vec<LocalTask<'a>>,
+    pub globals: Option<&'a Stores>,
+}
+
+/// Kinds of stores that can be read from outside, with the types of their keys and values.
+#[diagnostic::on_unimplemented(
+    message = "no store is a `{Self}` to read from outside",
+    note = "name the kind and the types: `app.store::<KeyValue<String, i64>>(\"counts\")`; keys and values must be `Clone + Send + 'static`"
+)]
+pub trait Queryable: Sized {
+    /// What it is read by.
+    type ReadOnly;
+
+    /// The view that asks with this.
+    #[doc(hidden)]
+    fn read_only(asker: Asker) -> Self::ReadOnly;
+}
+
+/// Finds the typed store of a task.
+pub(super) type Find<F> = fn(&Stores, &str) -> Option<F>;
+
+/// Whether each task has a part of the store, or each thread the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Partitions,
+    Global,
+}
+
+/// Who asks: for which store, of which application.
+#[derive(Clone)]
+pub struct Asker {
+    instance: Arc<dyn Instance>,
+    parameters: Arc<StoreQueryParameters>,
+    scope: Scope,
+}
+
+impl Asker {
+    pub(crate) fn new(instance: Arc<dyn Instance>, parameters: StoreQueryParameters, scope: Scope) -> Asker {
+        Asker { instance, parameters: Arc::new(parameters), scope }
+    }
+
+    pub(super) fn failed(&self, error: impl std::fmt::Display) -> QueryError {
+        QueryError::Store { store: self.parameters.store.clone(), cause: error.to_string() }
+    }
+
+    /// What `read` finds in each part of the store, by partition.
+    pub(super) fn ask<F: 'static, T: Send + 'static>(
+        &self,
+        find: Find<F>,
+        read: impl Fn(&F) -> Result<T, Failure> + Send + Sync + 'static,
+    ) -> Asked<Vec<T>> {
+        let read = Arc::new(read);
+        let parameters = Arc::clone(&self.parameters);
+        let scope = self.scope;
+        let parts = self.each(move || {
+            let (read, parameters) = (Arc::clone(&read), Arc::clone(&parameters));
+            move |local: &Local<'_>| match scope {
+                Scope::Partitions => local.read(&parameters, |task| found(find, task.stores, &parameters, &*read)),
+                Scope::Global => local.read_global(&parameters, |stores| found(find, stores, &parameters, &*read)),
+            }
+        });
+        parts.map(|parts| parts.into_iter().map(|(_, found)| found).collect())
+    }
+
+    /// How far the tasks of the store are.
+    pub(super) fn position(&self) -> Asked<Position> {
+        if self.scope == Scope::Global {
+            // It follows its topics by itself, whatever the tasks do.
+            return Asked::known(Ok(Position::new()));
+        }
+        let parameters = Arc::clone(&self.parameters);
+        let parts = self.each(move || {
+            let parameters = Arc::clone(&parameters);
+            move |local: &Local<'_>| local.read(&parameters, |task| Ok(task.located.position()))
+        });
+        parts.map(|parts| {
+            let mut all = Position::new();
+            parts.iter().for_each(|(_, position)| all.merge(position));
+            all
+        })
+    }
+
+    fn each<T, Q>(&self, question: impl Fn() -> Q) -> Asked<Vec<(i32, T)>>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&Local<'_>) -> Result<Vec<(i32, T)>, QueryError> + Send + 'static,
+    {
+        let queues = match self.instance.queues() {
+            Ok(queues) => queues,
+            Err(error) => return Asked::known(Err(error)),
+        };
+        // Each thread has the whole of a global store.
+        let count = if self.scope == Scope::Global { 1 } else { queues.len() };
+        let mut answers = Vec::with_capacity(count);
+        for queue in &queues[..count.min(queues.len())] {
+            let (tell, answer) = oneshot::channel();
+            let (question, store) = (question(), self.parameters.store.clone());
+            let told = queue.push(Box::new(move |local| {
+                // A serde that panics must not take the thread with it.
+                let answer = catch_unwind(AssertUnwindSafe(|| question(local)));
+                let panicked = |_| Err(QueryError::Store { store, cause: "the read panicked".to_owned() });
+                _ = tell.send(answer.unwrap_or_else(panicked));
+            }));
+            if let Err(error) = told {
+                return Asked::known(Err(error));
+            }
+            answers.push(answer);
+        }
+        let parameters = Arc::clone(&self.parameters);
+        Asked::new(async move { together(answers, &parameters).await })
+    }
+}
+
+/// The answers of all threads, by partition.
+async fn together<T>(
+    answers: Vec<oneshot::Receiver<Result<Vec<(i32, T)>, QueryError>>>,
+    parameters: &StoreQueryParameters,
+) -> Result<Vec<(i32, T)>, QueryError> {
+    let (mut parts, mut failed) = (Vec::new(), None);
+    for answer in answers {
+        match answer.await {
+            Ok(Ok(found)) => parts.extend(found),
+            Ok(Err(error)) => failed = failed.or(Some(error)),
+            // The thread has ended, and its tasks are not here any more.
+            Err(_) => {}
+        }
+    }
+    parts.sort_by_key(|(partition, _)| *partition);
+    let is_whole = parameters.partition.is_some() && !parts.is_empty();
+    let store = parameters.store.clone();
+    match (failed, parameters.partition) {
+        // The one partition that was asked for has answered, whatever the other threads do.
+        (Some(error), _) if !is_whole => Err(error),
+        (None, Some(partition)) if parts.is_empty() => Err(QueryError::InvalidStateStorePartition { store, partition }),
+        (None, None) if parts.is_empty() => Err(QueryError::StateStoreMigrated(store)),
+        _ => Ok(parts),
+    }
+}
+
+/// Reads one store of that type.
+fn found<F, T>(
+    find: Find<F>,
+    stores: &Stores,
+    parameters: &StoreQueryParameters,
+    read: &dyn Fn(&F) -> Result<T, Failure>,
+) -> Result<T, QueryError> {
+    let store = || parameters.store.clone();
+    let found = find(stores, &parameters.store);
+    let found =
+        found.ok_or_else(|| QueryError::InvalidStateStore { store: store(), wanted: std::any::type_name::<F>() })?;
+    read(&found).map_err(|failure| QueryError::Store { store: store(), cause: fatal(failure).to_string() })
+}
+
+impl Local<'_> {
+    /// Java: `StreamThreadStateStoreProvider.stores`.
+    fn read<T>(
+        &self,
+        parameters: &StoreQueryParameters,
+        read: impl Fn(&LocalTask<'_>) -> Result<T, QueryError>,
+    ) -> Result<Vec<(i32, T)>, QueryError> {
+        use ThreadState::{PartitionsAssigned, PartitionsRevoked, Running, Starting};
+        let is_open = match parameters.staleness {
+            Staleness::Active => self.state == Running,
+            Staleness::Any => matches!(self.state, Starting | PartitionsRevoked | PartitionsAssigned | Running),
+        };
+        let store = || parameters.store.clone();
+        if !is_open {
+            return Err(QueryError::StreamsRebalancing { store: store(), state: self.state });
+        }
+        let mut parts = Vec::new();
+        for task in &self.tasks {
+            let partition = task.id.partition;
+            let is_asked = parameters.partition.is_none_or(|wanted| wanted == partition)
+                && (parameters.staleness == Staleness::Any || task.standing == Standing::Active);
+            if !is_asked || task.stores.held(&parameters.store).is_none() {
+                continue;
+            }
+            if !parameters.bound.is_empty() {
+                let at = task.located.position();
+                if !at.is_up_to(&parameters.bound, partition) {
+                    return Err(QueryError::NotUpToBound { store: store(), partition, at });
+                }
+            }
+            parts.push((partition, read(task)?));
+        }
+        Ok(parts)
+    }
+
+    fn read_global<T>(
+        &self,
+        parameters: &StoreQueryParameters,
+        read: impl Fn(&Stores) -> Result<T, QueryError>,
+    ) -> Result<Vec<(i32, T)>, QueryError> {
+        let stores = self.globals.ok_or_else(|| QueryError::StreamsRebalancing {
+            store: parameters.store.clone(),
+            state: self.state,
+        })?;
+        Ok(vec![(parameters.partition.unwrap_or(0), read(stores)?)])
+    }
+}

@@ -1,0 +1,165 @@
+//! Stores of keys and values, read from outside (Java: `ReadOnlyKeyValueStore`).
+//!
+//! Made by `KafkaStreams::store`. The store of a table or an aggregate is read as a plain one too, its times left out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::ask::Find;
+use super::{Asked, Asker, Position, Queryable};
+use crate::record::Data;
+use crate::serde::Serde;
+use crate::state::Order;
+use crate::store::token::{KeyValue, TimestampedKeyValue};
+use crate::store::{KeyValueStore, Stamped, TableStore};
+use crate::task::Stores;
+use crate::task::errors::Failure;
+
+/// One part of a store of keys and values.
+pub(crate) trait KeyValueReads<K, S> {
+    fn get(&self, key: &K) -> Result<Option<S>, Failure>;
+    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure>;
+    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, S)>, Failure>;
+    fn approximate_len(&self) -> u64;
+}
+
+impl<K: Data, S: Data> KeyValueReads<K, S> for Rc<RefCell<KeyValueStore<K, S>>> {
+    fn get(&self, key: &K) -> Result<Option<S>, Failure> {
+        self.borrow().peek(key)
+    }
+
+    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
+        self.borrow().range(from, to, order)
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, S)>, Failure> {
+        self.borrow().prefix(prefix, Order::Ascending)
+    }
+
+    fn approximate_len(&self) -> u64 {
+        self.borrow().approximate_len()
+    }
+}
+
+/// A table's store without its times.
+struct Unstamped<K, V>(Rc<RefCell<TableStore<K, V>>>);
+
+fn unstamped<K, V>(rows: Vec<(K, Stamped<V>)>) -> Vec<(K, V)> {
+    rows.into_iter().map(|(key, stamped)| (key, stamped.value)).collect()
+}
+
+impl<K: Data, V: Data> KeyValueReads<K, V> for Unstamped<K, V> {
+    fn get(&self, key: &K) -> Result<Option<V>, Failure> {
+        Ok(self.0.get(key)?.map(|stamped| stamped.value))
+    }
+
+    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, V)>, Failure> {
+        Ok(unstamped(self.0.range(from, to, order)?))
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, V)>, Failure> {
+        Ok(unstamped(self.0.prefix(prefix)?))
+    }
+
+    fn approximate_len(&self) -> u64 {
+        self.0.approximate_len()
+    }
+}
+
+type Found<K, S> = Box<dyn KeyValueReads<K, S>>;
+
+/// A store of keys and values, read from outside: all of its partitions that the application has here, as one.
+///
+/// ```no_run
+/// use streams::{KafkaStreams, KeyValue, Order, QueryError};
+///
+/// fn report(app: &KafkaStreams) -> Result<(), QueryError> {
+///     let counts = app.store::<KeyValue<String, i64>>("counts")?;
+///     println!("kafka: {:?}", counts.get("kafka").wait()?);
+///     for (word, count) in counts.all(Order::Ascending).wait()? {
+///         println!("{word}: {count}");
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// Values of a [`TimestampedKeyValue`] are [`Stamped`].
+#[derive(Clone)]
+pub struct ReadOnlyKeyValue<K, S> {
+    asker: Asker,
+    find: Find<Found<K, S>>,
+}
+
+impl<K: Data + Send + Sync, V: Data + Send> Queryable for KeyValue<K, V> {
+    type ReadOnly = ReadOnlyKeyValue<K, V>;
+
+    fn read_only(asker: Asker) -> ReadOnlyKeyValue<K, V> {
+        let find = |stores: &Stores, name: &str| -> Option<Found<K, V>> {
+            if let Some(plain) = stores.get::<KeyValueStore<K, V>>(name) {
+                return Some(Box::new(plain));
+            }
+            Some(Box::new(Unstamped(stores.get::<TableStore<K, V>>(name)?)))
+        };
+        ReadOnlyKeyValue { asker, find }
+    }
+}
+
+impl<K: Data + Send + Sync, V: Data + Send> Queryable for TimestampedKeyValue<K, V> {
+    type ReadOnly = ReadOnlyKeyValue<K, Stamped<V>>;
+
+    fn read_only(asker: Asker) -> ReadOnlyKeyValue<K, Stamped<V>> {
+        let find = |stores: &Stores, name: &str| -> Option<Found<K, Stamped<V>>> {
+            Some(Box::new(stores.get::<TableStore<K, V>>(name)?))
+        };
+        ReadOnlyKeyValue { asker, find }
+    }
+}
+
+impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyKeyValue<K, S> {
+    /// The value of a key; a text may be given as a `&str`. Of a key whose partition is not here there is none either:
+    /// `query_metadata_for_key` says where it is, and `with_partition` makes its absence an error.
+    pub fn get<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q) -> Asked<Option<S>> {
+        let key = key.to_owned();
+        let parts = self.asker.ask(self.find, move |store| store.get(&key));
+        parts.map(|parts| parts.into_iter().flatten().next())
+    }
+
+    /// The rows from one key to another, both included (None is open), in the order of their bytes, partition by partition.
+    pub fn range<Q: ToOwned<Owned = K> + ?Sized>(
+        &self,
+        from: Option<&Q>,
+        to: Option<&Q>,
+        order: Order,
+    ) -> Asked<Vec<(K, S)>> {
+        let (from, to) = (from.map(Q::to_owned), to.map(Q::to_owned));
+        let parts = self.asker.ask(self.find, move |store| store.range(from.as_ref(), to.as_ref(), order));
+        parts.map(|parts| parts.into_iter().flatten().collect())
+    }
+
+    /// All rows, in the order of their keys' bytes, partition by partition.
+    pub fn all(&self, order: Order) -> Asked<Vec<(K, S)>> {
+        let parts = self.asker.ask(self.find, move |store| store.range(None, None, order));
+        parts.map(|parts| parts.into_iter().flatten().collect())
+    }
+
+    /// The rows whose keys begin with the bytes that `serde` makes of the prefix.
+    pub fn prefix_scan<P>(&self, prefix: &P, serde: impl Serde<P>) -> Asked<Vec<(K, S)>> {
+        let mut bytes = Vec::new();
+        if let Err(error) = serde.serialize(prefix, &mut bytes) {
+            return Asked::known(Err(self.asker.failed(error)));
+        }
+        let parts = self.asker.ask(self.find, move |store| store.prefix(&bytes));
+        parts.map(|parts| parts.into_iter().flatten().collect())
+    }
+
+    /// About how many rows there are; those that wait in the cache do not count.
+    pub fn approximate_num_entries(&self) -> Asked<u64> {
+        let parts = self.asker.ask(self.find, |store| Ok(store.approximate_len()));
+        parts.map(|parts| parts.into_iter().fold(0, u64::saturating_add))
+    }
+
+    /// How far the store is: a bound for a later query.
+    pub fn position(&self) -> Asked<Position> {
+        self.asker.position()
+    }
+}

@@ -1,0 +1,32 @@
+//! What queries read of a store of keys and values: its rows and what waits in its cache, both left as they are.
+//! Called by `query` on the store's own thread. Never counts as a use of a cached entry, so that who asks from outside
+//! changes nothing about what is evicted and when it goes on (Java's caches take such a read for a use).
+
+use super::KeyValueStore;
+use crate::record::Data;
+use crate::state::Order;
+use crate::state::rows::{Span, after_prefix};
+use crate::task::errors::Failure;
+
+impl<K: Data, S: Data> KeyValueStore<K, S> {
+    /// What is stored under a key.
+    pub fn peek(&self, key: &K) -> Result<Option<S>, Failure> {
+        let mut bytes = Vec::new();
+        self.key.serialize(key, &mut bytes)?;
+        match self.cache.as_ref().and_then(|cache| cache.peek(&bytes)) {
+            Some(slot) => Ok(slot.value.clone()),
+            None => self.read(&bytes),
+        }
+    }
+
+    /// The rows whose keys begin with these bytes.
+    pub fn prefix(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
+        let after = after_prefix(prefix);
+        self.merged(Span { from: Some(prefix), to: after.as_deref() }, order)
+    }
+
+    /// About how many rows there are; what was not flushed yet does not count, as in Java.
+    pub fn approximate_len(&self) -> u64 {
+        self.rows.approximate_len()
+    }
+}
