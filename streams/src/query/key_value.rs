@@ -33,7 +33,7 @@ impl<K: Data, S: Data> KeyValueReads<K, S> for Rc<RefCell<KeyValueStore<K, S>>> 
     }
 
     fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, S)>, Failure> {
-        self.borrow().prefix(prefix, Order::Ascending)
+        self.borrow().prefixed(prefix, Order::Ascending)
     }
 
     fn approximate_len(&self) -> u64 {

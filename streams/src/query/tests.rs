@@ -17,8 +17,8 @@ use crate::store::Budget;
 use crate::task::collector::{Outgoing, SendFailure};
 use crate::task::{Collector, Incoming, Part, Settings, Stores as TaskStores, Task, TaskParts, TopicId};
 use crate::{
-    KStream, KeyValue, KeyWindow, Materialized, Order, SessionWindows, Stamped, StreamsBuilder, TimeWindows,
-    TimestampedKeyValue, Topology, VersionedRecord,
+    KStream, KeySession, KeyValue, KeyWindow, Materialized, Order, SessionWindows, Stamped, StreamsBuilder, TimeWindows,
+    TimestampedKeyValue, TimestampedKeyWindow, Topology, VersionedRecord, Window,
 };
 use client::TopicPartition;
 
@@ -198,6 +198,53 @@ fn keys_and_values_are_read_with_what_waits_in_the_cache() {
     });
     let count = |driven: Driven| driven.get(driven.store::<KeyValue<String, i64>>("counts").approximate_num_entries());
     assert_eq!((count(filled(0, &[])), count(filled(1 << 20, &[]))), (5, 0), "rows count, the cache does not");
+}
+
+#[test]
+fn windows_are_read_with_what_waits_in_the_cache() {
+    each(|driven| {
+        let minutes = driven.store::<KeyWindow<String, i64>>("minutes");
+        assert_eq!(driven.get(minutes.get("a", 0)), Some(2));
+        assert_eq!((driven.get(minutes.get("a", 60_000)), driven.get(minutes.get("a", 1))), (Some(1), None));
+        assert_eq!(driven.get(minutes.fetch("a", 0, 60_000, Order::Ascending)), [(0, 2), (60_000, 1)]);
+        assert_eq!(driven.get(minutes.fetch("a", 0, i64::MAX, Order::Descending)), [(60_000, 1), (0, 2)]);
+        assert_eq!(driven.get(minutes.fetch("a", 1, 60_000, Order::Ascending)), [(60_000, 1)]);
+        let named = |rows: Vec<(crate::Windowed<String>, i64)>| -> Vec<(String, i64, i64)> {
+            rows.into_iter().map(|(at, count)| (at.key, at.window.start, count)).collect()
+        };
+        let mut all = named(driven.get(minutes.all(Order::Ascending)));
+        assert_eq!(all.last().map(|(key, ..)| key.as_str()), Some("d"), "partition by partition");
+        all.sort();
+        let wanted = [("a", 0, 2), ("a", 60_000, 1), ("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1), ("d", 60_000, 1)];
+        assert_eq!(all, wanted.map(|(key, start, count)| (text(key), start, count)));
+        let mut some = named(driven.get(minutes.fetch_range((Some("ab"), Some("c")), 0, i64::MAX, Order::Ascending)));
+        some.sort();
+        assert_eq!(some, [("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1)].map(|(key, start, count)| (text(key), start, count)));
+        assert_eq!(named(driven.get(minutes.fetch_all(0, 59_999, Order::Ascending))), [(text("a"), 0, 2), (text("b"), 0, 1)]);
+        let stamped = driven.store::<TimestampedKeyWindow<String, i64>>("minutes");
+        assert_eq!(driven.get(stamped.get("a", 0)), Some(Stamped { value: 2, timestamp: 5_000 }));
+    });
+}
+
+#[test]
+fn sessions_are_read_with_what_waits_in_the_cache() {
+    each(|driven| {
+        let visits = driven.store::<KeySession<String, i64>>("visits");
+        let (first, second) = (Window { start: 0, end: 5_000 }, Window { start: 62_000, end: 62_000 });
+        assert_eq!(driven.get(visits.fetch("a", Order::Ascending)), [(first, 2), (second, 1)]);
+        assert_eq!(driven.get(visits.fetch("a", Order::Descending)), [(second, 1), (first, 2)]);
+        assert_eq!(driven.get(visits.fetch_session("a", 0, 5_000)), Some(2));
+        assert_eq!(driven.get(visits.fetch_session("a", 0, 0)), None, "it grew");
+        assert_eq!(driven.get(visits.find_sessions("a", 5_001, i64::MAX, Order::Ascending)), [(second, 1)]);
+        assert_eq!(driven.get(visits.find_sessions("a", 0, 61_999, Order::Ascending)), [(first, 2)]);
+        let keys = |rows: Vec<(crate::Windowed<String>, i64)>| -> Vec<(String, i64)> {
+            rows.into_iter().map(|(at, _)| (at.key, at.window.end)).collect()
+        };
+        let some = keys(driven.get(visits.fetch_range((Some("ab"), Some("c")), Order::Ascending)));
+        assert_eq!(some, [(text("ab"), 63_000), (text("c"), 61_000), (text("b"), 1_000)]);
+        let all = keys(driven.get(visits.find_range((Some("a"), None), 62_000, i64::MAX, Order::Descending)));
+        assert_eq!(all, [(text("ab"), 63_000), (text("a"), 62_000), (text("d"), 62_000)]);
+    });
 }
 
 #[test]

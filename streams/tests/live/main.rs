@@ -5,6 +5,7 @@ mod cluster;
 mod differential;
 mod kill;
 mod program;
+mod queries;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

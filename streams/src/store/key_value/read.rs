@@ -4,8 +4,6 @@
 
 use super::KeyValueStore;
 use crate::record::Data;
-use crate::state::Order;
-use crate::state::rows::{Span, after_prefix};
 use crate::task::errors::Failure;
 
 impl<K: Data, S: Data> KeyValueStore<K, S> {
@@ -17,12 +15,6 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             Some(slot) => Ok(slot.value.clone()),
             None => self.read(&bytes),
         }
-    }
-
-    /// The rows whose keys begin with these bytes.
-    pub fn prefix(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let after = after_prefix(prefix);
-        self.merged(Span { from: Some(prefix), to: after.as_deref() }, order)
     }
 
     /// About how many rows there are; what was not flushed yet does not count, as in Java.
