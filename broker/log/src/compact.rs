@@ -135,10 +135,11 @@ impl LogDir {
         self.state.check_online()?;
         while let Some(claim) = self.dirtiest()? {
             let log = &claim.log;
-            let cleaned = self.make_gaps_known(log, claim.dirt.end).map_err(CleanError::from).and_then(|()| {
-                let end = log.clean(&claim.dirt, map_bytes, &Throttle::new(bytes_per_second))?;
-                Ok(self.note_cleaned(log, end)?)
-            });
+            let cleaned =
+                self.make_gaps_known(log, claim.dirt.end).map_err(CleanError::from).and_then(|()| {
+                    let end = log.clean(&claim.dirt, map_bytes, &Throttle::new(bytes_per_second))?;
+                    Ok(self.note_cleaned(log, end)?)
+                });
             match cleaned {
                 Ok(()) => {
                     self.clean_retries.lock().remove(&key_of(log));
@@ -167,7 +168,10 @@ impl LogDir {
         for log in self.partitions() {
             let config = log.config();
             let key = key_of(&log);
-            if !config.cleanup_policy.compact || claimed.contains(&key) || self.uncleanable.lock().contains(&key) {
+            if !config.cleanup_policy.compact
+                || claimed.contains(&key)
+                || self.uncleanable.lock().contains(&key)
+            {
                 continue;
             }
             if self.clean_retries.lock().get(&key).is_some_and(|retry| now_ms < retry.at_ms) {
@@ -488,9 +492,9 @@ impl PartitionLog {
     /// segments in the table and in the folder, nothing of the new one.
     fn swap_in(&self, mut cleaned: Segment, group: &[Source]) -> Result<(), CleanError> {
         let folder = self.folder();
-        let ready = self.rename_segment(&mut cleaned, SWAP, &folder).and_then(|()| {
-            self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))
-        });
+        let ready = self
+            .rename_segment(&mut cleaned, SWAP, &folder)
+            .and_then(|()| self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder)));
         if let Err(error) = ready {
             self.undo(&mut cleaned, Vec::new(), &folder)?;
             return Err(error.into());
@@ -513,8 +517,11 @@ impl PartitionLog {
         for (_, aside) in moved {
             self.dir.doom(aside, DoomedKind::File, delay_ms);
         }
-        let vanished: Vec<i64> =
-            old.iter().map(|segment| segment.base_offset).filter(|base_offset| *base_offset != stays).collect();
+        let vanished: Vec<i64> = old
+            .iter()
+            .map(|segment| segment.base_offset)
+            .filter(|base_offset| *base_offset != stays)
+            .collect();
         self.remove_snapshots(&mut writer, &vanished)?;
         drop(writer);
         self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))?;

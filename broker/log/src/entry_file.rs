@@ -209,7 +209,9 @@ impl<const N: usize> EntryView<N> {
 
     pub(crate) fn get(&self, index: usize, reading: Reading) -> io::Result<[u8; N]> {
         match (&self.file, index.checked_sub(self.written)) {
-            (_, Some(in_memory)) => self.tail.get(in_memory).copied().ok_or(io::ErrorKind::UnexpectedEof.into()),
+            (_, Some(in_memory)) => {
+                self.tail.get(in_memory).copied().ok_or(io::ErrorKind::UnexpectedEof.into())
+            }
             (None, None) => Err(io::ErrorKind::UnexpectedEof.into()),
             (Some(file), None) => {
                 let mut entry = [0; N];
@@ -292,16 +294,26 @@ mod tests {
 
     #[test]
     fn a_view_finds_and_walks_what_the_file_holds() {
-        for (count, tail) in [(0, 0), (1, 0), (1, 1), (128, 0), (129, 1), (1000, 0), (1000, 200), (300, 300)] {
+        for (count, tail) in [(0, 0), (1, 0), (1, 1), (128, 0), (129, 1), (1000, 0), (1000, 200), (300, 300)]
+        {
             let disk = Disk::Faulty(FaultyDisk::new(1));
             let (mut file, view) = entries(&disk, count, tail);
-            let place =
-                Place { disk: &disk, folder: Path::new("/"), base_offset: 0, suffix: "", reading: Reading::Waits };
+            let place = Place {
+                disk: &disk,
+                folder: Path::new("/"),
+                base_offset: 0,
+                suffix: "",
+                reading: Reading::Waits,
+            };
             assert_eq!(view.len(), count as usize);
             for wanted in [0, 1, 2, 3, count, 2 * count - count.min(1), 2 * count, u32::MAX] {
                 let is_before = |entry: &[u8; 4]| u32::from_be_bytes(*entry) < wanted;
                 let index = view.partition_point(Reading::Waits, is_before).unwrap();
-                assert_eq!(index, (wanted.div_ceil(2) as usize).min(count as usize), "{count} {tail} {wanted}");
+                assert_eq!(
+                    index,
+                    (wanted.div_ceil(2) as usize).min(count as usize),
+                    "{count} {tail} {wanted}"
+                );
                 assert_eq!(index, file.partition_point(&place, ".x", is_before).unwrap());
                 let mut walked = Vec::new();
                 view.walk(index, Reading::Waits, |entry| {

@@ -76,7 +76,9 @@ impl PartitionLog {
                 return Ok(self.nothing(request, offsets, place));
             };
             let found = match self.slice(&window, request, offset, reading) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ReadError::Cold(window.headers())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(ReadError::Cold(window.headers()));
+                }
                 other => other.map_err(|error| self.read_failed(error))?,
             };
             match (found, window.next_base) {
@@ -85,7 +87,9 @@ impl PartitionLog {
                 (Found::Slice(slice), next_base) => {
                     let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
                     let aborted = match request.isolation {
-                        Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset, reading)?),
+                        Isolation::Committed => {
+                            Some(self.aborted_in(&window, &slice, request.offset, reading)?)
+                        }
                         Isolation::LogEnd | Isolation::HighWatermark => None,
                     };
                     // A slice of no bytes, where the limit leaves room for none, has its aborted transactions too.

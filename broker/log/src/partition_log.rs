@@ -339,7 +339,9 @@ impl PartitionLog {
         let active = segments.last_mut().expect("a log has at least one segment");
         let place = active.place(&self.dir.disk, folder);
         // Whatever can fail comes first: bytes that are written and not counted would stand in the way of the next.
-        active.prepare(&place).map_err(|error| self.dir.failed("cannot read the index of", &place.path(LOG))(error))?;
+        active
+            .prepare(&place)
+            .map_err(|error| self.dir.failed("cannot read the index of", &place.path(LOG))(error))?;
         active
             .write(&place, parts)
             .map_err(|error| self.dir.failed("cannot append to", &place.path(LOG))(error))
@@ -646,7 +648,8 @@ impl PartitionLog {
         let (start, watermark, end) = (writer.log_start, writer.high_watermark, writer.log_end);
         let text = format!("start {start} stable {last_stable} watermark {watermark} end {end}");
         let source = std::io::Error::other(text);
-        let error = StorageError::Io { doing: "offsets out of order in", path: writer.folder.clone(), source };
+        let error =
+            StorageError::Io { doing: "offsets out of order in", path: writer.folder.clone(), source };
         self.dir.take_offline(&error);
         error
     }

@@ -368,7 +368,7 @@ impl PartitionLog {
         let unflushed = match opening.shutdown {
             Shutdown::Clean => None,
             Shutdown::Unclean if found.is_empty() => None,
-            Shutdown::Unclean => Some(writer.segment_of(opening.recovery_point)),
+            Shutdown::Unclean => Some(first_unflushed(writer, opening.recovery_point)),
         };
         Ok(match (damaged, unflushed) {
             (Some(damaged), Some(unflushed)) => Some(damaged.min(unflushed)),
@@ -546,6 +546,12 @@ impl PartitionLog {
         }
         Ok(())
     }
+}
+
+/// The first segment of which something may not have reached the disk. A recovery point at the base of one was the end
+/// of the one before when it was flushed: the cut of what a failed write left there, and its indexes, came after that.
+fn first_unflushed(writer: &Writer, recovery_point: i64) -> usize {
+    writer.segments.partition_point(|segment| segment.base_offset < recovery_point).saturating_sub(1)
 }
 
 /// Whether missing offsets in front of the segment at `base_offset` can be what the power took from the end of the

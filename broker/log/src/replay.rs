@@ -105,7 +105,8 @@ impl PartitionLog {
                 Next::End => return Ok(next),
                 Next::Torn => {
                     let base = piece.base_offset;
-                    let what = format!("no batch at offset {next}, position {position} of the segment at {base}");
+                    let what =
+                        format!("no batch at offset {next}, position {position} of the segment at {base}");
                     return Err(ReadError::Corrupt(what));
                 }
                 Next::Batch(Located { header, .. }, _) if header.base_offset >= end => return Ok(next),

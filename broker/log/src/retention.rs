@@ -59,8 +59,9 @@ impl PartitionLog {
         let new_start = writer.segments[0].base_offset;
         tracing::info!(partition = %self.name, segments = count, ?reason, log_start_offset = new_start, "segments deleted");
         // The start moves first: were the files gone before, a reader would find a hole.
+        // The recovery point follows with the next flush, which syncs the folder: until then a power loss may bring the
+        // files back, and what they hold was perhaps never synced.
         self.raise_log_start(writer, new_start)?;
-        writer.recovery_point = writer.recovery_point.max(new_start);
         self.remove_segments(writer, dropped)?;
         Ok(count)
     }

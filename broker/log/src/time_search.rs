@@ -10,9 +10,9 @@ use millstream_base_env::File;
 use crate::codec::{self, Codec};
 use crate::error::{AppendError, ReadError};
 use crate::folder::Place;
-use crate::partition_log::{PartitionLog, Writer};
 use crate::index_offset::OffsetView;
 use crate::index_time::TimeView;
+use crate::partition_log::{PartitionLog, Writer};
 use crate::read::{Reading, TimestampOffset};
 use crate::scan::{BatchScan, Next};
 use crate::segment::Segment;
@@ -97,7 +97,8 @@ impl PartitionLog {
         let step = || self.next_by_time(timestamp);
         let Some(stretch) = self.stretch(step, reading)? else { return Ok(None) };
         let log_start = stretch.log_start;
-        let from = stretch.times.lookup(timestamp, reading).map_err(|error| self.cold_or_failed(error, None))?;
+        let from =
+            stretch.times.lookup(timestamp, reading).map_err(|error| self.cold_or_failed(error, None))?;
         self.search(&stretch, from.max(log_start), reading, |header, batch| {
             if header.max_timestamp < timestamp {
                 return Ok(ControlFlow::Continue(()));
@@ -125,7 +126,9 @@ impl PartitionLog {
 
     fn largest(&self, reading: Reading) -> Result<Option<TimestampOffset>, ReadError> {
         let mut best = None;
-        let Some(stretch) = self.stretch(|| self.next_by_largest(&mut best), reading)? else { return Ok(None) };
+        let Some(stretch) = self.stretch(|| self.next_by_largest(&mut best), reading)? else {
+            return Ok(None);
+        };
         let Some((largest, at)) = best else { return Ok(None) };
         self.search(&stretch, at, reading, |header, batch| {
             if header.max_timestamp != largest {

@@ -95,7 +95,7 @@ impl PartitionLog {
         writer.folder_changed = true;
         writer.log_start = offset;
         writer.log_end = offset;
-        writer.recovery_point = offset;
+        writer.recovery_point = writer.recovery_point.min(offset);
         writer.epochs.clear();
         writer.recent.clear();
         let snapshots = std::mem::take(&mut writer.snapshots);
@@ -105,7 +105,11 @@ impl PartitionLog {
         self.publish(writer)?;
         removed?;
         made?;
-        self.remove_snapshots(writer, &snapshots)
+        self.remove_snapshots(writer, &snapshots)?;
+        // What was dropped must not stand beside the new segment after a power loss.
+        self.dir.disk.sync_dir(&writer.folder).map_err(self.dir.failed("cannot sync", &writer.folder))?;
+        writer.recovery_point = offset;
+        Ok(())
     }
 
     /// DeleteRecords: raises the log start; -1 means the high watermark; answers the new log start.

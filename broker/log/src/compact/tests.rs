@@ -115,7 +115,10 @@ fn a_new_topic_of_an_old_name_begins_dirty() {
     append(&log, &Batch::new().keyed("b", "b"));
     log.set_high_watermark(i64::MAX);
     assert!(clean_all(&dir) > 0);
-    let values = read_all(&log, Isolation::LogEnd).into_iter().filter(|record| record.key.as_deref() == Some("a")).count();
+    let values = read_all(&log, Isolation::LogEnd)
+        .into_iter()
+        .filter(|record| record.key.as_deref() == Some("a"))
+        .count();
     assert_eq!(values, 1);
 }
 
@@ -273,8 +276,8 @@ fn a_crash_at_each_rename_loses_no_key_and_brings_no_data_back() {
         dir.checkpoint().unwrap();
         let expected = table(&log, Isolation::Committed);
         bench.faulty.crash_at_rename(nth);
-        let outcome =
-            std::iter::repeat_with(|| dir.clean_one(MAP_BYTES, f64::MAX)).find(|round| !matches!(round, Ok(Some(_))));
+        let outcome = std::iter::repeat_with(|| dir.clean_one(MAP_BYTES, f64::MAX))
+            .find(|round| !matches!(round, Ok(Some(_))));
         let crashed = outcome.unwrap().is_err();
         drop((dir, log));
         if nth % 2 == 0 {

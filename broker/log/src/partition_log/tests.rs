@@ -481,7 +481,11 @@ fn offsets_are_found_by_time() {
     assert_eq!(find(-1), hit(-1, 60));
     assert_eq!(find(-5).unwrap().offset, -1);
     log.delete_before(23).unwrap();
-    assert_eq!(find(0), None, "the first segment that reaches the time waits for its deletion, and no other is searched");
+    assert_eq!(
+        find(0),
+        None,
+        "the first segment that reaches the time waits for its deletion, and no other is searched"
+    );
     log.apply_retention().unwrap();
     assert_eq!(find(0), hit(1150, 23));
     // What is not known after a restart is read once, and the same is found.
@@ -579,7 +583,14 @@ fn a_batch_that_is_none_stops_readers_rather_than_be_passed_over() {
     let dir = bench.load(&config);
     let log = dir.partition("t", 0).unwrap();
     log.set_high_watermark(i64::MAX);
-    let read = |offset| log.read(&ReadRequest { offset, bytes_max: 1 << 20, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd });
+    let read = |offset| {
+        log.read(&ReadRequest {
+            offset,
+            bytes_max: 1 << 20,
+            minimum_one: MinimumOne::Yes,
+            isolation: Isolation::LogEnd,
+        })
+    };
     assert!(read(0).unwrap().slice.is_some());
     for offset in 2..6 {
         assert!(matches!(read(offset), Err(ReadError::Corrupt(_))), "offset {offset}");
