@@ -32,6 +32,8 @@ pub mod metadata;
 #[cfg(test)]
 mod tests;
 
+use crate::store::Stamped;
+
 pub use ask::{Asker, Queryable};
 pub(crate) use ask::{ChangelogAt, Instance, Local, LocalTask, Located, Scope, Standing};
 pub use asked::Asked;
@@ -42,3 +44,8 @@ pub(crate) use queue::Queue;
 pub use session::ReadOnlySession;
 pub use versioned::ReadOnlyVersioned;
 pub use window::{ReadOnlyWindow, TimestampedKeyWindow};
+
+/// Rows of a table or an aggregate without their times.
+fn unstamped<T, V>(rows: Vec<(T, Stamped<V>)>) -> Vec<(T, V)> {
+    rows.into_iter().map(|(at, stamped)| (at, stamped.value)).collect()
+}

@@ -151,6 +151,12 @@ pub trait Serde<T>: Send + Sync {
     }
 }
 
+/// The bytes of a value in a buffer of their own.
+pub(crate) fn bytes_of<T>(serde: &(impl Serde<T> + ?Sized), value: &T) -> Result<Vec<u8>, SerdeError> {
+    let mut bytes = Vec::new();
+    serde.serialize(value, &mut bytes).map(|()| bytes)
+}
+
 /// A serde that several nodes use.
 pub type SharedSerde<T> = Arc<dyn Serde<T>>;
 

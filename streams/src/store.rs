@@ -184,8 +184,16 @@ pub trait Evicts {
     /// Drops the entry that was not used for the longest time.
     fn evict(&mut self);
 
+    /// How many entries wait.
+    fn waiting(&self) -> usize;
+
+    /// Writes the entry that waits longest; nothing goes on.
+    fn write_next(&mut self, context: &mut Context) -> Result<(), Failure>;
+
     /// Writes all that waits; nothing goes on.
-    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure>;
+    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
+        (0..self.waiting()).try_for_each(|_| self.write_next(context))
+    }
 
     /// After a put of a processor of the user: makes room if the caches of the thread hold too much (ThreadCache.maybeEvict).
     fn make_room(&mut self, context: &mut Context) -> Result<(), Failure> {
@@ -216,9 +224,6 @@ pub trait Cached: Evicts + 'static {
 
     /// Whether there is a cache.
     fn is_cached(&self) -> bool;
-
-    /// How many entries wait.
-    fn waiting(&self) -> usize;
 
     /// Writes the entry that waits longest; None if nothing goes on from it.
     #[allow(clippy::type_complexity, reason = "one answer of two types that the trait names")]

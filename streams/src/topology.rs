@@ -10,7 +10,7 @@ pub(crate) mod assemble;
 // Topics that the application makes for itself.
 pub mod internal_topics;
 // Whether all nodes can be linked.
-mod check;
+pub(crate) mod check;
 // The text that Java prints.
 mod describe;
 // Orders of Java's collections.

@@ -98,6 +98,11 @@ impl Moment {
         self.0.elapsed()
     }
 
+    /// Time from an earlier moment to this one, zero if it is not earlier: who looks at several looks at the clock once.
+    pub fn since(&self, earlier: Moment) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
     /// This moment moved forward by `by`.
     pub fn after(&self, by: Duration) -> Self {
         Moment(self.0 + by)

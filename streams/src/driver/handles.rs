@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Output, TopologyTestDriver};
 use crate::record::{Data, Header, Record, Window, Windowed};
-use crate::serde::{Serde, SerdeError, SharedSerde, Str};
+use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde, Str};
 use crate::state::Order;
 use crate::store::session::SessionStore;
 use crate::store::token::{KeyValue, KeyWindow};
@@ -98,11 +98,7 @@ impl<K, V> TestInput<K, V> {
 }
 
 fn encode<T>(serde: &dyn Serde<T>, value: Option<T>) -> Result<Option<Bytes>, SerdeError> {
-    let bytes = value.map(|value| {
-        let mut bytes = Vec::new();
-        serde.serialize(&value, &mut bytes).map(|()| Bytes::from(bytes))
-    });
-    bytes.transpose()
+    value.map(|value| bytes_of(serde, &value).map(Bytes::from)).transpose()
 }
 
 /// A topic that a test reads from.

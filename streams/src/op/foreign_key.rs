@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::getter::{Getter, LinkedGetter};
 use super::join::{JoinKind, Joiner, KeySelector};
 use crate::record::{Change, Data, Header, Record};
-use crate::serde::{Serde, SerdeError, SharedSerde};
+use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde};
 use crate::state::Order;
 use crate::state::format::foreign::{
     Instruction, Response, Subscription, ValueHash, write_combined_key, write_prefix,
@@ -333,18 +333,12 @@ impl<F: Data, R: Data> Process<F, Subscription> for Answering<F, R> {
                 return Ok(());
             }
             (Instruction::DeleteAndPropagate, _) => None,
-            (_, row) => row.map(|row| bytes_of(&self.value, &row.value)).transpose()?,
+            (_, row) => row.map(|row| bytes_of(&*self.value, &row.value).map(Bytes::from)).transpose()?,
         };
         let value = Some(answer(&subscription, row));
         let key = Some(subscription.primary_key);
         self.children.forward(Record { key, value, timestamp, headers }, context)
     }
-}
-
-fn bytes_of<V>(serde: &SharedSerde<V>, value: &V) -> Result<Bytes, SerdeError> {
-    let mut bytes = Vec::new();
-    serde.serialize(value, &mut bytes)?;
-    Ok(Bytes::from(bytes))
 }
 
 fn answer(subscription: &Subscription, foreign_value: Option<Bytes>) -> Answer {
@@ -397,12 +391,12 @@ impl<F: Data, R: Data> Process<F, Change<R>> for AnsweringAll<F, R> {
             return Ok(());
         }
         let mut prefix = Vec::new();
-        write_prefix(&bytes_of(&self.foreign, &foreign)?, &mut prefix);
+        write_prefix(&bytes_of(&*self.foreign, &foreign)?, &mut prefix);
         // The length before the key is never all ones, so there is a key behind all with the prefix.
         let end = after_prefix(&prefix).map(Bytes::from);
         let prefix = Bytes::from(prefix);
         let found = self.store.borrow().range(Some(&prefix), end.as_ref(), Order::Ascending)?;
-        let row = change.new.as_ref().map(|new| bytes_of(&self.value, new)).transpose()?;
+        let row = change.new.as_ref().map(|new| bytes_of(&*self.value, new).map(Bytes::from)).transpose()?;
         for (key, Stamped { value: subscription, .. }) in found {
             if !key.starts_with(&prefix) {
                 continue;

@@ -10,7 +10,7 @@ use super::aggregate::Initializer;
 use super::edge::{Sink, Source};
 use super::keep::Keep;
 use crate::record::{Change, Data, Record};
-use crate::serde::{Serde, SerdeError, SharedSerde};
+use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde};
 use crate::state::format::change;
 use crate::store::Stamped;
 use crate::task::outcome::Undone;
@@ -95,13 +95,7 @@ struct ChangeSerde<V>(SharedSerde<V>);
 
 impl<V> Serde<Change<V>> for ChangeSerde<V> {
     fn serialize(&self, value: &Change<V>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        let bytes = |value: &Option<V>| {
-            let bytes = value.as_ref().map(|value| {
-                let mut bytes = Vec::new();
-                self.0.serialize(value, &mut bytes).map(|()| bytes)
-            });
-            bytes.transpose()
-        };
+        let bytes = |value: &Option<V>| value.as_ref().map(|value| bytes_of(&*self.0, value)).transpose();
         change::write(bytes(&value.new)?.as_deref(), bytes(&value.old)?.as_deref(), out);
         Ok(())
     }

@@ -124,6 +124,24 @@ impl Asker {
         parts.map(|parts| parts.into_iter().map(|(_, found)| found).collect())
     }
 
+    /// The first that is found in a part.
+    pub(super) fn ask_one<F: 'static, T: Send + 'static>(
+        &self,
+        find: Find<F>,
+        read: impl Fn(&F) -> Result<Option<T>, Failure> + Send + Sync + 'static,
+    ) -> Asked<Option<T>> {
+        self.ask(find, read).map(|parts| parts.into_iter().flatten().next())
+    }
+
+    /// The rows of all parts, one part after the other.
+    pub(super) fn ask_rows<F: 'static, T: Send + 'static>(
+        &self,
+        find: Find<F>,
+        read: impl Fn(&F) -> Result<Vec<T>, Failure> + Send + Sync + 'static,
+    ) -> Asked<Vec<T>> {
+        self.ask(find, read).map(|parts| parts.into_iter().flatten().collect())
+    }
+
     /// How far the tasks of the store are.
     pub(super) fn position(&self) -> Asked<Position> {
         if self.scope == Scope::Global {

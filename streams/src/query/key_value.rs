@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::ask::Find;
-use super::{Asked, Asker, Position, Queryable};
+use super::{Asked, Asker, Position, Queryable, unstamped};
 use crate::record::Data;
-use crate::serde::Serde;
+use crate::serde::{Serde, bytes_of};
 use crate::state::Order;
 use crate::store::token::{KeyValue, TimestampedKeyValue};
 use crate::store::{KeyValueStore, Stamped, TableStore};
@@ -43,10 +43,6 @@ impl<K: Data, S: Data> KeyValueReads<K, S> for Rc<RefCell<KeyValueStore<K, S>>> 
 
 /// A table's store without its times.
 struct Unstamped<K, V>(Rc<RefCell<TableStore<K, V>>>);
-
-fn unstamped<K, V>(rows: Vec<(K, Stamped<V>)>) -> Vec<(K, V)> {
-    rows.into_iter().map(|(key, stamped)| (key, stamped.value)).collect()
-}
 
 impl<K: Data, V: Data> KeyValueReads<K, V> for Unstamped<K, V> {
     fn get(&self, key: &K) -> Result<Option<V>, Failure> {
@@ -120,8 +116,7 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyKeyValue<K, S> {
     /// `query_metadata_for_key` says where it is, and `with_partition` makes its absence an error.
     pub fn get<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q) -> Asked<Option<S>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.get(&key));
-        parts.map(|parts| parts.into_iter().flatten().next())
+        self.asker.ask_one(self.find, move |store| store.get(&key))
     }
 
     /// The rows from one key to another, both included (None is open), in the order of their bytes, partition by partition.
@@ -132,24 +127,21 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyKeyValue<K, S> {
         order: Order,
     ) -> Asked<Vec<(K, S)>> {
         let (from, to) = (from.map(Q::to_owned), to.map(Q::to_owned));
-        let parts = self.asker.ask(self.find, move |store| store.range(from.as_ref(), to.as_ref(), order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.range(from.as_ref(), to.as_ref(), order))
     }
 
     /// All rows, in the order of their keys' bytes, partition by partition.
     pub fn all(&self, order: Order) -> Asked<Vec<(K, S)>> {
-        let parts = self.asker.ask(self.find, move |store| store.range(None, None, order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.range(None, None, order))
     }
 
     /// The rows whose keys begin with the bytes that `serde` makes of the prefix.
     pub fn prefix_scan<P>(&self, prefix: &P, serde: impl Serde<P>) -> Asked<Vec<(K, S)>> {
-        let mut bytes = Vec::new();
-        if let Err(error) = serde.serialize(prefix, &mut bytes) {
-            return Asked::known(Err(self.asker.failed(error)));
-        }
-        let parts = self.asker.ask(self.find, move |store| store.prefix(&bytes));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        let bytes = match bytes_of(&serde, prefix) {
+            Ok(bytes) => bytes,
+            Err(error) => return Asked::known(Err(self.asker.failed(error))),
+        };
+        self.asker.ask_rows(self.find, move |store| store.prefix(&bytes))
     }
 
     /// About how many rows there are; those that wait in the cache do not count.

@@ -14,7 +14,7 @@ use millstream_protocol::murmur2::partition_for_key;
 
 use super::QueryError;
 use crate::assign::{Assignment, Host, TaskId};
-use crate::serde::{Serde, SerdeError};
+use crate::serde::{bytes_of, Serde, SerdeError};
 use crate::topology::{NodeKind, SourceTopics, Topology};
 
 /// Where an instance can be asked: its `application.server`.
@@ -226,8 +226,7 @@ impl Directory {
 
 /// The partition that a producer gives a key.
 pub(crate) fn partition_of<K>(key: &K, serde: &impl Serde<K>, count: u32) -> Result<u32, SerdeError> {
-    let mut bytes = Vec::new();
-    serde.serialize(key, &mut bytes)?;
+    let bytes = bytes_of(serde, key)?;
     let count = i32::try_from(count).unwrap_or(i32::MAX);
     let partition = partition_for_key(&bytes[..serde.routing_len(bytes.len())], count);
     Ok(u32::try_from(partition).unwrap_or(0))

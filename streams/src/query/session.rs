@@ -53,8 +53,7 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
     /// The value of the session of a key from one time to another.
     pub fn fetch_session<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q, start: i64, end: i64) -> Asked<Option<V>> {
         let (key, session) = (key.to_owned(), Window { start, end });
-        let parts = self.asker.ask(self.find, move |store| store.borrow().peek(&key, session));
-        parts.map(|parts| parts.into_iter().flatten().next())
+        self.asker.ask_one(self.find, move |store| store.borrow().peek(&key, session))
     }
 
     /// All sessions of a key, by their ends.
@@ -71,10 +70,9 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
         order: Order,
     ) -> Asked<Vec<(Window, V)>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| {
+        self.asker.ask_rows(self.find, move |store| {
             Ok(ordered(store.borrow().find(&key, earliest_end, latest_start)?, order))
-        });
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        })
     }
 
     /// The sessions of the keys from one to another, both included (None is open), by key and end, partition by partition.
@@ -95,11 +93,10 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
         order: Order,
     ) -> Asked<Vec<(Windowed<K>, V)>> {
         let (first, last) = (keys.0.map(Q::to_owned), keys.1.map(Q::to_owned));
-        let parts = self.asker.ask(self.find, move |store| {
+        self.asker.ask_rows(self.find, move |store| {
             let found = store.borrow().find_range((first.as_ref(), last.as_ref()), earliest_end, latest_start)?;
             Ok(ordered(found, order))
-        });
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        })
     }
 
     /// How far the store is: a bound for a later query.

@@ -14,29 +14,13 @@ use crate::runtime::states::ThreadState;
 use crate::serde::{Part as Lent, Serde, SerdeError, StringSerde};
 use crate::state::{MemoryRows, Rows};
 use crate::store::Budget;
-use crate::task::collector::{Outgoing, SendFailure};
-use crate::task::{Collector, Incoming, Part, Settings, Stores as TaskStores, Task, TaskParts, TopicId};
+use crate::task::{Incoming, Part, Settings, Stores as TaskStores, Task, TaskParts};
+use crate::topology::check::Nowhere;
 use crate::{
     KStream, KeySession, KeyValue, KeyWindow, Materialized, Order, SessionWindows, Stamped, StreamsBuilder, TimeWindows,
     TimestampedKeyValue, TimestampedKeyWindow, Topology, VersionedRecord, Window,
 };
 use client::TopicPartition;
-
-struct Nowhere;
-
-impl Collector for Nowhere {
-    fn topic(&mut self, _name: &str) -> TopicId {
-        TopicId(0)
-    }
-
-    fn partitions(&mut self, _topic: TopicId) -> u32 {
-        2
-    }
-
-    fn send(&mut self, _record: Outgoing<'_>) -> Result<(), SendFailure> {
-        Ok(())
-    }
-}
 
 struct At(Position);
 

@@ -48,8 +48,7 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlyVersioned<K, V> {
     /// The latest value of a key.
     pub fn get<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q) -> Asked<Option<VersionedRecord<V>>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.borrow().latest(&key));
-        parts.map(|parts| parts.into_iter().flatten().next())
+        self.asker.ask_one(self.find, move |store| store.borrow().latest(&key))
     }
 
     /// The value that a key had at a time; out of the store's history only the latest value is known.
@@ -59,8 +58,7 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlyVersioned<K, V> {
         timestamp: i64,
     ) -> Asked<Option<VersionedRecord<V>>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.borrow().as_of(&key, timestamp));
-        parts.map(|parts| parts.into_iter().flatten().next())
+        self.asker.ask_one(self.find, move |store| store.borrow().as_of(&key, timestamp))
     }
 
     /// The values that a key had within these times, both included, by time.
@@ -72,8 +70,7 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlyVersioned<K, V> {
         order: Order,
     ) -> Asked<Vec<VersionedRecord<V>>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.borrow().history(&key, from, to, order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.borrow().history(&key, from, to, order))
     }
 
     /// How far the store is: a bound for a later query.

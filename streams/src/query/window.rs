@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::ask::Find;
-use super::{Asked, Asker, Position, Queryable};
+use super::{Asked, Asker, Position, Queryable, unstamped};
 use crate::record::{Data, Windowed};
 use crate::state::Order;
 use crate::store::Stamped;
@@ -45,10 +45,6 @@ impl<K: Data, S: Data> WindowReads<K, S> for Rc<RefCell<WindowStore<K, S>>> {
 
 /// The store of an aggregate without its times.
 struct Unstamped<K, V>(Rc<RefCell<TableWindowStore<K, V>>>);
-
-fn unstamped<T, V>(rows: Vec<(T, Stamped<V>)>) -> Vec<(T, V)> {
-    rows.into_iter().map(|(at, stamped)| (at, stamped.value)).collect()
-}
 
 impl<K: Data, V: Data> WindowReads<K, V> for Unstamped<K, V> {
     fn get(&self, key: &K, start: i64) -> Result<Option<V>, Failure> {
@@ -116,8 +112,7 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyWindow<K, S> {
     /// The value of a key in the window that starts at that time.
     pub fn get<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q, start: i64) -> Asked<Option<S>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.get(&key, start));
-        parts.map(|parts| parts.into_iter().flatten().next())
+        self.asker.ask_one(self.find, move |store| store.get(&key, start))
     }
 
     /// The windows of a key that start from `from` to `to`, both included, by their starts.
@@ -129,8 +124,7 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyWindow<K, S> {
         order: Order,
     ) -> Asked<Vec<(i64, S)>> {
         let key = key.to_owned();
-        let parts = self.asker.ask(self.find, move |store| store.fetch(&key, from, to, order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.fetch(&key, from, to, order))
     }
 
     /// The windows of the keys from one to another, both included (None is open), that start from `from` to `to`, as they
@@ -143,15 +137,12 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyWindow<K, S> {
         order: Order,
     ) -> Asked<Vec<(Windowed<K>, S)>> {
         let (first, last) = (keys.0.map(Q::to_owned), keys.1.map(Q::to_owned));
-        let parts =
-            self.asker.ask(self.find, move |store| store.range((first.as_ref(), last.as_ref()), from, to, order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.range((first.as_ref(), last.as_ref()), from, to, order))
     }
 
     /// The windows of all keys that start from `from` to `to`, both included.
     pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> Asked<Vec<(Windowed<K>, S)>> {
-        let parts = self.asker.ask(self.find, move |store| store.range((None, None), from, to, order));
-        parts.map(|parts| parts.into_iter().flatten().collect())
+        self.asker.ask_rows(self.find, move |store| store.range((None, None), from, to, order))
     }
 
     /// All windows.

@@ -31,7 +31,7 @@ use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
 use crate::task::errors::{ErrorContext, ProductionContext};
-use crate::task::{self, Handlers, Response};
+use crate::task::{self, Handlers, Response, panics};
 use crate::topology::Topology;
 use crate::topology::store::Engine;
 
@@ -589,9 +589,7 @@ fn live(
         Ok(Ok(())) => return Uncaught::ShutdownClient,
         Ok(Err(error)) => error,
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            StreamsError::Panic(text.unwrap_or_else(|| "no message".to_owned()))
+            StreamsError::Panic(panics::text(&panic))
         }
     };
     let decision = failed(common, wishes, error);

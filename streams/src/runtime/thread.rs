@@ -563,9 +563,10 @@ fn work(
         left -= 1;
         until_look -= 1;
         if until_look == 0 {
-            pace.took(looked.elapsed());
-            (looked, until_look) = (Moment::now(), pace.stride());
-            if started.elapsed() >= limit {
+            let seen = Moment::now();
+            pace.took(seen.since(looked));
+            (looked, until_look) = (seen, pace.stride());
+            if seen.since(started) >= limit {
                 break;
             }
             if queries.is_waiting() {

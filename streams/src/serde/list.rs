@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Serde, SerdeError, SharedSerde};
+use super::{bytes_of, Serde, SerdeError, SharedSerde};
 use crate::state::format::list::{read_list, write_list, write_list_of_one_length};
 
 /// Lists of what another serde takes.
@@ -19,10 +19,7 @@ impl<T> ListSerde<T> {
     where
         T: 'a,
     {
-        let bytes = |value: &T| {
-            let mut bytes = Vec::new();
-            self.0.serialize(value, &mut bytes).map(|()| bytes)
-        };
+        let bytes = |value: &T| bytes_of(&*self.0, value);
         let entries: Result<Vec<Option<Vec<u8>>>, SerdeError> = values.map(|value| value.map(bytes).transpose()).collect();
         let entries = entries?;
         let slices: Vec<Option<&[u8]>> = entries.iter().map(Option::as_deref).collect();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{About, Data, Header};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::serde::{bytes_of, SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::window::write_store_key;
 use crate::state::rows::{ChangelogOffsets, Order, Row};
@@ -60,11 +60,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
         key_bytes: &mut Vec<u8>,
     ) -> Result<Option<Bytes>, SerdeError> {
         self.key.serialize(key, key_bytes)?;
-        let bytes = value.map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
-        });
-        bytes.transpose()
+        value.map(|value| bytes_of(&*self.value, value).map(Bytes::from)).transpose()
     }
 
     /// Keeps a record. A null is only told to the changelog.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::cache::{Cache, Eldest, Keys, Slot, Writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record, own_headers};
-use crate::serde::{Part, Serde, SerdeError, SharedSerde};
+use crate::serde::{bytes_of, Part, Serde, SerdeError, SharedSerde};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
 use crate::state::{Rows, StateError};
 use crate::task::LinkError;
@@ -294,14 +294,14 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
     pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let (from, to) = (from.map(|key| self.bytes_of(key)).transpose()?, to.map(|key| self.bytes_of(key)).transpose()?);
+        let (from, to) = (from.map(|key| bytes_of(&*self.key, key)).transpose()?, to.map(|key| bytes_of(&*self.key, key)).transpose()?);
         let to = to.map(|to| after_key(&to));
         self.merged(Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
     }
 
     /// The next rows behind a key, or the first ones, at most so many.
     pub fn page(&self, after: Option<&K>, limit: usize) -> Result<Vec<(K, S)>, Failure> {
-        let from = after.map(|key| self.bytes_of(key)).transpose()?.map(|key| after_key(&key));
+        let from = after.map(|key| bytes_of(&*self.key, key)).transpose()?.map(|key| after_key(&key));
         self.merged(Span { from: from.as_deref(), to: None }, Order::Ascending, limit)
     }
 
@@ -309,11 +309,6 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     pub fn prefixed(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
         let to = after_prefix(prefix);
         self.merged(Span { from: Some(prefix), to: to.as_deref() }, order, usize::MAX)
-    }
-
-    fn bytes_of(&self, key: &K) -> Result<Vec<u8>, SerdeError> {
-        let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes).map(|()| bytes)
     }
 
     fn merged(&self, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
@@ -481,10 +476,6 @@ impl<K: Data, V: Data> Cached for TableStore<K, V> {
         self.cache.is_some()
     }
 
-    fn waiting(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::waiting)
-    }
-
     fn flush_next(&mut self, old: Old, context: &mut Context) -> Result<Option<Flushed<K, V>>, Failure> {
         let Some((key, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
         let timestamp = updated.new.as_ref().map_or(writer.timestamp, |new| new.timestamp);
@@ -510,12 +501,12 @@ impl<K: Data, S: Data> Evicts for KeyValueStore<K, S> {
         }
     }
 
-    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
-        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            self.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+    fn waiting(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::waiting)
+    }
+
+    fn write_next(&mut self, context: &mut Context) -> Result<(), Failure> {
+        self.flush_one(Old::Unforwarded, context).map(drop)
     }
 }
 

@@ -13,7 +13,7 @@ use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Updated, writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record, Window, Windowed};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::serde::{SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::session as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
@@ -76,15 +76,9 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         self.value.deserialize(bytes).map_err(|error| self.broken(error))
     }
 
-    fn encode_key(&self, key: &K) -> Result<Vec<u8>, SerdeError> {
-        let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes)?;
-        Ok(bytes)
-    }
-
     /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier, by their ends.
     pub fn find(&self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<(Window, V)>, Failure> {
-        let key = self.encode_key(key)?;
+        let key = bytes_of(&*self.key, key)?;
         let times = Meeting { earliest_end, latest_start };
         let mut found = Vec::new();
         for row in self.rows.find(&key, times, Order::Ascending) {
@@ -130,7 +124,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        let key = self.encode_key(at.0)?;
+        let key = bytes_of(&*self.key, at.0)?;
         if let Some(cache) = &mut self.cache {
             let mut row = Vec::with_capacity(key.len() + 16);
             format::write_key(&key, at.1, &mut row);
@@ -151,7 +145,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         if self.cache.is_some() {
             return self.put(at, None, about, context);
         }
-        let key = self.encode_key(at.0)?;
+        let key = bytes_of(&*self.key, at.0)?;
         self.write(&key, at.1, None, Gone::Removed, about, context).map(drop)
     }
 
@@ -232,7 +226,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
 
     /// The value of a session.
     pub fn get(&mut self, key: &K, session: Window) -> Result<Option<V>, Failure> {
-        let key = self.encode_key(key)?;
+        let key = bytes_of(&*self.key, key)?;
         if let Some(cache) = &mut self.cache {
             let mut row = Vec::with_capacity(key.len() + 16);
             format::write_key(&key, session, &mut row);
@@ -269,10 +263,6 @@ impl<K: Data, V: Data> Cached for SessionStore<K, V> {
         self.cache.is_some()
     }
 
-    fn waiting(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::waiting)
-    }
-
     fn flush_next(
         &mut self,
         old: Old,
@@ -302,12 +292,12 @@ impl<K: Data, V: Data> Evicts for SessionStore<K, V> {
         }
     }
 
-    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
-        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            self.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+    fn waiting(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::waiting)
+    }
+
+    fn write_next(&mut self, context: &mut Context) -> Result<(), Failure> {
+        self.flush_one(Old::Unforwarded, context).map(drop)
     }
 }
 

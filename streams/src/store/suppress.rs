@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{Change, Data, Header, Record, own_headers};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::serde::{bytes_of, SerdeError, SharedSerde};
 use crate::state::format::buffer::RecordContext;
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::suppress_buffer::{SuppressBuffer, VERSION_HEADER};
@@ -57,11 +57,7 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
     }
 
     fn encode(&self, value: &Option<V>) -> Result<Option<Bytes>, SerdeError> {
-        let bytes = value.as_ref().map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
-        });
-        bytes.transpose()
+        value.as_ref().map(|value| bytes_of(&*self.value, value).map(Bytes::from)).transpose()
     }
 
     fn broken(&self, error: SerdeError) -> Failure {
@@ -82,8 +78,7 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
         origin: &Origin,
     ) -> Result<(), SerdeError> {
         let Some(change) = &record.value else { return Ok(()) };
-        let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes)?;
+        let bytes = bytes_of(&*self.key, key)?;
         let (old, new) = (self.encode(&change.old)?, self.encode(&change.new)?);
         let context = RecordContext {
             timestamp: record.timestamp,

@@ -11,7 +11,7 @@ use super::session::SessionStore;
 use super::versioned::VersionedStore;
 use super::window::WindowStore;
 use crate::record::{Data, Window, Windowed};
-use crate::serde::Serde;
+use crate::serde::{Serde, bytes_of};
 use crate::state::Order;
 use crate::state::versioned::VersionedPut;
 use crate::task::context::Context;
@@ -213,9 +213,7 @@ impl<K: Data, V: Data> LentKeyValue<'_, K, V> {
 
     /// The rows whose keys' bytes begin with those of a prefix, in their order.
     pub fn prefix_scan<P>(&self, prefix: &P, serde: &dyn Serde<P>) -> Result<Vec<(K, V)>, Failure> {
-        let mut bytes = Vec::new();
-        serde.serialize(prefix, &mut bytes)?;
-        self.store.borrow().prefixed(&bytes, Order::Ascending)
+        self.store.borrow().prefixed(&bytes_of(serde, prefix)?, Order::Ascending)
     }
 
     /// The next rows behind a key, or the first ones, at most so many: a way through a store that does not fit into memory,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, Stamped, StoreParts, TaskStore};
 use crate::record::{Data, Header};
-use crate::serde::SharedSerde;
+use crate::serde::{SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::versioned::{VersionedPut, VersionedRow, VersionedRows};
@@ -58,11 +58,7 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
     ) -> Result<VersionedPut, Failure> {
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
-        let value = value.map(|value| {
-            let mut bytes = Vec::new();
-            self.value.serialize(value, &mut bytes).map(|()| Bytes::from(bytes))
-        });
-        let value = value.transpose()?;
+        let value = value.map(|value| bytes_of(&*self.value, value).map(Bytes::from)).transpose()?;
         if self.rows.is_expired(timestamp) {
             context.drop_record();
         }

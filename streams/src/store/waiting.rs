@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, TaskStore};
 use crate::record::{Data, Header, Record};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::serde::{bytes_of, SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::buffer::RecordContext;
 use crate::state::grace_buffer::GraceBuffer;
@@ -61,8 +61,7 @@ impl<K: Data, V: Data> Waiting<K, V> {
         let (Some(key), Some(value)) = (&record.key, &record.value) else { return Ok(Put::Late) };
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
-        let mut bytes = Vec::new();
-        self.value.serialize(value, &mut bytes)?;
+        let bytes = bytes_of(&*self.value, value)?;
         let origin = context.origin();
         let about = RecordContext {
             timestamp: record.timestamp,

@@ -360,10 +360,6 @@ impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
         self.cache.is_some()
     }
 
-    fn waiting(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::waiting)
-    }
-
     fn flush_next(
         &mut self,
         old: Old,
@@ -394,12 +390,12 @@ impl<K: Data, S: Data> Evicts for WindowStore<K, S> {
         }
     }
 
-    fn write_waiting(&mut self, context: &mut Context) -> Result<(), Failure> {
-        let waiting = self.cache.as_ref().map_or(0, Cache::waiting);
-        for _ in 0..waiting {
-            self.flush_one(Old::Unforwarded, context)?;
-        }
-        Ok(())
+    fn waiting(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::waiting)
+    }
+
+    fn write_next(&mut self, context: &mut Context) -> Result<(), Failure> {
+        self.flush_one(Old::Unforwarded, context).map(drop)
     }
 }
 

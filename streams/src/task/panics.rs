@@ -31,7 +31,8 @@ pub(crate) fn fatal(thrown: Thrown, place: Place) -> TaskError {
     }
 }
 
-fn text(thrown: &Thrown) -> String {
+/// What a panic said.
+pub(crate) fn text(thrown: &Thrown) -> String {
     let text = thrown.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| thrown.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())

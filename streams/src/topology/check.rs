@@ -12,7 +12,7 @@ use crate::task::running::definitions;
 use crate::task::{Collector, Context, LinkError, Linking, Outgoing, Settings, Stores, TopicId};
 
 /// A collector that takes nothing.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Collector for Nowhere {
     fn topic(&mut self, _name: &str) -> TopicId {

@@ -3,14 +3,14 @@
 //! changes nothing about what is evicted and when it goes on (Java's caches take such a read for a use).
 
 use super::KeyValueStore;
+use crate::serde::bytes_of;
 use crate::record::Data;
 use crate::task::errors::Failure;
 
 impl<K: Data, S: Data> KeyValueStore<K, S> {
     /// What is stored under a key.
     pub fn peek(&self, key: &K) -> Result<Option<S>, Failure> {
-        let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes)?;
+        let bytes = bytes_of(&*self.key, key)?;
         match self.cache.as_ref().and_then(|cache| cache.peek(&bytes)) {
             Some(slot) => Ok(slot.value.clone()),
             None => self.read(&bytes),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::SessionStore;
+use crate::serde::bytes_of;
 use crate::record::{Data, Window, Windowed};
 use crate::state::Order;
 use crate::state::format::session as format;
@@ -15,7 +16,7 @@ use crate::task::errors::Failure;
 impl<K: Data, V: Data> SessionStore<K, V> {
     /// The value of a session.
     pub fn peek(&self, key: &K, session: Window) -> Result<Option<V>, Failure> {
-        let (key, mut row) = (self.encode_key(key)?, Vec::new());
+        let (key, mut row) = (bytes_of(&*self.key, key)?, Vec::new());
         format::write_key(&key, session, &mut row);
         match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
             Some(slot) => Ok(slot.value.clone()),
@@ -31,7 +32,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         earliest_end: i64,
         latest_start: i64,
     ) -> Result<Vec<(Windowed<K>, V)>, Failure> {
-        let bytes = |key: &K| self.encode_key(key);
+        let bytes = |key: &K| bytes_of(&*self.key, key);
         let (first, last) = (keys.0.map(bytes).transpose()?, keys.1.map(bytes).transpose()?);
         let times = Meeting { earliest_end, latest_start };
         let mut found: BTreeMap<(Bytes, i64, i64), V> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! What queries read of a versioned store. Called by `query` on the store's own thread.
 
 use super::VersionedStore;
+use crate::serde::bytes_of;
 use crate::record::Data;
 use crate::state::Order;
 use crate::state::versioned::VersionedRow;
@@ -18,12 +19,6 @@ pub struct VersionedRecord<V> {
 }
 
 impl<K: Data, V: Data> VersionedStore<K, V> {
-    fn bytes(&self, key: &K) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
-        self.key.serialize(key, &mut bytes)?;
-        Ok(bytes)
-    }
-
     fn versioned(&self, row: VersionedRow) -> Result<VersionedRecord<V>, Failure> {
         let VersionedRow { value, valid_from, valid_to } = row;
         Ok(VersionedRecord { value: self.value_of(value)?, timestamp: valid_from, valid_to })
@@ -31,17 +26,17 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
 
     /// A key's latest value.
     pub fn latest(&self, key: &K) -> Result<Option<VersionedRecord<V>>, Failure> {
-        self.rows.get(&self.bytes(key)?)?.map(|row| self.versioned(row)).transpose()
+        self.rows.get(&bytes_of(&*self.key, key)?)?.map(|row| self.versioned(row)).transpose()
     }
 
     /// The value that a key had at a time.
     pub fn as_of(&self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>, Failure> {
-        self.rows.get_as_of(&self.bytes(key)?, timestamp)?.map(|row| self.versioned(row)).transpose()
+        self.rows.get_as_of(&bytes_of(&*self.key, key)?, timestamp)?.map(|row| self.versioned(row)).transpose()
     }
 
     /// The values that a key had within these times, both included.
     pub fn history(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<VersionedRecord<V>>, Failure> {
-        let rows = self.rows.history(&self.bytes(key)?, from, to, order)?;
+        let rows = self.rows.history(&bytes_of(&*self.key, key)?, from, to, order)?;
         rows.into_iter().map(|row| self.versioned(row)).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::WindowStore;
+use crate::serde::bytes_of;
 use crate::record::{Data, Windowed};
 use crate::state::Order;
 use crate::state::format::window as format;
@@ -14,8 +15,7 @@ use crate::task::errors::Failure;
 impl<K: Data, S: Data> WindowStore<K, S> {
     /// The value of a key and window start.
     pub fn peek(&self, key: &K, start: i64) -> Result<Option<S>, Failure> {
-        let (mut bytes, mut row) = (Vec::new(), Vec::new());
-        self.key.serialize(key, &mut bytes)?;
+        let (bytes, mut row) = (bytes_of(&*self.key, key)?, Vec::new());
         format::write_store_key(&bytes, start, 0, &mut row);
         match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
             Some(slot) => Ok(slot.value.clone()),
@@ -32,11 +32,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         to: i64,
         order: Order,
     ) -> Result<Vec<(Windowed<K>, S)>, Failure> {
-        let bytes = |key: &K| -> Result<Vec<u8>, Failure> {
-            let mut bytes = Vec::new();
-            self.key.serialize(key, &mut bytes)?;
-            Ok(bytes)
-        };
+        let bytes = |key: &K| bytes_of(&*self.key, key);
         let (first, last) = (keys.0.map(bytes).transpose()?, keys.1.map(bytes).transpose()?);
         self.fetch_bytes((first.as_deref(), last.as_deref()), from, to, order)
     }
