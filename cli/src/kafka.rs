@@ -128,8 +128,16 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-server-start", run: server_start::run, flags: server_start::command },
     Tool { name: "kafka-server-stop", run: server_stop::run, flags: || server_stop::options().command() },
     Tool { name: "kafka-topics", run: topics::run, flags: || topics::options().command() },
-    Tool { name: "kafka-console-producer", run: console_producer::run, flags: || console_producer::options().command() },
-    Tool { name: "kafka-console-consumer", run: console_consumer::run, flags: || console_consumer::options().command() },
+    Tool {
+        name: "kafka-console-producer",
+        run: console_producer::run,
+        flags: || console_producer::options().command(),
+    },
+    Tool {
+        name: "kafka-console-consumer",
+        run: console_consumer::run,
+        flags: || console_consumer::options().command(),
+    },
     Tool { name: "kafka-consumer-groups", run: consumer_groups::run, flags: || consumer_groups::options().command() },
     Tool { name: "kafka-get-offsets", run: get_offsets::run, flags: || get_offsets::options().command() },
     Tool { name: "kafka-configs", run: configs::run, flags: || configs::options().command() },
@@ -140,10 +148,22 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "kafka-producer-perf-test", run: producer_perf::run, flags: || producer_perf::options().command() },
     Tool { name: "kafka-consumer-perf-test", run: consumer_perf::run, flags: || consumer_perf::options().command() },
     Tool { name: "kafka-e2e-latency", run: e2e_latency::run, flags: || e2e_latency::options().command() },
-    Tool { name: "kafka-verifiable-producer", run: verifiable_producer::run, flags: || verifiable_producer::options().command() },
-    Tool { name: "kafka-verifiable-consumer", run: verifiable_consumer::run, flags: || verifiable_consumer::options().command() },
+    Tool {
+        name: "kafka-verifiable-producer",
+        run: verifiable_producer::run,
+        flags: || verifiable_producer::options().command(),
+    },
+    Tool {
+        name: "kafka-verifiable-consumer",
+        run: verifiable_consumer::run,
+        flags: || verifiable_consumer::options().command(),
+    },
     Tool { name: "kafka-groups", run: groups::run, flags: || groups::options().command() },
-    Tool { name: "kafka-broker-api-versions", run: broker_api_versions::run, flags: || broker_api_versions::options().command() },
+    Tool {
+        name: "kafka-broker-api-versions",
+        run: broker_api_versions::run,
+        flags: || broker_api_versions::options().command(),
+    },
     Tool { name: "kafka-features", run: features::run, flags: features::command },
     Tool { name: "kafka-metadata-quorum", run: metadata_quorum::run, flags: metadata_quorum::command },
     Tool { name: "kafka-transactions", run: transactions::run, flags: transactions::command },
@@ -200,12 +220,17 @@ pub fn block_on_threads<T>(work: impl Future<Output = Result<T, Ended>>) -> Resu
 ///
 /// # Errors
 /// When the properties ask for what the client does not speak.
-pub fn connect(mut properties: HashMap<String, String>, servers: Option<&str>, controllers: Option<&str>) -> Result<Cluster, Ended> {
+pub fn connect(
+    mut properties: HashMap<String, String>,
+    servers: Option<&str>,
+    controllers: Option<&str>,
+) -> Result<Cluster, Ended> {
     if let Some(addresses) = controllers.or(servers) {
         properties.insert("bootstrap.servers".to_owned(), addresses.to_owned());
     }
     // What an admin client shares with a consumer is all that is read of it.
-    let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    let (config, unknown) =
+        ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
     for key in unknown.iter().filter(|key| !ADMIN_KEYS.iter().any(|known| known.name == key.as_str())) {
         tracing::warn!(key, "no setting has this name");
     }
@@ -265,9 +290,12 @@ pub fn administer(
 pub async fn reach(tool: &str, cluster: &Cluster, limit: Duration) -> Result<(), ClientError> {
     let (started, mut told) = (Moment::now(), false);
     loop {
-        let late = || ClientError::Timeout { doing: format!("connecting to {}", cluster.config().bootstrap.join(",")), limit };
+        let late =
+            || ClientError::Timeout { doing: format!("connecting to {}", cluster.config().bootstrap.join(",")), limit };
         let left = limit.saturating_sub(started.elapsed());
-        let Err(error) = tokio::time::timeout(left, cluster.any()).await.unwrap_or_else(|_| Err(late())) else { return Ok(()) };
+        let Err(error) = tokio::time::timeout(left, cluster.any()).await.unwrap_or_else(|_| Err(late())) else {
+            return Ok(());
+        };
         if !error.is_retriable() || started.elapsed() >= limit {
             return Err(error);
         }
@@ -303,6 +331,12 @@ pub fn named_server(given: &Given) -> Result<(), Ended> {
     if servers.trim().is_empty() {
         return given.misuse("Error while validating the bootstrap address".to_owned());
     }
-    let valid = |server: &str| server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if servers.split(',').all(valid) { Ok(()) } else { given.misuse("Please provide valid host:port like host1:9091,host2:9092".to_owned()) }
+    let valid = |server: &str| {
+        server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if servers.split(',').all(valid) {
+        Ok(())
+    } else {
+        given.misuse("Please provide valid host:port like host1:9091,host2:9092".to_owned())
+    }
 }

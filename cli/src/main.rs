@@ -90,7 +90,11 @@ fn misused(error: &clap::Error, name: &str) -> ExitCode {
         let _ = error.print();
         return if nothing_said { ExitCode::from(2) } else { ExitCode::SUCCESS };
     }
-    let tool = if error.kind() == ErrorKind::InvalidSubcommand { "millstream".to_owned() } else { format!("millstream {name}") };
+    let tool = if error.kind() == ErrorKind::InvalidSubcommand {
+        "millstream".to_owned()
+    } else {
+        format!("millstream {name}")
+    };
     eprintln!("{tool}: {}", one_line(error, &tool));
     ExitCode::from(2)
 }

@@ -14,8 +14,13 @@ use crate::kafka::TOOLS;
 
 /// `millstream completions`
 pub fn completions_command() -> Command {
-    let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell)).help("bash, zsh, fish, elvish or powershell");
-    Command::new("completions").about("Print a completion script for a shell: millstream and every Kafka tool").arg(shell)
+    let shell = Arg::new("shell")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("bash, zsh, fish, elvish or powershell");
+    Command::new("completions")
+        .about("Print a completion script for a shell: millstream and every Kafka tool")
+        .arg(shell)
 }
 
 /// `millstream man`

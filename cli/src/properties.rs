@@ -191,7 +191,8 @@ mod tests {
         assert_eq!(found.value("listeners"), Some("PLAINTEXT://localhost:7"));
         let found = values(None, &["--port", "broker=7", "--host", "::1"]);
         assert_eq!(found.value("listeners"), Some("PLAINTEXT://[::1]:7"));
-        let matches = flags::add(Command::new("broker")).try_get_matches_from(["broker", "--host", "nobody.invalid"]).unwrap();
+        let matches =
+            flags::add(Command::new("broker")).try_get_matches_from(["broker", "--host", "nobody.invalid"]).unwrap();
         let line = flags::read(&matches).unwrap_err();
         assert!(line.starts_with("--host nobody.invalid: ") && !line.contains('\n'), "{line}");
     }

@@ -214,7 +214,9 @@ fn announce(broker: &RunningBroker, metrics: Option<SocketAddr>, ready_file: Opt
 /// Nobody may take the ready file of an earlier run, or of one that ends, for this one's.
 fn withdraw(path: &Path) -> Result<(), String> {
     match Disk::Real.remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("cannot remove {}: {error}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", path.display()))
+        }
         _ => Ok(()),
     }
 }

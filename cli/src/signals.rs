@@ -26,7 +26,8 @@ impl Signals {
     pub fn new() -> Result<Self, Ended> {
         let listen = |kind| signal(kind).map_err(|_| Ended::Failed("cannot wait for signals".to_owned()));
         // A system without this file shows nothing; then it is taken.
-        let ignored = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, SignalKind::hangup()));
+        let ignored =
+            std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, SignalKind::hangup()));
         Ok(Signals {
             hangup: if ignored { None } else { Some(listen(SignalKind::hangup())?) },
             interrupt: listen(SignalKind::interrupt())?,
@@ -73,7 +74,10 @@ mod tests {
     fn a_signal_that_is_ignored_is_seen() {
         let ignored = |status: &str| [SignalKind::hangup(), SignalKind::interrupt()].map(|kind| ignores(status, kind));
         // nohup, and Rust itself: signals 1 and 13.
-        assert_eq!(ignored("Name:\tm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n"), [true, false]);
+        assert_eq!(
+            ignored("Name:\tm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n"),
+            [true, false]
+        );
         assert_eq!(ignored("SigIgn:\t0000000000001002\n"), [false, true]);
         assert_eq!(ignored("SigIgn:\tnonsense\n"), [false, false]);
     }

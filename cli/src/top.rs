@@ -15,7 +15,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use client::TopicPartition;
 use client::admin::{
-    Admin, ClusterNode, CommittedOffset, Each, Fenced, GroupDescription, GroupListing, LogDirDescription, OffsetSpec, TopicDescription,
+    Admin, ClusterNode, CommittedOffset, Each, Fenced, GroupDescription, GroupListing, LogDirDescription, OffsetSpec,
+    TopicDescription,
 };
 use client::config::Isolation;
 use client::error::ClientError;
@@ -45,11 +46,17 @@ const UNANSWERED_MAX: usize = 5;
 
 /// The flags.
 pub fn command() -> Command {
-    let flag = |name: &'static str, shown: &'static str, help: &'static str| Arg::new(name).long(name).value_name(shown).help(help);
+    let flag = |name: &'static str, shown: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(shown).help(help)
+    };
     Command::new("top")
         .about("Show brokers, topics by bytes and groups by lag, live")
         .arg(flag("bootstrap-server", "HOST:PORT", "The cluster to look at [default: 127.0.0.1:9092]"))
-        .arg(flag("command-config", "FILE", "A properties file with configs of the admin client, such as those of a secured cluster"))
+        .arg(flag(
+            "command-config",
+            "FILE",
+            "A properties file with configs of the admin client, such as those of a secured cluster",
+        ))
         .arg(flag("metrics", "HOST:PORT", "A metrics page of the broker, for the bytes that are read"))
         .arg(flag("interval", "SECONDS", "Time between two looks [default: 2]").value_parser(value_parser!(f64)))
         .arg(flag("output", "FORMAT", "text or json").value_parser(["text", "json"]))
@@ -64,7 +71,8 @@ pub fn run(given: &ArgMatches) -> Ended {
         return Ended::Misused(format!("--interval {seconds} is not between 0.1 and 3600"));
     }
     let interval = Duration::from_secs_f64(seconds);
-    let admin = text("command-config").map_or_else(|| Ok(HashMap::new()), |path| read_properties(&path)).map_err(Ended::Failed);
+    let admin =
+        text("command-config").map_or_else(|| Ok(HashMap::new()), |path| read_properties(&path)).map_err(Ended::Failed);
     let admin = admin.and_then(|properties| asking(properties, text("bootstrap-server"), interval));
     let shown = admin.and_then(|admin| {
         let view = View {
@@ -192,7 +200,8 @@ impl View {
         let nodes = self.admin.describe_cluster(Fenced::Included).await?.nodes;
         let names: Vec<String> = self.admin.list_topics().await?.into_iter().map(|topic| topic.name).collect();
         // To ask about no topic would be to ask about all.
-        let described = if names.is_empty() { BTreeMap::new() } else { self.admin.describe_each_topic(&names, PAGE).await? };
+        let described =
+            if names.is_empty() { BTreeMap::new() } else { self.admin.describe_each_topic(&names, PAGE).await? };
         let mut look = Look {
             at: Moment::now(),
             nodes,
@@ -214,7 +223,9 @@ impl View {
         let ends = look.take_ends(ends);
         folders.into_iter().for_each(|(id, folders)| look.take_folders(id, folders));
         match read {
-            Ok(read) => read.into_iter().for_each(|(topic, bytes)| look.topics.entry(topic).or_default().read = Some(bytes)),
+            Ok(read) => {
+                read.into_iter().for_each(|(topic, bytes)| look.topics.entry(topic).or_default().read = Some(bytes))
+            }
             Err(error) => look.unanswered.push(format!("metrics page: {error}")),
         }
         match groups {
@@ -234,7 +245,8 @@ impl View {
     async fn groups(&self) -> Result<Groups, ClientError> {
         let listed = self.admin.list_consumer_groups(&[], &[]).await?;
         let ids: Vec<String> = listed.iter().map(|listing| listing.group_id.clone()).collect();
-        let (described, committed) = tokio::join!(self.admin.describe_groups(&ids), self.admin.committed_offsets_of(&ids));
+        let (described, committed) =
+            tokio::join!(self.admin.describe_groups(&ids), self.admin.committed_offsets_of(&ids));
         Ok(Groups { listed, described: described?, committed: committed? })
     }
 }
@@ -366,7 +378,9 @@ fn quit_key() -> oneshot::Receiver<()> {
 /// The text of a metrics page.
 async fn page(address: &str) -> std::io::Result<String> {
     let mut stream = tokio::net::TcpStream::connect(address).await?;
-    stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await?;
     let mut text = Vec::new();
     stream.take(METRICS_BYTES_MAX).read_to_end(&mut text).await?;
     Ok(String::from_utf8_lossy(&text).into_owned())
@@ -407,7 +421,8 @@ fn flows<'a>(before: &Look, now: &'a Look) -> Vec<Flow<'a>> {
             // What is new had nothing before.
             let new = known.is_none() && !before.undescribed.contains(name);
             let old = known.unwrap_or(&nothing);
-            let same_ends = if new { topic.partitions == Some(topic.ends.len()) } else { topic.ends.keys().eq(old.ends.keys()) };
+            let same_ends =
+                if new { topic.partitions == Some(topic.ends.len()) } else { topic.ends.keys().eq(old.ends.keys()) };
             Flow {
                 name,
                 topic,
@@ -419,7 +434,12 @@ fn flows<'a>(before: &Look, now: &'a Look) -> Vec<Flow<'a>> {
         })
         .collect();
     let flow = |row: &Flow<'_>| row.bytes.unwrap_or(0.0) + row.read.unwrap_or(0.0);
-    rows.sort_by(|left, right| flow(right).total_cmp(&flow(left)).then(right.topic.bytes.cmp(&left.topic.bytes)).then(left.name.cmp(right.name)));
+    rows.sort_by(|left, right| {
+        flow(right)
+            .total_cmp(&flow(left))
+            .then(right.topic.bytes.cmp(&left.topic.bytes))
+            .then(left.name.cmp(right.name))
+    });
     rows
 }
 
@@ -447,10 +467,18 @@ fn render(before: &Look, now: &Look, rows: usize) -> String {
     let topics = flows(before, now);
     let for_groups = groups.len().min((left / 2).max(left.saturating_sub(topics.len())));
     lines.push(String::new());
-    lines.push(format!("{:<40} {:>10} {:>12} {:>12} {:>12} {:>12}", "TOPIC", "PARTITIONS", "IN/S", "OUT/S", "RECORDS/S", "BYTES"));
+    lines.push(format!(
+        "{:<40} {:>10} {:>12} {:>12} {:>12} {:>12}",
+        "TOPIC", "PARTITIONS", "IN/S", "OUT/S", "RECORDS/S", "BYTES"
+    ));
     for Flow { name, topic, bytes, records, read } in topics.into_iter().take(left.saturating_sub(for_groups)) {
-        let (bytes, read, records) = (known(bytes, scaled), known(read, scaled), known(records, |rate| format!("{rate:.1}")));
-        lines.push(format!("{name:<40} {:>10} {bytes:>12} {read:>12} {records:>12} {:>12}", counted(topic.partitions), scaled(topic.bytes as f64)));
+        let (bytes, read, records) =
+            (known(bytes, scaled), known(read, scaled), known(records, |rate| format!("{rate:.1}")));
+        lines.push(format!(
+            "{name:<40} {:>10} {bytes:>12} {read:>12} {records:>12} {:>12}",
+            counted(topic.partitions),
+            scaled(topic.bytes as f64)
+        ));
     }
     lines.push(String::new());
     lines.push(format!("{:<40} {:>10} {:>12} {:>12}", "GROUP", "MEMBERS", "STATE", "LAG"));
@@ -574,7 +602,10 @@ mod tests {
         let at = |what: &str| text.find(what).unwrap();
         assert!(at("busy") < at("calm") && at("behind") < at("ahead"));
         let line = text.lines().find(|line| line.starts_with("busy")).unwrap();
-        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["busy", "3", "2.0", "KiB", "-", "200.0", "4.9", "KiB"]);
+        assert_eq!(
+            line.split_whitespace().collect::<Vec<_>>(),
+            ["busy", "3", "2.0", "KiB", "-", "200.0", "4.9", "KiB"]
+        );
         assert_eq!(as_json(&before, &now)["groups"][0]["lag"], 7);
     }
 
@@ -597,7 +628,12 @@ mod tests {
         now.topics.values_mut().for_each(|topic| topic.ends.clear());
         let known = |name: &str| (TopicPartition::new(name, 0), Ok(40));
         let ends = now.take_ends(Ok(BTreeMap::from([known("busy"), gone(1), gone(2), known("calm")])));
-        let at = |number| (TopicPartition::new("busy", number), Ok(CommittedOffset { offset: 30, leader_epoch: None, metadata: String::new() }));
+        let at = |number| {
+            (
+                TopicPartition::new("busy", number),
+                Ok(CommittedOffset { offset: 30, leader_epoch: None, metadata: String::new() }),
+            )
+        };
         let unstable = (TopicPartition::new("calm", 0), Err(ClientError::State("it is unstable")));
         let committed = [
             ("silent", Err(ClientError::State("the coordinator hangs"))),
@@ -619,8 +655,14 @@ mod tests {
         };
         now.take_groups(groups, &ends);
         let text = render(&before, &now, usize::MAX);
-        assert!(text.contains("no answer: log folders of broker 1: ") && text.contains("no answer: ends of 2 partition(s): "), "{text}");
-        let cells = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>();
+        assert!(
+            text.contains("no answer: log folders of broker 1: ")
+                && text.contains("no answer: ends of 2 partition(s): "),
+            "{text}"
+        );
+        let cells = |name: &str| {
+            text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
+        };
         // No rate of what one of both looks does not know.
         assert_eq!(cells("busy"), ["busy", "3", "-", "-", "-", "4.9", "KiB"]);
         assert_eq!(cells("1 "), ["1", "h:9", "up", "-"]);
@@ -647,7 +689,9 @@ mod tests {
             [busy.bytes, busy.records].map(|rate| rate.map(|rate| rate.round() as i64))
         };
         assert_eq!(rates(&before, &now), [Some(2000), Some(200)]);
-        let ends = |look: &mut Look, known: &[(i32, i64)]| look.topics.get_mut("busy").unwrap().ends = known.iter().copied().collect();
+        let ends = |look: &mut Look, known: &[(i32, i64)]| {
+            look.topics.get_mut("busy").unwrap().ends = known.iter().copied().collect()
+        };
         // A rolling restart: as many ends as before, and others.
         ends(&mut before, &[(1, 5), (2, 5)]);
         ends(&mut now, &[(0, 900), (2, 25)]);
@@ -671,7 +715,8 @@ mod tests {
         };
         before.topics.clear();
         assert_eq!(rates(&before, &now), (true, true));
-        let gone = ClientError::Broker { code: 3, message: String::new(), address: String::new(), subject: String::new() };
+        let gone =
+            ClientError::Broker { code: 3, message: String::new(), address: String::new(), subject: String::new() };
         let described = [("busy", ClientError::State("the broker hangs")), ("gone", gone)];
         before.take_topics(described.into_iter().map(|(name, error)| (name.to_owned(), Err(error))).collect());
         assert_eq!(rates(&before, &now), (false, false));
@@ -681,7 +726,8 @@ mod tests {
     #[test]
     fn a_secured_cluster_is_named_by_the_properties() {
         let bootstrap = |pairs: &[(&str, &str)], servers: Option<&str>| {
-            let properties: HashMap<_, _> = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let properties: HashMap<_, _> =
+                pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let servers = named(&properties, servers.map(str::to_owned));
             connect(properties, servers.as_deref(), None).map(|cluster| cluster.config().bootstrap.join(","))
         };
@@ -696,7 +742,13 @@ mod tests {
     async fn a_silent_metrics_page_holds_nobody_up() {
         let silent = millstream_base_env::net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let admin = asking(HashMap::new(), None, Duration::from_secs(2)).unwrap();
-        let view = View { admin, metrics: Some(silent.local_addr().unwrap().to_string()), interval: Duration::from_secs(2), json: false, once: true };
+        let view = View {
+            admin,
+            metrics: Some(silent.local_addr().unwrap().to_string()),
+            interval: Duration::from_secs(2),
+            json: false,
+            once: true,
+        };
         let told = view.bytes_read(Duration::from_millis(20)).await.unwrap_err().to_string();
         assert!(told.ends_with("does not answer"), "{told}");
     }

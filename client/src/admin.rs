@@ -36,18 +36,20 @@ pub mod quotas;
 /// Passwords of SCRAM users: describe, set, delete.
 pub mod scram;
 
+pub use crate::metadata::Node;
 pub use acls::{AclBinding, AclFilter, AclOperation, AclPermission, PatternType, ResourceType};
 pub use cluster::{ClusterDescription, ClusterNode, Fenced, LogDirDescription, ReplicaInfo};
 pub use configs::{ConfigChange, ConfigEntry, ConfigSource, ConfigSynonym, ResourceKind};
 pub use elections::{ElectionType, ReplicationFactor};
 pub use features::{Change, FeatureLevels, FeatureRange, FeatureUpdate, UpgradeType};
-pub use crate::metadata::Node;
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, MemberDescription, RemovedMember};
 pub use offsets::OffsetSpec;
 pub use quorum::{QuorumEndpoint, QuorumInfo, QuorumNode, QuorumReplica};
 pub use quotas::{QuotaChange, QuotaEntity, QuotaFilter, QuotaMatch};
 pub use scram::{ScramChange, ScramCredentials};
-pub use topics::{Creation, NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicDescription, TopicListing};
+pub use topics::{
+    Creation, NewPartitions, NewTopic, PartitionDescription, Reassignment, TopicDescription, TopicListing,
+};
 pub use transactions::{
     AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionState,
 };

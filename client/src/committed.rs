@@ -2,10 +2,10 @@
 //!
 //! Shared by members (`consumer/coordinator.rs`), transactional producers and admin. Never sends anything.
 
+use millstream_protocol::messages::GroupId;
 use millstream_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use millstream_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
-use millstream_protocol::messages::GroupId;
 
 use crate::consumer::{OffsetAndMetadata, Offsets};
 use crate::error::{ClientError, of_partition};
@@ -32,7 +32,9 @@ pub(crate) fn to_commit(offsets: &Offsets) -> Vec<OffsetCommitRequestTopic> {
 pub(crate) fn to_fetch(group: &str, places: Option<&[TopicPartition]>) -> OffsetFetchRequestGroup {
     let topics = places.map(|places| {
         let topics = by_topic(places.iter().map(|place| (place, place.partition))).into_iter();
-        topics.map(|(name, p)| OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(p)).collect()
+        topics
+            .map(|(name, p)| OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(p))
+            .collect()
     });
     OffsetFetchRequestGroup::default().with_group_id(GroupId(text(group))).with_topics(topics)
 }

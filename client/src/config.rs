@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_base_config::effect_client::why_client_without;
+use millstream_base_config::iso_duration;
 use millstream_base_config::key::{Key, find};
 use millstream_base_config::table_client::{CONSUMER_KEYS, PRODUCER_KEYS};
-use millstream_base_config::iso_duration;
 use millstream_base_config::valid::{self, Value};
 use millstream_protocol::compress::Codec;
 
@@ -600,7 +600,11 @@ impl ProducerConfig {
             delivery_timeout: set.ms("delivery.timeout.ms"),
             retries: set.size("retries") as u32,
             in_flight_max: set.size("max.in.flight.requests.per.connection"),
-            spread: if set.is_on("partitioner.adaptive.partitioning.enable") { Spread::Adaptive } else { Spread::Uniform },
+            spread: if set.is_on("partitioner.adaptive.partitioning.enable") {
+                Spread::Adaptive
+            } else {
+                Spread::Uniform
+            },
             keys: if set.is_on("partitioner.ignore.keys") { Keys::Ignored } else { Keys::ChoosePartition },
             availability_timeout: set.ms("partitioner.availability.timeout.ms"),
             transactional_id: set.text("transactional.id"),
@@ -621,16 +625,18 @@ impl ProducerConfig {
             Idempotence::Off if self.transactional_id.is_some() => {
                 refuse("Cannot set a transactional.id without also enabling idempotence.")
             }
-            Idempotence::On if self.acks != Acks::All => {
-                refuse("Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.")
+            Idempotence::On if self.acks != Acks::All => refuse(
+                "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+            ),
+            Idempotence::On if self.retries == 0 => {
+                refuse("Must set retries to non-zero when using the idempotent producer.")
             }
-            Idempotence::On if self.retries == 0 => refuse("Must set retries to non-zero when using the idempotent producer."),
             Idempotence::On if self.in_flight_max > 5 => {
                 refuse("Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.")
             }
-            _ if self.in_flight_max == 0 => {
-                refuse("Invalid value 0 for configuration max.in.flight.requests.per.connection: Value must be at least 1")
-            }
+            _ if self.in_flight_max == 0 => refuse(
+                "Invalid value 0 for configuration max.in.flight.requests.per.connection: Value must be at least 1",
+            ),
             _ => Ok(()),
         }
     }
@@ -677,7 +683,11 @@ impl ConsumerConfig {
             _ => Vec::new(),
         };
         let assignor = |name: &String| {
-            let missing = || ClientError::Config(format!("{name} of partition.assignment.strategy is not an assignor of this client"));
+            let missing = || {
+                ClientError::Config(format!(
+                    "{name} of partition.assignment.strategy is not an assignor of this client"
+                ))
+            };
             Assignor::named(name).ok_or_else(missing)
         };
         let assignors = names.iter().map(assignor).collect::<Result<Vec<Assignor>, ClientError>>()?;
@@ -705,7 +715,11 @@ impl ConsumerConfig {
             missing: if set.is_on("allow.auto.create.topics") { Missing::Create } else { Missing::Report },
             rack: set.text("client.rack").unwrap_or_default(),
             assignors,
-            internal: if set.is_on("exclude.internal.topics") { InternalTopics::Excluded } else { InternalTopics::Included },
+            internal: if set.is_on("exclude.internal.topics") {
+                InternalTopics::Excluded
+            } else {
+                InternalTopics::Included
+            },
         };
         config.check()?;
         Ok((config, set.unknown))

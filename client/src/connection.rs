@@ -168,11 +168,19 @@ impl Connection {
 
     /// As [`Connection::open`] after `failures` in a row, which lengthen the time that each address of the host has
     /// (Java: `ClusterConnectionStates`; `socket.connection.setup.timeout.max.ms`).
-    pub(crate) async fn open_after(failures: u32, address: &str, config: &ConnectionConfig) -> Result<Self, ClientError> {
+    pub(crate) async fn open_after(
+        failures: u32,
+        address: &str,
+        config: &ConnectionConfig,
+    ) -> Result<Self, ClientError> {
         let failed = |source| ClientError::Connect { address: address.to_owned(), source: Arc::new(source) };
         let limit = match failures {
             0 => config.setup_timeout,
-            more => backoff(more.saturating_add(1), config.setup_timeout, config.setup_timeout_max.max(config.setup_timeout)),
+            more => backoff(
+                more.saturating_add(1),
+                config.setup_timeout,
+                config.setup_timeout_max.max(config.setup_timeout),
+            ),
         };
         let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host(address)).await;
         let looked_up = looked_up.unwrap_or_else(|_| {
@@ -247,7 +255,8 @@ impl Connection {
             greeting,
             until,
         };
-        let bare = Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), Greeting::default(), None)) };
+        let bare =
+            Connection { calls: calls.clone(), shared: Arc::new(shared(end.clone(), Greeting::default(), None)) };
         let hello = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("millstream"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -272,7 +281,9 @@ impl Connection {
         // Java: SaslClientAuthenticator re-authenticates after 85 to 95 percent of the session.
         let until = lifetime.map(|lifetime| Moment::now().after(lifetime.mul_f64(0.85)));
         let next_id = AtomicI32::new(connection.shared.next_id.load(Ordering::Relaxed));
-        let Ok(shared) = Arc::try_unwrap(connection.shared) else { return Err(ClientError::State("the connection is shared early")) };
+        let Ok(shared) = Arc::try_unwrap(connection.shared) else {
+            return Err(ClientError::State("the connection is shared early"));
+        };
         Ok(Connection { calls, shared: Arc::new(Shared { until, next_id, ..shared }) })
     }
 
@@ -288,7 +299,8 @@ impl Connection {
 
     /// The requests that the broker serves: key, first and last version, by key.
     pub fn versions(&self) -> Vec<(i16, i16, i16)> {
-        let mut rows: Vec<_> = self.shared.greeting.versions.iter().map(|(key, (low, high))| (*key, *low, *high)).collect();
+        let mut rows: Vec<_> =
+            self.shared.greeting.versions.iter().map(|(key, (low, high))| (*key, *low, *high)).collect();
         rows.sort_unstable();
         rows
     }
@@ -358,12 +370,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is gone or the request cannot be written.
-    pub fn start<T: Request>(
-        &self,
-        at_most: i16,
-        request: &T,
-        timeout: Duration,
-    ) -> Result<Pending<T>, ClientError> {
+    pub fn start<T: Request>(&self, at_most: i16, request: &T, timeout: Duration) -> Result<Pending<T>, ClientError> {
         self.start_version(self.version::<T>(at_most)?, request, timeout)
     }
 

@@ -75,10 +75,10 @@ mod commits;
 mod stream;
 
 use check::{Ask, Verdict};
-pub(crate) use embedded::read_assignment;
 pub use commits::CommitCallback;
 use coordinator::{Coordinator, Joined};
 pub use decode::{OwnedRecord, Record, Records, Run, TimestampType};
+pub(crate) use embedded::read_assignment;
 use fetch::{Arrival, Fetcher};
 use metrics::Tally;
 use offsets::Found;
@@ -293,7 +293,12 @@ enum Event {
     /// Committed offsets of partitions without a position, each as it came at that count of assignments.
     Placed(Vec<(TopicPartition, u64)>, Result<Offsets, ClientError>),
     /// Of what one leader was asked about.
-    Reset { leader: i32, wanted: BTreeMap<TopicPartition, Reset>, found: Found, result: Result<(), ClientError> },
+    Reset {
+        leader: i32,
+        wanted: BTreeMap<TopicPartition, Reset>,
+        found: Found,
+        result: Result<(), ClientError>,
+    },
     /// What leaders say of positions.
     Checked(Vec<(Ask, Verdict)>),
     /// Of the attempt with this number.
@@ -436,7 +441,9 @@ impl Consumer {
     /// When topics are subscribed to.
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
         if self.subscription.is_some() {
-            return Err(ClientError::State("subscription to topics and partitions assigned by hand exclude each other"));
+            return Err(ClientError::State(
+                "subscription to topics and partitions assigned by hand exclude each other",
+            ));
         }
         self.config.check()?;
         self.partitions.assign(partitions.iter().cloned());
@@ -514,7 +521,8 @@ impl Consumer {
 
     /// Waits for an event, or until something is due.
     async fn wait(&mut self, left: Duration, blocked: bool) -> Result<(), ClientError> {
-        let nap = if blocked { left.min(self.config.connection.retry_backoff) } else { left.min(Duration::from_secs(1)) };
+        let nap =
+            if blocked { left.min(self.config.connection.retry_backoff) } else { left.min(Duration::from_secs(1)) };
         let changed = async {
             match &self.group {
                 Some(group) => group.changed.notified().await,

@@ -337,9 +337,8 @@ impl ErrorClass {
 }
 
 fn text(code: i16, message: Option<&str>) -> String {
-    let own = || {
-        ErrorCode::from_code(code).map_or_else(|| format!("error code {code}"), |code| code.message().to_owned())
-    };
+    let own =
+        || ErrorCode::from_code(code).map_or_else(|| format!("error code {code}"), |code| code.message().to_owned());
     message.filter(|message| !message.is_empty()).map_or_else(own, str::to_owned)
 }
 
@@ -368,7 +367,13 @@ pub(crate) fn of_code(code: i16, message: Option<&str>) -> ClientError {
 
 /// The error of a partition with a broker's code.
 pub(crate) fn of_partition(topic: &str, partition: i32, code: i16, message: Option<&str>) -> ClientError {
-    ClientError::Partition { topic: topic.to_owned(), partition, code, message: text(code, message), address: String::new() }
+    ClientError::Partition {
+        topic: topic.to_owned(),
+        partition,
+        code,
+        message: text(code, message),
+        address: String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -381,11 +386,15 @@ mod tests {
         let error = of_code(code, Some("it exists"));
         assert_eq!(error.to_string(), "it exists");
         let error = error.at("h:1").of("topic t").at("other:2").of("topic u");
-        assert_eq!((error.to_string(), error.message()), ("h:1 says of topic t: it exists".to_owned(), "it exists".to_owned()));
+        assert_eq!(
+            (error.to_string(), error.message()),
+            ("h:1 says of topic t: it exists".to_owned(), "it exists".to_owned())
+        );
         let error = of_partition("t", 3, code, None).at("h:1").of("topic u");
         assert_eq!(error.to_string(), format!("h:1 says of t-3: {}", ErrorCode::TopicAlreadyExists.message()));
         assert!(check_of("group g", 0, None).is_ok());
-        let error = ClientError::NoOffset { topic: "t".to_owned(), partition: 3, reason: "it is gone", address: String::new() };
+        let error =
+            ClientError::NoOffset { topic: "t".to_owned(), partition: 3, reason: "it is gone", address: String::new() };
         assert_eq!(error.clone().at("h:1").to_string(), "h:1 says: no offset to read t-3 from: it is gone");
         assert_eq!(error.to_string(), "no offset to read t-3 from: it is gone");
     }

@@ -19,8 +19,8 @@ use millstream_protocol::messages::{DescribeClusterRequest, MetadataRequest, Met
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::config::{ConnectionConfig, Endpoints, Recovery};
 pub use crate::config::Missing;
+use crate::config::{ConnectionConfig, Endpoints, Recovery};
 use crate::connection::{Connection, backoff};
 use crate::error::{ClientError, check, check_of, of_code};
 
@@ -242,7 +242,9 @@ impl Cluster {
         if let Some(open) = slot.ready() {
             return Ok(open);
         }
-        if let Some((_, error)) = &attempts.last && !alone {
+        if let Some((_, error)) = &attempts.last
+            && !alone
+        {
             // Another attempt failed while this one waited for it.
             return Err(error.clone());
         }
@@ -310,9 +312,11 @@ impl Cluster {
         let request = DescribeClusterRequest::default().with_endpoint_type(CONTROLLERS);
         let connection = self.first().await?;
         let response = connection.call(&request).await?;
-        check(response.error_code, response.error_message.as_deref()).map_err(|error| error.at(connection.address()))?;
+        check(response.error_code, response.error_message.as_deref())
+            .map_err(|error| error.at(connection.address()))?;
         let mut known = self.known.lock();
-        known.addresses = response.brokers.iter().map(|node| (node.broker_id.0, address(&node.host, node.port))).collect();
+        known.addresses =
+            response.brokers.iter().map(|node| (node.broker_id.0, address(&node.host, node.port))).collect();
         known.controller = known.addresses.get(&response.controller_id.0).cloned();
         Ok(())
     }
@@ -330,7 +334,8 @@ impl Cluster {
             candidates.extend(self.config.bootstrap.iter().cloned());
         }
         self.check()?;
-        let (mut last, mut resolved) = (ClientError::Config("bootstrap.servers names no broker".to_owned()), candidates.is_empty());
+        let (mut last, mut resolved) =
+            (ClientError::Config("bootstrap.servers names no broker".to_owned()), candidates.is_empty());
         for (index, address) in candidates.iter().enumerate() {
             if candidates[..index].contains(address) {
                 continue;
@@ -345,7 +350,9 @@ impl Cluster {
         }
         if !resolved && self.known.lock().addresses.is_empty() {
             // Who has never reached the cluster has its wrong name (Java: ConfigException); else the resolver is away.
-            return Err(ClientError::Config(format!("No resolvable bootstrap urls given in bootstrap.servers: {last}")));
+            return Err(ClientError::Config(format!(
+                "No resolvable bootstrap urls given in bootstrap.servers: {last}"
+            )));
         }
         Err(last)
     }
@@ -530,7 +537,8 @@ impl Cluster {
 
 /// Whether each of `bootstrap.servers` is a host and a port (Java: `ClientUtils.parseAndValidateAddresses`).
 pub(crate) fn check_bootstrap(addresses: &[String]) -> Result<(), ClientError> {
-    let refuse = |what: &str, address: &str| Err(ClientError::Config(format!("Invalid {what} in bootstrap.servers: {address}")));
+    let refuse =
+        |what: &str, address: &str| Err(ClientError::Config(format!("Invalid {what} in bootstrap.servers: {address}")));
     for address in addresses {
         match port_of(address) {
             None => return refuse("url", address),
@@ -563,7 +571,9 @@ fn merge(old: Option<&TopicView>, topic: &MetadataResponseTopic) -> TopicView {
         let Some((index, slot)) = at.and_then(|index| Some((index, leaders.get_mut(index)?))) else { continue };
         *slot = Leader { broker: partition.leader_id.0, epoch: partition.leader_epoch };
         let before = old.filter(|old| old.id == topic.topic_id).and_then(|old| old.leaders.get(index));
-        if let Some(before) = before.filter(|before| partition.leader_epoch >= 0 && before.epoch > partition.leader_epoch) {
+        if let Some(before) =
+            before.filter(|before| partition.leader_epoch >= 0 && before.epoch > partition.leader_epoch)
+        {
             *slot = *before;
         }
     }
@@ -587,7 +597,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_address_is_told_at_once() {
         for (bootstrap, says) in [("localhost", "Invalid url"), ("a..b:1", "No resolvable"), ("", "names no broker")] {
-            let config = ConnectionConfig { bootstrap: bootstrap.split(',').filter(|own| !own.is_empty()).map(str::to_owned).collect(), ..ConnectionConfig::default() };
+            let config = ConnectionConfig {
+                bootstrap: bootstrap.split(',').filter(|own| !own.is_empty()).map(str::to_owned).collect(),
+                ..ConnectionConfig::default()
+            };
             let error = Cluster::with_config(config).any().await.err().expect("no broker");
             assert!(matches!(error, ClientError::Config(_)) && error.to_string().contains(says), "{error}");
         }

@@ -5,11 +5,11 @@
 use millstream_protocol::messages::ListOffsetsRequest;
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 
-use crate::{TopicPartition, by_topic};
 use crate::config::Isolation;
 use crate::connection::Connection;
 use crate::error::{ClientError, of_partition};
 use crate::metadata::topic_name;
+use crate::{TopicPartition, by_topic};
 
 /// `ListOffsetsRequest.LATEST_TIMESTAMP`.
 pub(crate) const LATEST: i64 = -1;
@@ -52,7 +52,8 @@ pub(crate) async fn list<'a>(
             .with_current_leader_epoch(at.leader_epoch)
     };
     let topics = by_topic(wanted.into_iter().map(|(place, at)| (place, partition(place, at))));
-    let topic = |(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions);
+    let topic =
+        |(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions);
     let request = ListOffsetsRequest::default()
         .with_replica_id((-1).into())
         .with_isolation_level(i8::from(isolation == Isolation::ReadCommitted))

@@ -53,10 +53,10 @@ use millstream_base_env::{Clock, task};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use crate::config::{Acks, ProducerConfig};
 use crate::config::Missing;
-use crate::consumer::Offsets;
+pub use crate::config::{Acks, ProducerConfig};
 use crate::connection::retrying;
+use crate::consumer::Offsets;
 use crate::error::ClientError;
 use crate::metadata::Cluster;
 
@@ -79,14 +79,14 @@ mod delivery;
 // What all of it came to.
 mod metrics;
 
-use batch::Now;
+pub use crate::metrics::Metric;
 use accumulate::{Accumulator, Appended, Observed};
+use batch::Now;
 pub use delivery::{Delivery, RecordMetadata};
 use metrics::{Gauges, Metrics};
-pub use crate::metrics::Metric;
 pub use plugin::{Interceptor, OwnedRecord, Partitioner, Plugins};
-use txn::{Coordinators, Features, Transactions, Verdict};
 pub use txn::GroupMetadata;
+use txn::{Coordinators, Features, Transactions, Verdict};
 
 /// A header: its name and value.
 ///
@@ -407,7 +407,9 @@ impl Producer {
                 Appended::Done { .. } => return Ok(delivery),
                 Appended::UnknownTopic => self.find(record, left).await?,
                 Appended::NoMemory => {
-                    if let Appended::Done { .. } = self.append_with_memory(record, observed, left, &mut delivery).await? {
+                    if let Appended::Done { .. } =
+                        self.append_with_memory(record, observed, left, &mut delivery).await?
+                    {
                         return Ok(delivery);
                     }
                 }
@@ -442,14 +444,19 @@ impl Producer {
     async fn find(&self, record: &NewRecord<'_>, left: Duration) -> Result<(), ClientError> {
         let shared = &self.handle.shared;
         let limit = shared.config.block_max;
-        let mut view = shared.cluster.topic(record.topic, Missing::Create, left).await.map_err(|error| match error {
-            ClientError::Timeout { doing, .. } => ClientError::Timeout { doing, limit },
-            other => other,
-        })?;
+        let mut view =
+            shared.cluster.topic(record.topic, Missing::Create, left).await.map_err(|error| match error {
+                ClientError::Timeout { doing, .. } => ClientError::Timeout { doing, limit },
+                other => other,
+            })?;
         if let Some(partition) = record.partition {
             let has = |count: usize| usize::try_from(partition).is_ok_and(|partition| partition < count);
             if partition < 0 {
-                return Err(ClientError::NoPartition { topic: record.topic.to_owned(), partition, count: view.leaders.len() });
+                return Err(ClientError::NoPartition {
+                    topic: record.topic.to_owned(),
+                    partition,
+                    count: view.leaders.len(),
+                });
             }
             if !has(view.leaders.len()) {
                 // It may be new: ask until it is there (Java: `KafkaProducer.waitOnMetadata`).
@@ -517,7 +524,11 @@ impl Producer {
     /// The coordinators'; an error of class [`ErrorClass::Abortable`] leaves the transaction to be aborted.
     ///
     /// [`ErrorClass::Abortable`]: crate::error::ErrorClass::Abortable
-    pub async fn send_offsets_to_transaction(&self, offsets: &Offsets, group: &GroupMetadata) -> Result<(), ClientError> {
+    pub async fn send_offsets_to_transaction(
+        &self,
+        offsets: &Offsets,
+        group: &GroupMetadata,
+    ) -> Result<(), ClientError> {
         if offsets.is_empty() {
             return Ok(());
         }

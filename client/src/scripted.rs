@@ -10,7 +10,9 @@ use millstream_base_env::{net, task};
 use millstream_protocol::api_key::{APIS, ApiKey};
 use millstream_protocol::messages::api_versions_response::ApiVersion;
 use millstream_protocol::messages::find_coordinator_response::Coordinator;
-use millstream_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use millstream_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use millstream_protocol::messages::{
     ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, MetadataResponse, Request, StrBytes,
 };
@@ -52,7 +54,9 @@ impl Asked {
 
     pub fn answer<T: Request>(&self, reply: &T::Response) -> Act {
         let header = &self.header;
-        Act::Answer(response::encode(header.api_key, header.api_version, header.correlation_id, reply).expect("written"))
+        Act::Answer(
+            response::encode(header.api_key, header.api_version, header.correlation_id, reply).expect("written"),
+        )
     }
 
     /// What brokers that serve everything say to ApiVersions.

@@ -93,7 +93,10 @@ async fn round_trip(node: &mut Node) {
             for record in consumer.poll(POLL).await.expect("a poll").iter() {
                 assert_eq!(record.offset, offsets[count]);
                 assert_eq!((record.key, record.value, record.timestamp), (Some(codec.as_bytes()), None, 1_234_567));
-                assert_eq!(record.headers().collect::<Vec<_>>(), [(&b"name"[..], Some(&b"value"[..])), (b"null", None)]);
+                assert_eq!(
+                    record.headers().collect::<Vec<_>>(),
+                    [(&b"name"[..], Some(&b"value"[..])), (b"null", None)]
+                );
                 count += 1;
             }
         }
@@ -192,7 +195,8 @@ async fn rebalance(node: &mut Node, assignor: Assignor) {
             // The first member leaves before the others.
             while !(stop.is_set(0) || number == 0 && stop.is_set(1)) {
                 let records = consumer.poll(Duration::from_millis(50)).await.expect("a poll");
-                let values = records.iter().map(|record| String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned());
+                let values =
+                    records.iter().map(|record| String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned());
                 seen.lock().expect("no panic").extend(values);
             }
             consumer.close().await.expect("the last commit");
@@ -200,7 +204,10 @@ async fn rebalance(node: &mut Node, assignor: Assignor) {
         sent = produce_until(&producer, topic, sent, || owned_by(&owners, number)).await;
     }
     stop.set(1);
-    sent = produce_until(&producer, topic, sent, || !owned_by(&owners, 0) && owners.0.lock().expect("no panic").len() == 6).await;
+    sent = produce_until(&producer, topic, sent, || {
+        !owned_by(&owners, 0) && owners.0.lock().expect("no panic").len() == 6
+    })
+    .await;
     producer.flush().await.expect("all written");
     let started = Instant::now();
     while seen.lock().expect("no panic").len() < sent {
@@ -357,12 +364,20 @@ async fn growing(node: &mut Node) {
     consumer.poll(POLL).await.expect("a poll of a topic that is not there");
     let producer = Producer::new(node.cluster(), ProducerConfig::default());
     let push = async |partition, text: &'static str| {
-        let record = NewRecord { topic: "growing", partition: Some(partition), value: Some(text.as_bytes()), ..NewRecord::default() };
+        let record = NewRecord {
+            topic: "growing",
+            partition: Some(partition),
+            value: Some(text.as_bytes()),
+            ..NewRecord::default()
+        };
         producer.send(record).await.expect("room").await.expect("written");
     };
     push(0, "first").await;
     assert_eq!(values(&read(&mut consumer, |all| !all.is_empty()).await), ["first"]);
-    Admin::new(node.cluster()).create_partitions(&BTreeMap::from([("growing".to_owned(), (3, None))])).await.expect("more partitions");
+    Admin::new(node.cluster())
+        .create_partitions(&BTreeMap::from([("growing".to_owned(), (3, None))]))
+        .await
+        .expect("more partitions");
     push(2, "new").await;
     assert_eq!(values(&read(&mut consumer, |all| !all.is_empty()).await), ["new"]);
     assert_eq!(consumer.assignment().len(), 3);
@@ -482,7 +497,8 @@ fn hostile_producer(connection: &ConnectionConfig, id: Option<&str>) -> Producer
 async fn hostile_records(connection: ConnectionConfig) {
     let producer = hostile_producer(&connection, None);
     for partition in 0..2 {
-        let record = NewRecord { topic: "hostile", partition: Some(partition), value: Some(b"v"), ..NewRecord::default() };
+        let record =
+            NewRecord { topic: "hostile", partition: Some(partition), value: Some(b"v"), ..NewRecord::default() };
         if let Ok(delivery) = producer.send(record).await {
             let _ = delivery.await;
         }

@@ -108,12 +108,7 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize, into: &mut Vec<u8>) 
 ///
 /// # Errors
 /// Only when the codec itself fails, which a buffer in memory gives it no reason to.
-pub fn compress(
-    codec: Codec,
-    level: Option<i32>,
-    bytes: &[u8],
-    into: &mut Vec<u8>,
-) -> Result<(), CompressError> {
+pub fn compress(codec: Codec, level: Option<i32>, bytes: &[u8], into: &mut Vec<u8>) -> Result<(), CompressError> {
     let failed = |error: io::Error| CompressError::Malformed { codec, reason: error.to_string() };
     match codec {
         Codec::None => into.extend_from_slice(bytes),
@@ -135,9 +130,7 @@ pub fn compress(
 fn read_all(codec: Codec, reader: impl Read, limit: usize, into: &mut Vec<u8>) -> Result<(), CompressError> {
     let before = into.len();
     let mut bounded = reader.take(limit as u64 + 1);
-    bounded
-        .read_to_end(into)
-        .map_err(|error| CompressError::Malformed { codec, reason: error.to_string() })?;
+    bounded.read_to_end(into).map_err(|error| CompressError::Malformed { codec, reason: error.to_string() })?;
     if into.len() - before > limit { Err(CompressError::TooLarge { limit }) } else { Ok(()) }
 }
 
@@ -148,8 +141,7 @@ fn decompress_snappy(bytes: &[u8], limit: usize, into: &mut Vec<u8>) -> Result<(
     }
     let mut rest = &bytes[XERIAL_HEADER..];
     while !rest.is_empty() {
-        let malformed =
-            || CompressError::Malformed { codec: Codec::Snappy, reason: "a block is cut".to_owned() };
+        let malformed = || CompressError::Malformed { codec: Codec::Snappy, reason: "a block is cut".to_owned() };
         let (length, behind) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
         // Streams may be strung together, each with its header (Java: SnappyInputStream.readNextChunk).
         if rest.starts_with(&XERIAL_MAGIC) {
@@ -164,14 +156,8 @@ fn decompress_snappy(bytes: &[u8], limit: usize, into: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-fn decompress_snappy_block(
-    block: &[u8],
-    start: usize,
-    limit: usize,
-    into: &mut Vec<u8>,
-) -> Result<(), CompressError> {
-    let malformed =
-        |error: snap::Error| CompressError::Malformed { codec: Codec::Snappy, reason: error.to_string() };
+fn decompress_snappy_block(block: &[u8], start: usize, limit: usize, into: &mut Vec<u8>) -> Result<(), CompressError> {
+    let malformed = |error: snap::Error| CompressError::Malformed { codec: Codec::Snappy, reason: error.to_string() };
     let plain = snap::raw::decompress_len(block).map_err(malformed)?;
     let from = into.len();
     // A block of n bytes holds at most 64 bytes for every 3 of its own: more is a lie that would only cost memory.

@@ -315,7 +315,10 @@ mod tests {
     }
 
     fn by_the_crate(version: i16) -> Vec<u8> {
-        let part = PartitionData::default().with_high_watermark(10).with_last_stable_offset(8).with_log_start_offset(if version >= 5 { 2 } else { -1 });
+        let part = PartitionData::default()
+            .with_high_watermark(10)
+            .with_last_stable_offset(8)
+            .with_log_start_offset(if version >= 5 { 2 } else { -1 });
         let aborted = |pairs: &[(i64, i64)]| {
             Some(
                 pairs
@@ -330,7 +333,12 @@ mod tests {
             .clone()
             .with_aborted_transactions(aborted(&[(5, 6), (7, 8)]))
             .with_records(Some(Bytes::from_static(b"batch")));
-        let mut second = part.clone().with_partition_index(1).with_error_code(6).with_aborted_transactions(None).with_records(Some(Bytes::new()));
+        let mut second = part
+            .clone()
+            .with_partition_index(1)
+            .with_error_code(6)
+            .with_aborted_transactions(None)
+            .with_records(Some(Bytes::new()));
         if version >= 12 {
             second = second
                 .with_diverging_epoch(EpochEndOffset::default().with_epoch(4).with_end_offset(44))
@@ -353,7 +361,10 @@ mod tests {
         }
         if version >= 16 {
             response.node_endpoints = vec![
-                Endpoint::default().with_node_id(BrokerId(2)).with_host(StrBytes::from_static_str("host")).with_port(9092),
+                Endpoint::default()
+                    .with_node_id(BrokerId(2))
+                    .with_host(StrBytes::from_static_str("host"))
+                    .with_port(9092),
             ];
         }
         let mut out = BytesMut::new();

@@ -40,9 +40,10 @@ pub fn take_request_header(frame: &mut Bytes) -> Result<RequestHeader, DecodeErr
         length if length < 0 => None,
         length => {
             let raw = wire::get_raw(frame, length as usize, "client id")?;
-            Some(StrBytes::from_utf8(raw.clone()).unwrap_or_else(|_| {
-                StrBytes::from_string(String::from_utf8_lossy(&raw).into_owned())
-            }))
+            Some(
+                StrBytes::from_utf8(raw.clone())
+                    .unwrap_or_else(|_| StrBytes::from_string(String::from_utf8_lossy(&raw).into_owned())),
+            )
         }
     };
     if api_key.api().request_header_version(api_version) >= 2 {

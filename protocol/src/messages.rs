@@ -6,9 +6,7 @@
 
 pub use bytes::Bytes;
 pub use kafka_protocol::messages::*;
-pub use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 
 pub use crate::api_key::ApiKey;
 

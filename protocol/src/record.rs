@@ -47,7 +47,16 @@ impl<'a> Record<'a> {
 
     /// A record of a test; `body` is key, value and headers as they stand in a batch.
     pub fn of_body(body: &'a [u8]) -> Self {
-        Record { timestamp_delta: 0, offset_delta: 0, key: None, value: None, attributes: 0, body, header_count: 0, headers: &[] }
+        Record {
+            timestamp_delta: 0,
+            offset_delta: 0,
+            key: None,
+            value: None,
+            attributes: 0,
+            body,
+            header_count: 0,
+            headers: &[],
+        }
     }
 }
 
@@ -100,8 +109,7 @@ fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
             return Err(Malformed::Record("Incorrect declared batch size, premature EOF reached"));
         }
     };
-    let Some((mut rest, behind)) = usize::try_from(size).ok().and_then(|size| bytes.split_at_checked(size))
-    else {
+    let Some((mut rest, behind)) = usize::try_from(size).ok().and_then(|size| bytes.split_at_checked(size)) else {
         return Err(Malformed::Record("Invalid record size: the payload is shorter than declared"));
     };
     *bytes = behind;
@@ -138,8 +146,7 @@ fn sized<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
     if size < 0 {
         return Ok(None);
     }
-    let (field, rest) =
-        bytes.split_at_checked(size as usize).ok_or(Malformed::Record("field longer than record"))?;
+    let (field, rest) = bytes.split_at_checked(size as usize).ok_or(Malformed::Record("field longer than record"))?;
     *bytes = rest;
     Ok(Some(field))
 }
@@ -273,8 +280,7 @@ impl BatchWriter {
             self.base_timestamp = timestamp;
         }
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
-        let size =
-            1 + varint_size(timestamp_delta) + varint_size(i64::from(offset_delta)) + record.body.len();
+        let size = 1 + varint_size(timestamp_delta) + varint_size(i64::from(offset_delta)) + record.body.len();
         put_varint(&mut self.records, size as i64);
         self.records.push(record.attributes);
         put_varint(&mut self.records, timestamp_delta);
@@ -360,21 +366,9 @@ mod tests {
 
     #[test]
     fn varints_round_trip_at_their_edges() {
-        for value in [
-            0,
-            1,
-            -1,
-            63,
-            64,
-            -64,
-            -65,
-            8191,
-            8192,
-            i64::from(i32::MAX),
-            i64::from(i32::MIN),
-            i64::MAX,
-            i64::MIN,
-        ] {
+        for value in
+            [0, 1, -1, 63, 64, -64, -65, 8191, 8192, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX, i64::MIN]
+        {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, value);
             assert_eq!(bytes.len(), varint_size(value), "{value}");

@@ -184,9 +184,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Json, String> {
     let (kind, version) = (number("type")?, number("version")?);
     let row = table::CLUSTER_METADATA.iter().find(|(known, _, _)| u32::from(*known as u16) == kind);
     let Some((_, name, message)) = row else {
-        return Err(format!(
-            "org.apache.kafka.common.errors.UnsupportedVersionException: Unknown metadata id {kind}"
-        ));
+        return Err(format!("org.apache.kafka.common.errors.UnsupportedVersionException: Unknown metadata id {kind}"));
     };
     let failed = |_| format!("Failed to deserialize record with type {kind}");
     let version = i16::try_from(version).map_err(|_| format!("Failed to deserialize record with type {kind}"))?;
@@ -389,8 +387,14 @@ mod tests {
     fn a_metadata_record_names_its_type() {
         // Frame 1, type 12 (feature level), version 0, "ab", level 3, no tagged fields.
         let json = metadata(&[1, 12, 0, 3, b'a', b'b', 0, 3, 0]).unwrap();
-        assert_eq!(json.to_string(), r#"{"type":"FEATURE_LEVEL_RECORD","version":0,"data":{"name":"ab","featureLevel":3}}"#);
-        assert_eq!(metadata(&[1, 12, 0, 3, b'a', b'b', 0, 3, 0, 0]).unwrap_err(), "Found 1 byte(s) of garbage after 12");
+        assert_eq!(
+            json.to_string(),
+            r#"{"type":"FEATURE_LEVEL_RECORD","version":0,"data":{"name":"ab","featureLevel":3}}"#
+        );
+        assert_eq!(
+            metadata(&[1, 12, 0, 3, b'a', b'b', 0, 3, 0, 0]).unwrap_err(),
+            "Found 1 byte(s) of garbage after 12"
+        );
         assert!(metadata(&[2, 12, 0]).unwrap_err().contains("unknown frame version 2"));
         assert!(metadata(&[1, 12, 0, 3]).unwrap_err().contains("type 12"));
         assert!(metadata(&[]).is_err());

@@ -66,8 +66,7 @@ pub fn decode<T: Decodable + Message>(version: i16, mut bytes: Bytes) -> Result<
 }
 
 fn encode_prefixed<T: Encodable>(prefix: i16, version: i16, message: &T) -> Result<Bytes, EncodeError> {
-    let failed =
-        |error: anyhow::Error| EncodeError { message: "record", version, reason: error.to_string() };
+    let failed = |error: anyhow::Error| EncodeError { message: "record", version, reason: error.to_string() };
     let mut out = BytesMut::with_capacity(2 + message.compute_size(version).map_err(failed)?);
     out.put_i16(prefix);
     message.encode(&mut out, version).map_err(failed)?;

@@ -47,11 +47,8 @@ pub fn encode<T: Request>(
             reason: format!("unknown API key {key}"),
         })?
         .api();
-    let failed = |error: anyhow::Error| EncodeError {
-        message: api.name,
-        version: api_version,
-        reason: error.to_string(),
-    };
+    let failed =
+        |error: anyhow::Error| EncodeError { message: api.name, version: api_version, reason: error.to_string() };
     let body_size = request.compute_size(api_version).map_err(failed)?;
     let mut out = BytesMut::with_capacity(4 + 11 + client_id.map_or(0, str::len) + body_size);
     out.put_i32(0);

@@ -21,11 +21,8 @@ pub fn encode_into<R: Encodable>(
     response: &R,
 ) -> Result<(), EncodeError> {
     let api = api_key.api();
-    let failed = |error: anyhow::Error| EncodeError {
-        message: api.name,
-        version: api_version,
-        reason: error.to_string(),
-    };
+    let failed =
+        |error: anyhow::Error| EncodeError { message: api.name, version: api_version, reason: error.to_string() };
     let start = out.len();
     out.put_i32(0);
     out.put_i32(correlation_id);

@@ -16,11 +16,7 @@ use crate::error::DecodeError;
 pub(crate) const STRING_MAX: usize = 0x7fff;
 
 pub(crate) fn check_version(name: &'static str, version: i16, min: i16, max: i16) -> Result<(), DecodeError> {
-    if (min..=max).contains(&version) {
-        Ok(())
-    } else {
-        Err(DecodeError::Version { message: name, version })
-    }
+    if (min..=max).contains(&version) { Ok(()) } else { Err(DecodeError::Version { message: name, version }) }
 }
 
 pub(crate) fn unsupported(field: &'static str, version: i16) -> anyhow::Error {
@@ -140,11 +136,7 @@ pub(crate) fn get_nullable_bytes<B: ByteBuf>(
     }
 }
 
-pub(crate) fn get_bytes<B: ByteBuf>(
-    buf: &mut B,
-    flexible: bool,
-    field: &'static str,
-) -> Result<Bytes, DecodeError> {
+pub(crate) fn get_bytes<B: ByteBuf>(buf: &mut B, flexible: bool, field: &'static str) -> Result<Bytes, DecodeError> {
     get_nullable_bytes(buf, flexible, field)?.ok_or(DecodeError::Null(field))
 }
 

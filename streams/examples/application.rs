@@ -81,7 +81,8 @@ fn tables() -> Result<Topology, Box<dyn Error>> {
     last.to_stream().to_with(&out("windows"), Produced::with(windowed, NumberSerde));
 
     let near = JoinWindows::of_time_difference_and_grace(5 * SECOND, 3600 * SECOND);
-    let paid = |order: &String, payment: Option<&String>| format!("{order} {}", payment.map_or("unpaid", String::as_str));
+    let paid =
+        |order: &String, payment: Option<&String>| format!("{order} {}", payment.map_or("unpaid", String::as_str));
     text("orders").left_join(&text("payments"), paid, near, ()).to(&out("pairs"));
 
     let items: KTable<String, String> = builder.table("items", ());

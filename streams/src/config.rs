@@ -117,9 +117,7 @@ pub struct StreamsConfig {
 impl StreamsConfig {
     /// An application on the brokers `bootstrap` (host:port, comma-separated).
     pub fn new(application_id: impl Into<String>, bootstrap: impl Into<String>) -> StreamsConfig {
-        StreamsConfig::default()
-            .set("application.id", application_id.into())
-            .set("bootstrap.servers", bootstrap.into())
+        StreamsConfig::default().set("application.id", application_id.into()).set("bootstrap.servers", bootstrap.into())
     }
 
     /// What a properties file of Java's sets.
@@ -128,8 +126,8 @@ impl StreamsConfig {
     /// A file that cannot be read, or a line that none may have.
     pub fn from_properties(path: impl AsRef<Path>) -> Result<StreamsConfig, ConfigError> {
         let path = path.as_ref();
-        let text = std::fs::read(path)
-            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+        let text =
+            std::fs::read(path).map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
         let mut properties = Properties::default();
         properties
             .read(&String::from_utf8_lossy(&text), &path.display().to_string())
@@ -201,8 +199,7 @@ impl StreamsConfig {
     }
 
     fn value(&self, name: &str) -> Result<Option<Value>, ConfigError> {
-        let key =
-            find(STREAMS_KEYS, name).ok_or_else(|| ConfigError(format!("Unknown configuration '{name}'")))?;
+        let key = find(STREAMS_KEYS, name).ok_or_else(|| ConfigError(format!("Unknown configuration '{name}'")))?;
         match self.get(name).or(key.default_value()) {
             Some(text) => valid::check(key, text).map(Some).map_err(ConfigError),
             None => Ok(None),
@@ -242,9 +239,7 @@ impl StreamsConfig {
         let short = short.rsplit('.').next().unwrap_or(short);
         let found = known.iter().find(|(class, _)| *class == short).map(|(_, kind)| *kind);
         found.ok_or_else(|| {
-            ConfigError(format!(
-                "Invalid value {text} for configuration {name}: Class {text} could not be found."
-            ))
+            ConfigError(format!("Invalid value {text} for configuration {name}: Class {text} could not be found."))
         })
     }
 
@@ -268,12 +263,7 @@ impl StreamsConfig {
     fn drop_decided(provided: &mut ClientSettings, decided: &[(&str, &str)]) {
         for (key, ours) in decided {
             if provided.get(*key).is_some_and(|value| value != ours) {
-                tracing::warn!(
-                    key,
-                    value = provided[*key],
-                    ours,
-                    "a setting of a client is decided by streams"
-                );
+                tracing::warn!(key, value = provided[*key], ours, "a setting of a client is decided by streams");
                 provided.remove(*key);
             }
         }
@@ -349,13 +339,9 @@ impl StreamsConfig {
             settings.extend(pairs(PRODUCER_EXACTLY_ONCE));
             let flight = "max.in.flight.requests.per.connection";
             if let Some(text) = provided.get(flight) {
-                let refuse = |why: &str| {
-                    ConfigError(format!("Invalid value {text} for configuration {flight}: {why}"))
-                };
-                let count: i32 = text
-                    .trim()
-                    .parse()
-                    .map_err(|_| refuse("String value could not be parsed as 32-bit integer"))?;
+                let refuse = |why: &str| ConfigError(format!("Invalid value {text} for configuration {flight}: {why}"));
+                let count: i32 =
+                    text.trim().parse().map_err(|_| refuse("String value could not be parsed as 32-bit integer"))?;
                 if count > 5 {
                     return Err(refuse("Can't exceed 5 when exactly-once processing is enabled"));
                 }
@@ -396,8 +382,7 @@ impl StreamsConfig {
         ];
         let tables = [STREAMS_KEYS, CONSUMER_KEYS, PRODUCER_KEYS, ADMIN_KEYS];
         let is_known = |key: &str| {
-            PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-                || tables.iter().any(|keys| find(keys, key).is_some())
+            PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || tables.iter().any(|keys| find(keys, key).is_some())
         };
         self.set.keys().filter(|key| !is_known(key)).cloned().collect()
     }
@@ -415,18 +400,14 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 ];
 const CONSUMER_EXACTLY_ONCE: &[(&str, &str)] = &[("isolation.level", "read_committed")];
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[("linger.ms", "100")];
-const PRODUCER_EXACTLY_ONCE: &[(&str, &str)] = &[
-    ("delivery.timeout.ms", "2147483647"),
-    ("enable.idempotence", "true"),
-    ("transaction.timeout.ms", "10000"),
-];
+const PRODUCER_EXACTLY_ONCE: &[(&str, &str)] =
+    &[("delivery.timeout.ms", "2147483647"), ("enable.idempotence", "true"), ("transaction.timeout.ms", "10000")];
 
 fn pairs(table: &[(&str, &str)]) -> ClientSettings {
     table.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-const OPTIMIZATIONS: [&str; 3] =
-    ["reuse.ktable.source.topics", "merge.repartition.topics", "single.store.self.join"];
+const OPTIMIZATIONS: [&str; 3] = ["reuse.ktable.source.topics", "merge.repartition.topics", "single.store.self.join"];
 /// Java prints the names of its constants here.
 const OPTIMIZATION_HINT: &str = "Acceptable values are: \"+NO_OPTIMIZATION+\", \"+OPTIMIZE+\", or a comma separated list \
      of specific optimizations: (\"+REUSE_KTABLE_SOURCE_TOPICS+\", \"+MERGE_REPARTITION_TOPICS+\" + \
@@ -526,19 +507,14 @@ impl Settings {
             config.producer("")?;
         }
         check_segments(config)?;
-        let cache = match (config.get("statestore.cache.max.bytes"), config.get("cache.max.bytes.buffering"))
-        {
+        let cache = match (config.get("statestore.cache.max.bytes"), config.get("cache.max.bytes.buffering")) {
             (None, Some(_)) => "cache.max.bytes.buffering",
             _ => "statestore.cache.max.bytes",
         };
-        let older_store = if config.get("default.dsl.store") == Some("in_memory") {
-            DslStore::InMemory
-        } else {
-            DslStore::RocksDb
-        };
+        let older_store =
+            if config.get("default.dsl.store") == Some("in_memory") { DslStore::InMemory } else { DslStore::RocksDb };
         let poll_interval_max = config.main_consumer("", 0).remove("max.poll.interval.ms");
-        let poll_interval_max =
-            poll_interval_max.and_then(|text| text.trim().parse().ok()).unwrap_or(300_000);
+        let poll_interval_max = poll_interval_max.and_then(|text| text.trim().parse().ok()).unwrap_or(300_000);
         Ok(Settings {
             application_id: config.text("application.id")?.unwrap_or_default(),
             client_id: config.text("client.id")?.unwrap_or_default(),
@@ -565,17 +541,9 @@ impl Settings {
                 &HANDLERS[..2],
                 OnError::Fail,
             )?,
-            on_processing_error: config.class(
-                &["processing.exception.handler"],
-                &HANDLERS[2..],
-                OnError::Fail,
-            )?,
+            on_processing_error: config.class(&["processing.exception.handler"], &HANDLERS[2..], OnError::Fail)?,
             dead_letter_queue: config.text("errors.dead.letter.queue.topic.name")?,
-            invalid_timestamp: config.class(
-                &["default.timestamp.extractor"],
-                EXTRACTORS,
-                InvalidTimestamp::Fail,
-            )?,
+            invalid_timestamp: config.class(&["default.timestamp.extractor"], EXTRACTORS, InvalidTimestamp::Fail)?,
             dsl_store: config.class(&["dsl.store.suppliers.class"], SUPPLIERS, older_store)?,
             poll_interval_max: Duration::from_millis(poll_interval_max),
         })
@@ -585,12 +553,8 @@ impl Settings {
 /// Each row on its own: what is required is there, and every value is legal.
 fn check_rows(config: &StreamsConfig) -> Result<(), ConfigError> {
     for key in STREAMS_KEYS {
-        let missing = || {
-            ConfigError(format!(
-                "Missing required configuration \"{}\" which has no default value.",
-                key.name
-            ))
-        };
+        let missing =
+            || ConfigError(format!("Missing required configuration \"{}\" which has no default value.", key.name));
         let required = key.fallback == millstream_base_config::Fallback::Required;
         config.value(key.name)?.map(drop).or((!required).then_some(())).ok_or_else(missing)?;
     }
@@ -606,9 +570,7 @@ fn check_optimization(config: &StreamsConfig) -> Result<(), ConfigError> {
     let rules: Vec<&str> = text.split(',').map(str::trim).collect();
     let whole = |rule: &&str| *rule == "all" || *rule == "none";
     if rules.len() > 1 && rules.iter().any(whole) {
-        return Err(ConfigError(format!(
-            "\"{text}\" is not a valid optimization config. {OPTIMIZATION_HINT}"
-        )));
+        return Err(ConfigError(format!("\"{text}\" is not a valid optimization config. {OPTIMIZATION_HINT}")));
     }
     if rules.iter().all(|rule| whole(rule) || OPTIMIZATIONS.contains(rule)) {
         return Ok(());
@@ -619,9 +581,8 @@ fn check_optimization(config: &StreamsConfig) -> Result<(), ConfigError> {
 /// Java: `StreamsConfig.verifyEOSTransactionTimeoutCompatibility`.
 fn check_transaction_timeout(config: &StreamsConfig, commit: Duration) -> Result<(), ConfigError> {
     let name = "producer.transaction.timeout.ms";
-    let illegal = |text: &str| {
-        ConfigError(format!("Invalid value {text} for configuration {name}: Not a number of type INT"))
-    };
+    let illegal =
+        |text: &str| ConfigError(format!("Invalid value {text} for configuration {name}: Not a number of type INT"));
     let timeout: i32 = match config.get(name) {
         Some(text) => text.trim().parse().map_err(|_| illegal(text))?,
         None => 10_000,
@@ -641,9 +602,8 @@ fn check_transaction_timeout(config: &StreamsConfig, commit: Duration) -> Result
 /// Batches that the topics could not take (Java: `StreamsConfig.getMainConsumerConfigs`).
 fn check_segments(config: &StreamsConfig) -> Result<(), ConfigError> {
     let provided = config.provided(Client::Producer);
-    let number = |text: &str| {
-        text.trim().parse::<i32>().map_err(|_| ConfigError(format!("For input string: \"{text}\"")))
-    };
+    let number =
+        |text: &str| text.trim().parse::<i32>().map_err(|_| ConfigError(format!("For input string: \"{text}\"")));
     let (Some(segment), Some(batch)) = (config.get("topic.segment.bytes"), provided.get("batch.size")) else {
         return Ok(());
     };
@@ -685,8 +645,7 @@ mod tests {
                 _ => continue,
             };
             // The assignor is ours, and offsets that are not stable are always waited for.
-            let left_out =
-                ["partition.assignment.strategy", "internal.throw.on.fetch.stable.offset.unsupported"];
+            let left_out = ["partition.assignment.strategy", "internal.throw.on.fetch.stable.offset.unsupported"];
             let theirs = theirs.split(' ').filter(|pair| !left_out.iter().any(|key| pair.starts_with(key)));
             let ours = ours.iter().map(|(key, value)| format!("{key}={value}"));
             assert_eq!(ours.collect::<Vec<_>>(), theirs.collect::<Vec<_>>(), "{case} {client}");
@@ -717,13 +676,9 @@ mod tests {
     fn classes_are_kafkas_own() {
         let handler = "org.apache.kafka.streams.errors.LogAndContinueExceptionHandler";
         let config = config_of("").set("default.deserialization.exception.handler", handler);
-        assert_eq!(
-            config.settings().map(|settings| settings.on_deserialization_error),
-            Ok(OnError::Continue)
-        );
+        assert_eq!(config.settings().map(|settings| settings.on_deserialization_error), Ok(OnError::Continue));
         let config = config_of("").set("default.timestamp.extractor", "com.acme.Mine");
-        let refused =
-            config.settings().map(|settings| settings.invalid_timestamp).expect_err("a class of the user");
+        let refused = config.settings().map(|settings| settings.invalid_timestamp).expect_err("a class of the user");
         assert!(refused.0.contains("default.timestamp.extractor"), "{refused}");
         let config = config_of("default.dsl.store=in_memory");
         assert_eq!(config.settings().map(|settings| settings.dsl_store), Ok(DslStore::InMemory));
@@ -735,10 +690,7 @@ mod tests {
         let path = folder.path().join("streams.properties");
         std::fs::write(&path, "# ours\napplication.id = app\nbootstrap.servers:h\\\n  :1\n").expect("a file");
         let config = StreamsConfig::from_properties(&path).expect("it can be read");
-        assert_eq!(
-            (config.get("application.id"), config.get("bootstrap.servers")),
-            (Some("app"), Some("h:1"))
-        );
+        assert_eq!((config.get("application.id"), config.get("bootstrap.servers")), (Some("app"), Some("h:1")));
         let missing = StreamsConfig::from_properties(folder.path().join("none")).expect_err("no such file");
         assert!(missing.0.contains("none"), "{missing}");
     }
@@ -752,9 +704,6 @@ mod tests {
         assert_eq!(config_of("commit.intervall.ms=1;topic.x=1").unknown(), ["commit.intervall.ms"]);
         let vain = config_of("upgrade.from=3.9;poll.ms=5;default.key.serde=x");
         let vain = vain.without_effect();
-        assert_eq!(
-            vain.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
-            ["default.key.serde", "upgrade.from"]
-        );
+        assert_eq!(vain.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["default.key.serde", "upgrade.from"]);
     }
 }

@@ -47,8 +47,7 @@ use crate::store::Budget;
 use crate::task::collector::{Fault, SendFailure, To};
 use crate::task::errors::{DeserializationHandler, Response};
 use crate::task::{
-    Collector, Handlers, Incoming, LinkError, Outgoing, Part, Settings, Stores, Task, TaskError, TaskParts,
-    TopicId,
+    Collector, Handlers, Incoming, LinkError, Outgoing, Part, Settings, Stores, Task, TaskError, TaskParts, TopicId,
 };
 use crate::topology::Topology;
 use crate::topology::store::Store;
@@ -331,8 +330,7 @@ impl TopologyTestDriver {
 
     /// The records written to one topic since the last call.
     fn take_from(&mut self, topic: &str) -> Vec<Output> {
-        let (wanted, others) =
-            std::mem::take(&mut self.outputs).into_iter().partition(|output| output.topic == topic);
+        let (wanted, others) = std::mem::take(&mut self.outputs).into_iter().partition(|output| output.topic == topic);
         self.outputs = others;
         wanted
     }

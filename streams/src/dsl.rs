@@ -98,13 +98,7 @@ impl Flow {
         self.below(step.name.clone(), Kind::Processor(step), traits)
     }
 
-    fn named_step(
-        &self,
-        given: Option<&str>,
-        prefix: &str,
-        operator: Arc<dyn Operator>,
-        traits: Traits,
-    ) -> Flow {
+    fn named_step(&self, given: Option<&str>, prefix: &str, operator: Arc<dyn Operator>, traits: Traits) -> Flow {
         let name = self.graph().name_or(given.or(self.given.as_deref()), prefix);
         self.step(Step::new(name, operator), traits)
     }
@@ -117,17 +111,15 @@ fn repartition_edge<K: Data, V: Data>(
     partitioner: Option<Partitioner<K, V>>,
 ) -> Edge {
     let filter =
-        stateless("repartition filter", |record: Record<K, V>, next: &mut Children<K, V>, context| {
-            if record.key.is_some() { next.forward(record, context) } else { Ok(()) }
-        });
+        stateless(
+            "repartition filter",
+            |record: Record<K, V>, next: &mut Children<K, V>, context| {
+                if record.key.is_some() { next.forward(record, context) } else { Ok(()) }
+            },
+        );
     let writer = Sink { key: key.clone(), value: value.clone(), partitioner, chooser: None };
     let reader = Source { key, value, timestamps: None, policy: None };
-    Edge {
-        filter,
-        pass: pass::<K, V>("repartition filter"),
-        writer: Arc::new(writer),
-        reader: Arc::new(reader),
-    }
+    Edge { filter, pass: pass::<K, V>("repartition filter"), writer: Arc::new(writer), reader: Arc::new(reader) }
 }
 
 /// Repartitions for an operator that needs records by key.

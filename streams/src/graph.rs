@@ -66,13 +66,7 @@ pub(crate) enum Owns {
 
 impl Step {
     pub(crate) fn new(name: impl Into<String>, operator: Arc<dyn Operator>) -> Step {
-        Step {
-            name: name.into(),
-            operator,
-            owns: Owns::Stores(Vec::new()),
-            connects: Vec::new(),
-            table: None,
-        }
+        Step { name: name.into(), operator, owns: Owns::Stores(Vec::new()), connects: Vec::new(), table: None }
     }
 
     pub(crate) fn owning(mut self, stores: Vec<Store>) -> Step {
@@ -240,13 +234,7 @@ impl Graph {
     }
 
     /// A node below `parents`, each of which it is added to in turn.
-    pub(crate) fn add(
-        &mut self,
-        parents: &[NodeId],
-        name: impl Into<String>,
-        kind: Kind,
-        traits: Traits,
-    ) -> NodeId {
+    pub(crate) fn add(&mut self, parents: &[NodeId], name: impl Into<String>, kind: Kind, traits: Traits) -> NodeId {
         let node = self.detached(name, kind, traits);
         for parent in parents {
             self.attach(*parent, node);
@@ -256,14 +244,8 @@ impl Graph {
 
     /// A node that is not in the plan yet.
     pub(crate) fn detached(&mut self, name: impl Into<String>, kind: Kind, traits: Traits) -> NodeId {
-        let node = GraphNode {
-            name: name.into(),
-            kind,
-            traits,
-            parents: Vec::new(),
-            children: Vec::new(),
-            priority: 0,
-        };
+        let node =
+            GraphNode { name: name.into(), kind, traits, parents: Vec::new(), children: Vec::new(), priority: 0 };
         self.nodes.push(node);
         self.nodes.len() - 1
     }
@@ -320,9 +302,8 @@ impl Graph {
     /// A repartition belongs to the key change above it, unless the value changed in between: the merged topic would
     /// carry the value from before (InternalStreamsBuilder.getKeyChangingParentNode).
     fn note_repartition(&mut self, node: NodeId) {
-        let change = self.find_up(node, &|graph, at| {
-            graph.nodes[at].traits.changes_key || graph.nodes[at].traits.changes_value
-        });
+        let change =
+            self.find_up(node, &|graph, at| graph.nodes[at].traits.changes_key || graph.nodes[at].traits.changes_value);
         let key_change = self.find_up(node, &|graph, at| graph.nodes[at].traits.changes_key);
         let Some(key_change) = key_change.filter(|found| Some(*found) == change) else { return };
         for (_, repartitions) in self.key_changers.iter_mut().filter(|(known, _)| *known == key_change) {

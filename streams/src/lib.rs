@@ -74,9 +74,7 @@ pub use dsl::stores::{StoreBuilder, Stores};
 pub use dsl::stream::KStream;
 pub use dsl::suppressed::{Buffer, Suppressed};
 pub use dsl::table::{KGroupedTable, KTable};
-pub use dsl::windows::{
-    EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowsOfSize,
-};
+pub use dsl::windows::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowsOfSize};
 pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Ctx, Pair, Processor};
@@ -94,15 +92,16 @@ pub use serde::{SerdeError, Str};
 pub use state::versioned::VersionedPut;
 pub use state::{Order, StateError};
 pub use store::Stamped;
-pub use store::versioned::VersionedRecord;
 pub use store::token::{
     Connect, KeySession, KeyValue, KeyWindow, LentKeyValue, LentSessions, LentTable, LentVersions, LentWindows,
     StoreId, StoreRef, StoreType, TimestampedKeyValue, VersionedKeyValue,
 };
+pub use store::versioned::VersionedRecord;
 pub use task::Clock as PunctuationType;
 pub use task::outcome::{Outcome, Update};
 pub use task::{
-    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext, ProductionFault, Response, Settings, TaskError, Timer, TimestampPolicy,
+    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext,
+    ProductionFault, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
 pub use topology::Topology;
 pub use topology::processor::{Context, ProcessResult};
@@ -111,10 +110,11 @@ pub use topology::processor::{Context, ProcessResult};
 pub mod prelude {
     pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
-        Buffer, Bytes, CloseOptions, Consumed, Ctx, Handlers, GlobalKTable, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable,
-        KStream, KTable, KafkaStreams, KeySession, KeyValue, KeyWindow, Materialized, Named, OffsetReset, Order, ProcessResult, Processor,
-        Produced, PunctuationType, Record, Repartitioned, Response, SerdeError, SessionWindows, SlidingWindows, Stamped, State, StoreRef, Stores,
-        StreamsBuilder, StreamsConfig, Suppressed, TimeWindows, Timer, TimestampedKeyValue, Topology, TopologyTestDriver, Uncaught,
+        Buffer, Bytes, CloseOptions, Consumed, Ctx, GlobalKTable, Grouped, Handlers, JoinWindows, Joined,
+        KGroupedStream, KGroupedTable, KStream, KTable, KafkaStreams, KeySession, KeyValue, KeyWindow, Materialized,
+        Named, OffsetReset, Order, ProcessResult, Processor, Produced, PunctuationType, Record, Repartitioned,
+        Response, SerdeError, SessionWindows, SlidingWindows, Stamped, State, StoreRef, Stores, StreamsBuilder,
+        StreamsConfig, Suppressed, TimeWindows, Timer, TimestampedKeyValue, Topology, TopologyTestDriver, Uncaught,
         VersionedKeyValue, Window, Windowed,
     };
 }

@@ -57,13 +57,7 @@ pub trait TaskStore {
     fn dump(&self) -> Result<Vec<Row>, StateError>;
 
     /// Takes over a record of the changelog (or of the source topic that stands for one).
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        timestamp: i64,
-        headers: &[Header],
-    ) -> Result<(), StateError>;
+    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, headers: &[Header]) -> Result<(), StateError>;
 
     /// Writes what waits in the cache, without handing it on; a table's output does both in one.
     fn flush(&self, context: &mut Context) -> Result<(), Failure>;

@@ -6,8 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_golden::streams::{Group, NOT_YET, describe, read, replay};
-use streams::{Consumed, Ctx, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Record, StreamsBuilder};
 use streams::serde::{NumberSerde, StringSerde};
+use streams::{
+    Consumed, Ctx, Grouped, JoinWindows, Joined, KStream, Optimization, ProcessResult, Processor, Record,
+    StreamsBuilder,
+};
 
 type Text = KStream<String, String>;
 
@@ -100,21 +103,16 @@ impl Processor for Same {
 /// RepartitionWithMergeOptimizingTest of Apache Kafka: two rekeyed streams, merged and counted twice.
 fn merged_counts(rules: &[Optimization]) -> String {
     let b = StreamsBuilder::new();
-    let source =
-        |topic, name: &str| b.stream_with(topic, Consumed::with(StringSerde, StringSerde).named(name));
+    let source = |topic, name: &str| b.stream_with(topic, Consumed::with(StringSerde, StringSerde).named(name));
     let (a, c) = (source("inputA", "sourceAStream"), source("inputB", "sourceBStream"));
     let a: Text = a.named("mappedAStream").map(|_, v: String| (first(&v), v));
     let c: Text = c.named("mappedBStream").map(|_, v: String| (first(&v), v));
     let merged = a.named("mergedStream").merge(&c);
-    let long =
-        merged.group_by_key_with(grouped().named("long-groupByKey")).named("long-count").count("long-store");
+    let long = merged.group_by_key_with(grouped().named("long-groupByKey")).named("long-count").count("long-store");
     long.named("long-toStream").to_stream().to_with("outputTopic_0", "long-to");
-    let text = merged
-        .group_by_key_with(grouped().named("string-groupByKey"))
-        .named("string-count")
-        .count("string-store");
     let text =
-        text.named("string-toStream").to_stream().named("string-mapValues").map_values(|n| n.to_string());
+        merged.group_by_key_with(grouped().named("string-groupByKey")).named("string-count").count("string-store");
+    let text = text.named("string-toStream").to_stream().named("string-mapValues").map_values(|n| n.to_string());
     text.to_with("outputTopic_1", "string-to");
     b.build_optimized(rules).expect("the topology is sound").describe()
 }

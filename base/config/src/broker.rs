@@ -111,20 +111,15 @@ impl BrokerConfig {
         let dirs: Vec<PathBuf> =
             text.split(',').map(str::trim).filter(|dir| !dir.is_empty()).map(PathBuf::from).collect();
         if dirs.is_empty() {
-            return Err(ConfigError::Inconsistent(
-                "log.dirs names no folder; set it to at least one".to_owned(),
-            ));
+            return Err(ConfigError::Inconsistent("log.dirs names no folder; set it to at least one".to_owned()));
         }
         Ok(dirs)
     }
 
     fn read_listeners(&mut self) -> Result<(), ConfigError> {
         let protocols = parse_protocols(&self.text("listener.security.protocol.map").unwrap_or_default())?;
-        let controllers: Vec<String> = self
-            .list("controller.listener.names")
-            .into_iter()
-            .map(|name| name.to_ascii_uppercase())
-            .collect();
+        let controllers: Vec<String> =
+            self.list("controller.listener.names").into_iter().map(|name| name.to_ascii_uppercase()).collect();
         let mut protocols = protocols;
         for name in &controllers {
             protocols.entry(name.clone()).or_insert(crate::listener::SecurityProtocol::Plaintext);

@@ -31,8 +31,7 @@ fn page_with(title: &str, keys: &[Key], documentation: impl Fn(&Key) -> String) 
             Fallback::Value(value) => format!("`{value}`"),
         };
         let importance = format!("{:?}", key.importance).to_lowercase();
-        let mut facts =
-            format!("{}; default {fallback}; importance {importance}", key.kind.to_string().to_lowercase());
+        let mut facts = format!("{}; default {fallback}; importance {importance}", key.kind.to_string().to_lowercase());
         if let Some(values) = legal(key.valid) {
             let _ = write!(facts, "; {values}");
         }

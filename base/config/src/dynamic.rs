@@ -61,8 +61,7 @@ pub fn row(name: &str) -> Option<&'static Key> {
 
 /// Whether the resource type BROKER shows `name` as read-only.
 pub fn is_read_only(name: &str) -> bool {
-    find(BROKER_KEYS, name)
-        .map_or_else(|| find(QUOTA_KEYS, name).is_none(), |key| key.update == Update::ReadOnly)
+    find(BROKER_KEYS, name).map_or_else(|| find(QUOTA_KEYS, name).is_none(), |key| key.update == Update::ReadOnly)
 }
 
 fn is_dynamic(name: &str) -> bool {
@@ -81,10 +80,7 @@ pub fn usable(set: &Set, scope: Scope) -> Set {
             && !PER_LISTENER.contains(&name)
             && (scope == Scope::OneBroker || !is_per_broker(name))
     };
-    set.iter()
-        .filter(|(name, value)| counts(name, value))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    set.iter().filter(|(name, value)| counts(name, value)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_static(name: &str) -> bool {
@@ -149,9 +145,7 @@ fn consistent(values: &Set) -> Result<(), String> {
                     max.connections.per.ip.overrides property is set."
             .to_owned());
     }
-    for item in
-        text("max.connections.per.ip.overrides").split(',').map(str::trim).filter(|item| !item.is_empty())
-    {
+    for item in text("max.connections.per.ip.overrides").split(',').map(str::trim).filter(|item| !item.is_empty()) {
         // What Java's substring and parseInt say of it.
         let reason = match item.rsplit_once(':') {
             None => format!("begin 0, end -1, length {}", item.len()),
@@ -167,8 +161,7 @@ fn consistent(values: &Set) -> Result<(), String> {
     }
     if number(values, "log.cleaner.dedupe.buffer.size") / threads <= 1024 * 1024 {
         return Err(
-            "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
-                .to_owned(),
+            "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned()
         );
     }
     let dirs = text("log.dirs");
@@ -210,14 +203,10 @@ fn reconfigurable(before: &Set, after: &Set) -> Result<(), String> {
     }
     let (old, new) = (number(before, "log.cleaner.threads"), number(after, "log.cleaner.threads"));
     if new < old / 2 {
-        return Err(format!(
-            "Log cleaner threads cannot be reduced to less than half the current value {old}"
-        ));
+        return Err(format!("Log cleaner threads cannot be reduced to less than half the current value {old}"));
     }
     if new > old * 2 {
-        return Err(format!(
-            "Log cleaner threads cannot be increased to more than double the current value {old}"
-        ));
+        return Err(format!("Log cleaner threads cannot be increased to more than double the current value {old}"));
     }
     if value_of(before, "metric.reporters") != value_of(after, "metric.reporters") {
         return Err("Validation of dynamic config update of Set(metric.reporters) failed with class class \
@@ -238,10 +227,7 @@ fn value_of(values: &Set, name: &str) -> Option<String> {
 }
 
 fn number(values: &Set, name: &str) -> i64 {
-    debug_assert!(
-        find(BROKER_KEYS, name).is_some_and(|key| matches!(key.kind, Kind::Int | Kind::Long)),
-        "{name}"
-    );
+    debug_assert!(find(BROKER_KEYS, name).is_some_and(|key| matches!(key.kind, Kind::Int | Kind::Long)), "{name}");
     value_of(values, name).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
@@ -267,10 +253,7 @@ mod tests {
     fn answers_are_apaches() {
         let one = |key, value| answer(Scope::OneBroker, key, value);
         let all = |key, value| answer(Scope::ClusterDefault, key, value);
-        assert_eq!(
-            one("log.retention.hours", "5"),
-            "Cannot update these configs dynamically: [log.retention.hours]"
-        );
+        assert_eq!(one("log.retention.hours", "5"), "Cannot update these configs dynamically: [log.retention.hours]");
         assert_eq!(one("my.own.key", "5"), "OK");
         assert_eq!(one("log.retention.ms", "100000"), "OK");
         assert_eq!(all("log.retention.ms", "200000"), "OK");
@@ -327,12 +310,7 @@ mod tests {
 
     #[test]
     fn what_does_not_count_is_left_out() {
-        let set = map(&[
-            ("num.partitions", "3"),
-            ("log.retention.ms", "x"),
-            ("max.connections", "5"),
-            ("own", "1"),
-        ]);
+        let set = map(&[("num.partitions", "3"), ("log.retention.ms", "x"), ("max.connections", "5"), ("own", "1")]);
         assert_eq!(usable(&set, Scope::OneBroker), map(&[("max.connections", "5"), ("own", "1")]));
         let set = map(&[("listeners", "PLAINTEXT://:1"), ("max.connections", "5")]);
         assert_eq!(usable(&set, Scope::ClusterDefault), map(&[("max.connections", "5")]));

@@ -57,7 +57,10 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("sasl.oauthbearer.clock.skew.seconds", CHECKED),
     ("sasl.oauthbearer.expected.*", CHECKED),
     ("transaction.two.phase.commit.enable", "there is no two-phase commit (KIP-939)"),
-    ("metadata.recovery.rebootstrap.trigger.ms", "bootstrap addresses are asked again as soon as no known broker answers"),
+    (
+        "metadata.recovery.rebootstrap.trigger.ms",
+        "bootstrap addresses are asked again as soon as no known broker answers",
+    ),
     ("share.*", SHARE),
     ("config.providers", "values are taken as they stand"),
 ];
@@ -85,7 +88,9 @@ mod tests {
     #[test]
     fn what_is_not_read_is_said_to_be_without_effect() {
         let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../client/src"));
-        let source = ["config.rs", "config/security.rs"].map(|name| std::fs::read_to_string(folder.join(name)).expect("a source")).concat();
+        let source = ["config.rs", "config/security.rs"]
+            .map(|name| std::fs::read_to_string(folder.join(name)).expect("a source"))
+            .concat();
         // The levels are read by the codec's name.
         let is_read = |name: &str| source.contains(&format!("\"{name}\"")) || name.ends_with(".level");
         let keys = PRODUCER_KEYS.iter().chain(CONSUMER_KEYS);

@@ -21,10 +21,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("default.list.*", SERDES),
     ("windowed.inner.class.serde", SERDES),
     ("window.size.ms", SERDES),
-    (
-        "processing.exception.handler.global.enabled",
-        "a failure while a global store is filled ends its thread",
-    ),
+    ("processing.exception.handler.global.enabled", "a failure while a global store is filled ends its thread"),
     ("ensure.explicit.internal.resource.naming", "names may be generated"),
     ("task.assignor.class", CODE),
     ("processor.wrapper.class", CODE),
@@ -74,9 +71,7 @@ mod tests {
         let source = std::fs::read_to_string(path).expect("a source");
         let source = source.split("#[cfg(test)]").next().unwrap_or_default();
         let (mut idle, mut used) = (Vec::new(), Vec::new());
-        for key in
-            STREAMS_KEYS.iter().filter(|key| !["group.protocol", "enable.metrics.push"].contains(&key.name))
-        {
+        for key in STREAMS_KEYS.iter().filter(|key| !["group.protocol", "enable.metrics.push"].contains(&key.name)) {
             let is_read = source.contains(&format!("\"{}\"", key.name)) || handed_on(key.name);
             match (is_read, why_streams_without(key.name)) {
                 (true, Some(_)) if !handed_on(key.name) => used.push(key.name),

@@ -34,7 +34,8 @@ pub fn parse(text: &str) -> Option<i64> {
 fn part(text: &str, fraction: bool) -> Option<f64> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, after) = digits.split_once('.').unwrap_or((digits, "0"));
-    let is_number = |digits: &str| (1..=9).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_number =
+        |digits: &str| (1..=9).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
     let plain = is_number(whole) && is_number(after) && (fraction || !digits.contains('.'));
     if plain { text.parse().ok() } else { None }
 }

@@ -48,9 +48,8 @@ impl SecurityProtocol {
 pub fn parse_protocols(text: &str) -> Result<BTreeMap<String, SecurityProtocol>, ConfigError> {
     let mut map = BTreeMap::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let pair = item
-            .split_once(':')
-            .and_then(|(name, protocol)| Some((name, SecurityProtocol::parse(protocol.trim())?)));
+        let pair =
+            item.split_once(':').and_then(|(name, protocol)| Some((name, SecurityProtocol::parse(protocol.trim())?)));
         let Some((name, protocol)) = pair else {
             return Err(ConfigError::Inconsistent(format!(
                 "listener.security.protocol.map: \"{item}\" is not NAME:PROTOCOL with one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
@@ -70,27 +69,21 @@ pub fn parse_listeners(
     let mut listeners: Vec<Listener> = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let refuse = |reason: String| ConfigError::Inconsistent(format!("{key}: \"{item}\" {reason}"));
-        let (name, address) =
-            item.split_once("://").ok_or_else(|| refuse("is not NAME://host:port".to_owned()))?;
+        let (name, address) = item.split_once("://").ok_or_else(|| refuse("is not NAME://host:port".to_owned()))?;
         let (host, port) = address.rsplit_once(':').ok_or_else(|| refuse("has no port".to_owned()))?;
-        let port =
-            port.parse().map_err(|_| refuse(format!("has a port that is no number up to 65535: {port}")))?;
+        let port = port.parse().map_err(|_| refuse(format!("has a port that is no number up to 65535: {port}")))?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = name.to_ascii_uppercase();
-        let protocol = *protocols.get(&name).ok_or_else(|| {
-            refuse(format!("names {name}, which listener.security.protocol.map does not have"))
-        })?;
+        let protocol = *protocols
+            .get(&name)
+            .ok_or_else(|| refuse(format!("names {name}, which listener.security.protocol.map does not have")))?;
         if listeners.iter().any(|other| other.name == name) {
-            return Err(refuse(format!(
-                "uses the name {name} a second time; each listener needs a name of its own"
-            )));
+            return Err(refuse(format!("uses the name {name} a second time; each listener needs a name of its own")));
         }
         listeners.push(Listener { name, host: host.to_owned(), port, protocol });
     }
     if listeners.is_empty() {
-        return Err(ConfigError::Inconsistent(format!(
-            "{key} names no listener; give at least PLAINTEXT://:9092"
-        )));
+        return Err(ConfigError::Inconsistent(format!("{key} names no listener; give at least PLAINTEXT://:9092")));
     }
     Ok(listeners)
 }

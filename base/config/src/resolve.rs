@@ -141,11 +141,7 @@ pub fn effective(layers: Layers<'_>) -> BTreeMap<String, String> {
 }
 
 /// The text that a topic key is worth, in its own unit.
-pub fn topic_value(
-    key: &'static Key,
-    set: Option<&BTreeMap<String, String>>,
-    layers: Layers<'_>,
-) -> Option<String> {
+pub fn topic_value(key: &'static Key, set: Option<&BTreeMap<String, String>>, layers: Layers<'_>) -> Option<String> {
     winner(key, set, layers).0
 }
 
@@ -208,8 +204,7 @@ mod tests {
     }
 
     fn shown(found: &[Found]) -> Vec<String> {
-        let one =
-            |one: &Found| format!("{}={}@{:?}", one.name, one.value.as_deref().unwrap_or("null"), one.source);
+        let one = |one: &Found| format!("{}={}@{:?}", one.name, one.value.as_deref().unwrap_or("null"), one.source);
         found.iter().map(one).collect()
     }
 
@@ -233,10 +228,7 @@ mod tests {
         );
         assert_eq!(
             shown(&broker("listener.name.plaintext.max.connections", layers)),
-            [
-                "listener.name.plaintext.max.connections=100@DynamicBroker",
-                "max.connections=2147483647@Default"
-            ]
+            ["listener.name.plaintext.max.connections=100@DynamicBroker", "max.connections=2147483647@Default"]
         );
         let bare = Layers { broker: None, cluster: None, file: &file };
         assert!(broker("log.roll.ms", bare).is_empty());

@@ -878,9 +878,7 @@ pub const BROKER_KEYS: &[Key] = &[
     Key {
         name: "listener.security.protocol.map",
         kind: Kind::String,
-        fallback: Fallback::Value(
-            "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
-        ),
+        fallback: Fallback::Value("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"),
         valid: Valid::Any,
         importance: Importance::Low,
         update: Update::PerBroker,
@@ -3216,9 +3214,7 @@ pub const BROKER_KEYS: &[Key] = &[
     Key {
         name: "principal.builder.class",
         kind: Kind::Class,
-        fallback: Fallback::Value(
-            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder",
-        ),
+        fallback: Fallback::Value("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
         valid: Valid::Any,
         importance: Importance::Medium,
         update: Update::PerBroker,

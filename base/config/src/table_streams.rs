@@ -779,7 +779,10 @@ pub const STREAMS_KEYS: &[Key] = &[
         name: "upgrade.from",
         kind: Kind::String,
         fallback: Fallback::Null,
-        valid: Valid::OneOf(&["2.4", "2.5", "2.6", "2.7", "2.8", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8", "3.9", "4.0", "4.1", "4.2"]),
+        valid: Valid::OneOf(&[
+            "2.4", "2.5", "2.6", "2.7", "2.8", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8", "3.9",
+            "4.0", "4.1", "4.2",
+        ]),
         importance: Importance::Low,
         update: Update::ReadOnly,
         internal: false,

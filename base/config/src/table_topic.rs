@@ -24,10 +24,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         importance: Importance::Medium,
         update: Update::ClusterWide,
         internal: false,
-        synonyms: &[
-            Synonym { name: "log.roll.ms", factor: 1 },
-            Synonym { name: "log.roll.hours", factor: 3600000 },
-        ],
+        synonyms: &[Synonym { name: "log.roll.ms", factor: 1 }, Synonym { name: "log.roll.hours", factor: 3600000 }],
         doc: "Milliseconds after which a segment is closed even if it is small, so that retention and \
               compaction reach its records.",
     },

@@ -112,11 +112,9 @@ fn validate(key: &Key, value: &Value) -> Result<(), String> {
         (Valid::Fraction(min, _), Value::Double(number)) if *number < min => {
             Err(refuse(key, &java_double(*number), format_args!("Value must be at least {}", min as i64)))
         }
-        (Valid::Fraction(_, max), Value::Double(number)) if *number > max => Err(refuse(
-            key,
-            &java_double(*number),
-            format_args!("Value must be no more than {}", shortest(max)),
-        )),
+        (Valid::Fraction(_, max), Value::Double(number)) if *number > max => {
+            Err(refuse(key, &java_double(*number), format_args!("Value must be no more than {}", shortest(max))))
+        }
         (Valid::AtLeast(min), Value::Double(number)) if *number < min as f64 => {
             Err(refuse(key, &java_double(*number), format_args!("Value must be at least {min}")))
         }
@@ -124,15 +122,9 @@ fn validate(key: &Key, value: &Value) -> Result<(), String> {
         (Valid::OneOfIgnoringCase(texts), Value::Text(text))
             if !texts.iter().any(|one| one.eq_ignore_ascii_case(text)) =>
         {
-            Err(refuse(
-                key,
-                text,
-                format_args!("String must be one of (case insensitive): {}", texts.join(", ")),
-            ))
+            Err(refuse(key, text, format_args!("String must be one of (case insensitive): {}", texts.join(", "))))
         }
-        (Valid::NonEmpty, Value::Text(text)) if text.is_empty() => {
-            Err(refuse(key, text, "String must be non-empty"))
-        }
+        (Valid::NonEmpty, Value::Text(text)) if text.is_empty() => Err(refuse(key, text, "String must be non-empty")),
         (Valid::SomeOf(texts), Value::List(items)) if items.is_empty() => {
             Err(empty(key, &format!("[{}]", texts.join(", "))))
         }
@@ -140,9 +132,7 @@ fn validate(key: &Key, value: &Value) -> Result<(), String> {
             items.iter().try_for_each(|item| not_empty(key, item).and_then(|()| one_of(key, item, texts)))
         }
         (Valid::SomeItems, Value::List(items)) if items.is_empty() => Err(empty(key, "any non-empty value")),
-        (Valid::Items | Valid::SomeItems, Value::List(items)) => {
-            items.iter().try_for_each(|item| not_empty(key, item))
-        }
+        (Valid::Items | Valid::SomeItems, Value::List(items)) => items.iter().try_for_each(|item| not_empty(key, item)),
         (Valid::Voters, Value::List(items)) => items.iter().try_for_each(|item| voter(key, item)),
         (Valid::HostPorts, Value::List(items)) => items.iter().try_for_each(|item| host_port(key, item)),
         (Valid::ThrottledReplicas, Value::List(items)) => throttled_replicas(key, items),
@@ -259,8 +249,7 @@ fn offset_reset(key: &Key, text: &str) -> Result<(), String> {
 
 /// Java: `ShareGroupAutoOffsetResetStrategy.Validator`.
 fn share_offset_reset(key: &Key, text: &str) -> Result<(), String> {
-    let is_duration =
-        text.strip_prefix("by_duration:").is_some_and(|duration| duration.starts_with(['P', 'p']));
+    let is_duration = text.strip_prefix("by_duration:").is_some_and(|duration| duration.starts_with(['P', 'p']));
     if ["latest", "earliest"].contains(&text) || is_duration {
         return Ok(());
     }

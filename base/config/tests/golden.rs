@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
+use millstream_base_config::key::find;
 use millstream_base_config::table_broker::BROKER_KEYS;
 use millstream_base_config::table_client::{ADMIN_KEYS, CONSUMER_KEYS, PRODUCER_KEYS};
 use millstream_base_config::table_group::{CLIENT_METRICS_KEYS, GROUP_KEYS, QUOTA_KEYS};
 use millstream_base_config::table_streams::STREAMS_KEYS;
 use millstream_base_config::table_topic::TOPIC_KEYS;
 use millstream_base_config::valid::check;
-use millstream_base_config::key::find;
 use millstream_base_config::{Fallback, Key, Kind, Update};
 
 const EVERY_TABLE: [&[Key]; 9] = [
@@ -40,8 +40,7 @@ fn names_types_defaults_and_importance_are_apaches() {
         ("quota", QUOTA_KEYS),
         ("streams", STREAMS_KEYS),
     ] {
-        let rows =
-            APACHE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| row[0] == scope);
+        let rows = APACHE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| row[0] == scope);
         let ours: Vec<[String; 5]> = keys.iter().map(shown).collect();
         let theirs: Vec<[String; 5]> =
             rows.map(|row| [row[1], row[2], row[3], row[5], row[6]].map(str::to_owned)).collect();
@@ -186,10 +185,6 @@ fn pages_are_current() {
             std::fs::write(&path, &page).expect("a page can be written");
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == page,
-            "{} is not current: UPDATE=1 cargo test -p millstream-base-config",
-            path.display()
-        );
+        assert!(found == page, "{} is not current: UPDATE=1 cargo test -p millstream-base-config", path.display());
     }
 }

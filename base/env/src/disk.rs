@@ -153,10 +153,7 @@ impl Disk {
         match self {
             Disk::Real =>
             {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "this is the rename the rest of the project is sent to"
-                )]
+                #[expect(clippy::disallowed_methods, reason = "this is the rename the rest of the project is sent to")]
                 std::fs::rename(from, to)
             }
             Disk::Faulty(disk) => disk.rename(from, to),
@@ -345,12 +342,10 @@ impl File {
     /// cannot is no error: preallocation only saves time.
     pub fn reserve(&self, length: u64) -> io::Result<()> {
         match self {
-            File::Real(file) => {
-                match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
-                    Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            File::Real(file) => match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
             File::Faulty(_) => Ok(()),
         }
     }

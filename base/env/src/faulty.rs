@@ -316,8 +316,7 @@ impl FaultyDisk {
     pub(crate) fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.check_power()?;
-        let inside: Vec<PathBuf> =
-            state.entries.keys().filter(|entry| entry.starts_with(path)).cloned().collect();
+        let inside: Vec<PathBuf> = state.entries.keys().filter(|entry| entry.starts_with(path)).cloned().collect();
         if inside.is_empty() {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -405,8 +404,7 @@ impl FaultyFile {
         let content = state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?;
         content.modified_ms = now_ms;
         let grows = (position + bytes.len() as u64).saturating_sub(content.now.len() as u64);
-        let kept =
-            if grows > free { bytes.len().saturating_sub((grows - free) as usize) } else { bytes.len() };
+        let kept = if grows > free { bytes.len().saturating_sub((grows - free) as usize) } else { bytes.len() };
         put(&mut content.now, position, &bytes[..kept]);
         content.later.push(Later::Write(position, bytes[..kept].to_vec()));
         if kept < bytes.len() {
@@ -491,8 +489,7 @@ impl Change {
                 entries.remove(path);
             }
             Change::Rename(from, to) => {
-                let moved: Vec<PathBuf> =
-                    entries.keys().filter(|entry| entry.starts_with(from)).cloned().collect();
+                let moved: Vec<PathBuf> = entries.keys().filter(|entry| entry.starts_with(from)).cloned().collect();
                 for old in moved {
                     let Ok(rest) = old.strip_prefix(from) else { continue };
                     let new = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
@@ -530,7 +527,9 @@ impl State {
 
     fn check_failure(&mut self, operation: Operation) -> io::Result<()> {
         let mut due = None;
-        for (index, failure) in self.failures.iter_mut().enumerate().filter(|(_, failure)| failure.operation == operation) {
+        for (index, failure) in
+            self.failures.iter_mut().enumerate().filter(|(_, failure)| failure.operation == operation)
+        {
             match failure.after.checked_sub(1) {
                 Some(after) => failure.after = after,
                 None => due = due.or(Some(index)),
@@ -544,9 +543,7 @@ impl State {
 
     fn check_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
-            Some(parent) if self.entries.get(parent) != Some(&Node::Folder) => {
-                Err(io::ErrorKind::NotFound.into())
-            }
+            Some(parent) if self.entries.get(parent) != Some(&Node::Folder) => Err(io::ErrorKind::NotFound.into()),
             Some(_) | None => Ok(()),
         }
     }
@@ -586,8 +583,7 @@ impl State {
         folders.sort();
         folders.dedup();
         for folder in folders {
-            let of_folder: Vec<&Change> =
-                changes.iter().filter(|change| change.folder() == Some(&folder)).collect();
+            let of_folder: Vec<&Change> = changes.iter().filter(|change| change.folder() == Some(&folder)).collect();
             let kept = self.rng.random_range(0..=of_folder.len());
             for change in &of_folder[..kept] {
                 change.apply(&mut self.durable);
@@ -595,9 +591,8 @@ impl State {
         }
         // An entry whose folder did not survive is unreachable.
         let reachable = self.durable.clone();
-        self.durable.retain(|path, _| {
-            path.ancestors().skip(1).all(|above| reachable.get(above) == Some(&Node::Folder))
-        });
+        self.durable
+            .retain(|path, _| path.ancestors().skip(1).all(|above| reachable.get(above) == Some(&Node::Folder)));
         self.entries = self.durable.clone();
         for content in self.files.values_mut() {
             let later = std::mem::take(&mut content.later);

@@ -51,12 +51,7 @@ pub async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 ///
 /// # Errors
 /// The system's own, of the socket or of the file.
-pub async fn send_file(
-    stream: &TcpStream,
-    file: &impl AsFd,
-    position: u64,
-    length: usize,
-) -> io::Result<usize> {
+pub async fn send_file(stream: &TcpStream, file: &impl AsFd, position: u64, length: usize) -> io::Result<usize> {
     stream
         .async_io(Interest::WRITABLE, || {
             let mut offset = position;

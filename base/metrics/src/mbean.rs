@@ -52,19 +52,13 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_exporters_rules() {
-        let bytes_in = row(
-            Kind::Counter,
-            &["topic"],
-            "kafka.server:type=BrokerTopicMetrics,name=BytesInPerSec,topic={topic}",
-        );
+        let bytes_in =
+            row(Kind::Counter, &["topic"], "kafka.server:type=BrokerTopicMetrics,name=BytesInPerSec,topic={topic}");
         let found = alias(&bytes_in).expect("an alias");
         assert_eq!(found.name, "kafka_server_brokertopicmetrics_bytesin");
         assert_eq!((found.labels, found.summed), (vec![("topic".to_owned(), 0)], true));
-        let latency = row(
-            Kind::Histogram,
-            &["api"],
-            "kafka.network:type=RequestMetrics,name=TotalTimeMs,request={api}",
-        );
+        let latency =
+            row(Kind::Histogram, &["api"], "kafka.network:type=RequestMetrics,name=TotalTimeMs,request={api}");
         let found = alias(&latency).expect("an alias");
         assert_eq!(found.name, "kafka_network_requestmetrics_totaltimems_count");
         assert_eq!(found.labels, [("request".to_owned(), 0)]);

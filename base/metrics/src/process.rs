@@ -12,20 +12,8 @@ pub const METRICS: &[Metric] = &[
         help: "Processor time used, user and system",
         mbean: "",
     },
-    Metric {
-        name: "process_resident_memory_bytes",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Memory held",
-        mbean: "",
-    },
-    Metric {
-        name: "process_open_fds",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Open files and sockets",
-        mbean: "",
-    },
+    Metric { name: "process_resident_memory_bytes", kind: Kind::Gauge, labels: &[], help: "Memory held", mbean: "" },
+    Metric { name: "process_open_fds", kind: Kind::Gauge, labels: &[], help: "Open files and sockets", mbean: "" },
 ];
 
 /// Adds the rows and what fills them. Elsewhere than on Linux they stay empty.
@@ -35,9 +23,7 @@ pub fn observe(registry: &Registry) {
 }
 
 fn sample(samples: &mut Samples) {
-    if let Some((ticks, pages)) =
-        std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(parse_stat)
-    {
+    if let Some((ticks, pages)) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(parse_stat) {
         // The kernel reports in ticks of 10 ms whatever its own clock (USER_HZ), and pages are of 4 KiB on
         // every machine that is built for here.
         samples.gauge("process_cpu_seconds", &[], ticks as f64 / 100.0);
@@ -61,8 +47,7 @@ mod tests {
 
     #[test]
     fn fields_are_counted_from_behind_the_name() {
-        let text =
-            "7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 0 0 20 0 9 0 100 8192 321 18446744073709551615";
+        let text = "7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 0 0 20 0 9 0 100 8192 321 18446744073709551615";
         assert_eq!(parse_stat(text), Some((110, 321)));
     }
 

@@ -130,8 +130,7 @@ impl Registry {
         let rows = self.rows.read().clone();
         page.register_collector(Box::new(Page { rows, samples }));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &page)
-            .expect("writing into a string does not fail");
+        prometheus_client::encoding::text::encode(&mut text, &page).expect("writing into a string does not fail");
         text
     }
 
@@ -200,13 +199,11 @@ fn encode_own(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(metric.name, metric.help, None, metric_type(metric.kind))?;
     for (values, handle) in series {
-        let labels: Vec<(&str, &str)> =
-            metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
         encode_handle(handle, family.encode_family(&labels)?)?;
     }
     for (values, value) in sampled {
-        let labels: Vec<(&str, &str)> =
-            metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
         encode_sampled(metric.kind, *value, family.encode_family(&labels)?)?;
     }
     Ok(())

@@ -167,8 +167,7 @@ fn find_in(
             continue;
         }
         let id = topic_id(disk, &metadata)?;
-        let topic =
-            topics.entry(name.to_owned()).or_insert_with(|| Found { id, partitions: BTreeMap::new() });
+        let topic = topics.entry(name.to_owned()).or_insert_with(|| Found { id, partitions: BTreeMap::new() });
         if topic.id != id {
             return Err(AdoptError::TwoIds {
                 topic: name.to_owned(),

@@ -404,12 +404,8 @@ mod tests {
         let expected = Set::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
         assert_eq!(metadata.topic("t", first), Some(expected));
         assert_eq!(metadata.topic("t", second), None);
-        let metadata = taken(&[
-            topic("t", first),
-            config("t", "cleanup.policy", Some("compact")),
-            remove,
-            topic("t", second),
-        ]);
+        let metadata =
+            taken(&[topic("t", first), config("t", "cleanup.policy", Some("compact")), remove, topic("t", second)]);
         assert_eq!(metadata.topic("t", first), None);
         assert_eq!(metadata.topic("t", second), Some(Set::new()), "a topic made anew has nothing of the old one");
     }
@@ -417,7 +413,8 @@ mod tests {
     #[test]
     fn an_aborted_metadata_transaction_changes_nothing() {
         let id = Uuid::from_u128(1);
-        let [begin, end, abort] = [BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION].map(|key| vec![1, key as u8, 0, 0]);
+        let [begin, end, abort] =
+            [BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION].map(|key| vec![1, key as u8, 0, 0]);
         let metadata = taken(&[begin.clone(), topic("a", id), abort]);
         assert_eq!(metadata.topic("a", id), None);
         let metadata = taken(&[begin, topic("a", id), end]);

@@ -71,9 +71,7 @@ impl Image {
             }
             MetadataRecord::Fence { broker_id, broker_epoch, fenced } => {
                 let brokers = Arc::make_mut(&mut self.brokers);
-                if let Some(broker) =
-                    brokers.get_mut(broker_id).filter(|broker| broker.epoch == *broker_epoch)
-                {
+                if let Some(broker) = brokers.get_mut(broker_id).filter(|broker| broker.epoch == *broker_epoch) {
                     Arc::make_mut(broker).fenced = *fenced;
                 }
                 Ok(())

@@ -85,8 +85,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<ReadBatch<'_>, String> {
     }
     rest = &rest[3..];
     let _key_length = take_varint(&mut rest).filter(|length| *length == -1).ok_or_else(malformed)?;
-    let length =
-        take_varint(&mut rest).and_then(|length| usize::try_from(length).ok()).ok_or_else(malformed)?;
+    let length = take_varint(&mut rest).and_then(|length| usize::try_from(length).ok()).ok_or_else(malformed)?;
     let value = rest.get(..length).ok_or_else(malformed)?;
     let offset = i64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
     Ok(ReadBatch { offset, leader_epoch: int(12) as i32, value })

@@ -17,8 +17,7 @@ use uuid::Uuid;
 use crate::adopt;
 use crate::decide::rules::Rules;
 use crate::decide::{
-    configs, create_partitions, create_topic, delete_topic, elect_leader, features, producer_ids,
-    register_broker,
+    configs, create_partitions, create_topic, delete_topic, elect_leader, features, producer_ids, register_broker,
 };
 use crate::image::{Endpoint, Image};
 use crate::publish::{Publisher, Subscription};
@@ -26,8 +25,8 @@ use crate::quorum::{Quorum, QuorumState};
 use crate::record::{self, MetadataRecord, RegisterBrokerRecord};
 use crate::refusal::Refusal;
 use crate::request::{
-    ConfigChange, ConfigReplacement, CreatedTopic, ElectionType, FeatureUpdate, Mode, NewPartitions,
-    NewTopic, ProducerIdBlock, TopicDefaults,
+    ConfigChange, ConfigReplacement, CreatedTopic, ElectionType, FeatureUpdate, Mode, NewPartitions, NewTopic,
+    ProducerIdBlock, TopicDefaults,
 };
 use crate::state_file::StateFileError;
 
@@ -217,11 +216,7 @@ impl Controller {
     ///
     /// # Errors
     /// As [`Controller::create_topics`].
-    pub async fn delete_topics(
-        &self,
-        ids: Vec<Uuid>,
-        timeout: Duration,
-    ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+    pub async fn delete_topics(&self, ids: Vec<Uuid>, timeout: Duration) -> Result<Vec<Result<(), Refusal>>, Refusal> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -254,10 +249,8 @@ impl Controller {
         partitions: Vec<(String, i32)>,
         timeout: Duration,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
-        self.change(Mode::Execute, timeout, move |image| {
-            elect_leader::elect_leaders(image, election, &partitions)
-        })
-        .await
+        self.change(Mode::Execute, timeout, move |image| elect_leader::elect_leaders(image, election, &partitions))
+            .await
     }
 
     /// IncrementalAlterConfigs. One answer per resource, in order.
@@ -297,10 +290,7 @@ impl Controller {
         timeout: Duration,
     ) -> Result<(), Refusal> {
         let node_id = self.shared.node_id;
-        self.change(mode, timeout, move |image| {
-            Ok((features::update_features(image, node_id, &updates)?, ()))
-        })
-        .await
+        self.change(mode, timeout, move |image| Ok((features::update_features(image, node_id, &updates)?, ()))).await
     }
 
     /// This broker's log directories are these from now on; new partitions are placed in them.

@@ -60,9 +60,7 @@ impl Delta {
         let mut configs = Vec::new();
         for (old, new) in before.configs.differing(&after.configs) {
             let same = |resource: &ConfigResource, set: &Configs| old.get(resource) == Some(set);
-            configs.extend(
-                new.iter().filter(|(resource, set)| !same(resource, set)).map(|(key, _)| key.clone()),
-            );
+            configs.extend(new.iter().filter(|(resource, set)| !same(resource, set)).map(|(key, _)| key.clone()));
             configs.extend(old.keys().filter(|resource| !new.contains_key(*resource)).cloned());
         }
         Delta { image: after.clone(), topics, configs }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use millstream_base_env::{Clock, Disk};
 use millstream_broker_log::{LogConfig, LogDir};
-use openraft::storage::RaftLogStorage;
 use openraft::error::Fatal;
+use openraft::storage::RaftLogStorage;
 use openraft::{Config, EmptyNode, SnapshotPolicy};
 
 use crate::controller::StartError;
@@ -90,12 +90,8 @@ impl Quorum {
         };
         let (mut log, machine) = opened;
         let node_id = node_id as u64;
-        let empty = log
-            .get_log_state()
-            .await
-            .map_err(|error| StartError::Quorum(error.to_string()))?
-            .last_log_id
-            .is_none();
+        let empty =
+            log.get_log_state().await.map_err(|error| StartError::Quorum(error.to_string()))?.last_log_id.is_none();
         let replayed = machine.last_applied();
         let raft = Raft::new(node_id, Arc::new(config()?), Alone, log.clone(), machine)
             .await

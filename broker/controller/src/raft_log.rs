@@ -118,12 +118,7 @@ impl RaftLog {
 }
 
 /// Decodes the whole batches in `bytes` that lie in `next..end`; answers the offset after the last one.
-fn decode_batches(
-    mut bytes: &[u8],
-    mut next: i64,
-    end: i64,
-    entries: &mut Vec<RaftEntry>,
-) -> Result<i64, String> {
+fn decode_batches(mut bytes: &[u8], mut next: i64, end: i64, entries: &mut Vec<RaftEntry>) -> Result<i64, String> {
     while next < end {
         let Some(size) = batch::size(bytes).filter(|size| *size <= bytes.len()) else { break };
         let read = batch::read(&bytes[..size])?;

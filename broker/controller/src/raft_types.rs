@@ -54,8 +54,7 @@ pub(crate) fn encode_entry(entry: &RaftEntry) -> Vec<u8> {
         EntryPayload::Blank => (BLANK, &[]),
         EntryPayload::Normal(Change(records)) => (CHANGE, records),
         EntryPayload::Membership(members) => {
-            membership =
-                serde_json::to_vec(members).expect("a membership is sets of numbers, always valid JSON");
+            membership = serde_json::to_vec(members).expect("a membership is sets of numbers, always valid JSON");
             (MEMBERSHIP, &membership)
         }
     };

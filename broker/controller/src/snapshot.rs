@@ -13,8 +13,8 @@ use bytes::BytesMut;
 use millstream_base_env::Disk;
 use openraft::storage::RaftStateMachine;
 use openraft::{
-    EmptyNode, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot,
-    SnapshotMeta, StorageIOError, StoredMembership,
+    EmptyNode, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    StorageIOError, StoredMembership,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -113,8 +113,7 @@ impl ImageMachine {
 }
 
 fn encode(state: &State) -> Vec<u8> {
-    let header =
-        serde_json::to_vec(&state.header).expect("log ids and sets of numbers are always valid JSON");
+    let header = serde_json::to_vec(&state.header).expect("log ids and sets of numbers are always valid JSON");
     let mut content = BytesMut::new();
     content.extend_from_slice(&(header.len() as u32).to_be_bytes());
     content.extend_from_slice(&header);
@@ -161,9 +160,8 @@ impl RaftStateMachine<Types> for ImageMachine {
         let mut state = self.shared.state.lock();
         for entry in entries {
             let index = entry.log_id.index;
-            Self::apply_entry(&mut state, entry).map_err(|error| {
-                failed(ErrorVerb::Write, format!("entry {index} cannot be applied: {error}"))
-            })?;
+            Self::apply_entry(&mut state, entry)
+                .map_err(|error| failed(ErrorVerb::Write, format!("entry {index} cannot be applied: {error}")))?;
             answers.push(Applied { offset: index as i64 });
         }
         self.shared.publisher.publish(state.image.clone());
@@ -193,8 +191,8 @@ impl RaftStateMachine<Types> for ImageMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, RaftStorageError> {
-        let content = state_file::read(&self.shared.disk, &self.shared.path)
-            .map_err(|error| failed(ErrorVerb::Read, error))?;
+        let content =
+            state_file::read(&self.shared.disk, &self.shared.path).map_err(|error| failed(ErrorVerb::Read, error))?;
         let Some(content) = content else { return Ok(None) };
         let state = decode(&content).map_err(|error| failed(ErrorVerb::Read, error))?;
         Ok(Some(Self::snapshot_of(&state, content)))

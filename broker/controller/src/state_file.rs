@@ -65,8 +65,7 @@ pub(crate) fn read(disk: &Disk, path: &Path) -> Result<Option<Vec<u8>>, StateFil
         }
     };
     let damaged = |reason: &str| StateFileError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
-    let line_end =
-        bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("it has no first line"))?;
+    let line_end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("it has no first line"))?;
     let (line, content) = (&bytes[..line_end], &bytes[line_end + 1..]);
     let line = std::str::from_utf8(line).map_err(|_| damaged("its first line is not text"))?;
     let crc = line

@@ -179,10 +179,13 @@ mod tests {
     #[test]
     fn a_batch_has_the_layout_of_the_format() {
         let mut batch = BatchBuilder::new(1000);
-        batch.push(|key| key.put_slice(b"k"), |value| {
-            value.put_slice(b"vv");
-            Value::Written
-        });
+        batch.push(
+            |key| key.put_slice(b"k"),
+            |value| {
+                value.put_slice(b"vv");
+                Value::Written
+            },
+        );
         batch.push(|key| key.put_slice(b"gone"), |_| Value::Tombstone);
         let bytes = batch.finish();
         assert_eq!(i32::from_be_bytes(bytes[8..12].try_into().expect("four bytes")) as usize, bytes.len() - 12);

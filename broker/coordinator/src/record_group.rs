@@ -390,11 +390,7 @@ impl<'a> Reader<'a> {
     }
 
     fn nullable_text(&mut self, version: i16) -> Result<Option<&'a str>, DecodeError> {
-        let length = if version >= FLEXIBLE {
-            i64::from(self.unsigned_varint()?) - 1
-        } else {
-            i64::from(self.i16()?)
-        };
+        let length = if version >= FLEXIBLE { i64::from(self.unsigned_varint()?) - 1 } else { i64::from(self.i16()?) };
         match length {
             -1 => Ok(None),
             length => {
@@ -412,11 +408,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array_len(&mut self, version: i16) -> Result<usize, DecodeError> {
-        let length = if version >= FLEXIBLE {
-            i64::from(self.unsigned_varint()?) - 1
-        } else {
-            i64::from(self.i32()?)
-        };
+        let length = if version >= FLEXIBLE { i64::from(self.unsigned_varint()?) - 1 } else { i64::from(self.i32()?) };
         usize::try_from(length).map_err(|_| DecodeError::Length)
     }
 

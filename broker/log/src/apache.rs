@@ -145,12 +145,8 @@ fn served(log: &PartitionLog) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut offset = log.log_start_offset();
     while offset < log.log_end_offset() {
-        let request = ReadRequest {
-            offset,
-            bytes_max: 64 << 20,
-            minimum_one: MinimumOne::Yes,
-            isolation: Isolation::LogEnd,
-        };
+        let request =
+            ReadRequest { offset, bytes_max: 64 << 20, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
         let Some(slice) = log.read(&request).unwrap().slice else { break };
         let piece = slice.bytes().unwrap();
         offset = crate::testing::batches(&piece).last().unwrap().0.last_offset() + 1;
@@ -191,8 +187,7 @@ fn committed(dir: &LogDir) -> Vec<String> {
 fn committed_by_apache(broker: &Apache, out: &Path) -> Vec<String> {
     java(&["read", &broker.bootstrap, out.to_str().unwrap()]);
     let text = fs::read_to_string(out).unwrap();
-    let mut lines: Vec<String> =
-        text.lines().filter(|line| !line.starts_with("__")).map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with("__")).map(str::to_owned).collect();
     lines.sort();
     lines
 }
@@ -205,8 +200,7 @@ fn dump(files: &[PathBuf], options: &[&str]) {
     let list: Vec<&str> = files.iter().map(|path| path.to_str().unwrap()).collect();
     let output = run(&[&["tool", "kafka-dump-log", "--files", &list.join(",")], options].concat());
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    for bad in ["isvalid: false", "ismatch", "Exception", "rror:", "out of order", "orrupt", "invalid bytes"]
-    {
+    for bad in ["isvalid: false", "ismatch", "Exception", "rror:", "out of order", "orrupt", "invalid bytes"] {
         let line = text.lines().find(|line| line.contains(bad));
         assert!(line.is_none(), "{options:?}: {line:?}");
     }
@@ -226,14 +220,8 @@ fn dump_all(root: &Path) {
     };
     let any = |_: &str| true;
     dump(&of(LOG, &|name| !name.starts_with("__")), &["--deep-iteration"]);
-    dump(
-        &of(LOG, &|name| name.starts_with("__consumer_offsets")),
-        &["--deep-iteration", "--offsets-decoder"],
-    );
-    dump(
-        &of(LOG, &|name| name.starts_with("__transaction_state")),
-        &["--deep-iteration", "--transaction-log-decoder"],
-    );
+    dump(&of(LOG, &|name| name.starts_with("__consumer_offsets")), &["--deep-iteration", "--offsets-decoder"]);
+    dump(&of(LOG, &|name| name.starts_with("__transaction_state")), &["--deep-iteration", "--transaction-log-decoder"]);
     let indexes = [of(".index", &any), of(".timeindex", &any)].concat();
     dump(&indexes, &["--index-sanity-check"]);
     dump(&[indexes, of(".txnindex", &any), of(".snapshot", &any)].concat(), &["--deep-iteration"]);
@@ -250,8 +238,7 @@ fn a_folder_of_apache_is_served_continued_and_opened_by_apache_again() {
     let broker = Apache::start(&theirs);
     java(&["produce", &broker.bootstrap]);
     await_that("the compacted topic is clean", || {
-        let checkpoint =
-            fs::read_to_string(theirs.join("logs/cleaner-offset-checkpoint")).unwrap_or_default();
+        let checkpoint = fs::read_to_string(theirs.join("logs/cleaner-offset-checkpoint")).unwrap_or_default();
         checkpoint.contains("compacted 0")
     });
     let seen_by_apache = committed_by_apache(&broker, &temp.path().join("seen"));
@@ -285,8 +272,7 @@ fn continue_everything(dir: &Arc<LogDir>) {
     let client = LeaderAppend { verification: VerificationGuard::DISABLED, ..LeaderAppend::client(1) };
     for log in dir.partitions().into_iter().filter(|log| !log.topic().starts_with("__")) {
         for (index, codec) in CODECS.into_iter().enumerate() {
-            let batch =
-                Batch::new().keyed("key-1", &format!("ours-{index}")).keyed("key-2", "ours").codec(codec);
+            let batch = Batch::new().keyed("key-1", &format!("ours-{index}")).keyed("key-2", "ours").codec(codec);
             log.append_as_leader(&batch.bytes(), &client).unwrap();
         }
         let aborted = Batch::new().keyed("key-3", "aborted").producer(900, 0, 0).transactional();
@@ -321,20 +307,15 @@ fn apaches_own_tool_finds_nothing_wrong_in_what_we_wrote() {
         ..config_of("plain").as_ref().clone()
     };
     for (topic, compact) in [("plain", false), ("compacted", true)] {
-        let config = Arc::new(LogConfig {
-            cleanup_policy: CleanupPolicy { delete: !compact, compact },
-            ..small.clone()
-        });
+        let config =
+            Arc::new(LogConfig { cleanup_policy: CleanupPolicy { delete: !compact, compact }, ..small.clone() });
         let log = dir.open_partition(topic, 0, Uuid::from_u128(5), config).unwrap();
         for index in 0..1500i32 {
             let codec = CODECS[index as usize % 5];
             let value = format!("value-{index}-{}", "x".repeat(index as usize % 90));
             let mut batch = Batch::new().keyed(&format!("key-{}", index % 70), &value).codec(codec);
-            batch = batch.record(
-                Some("gone"),
-                if index % 3 == 0 { None } else { Some("v") },
-                NOW_MS + i64::from(index),
-            );
+            batch =
+                batch.record(Some("gone"), if index % 3 == 0 { None } else { Some("v") }, NOW_MS + i64::from(index));
             let producer = i64::from(index % 3);
             batch = batch.producer(producer, 0, index / 3 * 2).transactional();
             log.append_as_leader(&batch.bytes(), &client).unwrap();

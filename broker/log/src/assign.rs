@@ -30,11 +30,7 @@ pub(crate) fn stamp(
 }
 
 /// The codec the log wants, when the batch cannot stay as it is.
-pub(crate) fn new_codec(
-    header: &BatchHeader,
-    walked: &Walked,
-    config: &LogConfig,
-) -> Option<(Codec, Option<i32>)> {
+pub(crate) fn new_codec(header: &BatchHeader, walked: &Walked, config: &LogConfig) -> Option<(Codec, Option<i32>)> {
     let source = Codec::from_id(header.codec()).unwrap_or(Codec::None);
     let (target, level) = match config.compression {
         TopicCompression::Producer => (source, None),
@@ -44,8 +40,7 @@ pub(crate) fn new_codec(
         return None;
     }
     // Only batches that are or become compressed are written anew for irregular offsets, as in Apache.
-    let is_irregular =
-        walked.offsets == OffsetDeltas::Irregular && (source != Codec::None || target != Codec::None);
+    let is_irregular = walked.offsets == OffsetDeltas::Irregular && (source != Codec::None || target != Codec::None);
     if source != target || is_irregular { Some((target, level)) } else { None }
 }
 

@@ -152,8 +152,7 @@ impl Filter<'_> {
         let may_discard = standing == Standing::Discardable;
         // A marker without data stays until its delete horizon has passed, so that slow readers see it.
         let discards = may_discard
-            && (!header.is_control()
-                || header.delete_horizon_ms().is_some_and(|horizon| horizon <= self.now_ms));
+            && (!header.is_control() || header.delete_horizon_ms().is_some_and(|horizon| horizon <= self.now_ms));
         let must_stay = header.has_producer() && self.is_last_of_producer(header)
             || header.last_offset() + 1 == self.high_watermark;
         if discards && !must_stay {
@@ -190,8 +189,8 @@ impl Filter<'_> {
         codec::with_plain(codec, &batch[HEADER_BYTES..], |plain| {
             let (mut kept, mut tombstones) = (0, false);
             for record in Records::new(plain, header.record_count) {
-                let record = record
-                    .map_err(|_| AppendError::CorruptMessage("malformed record in the log".to_owned()))?;
+                let record =
+                    record.map_err(|_| AppendError::CorruptMessage("malformed record in the log".to_owned()))?;
                 if self.keeps(header, &record) {
                     kept += 1;
                     tombstones |= record.value.is_none();

@@ -135,11 +135,10 @@ impl LogDir {
         self.state.check_online()?;
         while let Some(claim) = self.dirtiest()? {
             let log = &claim.log;
-            let cleaned =
-                self.make_gaps_known(log, claim.dirt.end).map_err(CleanError::from).and_then(|()| {
-                    let end = log.clean(&claim.dirt, map_bytes, &Throttle::new(bytes_per_second))?;
-                    Ok(self.note_cleaned(log, end)?)
-                });
+            let cleaned = self.make_gaps_known(log, claim.dirt.end).map_err(CleanError::from).and_then(|()| {
+                let end = log.clean(&claim.dirt, map_bytes, &Throttle::new(bytes_per_second))?;
+                Ok(self.note_cleaned(log, end)?)
+            });
             match cleaned {
                 Ok(()) => {
                     self.clean_retries.lock().remove(&key_of(log));
@@ -168,10 +167,7 @@ impl LogDir {
         for log in self.partitions() {
             let config = log.config();
             let key = key_of(&log);
-            if !config.cleanup_policy.compact
-                || claimed.contains(&key)
-                || self.uncleanable.lock().contains(&key)
-            {
+            if !config.cleanup_policy.compact || claimed.contains(&key) || self.uncleanable.lock().contains(&key) {
                 continue;
             }
             if self.clean_retries.lock().get(&key).is_some_and(|retry| now_ms < retry.at_ms) {
@@ -330,9 +326,7 @@ impl PartitionLog {
         let mut sources = Vec::with_capacity(count);
         for (segment, end_offset) in segments[..count].iter_mut().zip(ends) {
             let place = segment.place(&self.dir.disk, folder);
-            let file = segment
-                .file(&place)
-                .map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
+            let file = segment.file(&place).map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
             sources.push(Source {
                 base_offset: segment.base_offset,
                 end_offset,
@@ -517,11 +511,8 @@ impl PartitionLog {
         for (_, aside) in moved {
             self.dir.doom(aside, DoomedKind::File, delay_ms);
         }
-        let vanished: Vec<i64> = old
-            .iter()
-            .map(|segment| segment.base_offset)
-            .filter(|base_offset| *base_offset != stays)
-            .collect();
+        let vanished: Vec<i64> =
+            old.iter().map(|segment| segment.base_offset).filter(|base_offset| *base_offset != stays).collect();
         self.remove_snapshots(&mut writer, &vanished)?;
         drop(writer);
         self.dir.disk.sync_dir(&folder).map_err(self.dir.failed("cannot sync", &folder))?;
@@ -557,12 +548,7 @@ impl PartitionLog {
     ///
     /// # Errors
     /// When that fails too, or the directory is offline: it is from then on, and recovery completes the swap.
-    fn undo(
-        &self,
-        cleaned: &mut Segment,
-        moved: Vec<(PathBuf, PathBuf)>,
-        folder: &Path,
-    ) -> Result<(), StorageError> {
+    fn undo(&self, cleaned: &mut Segment, moved: Vec<(PathBuf, PathBuf)>, folder: &Path) -> Result<(), StorageError> {
         self.dir.check_online()?;
         let undone = self.try_undo(cleaned, moved, folder);
         if let Err(error) = &undone {
@@ -601,12 +587,7 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn rename_segment(
-        &self,
-        segment: &mut Segment,
-        suffix: &'static str,
-        folder: &Path,
-    ) -> Result<(), StorageError> {
+    fn rename_segment(&self, segment: &mut Segment, suffix: &'static str, folder: &Path) -> Result<(), StorageError> {
         let from = segment.place(&self.dir.disk, folder);
         let paths = SEGMENT_FILES.map(|kind| from.path(kind));
         segment.suffix = suffix;
@@ -633,12 +614,10 @@ enum Walk {
 }
 
 fn take_keys(header: &BatchHeader, batch: &[u8], from: i64, keys: &mut KeyMap) -> Result<Room, CleanError> {
-    let codec =
-        Codec::from_id(header.codec()).ok_or_else(|| CleanError::Corrupt("unknown codec".to_owned()))?;
+    let codec = Codec::from_id(header.codec()).ok_or_else(|| CleanError::Corrupt("unknown codec".to_owned()))?;
     let room = codec::with_plain(codec, &batch[HEADER_BYTES..], |plain| {
         for record in Records::new(plain, header.record_count) {
-            let record =
-                record.map_err(|_| AppendError::CorruptMessage("malformed record in the log".to_owned()))?;
+            let record = record.map_err(|_| AppendError::CorruptMessage("malformed record in the log".to_owned()))?;
             let offset = header.base_offset + i64::from(record.offset_delta);
             if let Some(key) = record.key
                 && offset >= from

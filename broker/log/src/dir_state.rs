@@ -71,9 +71,8 @@ impl DirState {
     /// takes the directory offline for good: after a failed write or fsync the page cache cannot be trusted.
     pub(crate) fn failed(&self, doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
         move |source| {
-            let is_passing =
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-                    || matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
+            let is_passing = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                || matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
             let error = StorageError::Io { doing, path: path.to_path_buf(), source };
             if !is_passing {
                 self.take_offline(&error);
@@ -125,8 +124,7 @@ impl DirState {
         let now_ms = self.clock.now_ms();
         let due: Vec<Doomed> = {
             let mut doomed = self.doomed.lock();
-            let (due, waiting) =
-                std::mem::take(&mut *doomed).into_iter().partition(|doomed| doomed.due_ms <= now_ms);
+            let (due, waiting) = std::mem::take(&mut *doomed).into_iter().partition(|doomed| doomed.due_ms <= now_ms);
             *doomed = waiting;
             due
         };

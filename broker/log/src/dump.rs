@@ -99,14 +99,10 @@ pub fn aborted_entries(bytes: &[u8]) -> (Vec<AbortedEntry>, Result<(), String>) 
     let mut found = Vec::new();
     let (entries, rest) = bytes.as_chunks::<{ index_txn::ENTRY_BYTES }>();
     for entry in entries {
-        let AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset } =
-            index_txn::decode(entry);
+        let AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset } = index_txn::decode(entry);
         found.push(AbortedEntry { producer_id, first_offset, last_offset, last_stable_offset });
     }
-    (
-        found,
-        if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes of an entry at the end", rest.len())) },
-    )
+    (found, if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes of an entry at the end", rest.len())) })
 }
 
 /// The producers of a `.snapshot`.

@@ -209,9 +209,7 @@ impl<const N: usize> EntryView<N> {
 
     pub(crate) fn get(&self, index: usize, reading: Reading) -> io::Result<[u8; N]> {
         match (&self.file, index.checked_sub(self.written)) {
-            (_, Some(in_memory)) => {
-                self.tail.get(in_memory).copied().ok_or(io::ErrorKind::UnexpectedEof.into())
-            }
+            (_, Some(in_memory)) => self.tail.get(in_memory).copied().ok_or(io::ErrorKind::UnexpectedEof.into()),
             (None, None) => Err(io::ErrorKind::UnexpectedEof.into()),
             (Some(file), None) => {
                 let mut entry = [0; N];
@@ -222,15 +220,9 @@ impl<const N: usize> EntryView<N> {
     }
 
     /// As [`EntryFile::partition_point`].
-    pub(crate) fn partition_point(
-        &self,
-        reading: Reading,
-        is_before: impl Fn(&[u8; N]) -> bool,
-    ) -> io::Result<usize> {
+    pub(crate) fn partition_point(&self, reading: Reading, is_before: impl Fn(&[u8; N]) -> bool) -> io::Result<usize> {
         match &self.file {
-            Some(file) if !self.tail.first().is_some_and(&is_before) => {
-                search(file, self.written, reading, is_before)
-            }
+            Some(file) if !self.tail.first().is_some_and(&is_before) => search(file, self.written, reading, is_before),
             Some(_) | None => Ok(self.written + self.tail.partition_point(is_before)),
         }
     }
@@ -276,8 +268,7 @@ mod tests {
 
     /// Entries 0, 2, 4 and so on, `tail` of them not written.
     fn entries(disk: &Disk, count: u32, tail: u32) -> (EntryFile<4>, EntryView<4>) {
-        let place =
-            Place { disk, folder: Path::new("/"), base_offset: 0, suffix: "", reading: Reading::Waits };
+        let place = Place { disk, folder: Path::new("/"), base_offset: 0, suffix: "", reading: Reading::Waits };
         let mut file = EntryFile::empty();
         for number in 0..count {
             if number == count - tail {
@@ -294,26 +285,16 @@ mod tests {
 
     #[test]
     fn a_view_finds_and_walks_what_the_file_holds() {
-        for (count, tail) in [(0, 0), (1, 0), (1, 1), (128, 0), (129, 1), (1000, 0), (1000, 200), (300, 300)]
-        {
+        for (count, tail) in [(0, 0), (1, 0), (1, 1), (128, 0), (129, 1), (1000, 0), (1000, 200), (300, 300)] {
             let disk = Disk::Faulty(FaultyDisk::new(1));
             let (mut file, view) = entries(&disk, count, tail);
-            let place = Place {
-                disk: &disk,
-                folder: Path::new("/"),
-                base_offset: 0,
-                suffix: "",
-                reading: Reading::Waits,
-            };
+            let place =
+                Place { disk: &disk, folder: Path::new("/"), base_offset: 0, suffix: "", reading: Reading::Waits };
             assert_eq!(view.len(), count as usize);
             for wanted in [0, 1, 2, 3, count, 2 * count - count.min(1), 2 * count, u32::MAX] {
                 let is_before = |entry: &[u8; 4]| u32::from_be_bytes(*entry) < wanted;
                 let index = view.partition_point(Reading::Waits, is_before).unwrap();
-                assert_eq!(
-                    index,
-                    (wanted.div_ceil(2) as usize).min(count as usize),
-                    "{count} {tail} {wanted}"
-                );
+                assert_eq!(index, (wanted.div_ceil(2) as usize).min(count as usize), "{count} {tail} {wanted}");
                 assert_eq!(index, file.partition_point(&place, ".x", is_before).unwrap());
                 let mut walked = Vec::new();
                 view.walk(index, Reading::Waits, |entry| {

@@ -54,8 +54,7 @@ impl Epochs {
         if self.starts.last().is_some_and(|last| last.epoch == epoch && start_offset >= last.start_offset) {
             return;
         }
-        while self.starts.last().is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset)
-        {
+        while self.starts.last().is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset) {
             self.starts.pop();
         }
         self.starts.push(EpochStart { epoch, start_offset });

@@ -10,9 +10,7 @@ use millstream_base_env::File;
 use crate::error::ReadError;
 use crate::index_txn::{AbortedTxn, Search, TxnView};
 use crate::partition_log::{PartitionLog, Writer};
-use crate::read::{
-    AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Reading, Slice,
-};
+use crate::read::{AbortedTransaction, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Reading, Slice};
 use crate::scan;
 
 /// How much of a `.log` file is loaded where a header is looked for: over the largest batch that most topics take, so
@@ -87,9 +85,7 @@ impl PartitionLog {
                 (Found::Slice(slice), next_base) => {
                     let place = if next_base.is_some() { Place::Sealed } else { Place::Active };
                     let aborted = match request.isolation {
-                        Isolation::Committed => {
-                            Some(self.aborted_in(&window, &slice, request.offset, reading)?)
-                        }
+                        Isolation::Committed => Some(self.aborted_in(&window, &slice, request.offset, reading)?),
                         Isolation::LogEnd | Isolation::HighWatermark => None,
                     };
                     // A slice of no bytes, where the limit leaves room for none, has its aborted transactions too.
@@ -146,13 +142,7 @@ impl PartitionLog {
         }
     }
 
-    fn window_in(
-        &self,
-        writer: &mut Writer,
-        offset: i64,
-        limit: i64,
-        reading: Reading,
-    ) -> io::Result<Window> {
+    fn window_in(&self, writer: &mut Writer, offset: i64, limit: i64, reading: Reading) -> io::Result<Window> {
         let index = writer.segment_of(offset);
         let is_active = index + 1 == writer.segments.len();
         let segment_end = writer.end_of(index);
@@ -165,11 +155,8 @@ impl PartitionLog {
             None => segment.offset_index.lookup(wanted, &place),
         };
         let start = near(offset)?;
-        let limit = if limit >= segment_end {
-            Limit::Segment
-        } else {
-            Limit::Offset { offset: limit, near: near(limit)? }
-        };
+        let limit =
+            if limit >= segment_end { Limit::Segment } else { Limit::Offset { offset: limit, near: near(limit)? } };
         let file = segment.file(&place)?;
         Ok(Window {
             file,
@@ -181,13 +168,7 @@ impl PartitionLog {
         })
     }
 
-    fn slice(
-        &self,
-        window: &Window,
-        request: &ReadRequest,
-        offset: i64,
-        reading: Reading,
-    ) -> io::Result<Found> {
+    fn slice(&self, window: &Window, request: &ReadRequest, offset: i64, reading: Reading) -> io::Result<Found> {
         let find = |from, offset| scan::find_offset_as(reading, &window.file, from, window.size, offset);
         let Some(first) = find(window.start, offset)? else {
             return Ok(Found::Gap);
@@ -225,10 +206,7 @@ impl PartitionLog {
         let behind = slice.position + slice.length as u64;
         let upper_bound = self.upper_bound(window.segment_base, behind, reading)?;
         self.collect_aborted(first, fetch_offset, upper_bound, reading, &mut |found| {
-            aborted.push(AbortedTransaction {
-                producer_id: found.producer_id,
-                first_offset: found.first_offset,
-            });
+            aborted.push(AbortedTransaction { producer_id: found.producer_id, first_offset: found.first_offset });
         })?;
         Ok(aborted)
     }

@@ -124,9 +124,7 @@ impl PartitionLog {
         // All that can fail comes before any is noted as synced: a shortage of descriptors must not make one be forgotten.
         for (index, segment) in segments.iter_mut().enumerate() {
             let place = segment.place(&self.dir.disk, folder);
-            segment
-                .open_unsynced(&place)
-                .map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
+            segment.open_unsynced(&place).map_err(|error| self.dir.failed("cannot open", &place.path(LOG))(error))?;
             if index < last {
                 let written = segment.write_indexes(&place);
                 if written.is_err() && recovery_point.is_none() {
@@ -168,8 +166,7 @@ impl PartitionLog {
         let active_base = writer.segments.last().map_or(0, |active| active.base_offset);
         let synced = self.published.synced.load(Ordering::Acquire);
         let is_behind = writer.recovery_point < active_base;
-        let is_late =
-            synced < writer.log_end && now_ms.saturating_sub(writer.last_flush_ms) >= config.flush_ms;
+        let is_late = synced < writer.log_end && now_ms.saturating_sub(writer.last_flush_ms) >= config.flush_ms;
         is_behind || is_late
     }
 

@@ -38,9 +38,7 @@ impl OffsetIndex {
     /// Position of the last indexed batch that ends at or before `offset`; 0 when there is none.
     pub(crate) fn lookup(&mut self, offset: i64, place: &Place<'_>) -> io::Result<u64> {
         let target = offset - place.base_offset;
-        let after = self
-            .entries
-            .partition_point(place, OFFSET_INDEX, |entry| i64::from(decode(entry).0) <= target)?;
+        let after = self.entries.partition_point(place, OFFSET_INDEX, |entry| i64::from(decode(entry).0) <= target)?;
         match after.checked_sub(1) {
             Some(index) => Ok(u64::from(decode(&self.entries.get(index, place, OFFSET_INDEX)?).1)),
             None => Ok(0),
@@ -55,8 +53,7 @@ impl OffsetIndex {
     /// Drops entries at or after `offset`.
     pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>) -> io::Result<()> {
         let target = offset - place.base_offset;
-        let kept =
-            self.entries.partition_point(place, OFFSET_INDEX, |entry| i64::from(decode(entry).0) < target)?;
+        let kept = self.entries.partition_point(place, OFFSET_INDEX, |entry| i64::from(decode(entry).0) < target)?;
         self.entries.truncate(kept);
         Ok(())
     }

@@ -62,8 +62,7 @@ impl TimeIndex {
     /// Drops entries at or after `offset`.
     pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>) -> io::Result<()> {
         let target = offset - place.base_offset;
-        let kept =
-            self.entries.partition_point(place, TIME_INDEX, |entry| i64::from(decode(entry).1) < target)?;
+        let kept = self.entries.partition_point(place, TIME_INDEX, |entry| i64::from(decode(entry).1) < target)?;
         self.entries.truncate(kept);
         self.last_timestamp = None;
         Ok(())

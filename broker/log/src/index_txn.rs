@@ -76,8 +76,7 @@ impl TxnIndex {
 
     /// Drops transactions whose marker lies at or after `offset`.
     pub(crate) fn truncate(&mut self, offset: i64, place: &Place<'_>) -> io::Result<()> {
-        let kept =
-            self.entries.partition_point(place, TXN_INDEX, |entry| decode(entry).last_offset < offset)?;
+        let kept = self.entries.partition_point(place, TXN_INDEX, |entry| decode(entry).last_offset < offset)?;
         self.entries.truncate(kept);
         self.last_offset = None;
         Ok(())
@@ -89,10 +88,7 @@ impl TxnIndex {
         for index in 0..self.entries.len() {
             let entry = self.entries.get(index, place, TXN_INDEX)?;
             let aborted = decode(&entry);
-            if entry[..2] != [0, 0]
-                || aborted.last_offset <= last
-                || aborted.first_offset > aborted.last_offset
-            {
+            if entry[..2] != [0, 0] || aborted.last_offset <= last || aborted.first_offset > aborted.last_offset {
                 return Ok(false);
             }
             last = aborted.last_offset;
@@ -158,10 +154,5 @@ pub(crate) fn decode(entry: &[u8; ENTRY_BYTES]) -> AbortedTxn {
         bytes.copy_from_slice(&entry[2 + index * 8..10 + index * 8]);
         i64::from_be_bytes(bytes)
     };
-    AbortedTxn {
-        producer_id: field(0),
-        first_offset: field(1),
-        last_offset: field(2),
-        last_stable_offset: field(3),
-    }
+    AbortedTxn { producer_id: field(0), first_offset: field(1), last_offset: field(2), last_stable_offset: field(3) }
 }

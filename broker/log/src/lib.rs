@@ -89,9 +89,7 @@ mod apache;
 #[cfg(test)]
 mod torture;
 
-pub use append::{
-    AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,
-};
+pub use append::{AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard};
 pub use checkpoints::{parse_uuid, render_uuid};
 pub use codec::Codec;
 pub use config::LogConfig;
@@ -100,7 +98,7 @@ pub use log_dir::LogDir;
 pub use meta_properties::MetaProperties;
 pub use partition_log::{PartitionLog, TransactionSupport};
 pub use read::{
-    AbortedTransaction, ActiveProducer, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult,
-    Reading, Slice, TimestampOffset,
+    AbortedTransaction, ActiveProducer, Isolation, MinimumOne, Offsets, Place, ReadRequest, ReadResult, Reading, Slice,
+    TimestampOffset,
 };
 pub use replay::{Replayed, TransactionEnd};

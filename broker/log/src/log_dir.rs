@@ -93,8 +93,7 @@ impl LogDir {
             high_watermarks: read_offsets(&state, HIGH_WATERMARK)?,
             cleaner: read_offsets(&state, CLEANER)?,
         };
-        let shutdown =
-            if disk.exists(&path.join(CLEAN_SHUTDOWN)) { Shutdown::Clean } else { Shutdown::Unclean };
+        let shutdown = if disk.exists(&path.join(CLEAN_SHUTDOWN)) { Shutdown::Clean } else { Shutdown::Unclean };
         Ok(Arc::new(LogDir {
             logs: Mutex::new(HashMap::new()),
             written: Mutex::new(found.clone()),
@@ -166,10 +165,7 @@ impl LogDir {
     /// When the disk fails.
     pub fn write_meta_properties(&self, meta: &MetaProperties) -> Result<(), StorageError> {
         let path = self.state.path.join(META_PROPERTIES);
-        self.state
-            .disk
-            .replace(&path, meta.render().as_bytes())
-            .map_err(self.state.failed("cannot write", &path))
+        self.state.disk.replace(&path, meta.render().as_bytes()).map_err(self.state.failed("cannot write", &path))
     }
 
     /// Opens every partition folder, on `threads` threads; `config` answers a topic's configuration. Recovers
@@ -188,8 +184,7 @@ impl LogDir {
         self.remove_clean_marker()?;
         // Partitions of one topic share a disk's neighbourhood; taking them from the end is as good as any.
         let next = AtomicUsize::new(0);
-        let slots: Vec<Mutex<Option<Opening>>> =
-            openings.drain(..).map(|opening| Mutex::new(Some(opening))).collect();
+        let slots: Vec<Mutex<Option<Opening>>> = openings.drain(..).map(|opening| Mutex::new(Some(opening))).collect();
         let opened: Mutex<Vec<Arc<PartitionLog>>> = Mutex::new(Vec::with_capacity(slots.len()));
         let failure: Mutex<Option<OpenError>> = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -212,8 +207,7 @@ impl LogDir {
             return Err(error);
         }
         let mut opened = opened.into_inner();
-        opened
-            .sort_by(|left, right| (left.topic(), left.partition()).cmp(&(right.topic(), right.partition())));
+        opened.sort_by(|left, right| (left.topic(), left.partition()).cmp(&(right.topic(), right.partition())));
         let mut logs = self.logs.lock();
         for log in &opened {
             logs.insert((log.topic().into(), log.partition()), Arc::clone(log));
@@ -269,9 +263,7 @@ impl LogDir {
     fn remove_clean_marker(&self) -> Result<(), StorageError> {
         let marker = self.state.path.join(CLEAN_SHUTDOWN);
         match self.state.disk.remove_file(&marker) {
-            Ok(()) => {
-                self.state.disk.sync_dir(&self.state.path).map_err(self.state.failed("cannot sync", &marker))
-            }
+            Ok(()) => self.state.disk.sync_dir(&self.state.path).map_err(self.state.failed("cannot sync", &marker)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(self.state.failed("cannot remove", &marker)(error)),
         }
@@ -427,12 +419,7 @@ impl LogDir {
         self.write_offsets(HIGH_WATERMARK, &now.high_watermarks, &mut written.high_watermarks)
     }
 
-    pub(crate) fn write_offsets(
-        &self,
-        name: &str,
-        now: &Offsets,
-        written: &mut Offsets,
-    ) -> Result<(), StorageError> {
+    pub(crate) fn write_offsets(&self, name: &str, now: &Offsets, written: &mut Offsets) -> Result<(), StorageError> {
         let path = self.state.path.join(name);
         if now == written && (now.is_empty() || self.state.disk.exists(&path)) {
             return Ok(());

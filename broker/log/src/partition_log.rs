@@ -14,9 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::append::{
-    AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard,
-};
+use crate::append::{AppendInfo, AppendOrigin, AppendOutcome, Commit, FlushDue, LeaderAppend, VerificationGuard};
 use crate::assign;
 use crate::config::{LogConfig, TimestampType};
 use crate::dir_state::DirState;
@@ -130,8 +128,7 @@ impl Recent {
 
     /// Position of the batch that begins at `offset`.
     pub(crate) fn position_of(&self, offset: i64) -> Option<u64> {
-        let found =
-            self.batches.iter().find(|(base_offset, position)| *base_offset == offset && *position > 0);
+        let found = self.batches.iter().find(|(base_offset, position)| *base_offset == offset && *position > 0);
         found.map(|(_, position)| position - 1)
     }
 
@@ -180,13 +177,7 @@ impl PartitionLog {
             TimestampType::CreateTime => walked.max_timestamp,
             TimestampType::LogAppendTime => now_ms,
         };
-        assign::stamp(
-            &mut header,
-            records,
-            append.leader_epoch,
-            max_timestamp,
-            config.message_timestamp_type,
-        );
+        assign::stamp(&mut header, records, append.leader_epoch, max_timestamp, config.message_timestamp_type);
         let marker = if header.is_control() { EndMarker::decode(batch) } else { None };
         self.write_leader_batch(Ready { header, records, marker }, append, &config, now_ms)
     }
@@ -339,12 +330,8 @@ impl PartitionLog {
         let active = segments.last_mut().expect("a log has at least one segment");
         let place = active.place(&self.dir.disk, folder);
         // Whatever can fail comes first: bytes that are written and not counted would stand in the way of the next.
-        active
-            .prepare(&place)
-            .map_err(|error| self.dir.failed("cannot read the index of", &place.path(LOG))(error))?;
-        active
-            .write(&place, parts)
-            .map_err(|error| self.dir.failed("cannot append to", &place.path(LOG))(error))
+        active.prepare(&place).map_err(|error| self.dir.failed("cannot read the index of", &place.path(LOG))(error))?;
+        active.write(&place, parts).map_err(|error| self.dir.failed("cannot append to", &place.path(LOG))(error))
     }
 
     /// Counts a batch that stands in the file now: indexes, offsets, producer state.
@@ -648,8 +635,7 @@ impl PartitionLog {
         let (start, watermark, end) = (writer.log_start, writer.high_watermark, writer.log_end);
         let text = format!("start {start} stable {last_stable} watermark {watermark} end {end}");
         let source = std::io::Error::other(text);
-        let error =
-            StorageError::Io { doing: "offsets out of order in", path: writer.folder.clone(), source };
+        let error = StorageError::Io { doing: "offsets out of order in", path: writer.folder.clone(), source };
         self.dir.take_offline(&error);
         error
     }

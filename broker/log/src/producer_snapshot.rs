@@ -66,12 +66,7 @@ fn decode_entry(entry: &[u8]) -> (i64, Producer) {
     let mut producer = Producer::new(epoch, int(34), long(26), txn_first_offset);
     let last_offset = long(14);
     if last_offset >= 0 {
-        producer.push(BatchMark {
-            last_sequence: int(10),
-            last_offset,
-            offset_delta: int(22),
-            timestamp: long(26),
-        });
+        producer.push(BatchMark { last_sequence: int(10), last_offset, offset_delta: int(22), timestamp: long(26) });
     }
     (long(0), producer)
 }

@@ -58,12 +58,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(
-        epoch: i16,
-        coordinator_epoch: i32,
-        last_timestamp: i64,
-        txn_first_offset: i64,
-    ) -> Self {
+    pub(crate) fn new(epoch: i16, coordinator_epoch: i32, last_timestamp: i64, txn_first_offset: i64) -> Self {
         Producer {
             epoch,
             coordinator_epoch,
@@ -212,9 +207,7 @@ impl ProducerState {
         }
         let verified = self.verifications.get(&batch.producer_id).map(|verification| verification.guard);
         if guard == VerificationGuard::NONE || verified != Some(guard) {
-            return Err(AppendError::InvalidTxnState(
-                "Record was not part of an ongoing transaction".to_owned(),
-            ));
+            return Err(AppendError::InvalidTxnState("Record was not part of an ongoing transaction".to_owned()));
         }
         Ok(())
     }
@@ -302,11 +295,8 @@ impl ProducerState {
         let unseen = Producer::new(NO_EPOCH, NONE, -1, -1);
         let producer = self.producers.get(&batch.producer_id).unwrap_or(&unseen);
         let is_v2 = transaction_version >= 2;
-        let is_stale = if is_v2 {
-            batch.producer_epoch <= producer.epoch
-        } else {
-            batch.producer_epoch < producer.epoch
-        };
+        let is_stale =
+            if is_v2 { batch.producer_epoch <= producer.epoch } else { batch.producer_epoch < producer.epoch };
         if is_stale {
             // KAFKA-19999: the coordinator repeats a marker whose transaction is complete.
             let is_retry = is_v2
@@ -330,8 +320,7 @@ impl ProducerState {
     /// Notes a data batch that is in the log now.
     pub(crate) fn advance(&mut self, batch: &BatchHeader) {
         let last_offset = batch.last_offset();
-        let producer =
-            self.producers.entry(batch.producer_id).or_insert(Producer::new(NO_EPOCH, NONE, -1, -1));
+        let producer = self.producers.entry(batch.producer_id).or_insert(Producer::new(NO_EPOCH, NONE, -1, -1));
         producer.move_to_epoch(batch.producer_epoch);
         producer.push(BatchMark {
             last_sequence: batch.last_sequence(),
@@ -352,8 +341,7 @@ impl ProducerState {
 
     /// Notes a marker that is in the log now; answers the transaction that it ended.
     pub(crate) fn advance_marker(&mut self, batch: &BatchHeader, marker: &EndMarker) -> Option<CompletedTxn> {
-        let producer =
-            self.producers.entry(batch.producer_id).or_insert(Producer::new(NO_EPOCH, NONE, -1, -1));
+        let producer = self.producers.entry(batch.producer_id).or_insert(Producer::new(NO_EPOCH, NONE, -1, -1));
         let first_offset = std::mem::replace(&mut producer.txn_first_offset, -1);
         producer.move_to_epoch(batch.producer_epoch);
         producer.coordinator_epoch = marker.coordinator_epoch;
@@ -441,8 +429,7 @@ impl ProducerState {
         self.producers.retain(|_, producer| {
             producer.txn_first_offset >= 0 || now_ms.saturating_sub(producer.last_timestamp) < expiration_ms
         });
-        self.verifications
-            .retain(|_, verification| now_ms.saturating_sub(verification.started_ms) < expiration_ms);
+        self.verifications.retain(|_, verification| now_ms.saturating_sub(verification.started_ms) < expiration_ms);
     }
 
     pub(crate) fn active(&self) -> Vec<ActiveProducer> {
@@ -467,13 +454,7 @@ fn duplicate_of(producer: &Producer, batch: &BatchHeader) -> Option<BatchMark> {
     producer.marks().iter().find(|mark| mark.first_sequence() == first && mark.last_sequence == last).copied()
 }
 
-fn stale_epoch(
-    batch: &BatchHeader,
-    current: i16,
-    comparison: &str,
-    version: i16,
-    name: &PartitionName,
-) -> AppendError {
+fn stale_epoch(batch: &BatchHeader, current: i16, comparison: &str, version: i16, name: &PartitionName) -> AppendError {
     AppendError::InvalidProducerEpoch(format!(
         "Epoch of producer {} at offset {} in {name} is {}, which is {comparison} the last seen epoch {current} \
          (TV{version})",

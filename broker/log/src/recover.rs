@@ -19,9 +19,7 @@ use crate::config::LogConfig;
 use crate::dir_state::DirState;
 use crate::epoch_file::Epochs;
 use crate::error::{OpenError, StorageError};
-use crate::folder::{
-    self, CLEANED, DELETED, LOG, OFFSET_INDEX, Place, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX,
-};
+use crate::folder::{self, CLEANED, DELETED, LOG, OFFSET_INDEX, Place, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX};
 use crate::index_txn::{self, AbortedTxn};
 use crate::partition_log::{Life, PartitionLog, PartitionName, Published, Recent, Writer};
 use crate::producer_snapshot;
@@ -207,9 +205,7 @@ fn finish_swap(dir: &DirState, folder: &Path, entries: &[Entry]) -> Result<bool,
 
 fn remove(dir: &DirState, path: &Path) -> Result<(), StorageError> {
     match dir.disk.remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(dir.failed("cannot remove", path)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(dir.failed("cannot remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -224,8 +220,8 @@ fn sort_out(dir: &DirState, folder: &Path, entries: &[Entry]) -> Result<Contents
             continue;
         }
         let Some((base_offset, kind)) = folder::parse_file(&entry.name) else { continue };
-        let known = entries
-            .binary_search_by(|other| other.name.as_str().cmp(format!("{base_offset:020}{LOG}").as_str()));
+        let known =
+            entries.binary_search_by(|other| other.name.as_str().cmp(format!("{base_offset:020}{LOG}").as_str()));
         match kind {
             LOG => {
                 let found = segments.entry(base_offset).or_default();
@@ -233,9 +229,7 @@ fn sort_out(dir: &DirState, folder: &Path, entries: &[Entry]) -> Result<Contents
                 found.modified_ms = entry.modified_ms;
             }
             SNAPSHOT => snapshots.push(base_offset),
-            OFFSET_INDEX | TIME_INDEX | TXN_INDEX if known.is_err() => {
-                remove(dir, &folder.join(&entry.name))?
-            }
+            OFFSET_INDEX | TIME_INDEX | TXN_INDEX if known.is_err() => remove(dir, &folder.join(&entry.name))?,
             OFFSET_INDEX => segments.entry(base_offset).or_default().offset_index = Some(entry.length),
             TIME_INDEX => segments.entry(base_offset).or_default().time_index = Some(entry.length),
             TXN_INDEX => segments.entry(base_offset).or_default().txn_index = Some(entry.length),
@@ -268,11 +262,7 @@ fn read_topic_id(dir: &DirState, opening: &Opening) -> Result<Uuid, OpenError> {
     let found = read_optional(dir, &path)?.and_then(|text| checkpoints::parse_partition_metadata(&text));
     match found {
         Some(found) if !opening.topic_id.is_nil() && found != opening.topic_id => {
-            Err(OpenError::InconsistentTopicId {
-                path: opening.folder.clone(),
-                found,
-                expected: opening.topic_id,
-            })
+            Err(OpenError::InconsistentTopicId { path: opening.folder.clone(), found, expected: opening.topic_id })
         }
         Some(found) => Ok(found),
         // Absent, or lost its content with the power: it is not synced until the first flush.
@@ -319,17 +309,12 @@ impl PartitionLog {
         match (untrusted, opening.shutdown) {
             (None, Shutdown::Clean) => writer.recovery_point = log_end,
             (Some(index), Shutdown::Clean) => {
-                writer.recovery_point =
-                    writer.segments.get(index).map_or(log_end, |segment| segment.base_offset);
+                writer.recovery_point = writer.segments.get(index).map_or(log_end, |segment| segment.base_offset);
             }
             (_, Shutdown::Unclean) => writer.recovery_point = opening.recovery_point.min(log_end),
         }
-        let stray: Vec<i64> = writer
-            .snapshots
-            .iter()
-            .copied()
-            .filter(|offset| *offset > log_end || *offset <= log_start)
-            .collect();
+        let stray: Vec<i64> =
+            writer.snapshots.iter().copied().filter(|offset| *offset > log_end || *offset <= log_start).collect();
         self.remove_snapshots(writer, &stray)?;
         if untrusted.is_none() {
             self.rebuild_producers(writer)?;
@@ -409,9 +394,10 @@ impl PartitionLog {
                 self.take_snapshot(writer)?;
             }
             let torn = self.recover_segment(writer, index, config)?;
-            let is_trusted = writer.segments.get(index + 1).is_some_and(|next| {
-                opening.shutdown == Shutdown::Clean || next.base_offset <= opening.recovery_point
-            });
+            let is_trusted = writer
+                .segments
+                .get(index + 1)
+                .is_some_and(|next| opening.shutdown == Shutdown::Clean || next.base_offset <= opening.recovery_point);
             if torn > 0 {
                 tracing::warn!(
                     partition = %self.name, segment = base_offset, bytes = torn, log_end_offset = writer.log_end,
@@ -451,12 +437,7 @@ impl PartitionLog {
     }
 
     /// Checks and indexes one segment; answers how many bytes at its end are no intact batches.
-    fn recover_segment(
-        &self,
-        writer: &mut Writer,
-        index: usize,
-        config: &LogConfig,
-    ) -> Result<u64, StorageError> {
+    fn recover_segment(&self, writer: &mut Writer, index: usize, config: &LogConfig) -> Result<u64, StorageError> {
         let Writer { segments, folder, producers, epochs, log_end, .. } = &mut *writer;
         let segment = &mut segments[index];
         let place = segment.place(&self.dir.disk, folder);
@@ -472,8 +453,8 @@ impl PartitionLog {
         let mut scan = BatchScan::new(segment.file(&place).map_err(failed)?, 0, length);
         while let Next::Batch(found, batch) = scan.next().map_err(failed)? {
             let header = &found.header;
-            let is_in_order = header.base_offset >= *log_end
-                && header.last_offset() - segment.base_offset <= i64::from(i32::MAX);
+            let is_in_order =
+                header.base_offset >= *log_end && header.last_offset() - segment.base_offset <= i64::from(i32::MAX);
             if !is_in_order || !header::is_intact(header, batch) {
                 break;
             }
@@ -559,9 +540,7 @@ fn first_unflushed(writer: &Writer, recovery_point: i64) -> usize {
 /// cleaned, and only below the recovery point on the disk: it flushes and writes that down first
 /// (`LogDir::clean_one`). Apache's cleaner does not, hence the look at its own checkpoint.
 fn may_be_hole(opening: &Opening, base_offset: i64) -> bool {
-    opening.shutdown == Shutdown::Unclean
-        && base_offset > opening.recovery_point
-        && base_offset > opening.cleaned_to
+    opening.shutdown == Shutdown::Unclean && base_offset > opening.recovery_point && base_offset > opening.cleaned_to
 }
 
 /// Takes a batch of the log into the producer table; answers the transaction that it aborted.
@@ -588,8 +567,7 @@ fn replay(producers: &mut ProducerState, header: &BatchHeader, batch: &[u8]) -> 
 }
 
 fn has_whole_indexes(found: &Found) -> bool {
-    let is_whole =
-        |length: Option<u64>, entry: usize| length.is_some_and(|length| length % entry as u64 == 0);
+    let is_whole = |length: Option<u64>, entry: usize| length.is_some_and(|length| length % entry as u64 == 0);
     is_whole(found.offset_index, index_offset::ENTRY_BYTES)
         && is_whole(found.time_index, index_time::ENTRY_BYTES)
         && found.txn_index.is_none_or(|length| length % index_txn::ENTRY_BYTES as u64 == 0)

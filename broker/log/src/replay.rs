@@ -105,8 +105,7 @@ impl PartitionLog {
                 Next::End => return Ok(next),
                 Next::Torn => {
                     let base = piece.base_offset;
-                    let what =
-                        format!("no batch at offset {next}, position {position} of the segment at {base}");
+                    let what = format!("no batch at offset {next}, position {position} of the segment at {base}");
                     return Err(ReadError::Corrupt(what));
                 }
                 Next::Batch(Located { header, .. }, _) if header.base_offset >= end => return Ok(next),
@@ -161,13 +160,11 @@ fn walk_records(
     from: i64,
     each: &mut impl FnMut(Replayed<'_>),
 ) -> Result<(), ReadError> {
-    let corrupt =
-        |what: String| ReadError::Corrupt(format!("the batch at offset {}: {what}", header.base_offset));
+    let corrupt = |what: String| ReadError::Corrupt(format!("the batch at offset {}: {what}", header.base_offset));
     let codec = Codec::from_id(header.codec()).ok_or_else(|| corrupt("unknown compression".to_owned()))?;
     codec::with_plain(codec, records, |plain| {
         for record in Records::new(plain, header.record_count) {
-            let record =
-                record.map_err(|what| crate::error::AppendError::CorruptMessage(format!("{what:?}")))?;
+            let record = record.map_err(|what| crate::error::AppendError::CorruptMessage(format!("{what:?}")))?;
             let offset = header.base_offset + i64::from(record.offset_delta);
             if offset < from {
                 continue;

@@ -45,8 +45,7 @@ impl PartitionLog {
     }
 
     fn delete_while(&self, writer: &mut Writer, reason: Reason) -> Result<usize, StorageError> {
-        let count =
-            self.deletable(writer, reason).map_err(self.dir.failed("cannot read", &writer.folder.clone()))?;
+        let count = self.deletable(writer, reason).map_err(self.dir.failed("cannot read", &writer.folder.clone()))?;
         if count == 0 {
             return Ok(0);
         }

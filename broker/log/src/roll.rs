@@ -65,8 +65,7 @@ impl PartitionLog {
             let place = sealed.place(&self.dir.disk, folder);
             sealed.close_log(&place).map_err(self.dir.failed("cannot cut", &place.path(LOG)))?;
             let sealing = sealed.seal(&place).and_then(|()| sealed.write_indexes(&place));
-            tolerate_full_disk(sealing)
-                .map_err(self.dir.failed("cannot write indexes of", &place.path(LOG)))?;
+            tolerate_full_disk(sealing).map_err(self.dir.failed("cannot write indexes of", &place.path(LOG)))?;
         }
         let mut fresh = Segment::new(base_offset, now_ms);
         fresh.jitter_ms = jitter(now_ms, &config);

@@ -101,10 +101,7 @@ fn find_as(
 
 /// Whether a header can be one of a batch v2.
 pub(crate) fn is_sound(header: &BatchHeader) -> bool {
-    header.magic == 2
-        && header.size() >= HEADER_BYTES
-        && header.base_offset >= 0
-        && header.last_offset_delta >= 0
+    header.magic == 2 && header.size() >= HEADER_BYTES && header.base_offset >= 0 && header.last_offset_delta >= 0
 }
 
 /// Reads whole batches one after the other into a buffer of its own.

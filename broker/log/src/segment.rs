@@ -142,12 +142,7 @@ impl Segment {
     }
 
     /// Counts a batch that was written at the end: size, indexes, timestamps.
-    pub(crate) fn note(
-        &mut self,
-        header: &BatchHeader,
-        index_interval: u32,
-        place: &Place<'_>,
-    ) -> io::Result<()> {
+    pub(crate) fn note(&mut self, header: &BatchHeader, index_interval: u32, place: &Place<'_>) -> io::Result<()> {
         let (max_timestamp, last_offset) = (header.max_timestamp, header.last_offset());
         if self.size == 0 {
             self.first_timestamp = Some(max_timestamp);

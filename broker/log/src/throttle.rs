@@ -37,8 +37,7 @@ impl Throttle {
         let ahead = allowed_after - self.began.elapsed().as_secs_f64();
         // A rate of nothing would pause for ever; it pauses for as long as it is asked.
         let ahead = if ahead.is_finite() { ahead } else { PAUSE_MAX.as_secs_f64() };
-        (ahead >= PAUSE_MIN.as_secs_f64())
-            .then(|| Duration::from_secs_f64(ahead.min(PAUSE_MAX.as_secs_f64())))
+        (ahead >= PAUSE_MIN.as_secs_f64()).then(|| Duration::from_secs_f64(ahead.min(PAUSE_MAX.as_secs_f64())))
     }
 }
 

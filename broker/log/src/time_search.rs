@@ -57,11 +57,7 @@ impl PartitionLog {
     ///
     /// # Errors
     /// When the log cannot be read, and `Cold`.
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: i64,
-        reading: Reading,
-    ) -> Result<Option<TimestampOffset>, ReadError> {
+    pub fn offset_for_timestamp(&self, timestamp: i64, reading: Reading) -> Result<Option<TimestampOffset>, ReadError> {
         match timestamp {
             EARLIEST | EARLIEST_LOCAL => Ok(Some(self.earliest())),
             LATEST => {
@@ -80,25 +76,16 @@ impl PartitionLog {
     fn earliest(&self) -> TimestampOffset {
         let writer = self.writer.lock();
         let known = writer.epochs.earliest().filter(|first| first.start_offset <= writer.log_start);
-        TimestampOffset {
-            timestamp: -1,
-            offset: writer.log_start,
-            leader_epoch: known.map_or(-1, |first| first.epoch),
-        }
+        TimestampOffset { timestamp: -1, offset: writer.log_start, leader_epoch: known.map_or(-1, |first| first.epoch) }
     }
 
     /// Only the first segment that reaches the time is searched, even one that lies below the log start and waits for
     /// its deletion (Java: `UnifiedLog.searchOffsetInLocalLog`).
-    fn first_at_or_after(
-        &self,
-        timestamp: i64,
-        reading: Reading,
-    ) -> Result<Option<TimestampOffset>, ReadError> {
+    fn first_at_or_after(&self, timestamp: i64, reading: Reading) -> Result<Option<TimestampOffset>, ReadError> {
         let step = || self.next_by_time(timestamp);
         let Some(stretch) = self.stretch(step, reading)? else { return Ok(None) };
         let log_start = stretch.log_start;
-        let from =
-            stretch.times.lookup(timestamp, reading).map_err(|error| self.cold_or_failed(error, None))?;
+        let from = stretch.times.lookup(timestamp, reading).map_err(|error| self.cold_or_failed(error, None))?;
         self.search(&stretch, from.max(log_start), reading, |header, batch| {
             if header.max_timestamp < timestamp {
                 return Ok(ControlFlow::Continue(()));

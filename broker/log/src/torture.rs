@@ -145,11 +145,7 @@ fn random_operations_leave_what_the_model_says() {
                 }
             }
             assert!(model.seen() == model.records, "seed {seed} step {step} operation {operation}");
-            assert_eq!(
-                model.log.log_end_offset(),
-                model.end,
-                "seed {seed} step {step} operation {operation}"
-            );
+            assert_eq!(model.log.log_end_offset(), model.end, "seed {seed} step {step} operation {operation}");
         }
     }
 }
@@ -200,11 +196,7 @@ fn a_power_loss_takes_nothing_that_was_promised() {
                 model.reload();
                 let survived = model.seen();
                 let context = format!("seed {seed} life {life} {promise:?}");
-                assert!(
-                    survived.len() >= promised,
-                    "{context}: {promised} promised, {} there",
-                    survived.len()
-                );
+                assert!(survived.len() >= promised, "{context}: {promised} promised, {} there", survived.len());
                 assert!(survived[..] == model.records[..survived.len()], "{context}");
                 model.records.truncate(survived.len());
                 model.end = model.log.log_end_offset();
@@ -316,13 +308,9 @@ fn damaged_indexes_and_snapshots_are_built_anew_after_a_clean_stop() {
                 minimum_one: crate::MinimumOne::Yes,
                 isolation: Isolation::LogEnd,
             };
-            let bytes =
-                model.log.read(&request).unwrap().slice.expect("the record is there").bytes().unwrap();
+            let bytes = model.log.read(&request).unwrap().slice.expect("the record is there").bytes().unwrap();
             let header = millstream_protocol::batch::BatchHeader::decode(&bytes).unwrap();
-            assert!(
-                (header.base_offset..=header.last_offset()).contains(&record.offset),
-                "seed {seed}: {damage:?}"
-            );
+            assert!((header.base_offset..=header.last_offset()).contains(&record.offset), "seed {seed}: {damage:?}");
         }
         model.append().expect("the log goes on");
     }

@@ -144,11 +144,7 @@ impl PartitionLog {
     }
 
     /// Renames the files of segments that are out of the table to `.deleted`, and dooms them.
-    pub(crate) fn remove_segments(
-        &self,
-        writer: &mut Writer,
-        dropped: Vec<Segment>,
-    ) -> Result<(), StorageError> {
+    pub(crate) fn remove_segments(&self, writer: &mut Writer, dropped: Vec<Segment>) -> Result<(), StorageError> {
         let delay_ms = self.config.load().file_delete_delay_ms;
         let mut snapshots = Vec::new();
         for mut segment in dropped {

@@ -7,9 +7,7 @@ use crate::codec::{self, Codec};
 use crate::config::{LogConfig, RecordValidation, TimestampType};
 use crate::error::{AppendError, RecordError};
 use crate::partition_log::PartitionName;
-use millstream_protocol::batch::{
-    self as header, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH,
-};
+use millstream_protocol::batch::{self as header, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, SMALLEST_BATCH};
 use millstream_protocol::record::{Malformed, Record, Records};
 
 /// No timestamp.
@@ -35,8 +33,7 @@ pub(crate) fn next_batch(bytes: &[u8]) -> Result<Option<(BatchHeader, &[u8])>, A
     let Some(batch) = bytes.get(..LENGTH_OVERHEAD + length as usize) else { return Ok(None) };
     if magic < 2 {
         return Err(AppendError::InvalidRecord {
-            message: "Produce requests are only allowed to contain record batches with magic version 2"
-                .to_owned(),
+            message: "Produce requests are only allowed to contain record batches with magic version 2".to_owned(),
             record_errors: Vec::new(),
         });
     }
@@ -126,9 +123,7 @@ fn check_client_header(header: &BatchHeader, name: &PartitionName) -> Result<(),
         ));
     }
     if header.is_control() {
-        return invalid(format!(
-            "Clients are not allowed to write control records in topic partition {name}"
-        ));
+        return invalid(format!("Clients are not allowed to write control records in topic partition {name}"));
     }
     if header.has_producer() && header.base_sequence < 0 {
         return invalid(format!(

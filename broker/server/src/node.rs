@@ -10,8 +10,8 @@ use millstream_base_config::BrokerConfig;
 use millstream_base_env::Clock;
 use millstream_broker_controller::{ConfigResourceType, Controller, Endpoint};
 
-use crate::coord::coordinators::Coordinators;
 use crate::api::fetch_session::FetchSessions;
+use crate::coord::coordinators::Coordinators;
 use crate::net::answer_memory::AnswerMemory;
 use crate::net::rarely::Rarely;
 use crate::net::request_memory::RequestMemory;

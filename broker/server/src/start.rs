@@ -18,8 +18,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use millstream_base_config::BrokerConfig;
 use millstream_base_config::listener::Listener;
-use millstream_base_metrics::Registry;
 use millstream_base_env::{Clock, Disk, net, task};
+use millstream_base_metrics::Registry;
 use millstream_broker_controller::format::FormatError;
 use millstream_broker_controller::request::TopicDefaults;
 use millstream_broker_controller::{Controller, ControllerOptions, Delta, Endpoint, Subscription};
@@ -47,7 +47,9 @@ const OFFLINE_CHECK: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A listener's address cannot be used.
-    #[error("cannot listen on {address} ({listener}): {source}; is another broker running there? Choose another port with listeners or --port")]
+    #[error(
+        "cannot listen on {address} ({listener}): {source}; is another broker running there? Choose another port with listeners or --port"
+    )]
     Listen {
         /// Name of the listener.
         listener: String,
@@ -68,7 +70,10 @@ pub enum StartError {
     #[error("{0}")]
     Unbuilt(String),
     /// Every log directory failed.
-    #[error("no log directory can be used: {reason}; check the folder, or point log.dirs or --data elsewhere ({})", joined(paths))]
+    #[error(
+        "no log directory can be used: {reason}; check the folder, or point log.dirs or --data elsewhere ({})",
+        joined(paths)
+    )]
     NoLogDir {
         /// All of them.
         paths: Vec<PathBuf>,
@@ -76,7 +81,9 @@ pub enum StartError {
         reason: String,
     },
     /// The first log directory failed.
-    #[error("the first of log.dirs holds the cluster's metadata and cannot be used: {0}; check the disk, or put another folder first")]
+    #[error(
+        "the first of log.dirs holds the cluster's metadata and cannot be used: {0}; check the disk, or put another folder first"
+    )]
     MetadataLogDir(String),
     /// A log directory is in use.
     #[error("{0}; stop the process that uses it, or point log.dirs or --data elsewhere")]
@@ -284,7 +291,9 @@ impl RunningBroker {
                         let reason = with_cause(&error);
                         tracing::warn!(dir = %dir.path().display(), reason, "the disk is full (ENOSPC): the end of a clean stop was not written; nothing acknowledged is lost, the next start looks through the logs; free some space");
                     }
-                    Err(error) if !was_offline => problems.push(format!("{}: {}", dir.path().display(), with_cause(&error))),
+                    Err(error) if !was_offline => {
+                        problems.push(format!("{}: {}", dir.path().display(), with_cause(&error)))
+                    }
                     Ok(()) | Err(_) => {}
                 }
             }
@@ -420,7 +429,8 @@ async fn watch_log_dirs(node: Arc<Node>, metadata_dir: Arc<LogDir>, failure: Fai
                 .iter()
                 .map(|dir| format!("{}: {}", dir.path().display(), dir.offline_reason().unwrap_or_default()))
                 .collect();
-            let text = format!("every log directory is offline ({}); check the disk and start again", reasons.join("; "));
+            let text =
+                format!("every log directory is offline ({}); check the disk and start again", reasons.join("; "));
             return failure.fail(text);
         }
         // Nothing can change any more, and what was acknowledged of metadata may be gone (Java:

@@ -26,7 +26,11 @@ pub fn options() -> Options {
         .value("transactional-id", "transactional-id", "A transactional id as the resource; '*' for all.")
         .flag("idempotent", "With --producer: let it write idempotently too.")
         .value("delegation-token", "delegation-token", "A delegation token as the resource; '*' for all.")
-        .value("resource-pattern-type", "ANY|MATCH|LITERAL|PREFIXED", "How the resource's name is read. [default: LITERAL]")
+        .value(
+            "resource-pattern-type",
+            "ANY|MATCH|LITERAL|PREFIXED",
+            "How the resource's name is read. [default: LITERAL]",
+        )
         .flag("add", "Add ACLs.")
         .flag("remove", "Remove ACLs.")
         .flag("list", "List ACLs.")
@@ -63,14 +67,20 @@ pub fn run(words: &[String]) -> Ended {
 
 fn checked(given: &Given) -> Result<(), Ended> {
     match (given.has("bootstrap-server"), given.has("bootstrap-controller")) {
-        (true, true) => return given.misuse("Only one of --bootstrap-server or --bootstrap-controller must be specified".to_owned()),
-        (false, false) => return given.misuse("One of --bootstrap-server or --bootstrap-controller must be specified".to_owned()),
+        (true, true) => {
+            return given
+                .misuse("Only one of --bootstrap-server or --bootstrap-controller must be specified".to_owned());
+        }
+        (false, false) => {
+            return given.misuse("One of --bootstrap-server or --bootstrap-controller must be specified".to_owned());
+        }
         _ => {}
     }
     if ["add", "remove", "list"].iter().filter(|action| given.has(action)).count() != 1 {
         return given.misuse("Command must include exactly one action: --list, --add, --remove.".to_owned());
     }
-    given.excludes("list", &["producer", "consumer", "allow-host", "allow-principal", "deny-host", "deny-principal"])?;
+    given
+        .excludes("list", &["producer", "consumer", "allow-host", "allow-principal", "deny-host", "deny-principal"])?;
     given.excludes("producer", &["operation", "deny-principal", "deny-host"])?;
     given.excludes("consumer", &["operation", "deny-principal", "deny-host"])?;
     let (producer, consumer) = (given.has("producer"), given.has("consumer"));
@@ -106,7 +116,11 @@ fn resource_text((kind, name, pattern): &Resource) -> String {
 }
 
 fn entry_text((principal, host, operation, permission): &Entry) -> String {
-    format!("(principal={principal}, host={host}, operation={}, permissionType={})", operation.name(), permission.name())
+    format!(
+        "(principal={principal}, host={host}, operation={}, permissionType={})",
+        operation.name(),
+        permission.name()
+    )
 }
 
 /// What the flags ask for.
@@ -146,7 +160,9 @@ impl Rows<'_> {
         let mut found = BTreeSet::new();
         for text in self.given.all(flag).into_iter().map(str::trim) {
             if text.split_once(':').is_none_or(|(kind, _)| kind.is_empty()) {
-                println!("Error while executing ACL command: expected a string in format principalType:principalName but got {text}");
+                println!(
+                    "Error while executing ACL command: expected a string in format principalType:principalName but got {text}"
+                );
                 return Err(Ended::FailedAloud);
             }
             found.insert(text.to_owned());
@@ -168,7 +184,9 @@ impl Rows<'_> {
             let hosts = self.hosts(&format!("{verb}-host"));
             for principal in self.principals(&format!("{verb}-principal"))? {
                 for host in &hosts {
-                    found.extend(operations.iter().map(|operation| (principal.clone(), host.clone(), *operation, permission)));
+                    found.extend(
+                        operations.iter().map(|operation| (principal.clone(), host.clone(), *operation, permission)),
+                    );
                 }
             }
         }
@@ -181,8 +199,12 @@ impl Rows<'_> {
         }
         // Names are written as in DescribeConfigs, or as Java's constants are.
         let read = |name: &str| {
-            let found = AclOperation::ALL_KINDS.iter().find(|kind| kind.name().replace('_', "").eq_ignore_ascii_case(&name.trim().replace('_', "")));
-            found.copied().ok_or_else(|| Ended::Failed(format!("Error while executing ACL command: {name} is no operation")))
+            let found = AclOperation::ALL_KINDS
+                .iter()
+                .find(|kind| kind.name().replace('_', "").eq_ignore_ascii_case(&name.trim().replace('_', "")));
+            found
+                .copied()
+                .ok_or_else(|| Ended::Failed(format!("Error while executing ACL command: {name} is no operation")))
         };
         self.given.all("operation").into_iter().map(read).collect()
     }
@@ -216,9 +238,17 @@ impl Rows<'_> {
         }
         for ((kind, _, _), entries) in &found {
             let supported = supported(*kind);
-            if entries.iter().any(|(_, _, operation, _)| *operation != AclOperation::All && !supported.contains(operation)) {
-                let names: Vec<&str> = std::iter::once("ALL").chain(supported.iter().map(|operation| operation.name())).collect();
-                return self.given.misuse(format!("ResourceType {} only supports operations [{}]", kind.name(), names.join(", ")));
+            if entries
+                .iter()
+                .any(|(_, _, operation, _)| *operation != AclOperation::All && !supported.contains(operation))
+            {
+                let names: Vec<&str> =
+                    std::iter::once("ALL").chain(supported.iter().map(|operation| operation.name())).collect();
+                return self.given.misuse(format!(
+                    "ResourceType {} only supports operations [{}]",
+                    kind.name(),
+                    names.join(", ")
+                ));
             }
         }
         Ok(found)
@@ -226,11 +256,16 @@ impl Rows<'_> {
 
     fn to_add(&self) -> Result<BTreeMap<Resource, BTreeSet<Entry>>, Ended> {
         if ![PatternType::Literal, PatternType::Prefixed].contains(&self.pattern) {
-            return self.given.misuse(format!("A '--resource-pattern-type' value of '{}' is not valid when adding acls.", self.pattern.name()));
+            return self.given.misuse(format!(
+                "A '--resource-pattern-type' value of '{}' is not valid when adding acls.",
+                self.pattern.name()
+            ));
         }
         let found = self.by_resource()?;
         if found.values().any(BTreeSet::is_empty) {
-            return self.given.misuse("You must specify one of: --allow-principal, --deny-principal when trying to add ACLs.".to_owned());
+            return self.given.misuse(
+                "You must specify one of: --allow-principal, --deny-principal when trying to add ACLs.".to_owned(),
+            );
         }
         Ok(found)
     }
@@ -242,7 +277,9 @@ fn supported(kind: ResourceType) -> &'static [AclOperation] {
     match kind {
         ResourceType::Topic => &[Read, Write, Create, Describe, Delete, Alter, DescribeConfigs, AlterConfigs],
         ResourceType::Group => &[Read, Describe, Delete, DescribeConfigs, AlterConfigs],
-        ResourceType::Cluster => &[Create, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite, Alter, Describe],
+        ResourceType::Cluster => {
+            &[Create, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite, Alter, Describe]
+        }
         ResourceType::TransactionalId => &[Describe, Write, TwoPhaseCommit],
         ResourceType::DelegationToken => &[Describe],
         ResourceType::User => &[CreateTokens, DescribeTokens],
@@ -270,14 +307,28 @@ fn failed(error: ClientError) -> Ended {
 
 async fn add(admin: &Admin, rows: BTreeMap<Resource, BTreeSet<Entry>>) -> Result<(), Ended> {
     for (resource, entries) in rows {
-        let existing: BTreeSet<Entry> = admin.describe_acls(&any_of(Some(&resource))).await.map_err(failed)?.into_iter().map(|acl| split(acl).1).collect();
+        let existing: BTreeSet<Entry> = admin
+            .describe_acls(&any_of(Some(&resource)))
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(|acl| split(acl).1)
+            .collect();
         let (old, new): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| existing.contains(entry));
         for entry in old {
-            println!("Acl (pattern=ResourcePattern({}), entry={}) already exists.", resource_text(&resource), entry_text(&entry));
+            println!(
+                "Acl (pattern=ResourcePattern({}), entry={}) already exists.",
+                resource_text(&resource),
+                entry_text(&entry)
+            );
         }
         if !new.is_empty() {
             let lines: Vec<String> = new.iter().map(|entry| format!("\t{}", entry_text(entry))).collect();
-            println!("Adding ACLs for resource `ResourcePattern({})`: \n {}\n", resource_text(&resource), lines.join("\n"));
+            println!(
+                "Adding ACLs for resource `ResourcePattern({})`: \n {}\n",
+                resource_text(&resource),
+                lines.join("\n")
+            );
             let acls: Vec<AclBinding> = new.into_iter().map(|entry| binding(&resource, entry)).collect();
             for result in admin.create_acls(&acls).await.map_err(failed)? {
                 result.map_err(failed)?;
@@ -288,7 +339,15 @@ async fn add(admin: &Admin, rows: BTreeMap<Resource, BTreeSet<Entry>>) -> Result
 }
 
 fn binding((kind, name, pattern): &Resource, (principal, host, operation, permission): Entry) -> AclBinding {
-    AclBinding { resource_type: *kind, resource_name: name.clone(), pattern_type: *pattern, principal, host, operation, permission }
+    AclBinding {
+        resource_type: *kind,
+        resource_name: name.clone(),
+        pattern_type: *pattern,
+        principal,
+        host,
+        operation,
+        permission,
+    }
 }
 
 fn split(acl: AclBinding) -> (Resource, Entry) {
@@ -302,7 +361,10 @@ async fn remove(admin: &Admin, given: &Given, rows: BTreeMap<Resource, BTreeSet<
             format!("Are you sure you want to delete all ACLs for resource filter `{filter}`? (y/n)")
         } else {
             let lines: Vec<String> = entries.iter().map(|entry| format!("\t{}", entry_text(entry))).collect();
-            format!("Are you sure you want to remove ACLs: \n {}\n from resource filter `{filter}`? (y/n)", lines.join("\n"))
+            format!(
+                "Are you sure you want to remove ACLs: \n {}\n from resource filter `{filter}`? (y/n)",
+                lines.join("\n")
+            )
         };
         if !given.has("force") && !confirmed(&question) {
             continue;
@@ -315,7 +377,8 @@ async fn remove(admin: &Admin, given: &Given, rows: BTreeMap<Resource, BTreeSet<
             permission,
             ..any.clone()
         };
-        let filters: Vec<AclFilter> = if entries.is_empty() { vec![any.clone()] } else { entries.into_iter().map(own).collect() };
+        let filters: Vec<AclFilter> =
+            if entries.is_empty() { vec![any.clone()] } else { entries.into_iter().map(own).collect() };
         for result in admin.delete_acls(&filters).await.map_err(failed)? {
             for (_, gone) in result.map_err(failed)? {
                 gone.map_err(failed)?;
@@ -333,7 +396,11 @@ fn confirmed(question: &str) -> bool {
 
 async fn list(admin: &Admin, filters: BTreeSet<Resource>, principals: BTreeSet<String>) -> Result<(), Ended> {
     let mut found: BTreeMap<Resource, BTreeSet<Entry>> = BTreeMap::new();
-    let asked = if filters.is_empty() { vec![any_of(None)] } else { filters.iter().map(|filter| any_of(Some(filter))).collect() };
+    let asked = if filters.is_empty() {
+        vec![any_of(None)]
+    } else {
+        filters.iter().map(|filter| any_of(Some(filter))).collect()
+    };
     for filter in &asked {
         for acl in admin.describe_acls(filter).await.map_err(failed)? {
             let (resource, entry) = split(acl);
@@ -372,9 +439,14 @@ fn objects(found: &BTreeMap<Resource, BTreeSet<Entry>>, principals: &BTreeSet<St
 
 fn print_acls(found: &BTreeMap<Resource, BTreeSet<Entry>>, shown: impl Fn(&Entry) -> bool) {
     for (resource, entries) in found {
-        let lines: Vec<String> = entries.iter().filter(|entry| shown(entry)).map(|entry| format!("\t{}", entry_text(entry))).collect();
+        let lines: Vec<String> =
+            entries.iter().filter(|entry| shown(entry)).map(|entry| format!("\t{}", entry_text(entry))).collect();
         if !lines.is_empty() {
-            println!("Current ACLs for resource `ResourcePattern({})`:\n{}\n", resource_text(resource), lines.join("\n"));
+            println!(
+                "Current ACLs for resource `ResourcePattern({})`:\n{}\n",
+                resource_text(resource),
+                lines.join("\n")
+            );
         }
     }
 }

@@ -37,7 +37,14 @@ async fn print_versions(admin: &Admin) -> Result<(), Ended> {
             objects.extend(versions.into_iter().map(|version| object(node.id, version)));
             continue;
         }
-        let name = format!("{}:{} (id: {} rack: {} isFenced: {})", node.host, node.port, node.id, node.rack.as_deref().unwrap_or("null"), node.fenced);
+        let name = format!(
+            "{}:{} (id: {} rack: {} isFenced: {})",
+            node.host,
+            node.port,
+            node.id,
+            node.rack.as_deref().unwrap_or("null"),
+            node.fenced
+        );
         match admin.api_versions(node.id).await {
             Ok(versions) => println!("{name} -> {}", listed(&versions)),
             Err(error) => println!("{name} -> ERROR: {}", error.message()),
@@ -49,15 +56,22 @@ async fn print_versions(admin: &Admin) -> Result<(), Ended> {
 
 fn object(node: i32, (key, low, high): (i16, i16, i16)) -> Value {
     let api = APIS.iter().find(|api| api.key.number() == key);
-    let usable = api.filter(|api| api.max_version >= low && high >= api.min_version).map(|api| api.max_version.min(high));
+    let usable =
+        api.filter(|api| api.max_version >= low && high >= api.min_version).map(|api| api.max_version.min(high));
     json!({"node": node, "key": key, "api": api.map(|api| api.name), "min_version": low, "max_version": high, "usable": usable})
 }
 
 /// Java: `NodeApiVersions.toString(true)`.
 fn listed(versions: &[(i16, i16, i16)]) -> String {
     let mut rows: Vec<(i16, String)> = versions.iter().map(|version| (version.0, row(*version))).collect();
-    let absent = |api: &&Api| !matches!(api.listener, Listener::Controller) && !versions.iter().any(|(key, _, _)| *key == api.key.number());
-    rows.extend(APIS.iter().filter(absent).map(|api| (api.key.number(), format!("{}({}): UNSUPPORTED", api.name, api.key.number()))));
+    let absent = |api: &&Api| {
+        !matches!(api.listener, Listener::Controller) && !versions.iter().any(|(key, _, _)| *key == api.key.number())
+    };
+    rows.extend(
+        APIS.iter()
+            .filter(absent)
+            .map(|api| (api.key.number(), format!("{}({}): UNSUPPORTED", api.name, api.key.number()))),
+    );
     rows.sort();
     let rows: Vec<String> = rows.into_iter().map(|(_, row)| row).collect();
     format!("(\n\t{}\n)", rows.join(",\n\t"))

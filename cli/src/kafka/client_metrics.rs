@@ -11,8 +11,12 @@ use crate::kafka::output;
 
 /// Prints what a producer or a consumer has done.
 pub fn print(metrics: Vec<Metric>) {
-    let tags = |tags: &BTreeMap<&'static str, String>| tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
-    let rows = metrics.into_iter().map(|metric| (format!("{}:{}:{{{}}}", metric.group, metric.name, tags(&metric.tags)), metric.value));
+    let tags = |tags: &BTreeMap<&'static str, String>| {
+        tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+    };
+    let rows = metrics
+        .into_iter()
+        .map(|metric| (format!("{}:{}:{{{}}}", metric.group, metric.name, tags(&metric.tags)), metric.value));
     print_rows(&rows.collect());
 }
 

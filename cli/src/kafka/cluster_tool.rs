@@ -11,14 +11,27 @@ use crate::kafka::{TIMEOUT, block_on, connect, java_exception, output, read_prop
 /// The flags.
 pub fn command() -> Command {
     let server = Arg::new("bootstrap-server").long("bootstrap-server").short('b').help("The brokers to connect to.");
-    let controller = Arg::new("bootstrap-controller").long("bootstrap-controller").short('C').help("The controllers to connect to.");
-    let config = Arg::new("command-config").long("command-config").short('c').help("Property file with configs of the admin client.");
-    let old = Arg::new("config").long("config").conflicts_with("command-config").help("Deprecated; use --command-config.");
+    let controller =
+        Arg::new("bootstrap-controller").long("bootstrap-controller").short('C').help("The controllers to connect to.");
+    let config = Arg::new("command-config")
+        .long("command-config")
+        .short('c')
+        .help("Property file with configs of the admin client.");
+    let old =
+        Arg::new("config").long("config").conflicts_with("command-config").help("Deprecated; use --command-config.");
     let sub = |name: &'static str, about: &'static str| {
         let either = ArgGroup::new("connection").args(["bootstrap-server", "bootstrap-controller"]).required(true);
-        Command::new(name).about(about).args([server.clone(), controller.clone(), config.clone(), old.clone()]).group(either)
+        Command::new(name)
+            .about(about)
+            .args([server.clone(), controller.clone(), config.clone(), old.clone()])
+            .group(either)
     };
-    let id = Arg::new("id").long("id").short('i').required(true).value_parser(clap::value_parser!(i32)).help("The broker's id.");
+    let id = Arg::new("id")
+        .long("id")
+        .short('i')
+        .required(true)
+        .value_parser(clap::value_parser!(i32))
+        .help("The broker's id.");
     let fenced = Arg::new("include-fenced-brokers").long("include-fenced-brokers").action(ArgAction::SetTrue);
     Command::new("kafka-cluster")
         .about("The Kafka cluster tool.")
@@ -41,11 +54,14 @@ pub fn run(words: &[String]) -> Ended {
 
 fn admin(given: &ArgMatches) -> Result<Admin, Ended> {
     if given.contains_id("config") {
-        println!("Option --config has been deprecated and will be removed in a future version. Use --command-config instead.");
+        println!(
+            "Option --config has been deprecated and will be removed in a future version. Use --command-config instead."
+        );
     }
     let path = text(given, "command-config").or(text(given, "config"));
     let properties = path.map(read_properties).transpose().map_err(Ended::Failed)?;
-    let cluster = connect(properties.unwrap_or_default(), text(given, "bootstrap-server"), text(given, "bootstrap-controller"))?;
+    let cluster =
+        connect(properties.unwrap_or_default(), text(given, "bootstrap-server"), text(given, "bootstrap-controller"))?;
     Ok(Admin::new(cluster).with_timeout(TIMEOUT))
 }
 
@@ -62,7 +78,9 @@ async fn act(admin: &Admin, name: &str, given: &ArgMatches) -> Result<(), Ended>
             let id = given.get_one::<i32>("id").copied().unwrap_or_default();
             match admin.unregister_broker(id).await {
                 Ok(()) => println!("Broker {id} is no longer registered."),
-                Err(ClientError::Unsupported { .. }) => println!("The target cluster does not support the broker unregistration API."),
+                Err(ClientError::Unsupported { .. }) => {
+                    println!("The target cluster does not support the broker unregistration API.")
+                }
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -87,7 +105,14 @@ fn print_endpoints(nodes: &[ClusterNode], kind: &str) {
         .iter()
         .map(|node| {
             let rack = node.rack.clone().unwrap_or_default();
-            vec![node.id.to_string(), node.host.clone(), node.port.to_string(), rack, state(node).to_owned(), kind.to_owned()]
+            vec![
+                node.id.to_string(),
+                node.host.clone(),
+                node.port.to_string(),
+                rack,
+                state(node).to_owned(),
+                kind.to_owned(),
+            ]
         })
         .collect();
     if output::as_json(&["id", "host", "port", "rack", "state", "endpoint type"], &rows) {

@@ -30,8 +30,12 @@ const NAMED: [(&str, &str); 8] = [
     ("group", "groups"),
 ];
 /// Flags that mean every entity of a type.
-const DEFAULTS: [(&str, &str); 4] =
-    [("client-defaults", "clients"), ("user-defaults", "users"), ("broker-defaults", "brokers"), ("ip-defaults", "ips")];
+const DEFAULTS: [(&str, &str); 4] = [
+    ("client-defaults", "clients"),
+    ("user-defaults", "users"),
+    ("broker-defaults", "brokers"),
+    ("ip-defaults", "ips"),
+];
 /// Types that have a default entity besides those with names.
 const WITH_DEFAULT: [&str; 4] = ["users", "clients", "brokers", "ips"];
 
@@ -73,7 +77,8 @@ pub fn run(words: &[String]) -> Ended {
         let Some(kind) = asked.resource() else {
             return block_on(quotas::run(&admin, &asked, changes.as_deref()));
         };
-        let entity = resources::Entity { kind, type_name: asked.types[0].clone(), name: asked.names.into_iter().next() };
+        let entity =
+            resources::Entity { kind, type_name: asked.types[0].clone(), name: asked.names.into_iter().next() };
         match changes {
             Some(changes) => block_on(resources::alter(&admin, &entity, &changes)),
             None => block_on(resources::describe(&admin, &entity, given.has("all"))),
@@ -102,7 +107,8 @@ impl Asked {
         let mut types: Vec<String> = given.all("entity-type").into_iter().map(str::to_owned).collect();
         types.extend(chosen(&NAMED).chain(chosen(&DEFAULTS)).map(|(_, kind)| (*kind).to_owned()));
         // Names and defaults belong to the types in the order in which they stand on the line.
-        let mut named: Vec<(usize, &str)> = given.places("entity-name").into_iter().zip(given.all("entity-name")).collect();
+        let mut named: Vec<(usize, &str)> =
+            given.places("entity-name").into_iter().zip(given.all("entity-name")).collect();
         named.extend(given.places("entity-default").into_iter().map(|place| (place, "")));
         named.sort_by_key(|(place, _)| *place);
         let mut names: Vec<String> = named.into_iter().map(|(_, name)| name.to_owned()).collect();
@@ -120,7 +126,12 @@ impl Asked {
         }
         given.excludes("describe", &["add-config", "delete-config"])?;
         let types = &self.types;
-        let twice: Vec<&str> = types.iter().enumerate().filter(|(at, kind)| types[..*at].contains(kind)).map(|(_, kind)| kind.as_str()).collect();
+        let twice: Vec<&str> = types
+            .iter()
+            .enumerate()
+            .filter(|(at, kind)| types[..*at].contains(kind))
+            .map(|(_, kind)| kind.as_str())
+            .collect();
         if !twice.is_empty() {
             return fail(format!("Duplicate entity type(s) specified: {}", twice.join(",")));
         }
@@ -142,7 +153,9 @@ impl Asked {
         }
         let by_type = ["entity-type", "entity-name", "entity-default"].iter().any(|flag| given.has(flag));
         if by_type && NAMED.iter().chain(&DEFAULTS).any(|(flag, _)| given.has(flag)) {
-            return fail("--entity-{type,name,default} should not be used in conjunction with specific entity flags".to_owned());
+            return fail(
+                "--entity-{type,name,default} should not be used in conjunction with specific entity flags".to_owned(),
+            );
         }
         if server && controller {
             return fail("Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned());
@@ -157,10 +170,14 @@ impl Asked {
         }
         for (kind, name) in self.types.iter().zip(&self.names).filter(|(_, name)| !name.is_empty()) {
             if kind.starts_with("broker") && name.parse::<i32>().is_err() {
-                return fail(format!("The entity name for {kind} must be a valid integer broker id, but it is: {name}"));
+                return fail(format!(
+                    "The entity name for {kind} must be a valid integer broker id, but it is: {name}"
+                ));
             }
             if kind == "ips" && (name.as_str(), 0).to_socket_addrs().is_err() {
-                return fail(format!("The entity name for {kind} must be a valid IP or resolvable host, but it is: {name}"));
+                return fail(format!(
+                    "The entity name for {kind} must be a valid IP or resolvable host, but it is: {name}"
+                ));
             }
         }
         Ok(())
@@ -189,7 +206,10 @@ impl Asked {
 
     fn check_altered(&self, given: &Given) -> Result<(), Ended> {
         if self.has_default() && self.names.is_empty() {
-            return fail("An entity-name or default entity must be specified with --alter of users, clients, brokers or ips".to_owned());
+            return fail(
+                "An entity-name or default entity must be specified with --alter of users, clients, brokers or ips"
+                    .to_owned(),
+            );
         }
         if !self.has_default() && !self.has_name() {
             return fail(format!("An entity name must be specified with --alter of {}", self.types.join(",")));
@@ -198,7 +218,10 @@ impl Asked {
             return fail("Only one of --add-config or --add-config-file must be specified".to_owned());
         }
         if !["add-config", "add-config-file", "delete-config"].iter().any(|flag| given.has(flag)) {
-            return fail("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter".to_owned());
+            return fail(
+                "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter"
+                    .to_owned(),
+            );
         }
         if self.types.len() != self.names.len() {
             return fail("An entity name must be specified for every entity type".to_owned());
@@ -272,13 +295,15 @@ fn parse_added(list: &str) -> Result<Vec<(String, String)>, Ended> {
     while parts.len() > 1 && parts.last().is_some_and(|last| last.is_empty()) {
         parts.pop();
     }
-    let pair = |part: &&str| match split(part, '=').as_slice() {
+    let pair = |part: &&str| {
+        match split(part, '=').as_slice() {
         [key, value] => Ok((key.trim().to_owned(), value.replace(['[', ']'], "").trim().to_owned())),
         _ => fail(
             "Invalid entity config: all configs to be added must be in the format \"key=val\" or  \"key=[val1,val2]\" to group \
              values which contain commas."
                 .to_owned(),
         ),
+    }
     };
     parts.iter().map(pair).collect()
 }

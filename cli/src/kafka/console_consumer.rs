@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::time::Duration;
 
+use client::TopicPartition;
 use client::config::ConsumerConfig;
 use client::consumer::{Consumer, Record, Records, TimestampType};
 use client::error::ClientError;
 use client::metadata::Cluster;
-use client::TopicPartition;
 use millstream_base_env::clock::Moment;
 
 use crate::Ended;
@@ -87,7 +87,11 @@ fn checked(given: Given) -> Result<Given, Ended> {
         return given.misuse("The partition is required when offset is specified.".to_owned());
     }
     given.required(&["bootstrap-server"])?;
-    for (old, new) in [("consumer-property", "command-property"), ("consumer.config", "command-config"), ("property", "formatter-property")] {
+    for (old, new) in [
+        ("consumer-property", "command-property"),
+        ("consumer.config", "command-config"),
+        ("property", "formatter-property"),
+    ] {
         if given.has(old) && given.has(new) {
             return given.misuse(format!("Options --{old} and --{new} cannot be specified together."));
         }
@@ -105,7 +109,10 @@ fn consumer_properties(given: &Given) -> Result<HashMap<String, String>, Ended> 
     let mut own = given.pairs("consumer-property")?;
     own.extend(given.pairs("command-property")?);
     let groups: BTreeSet<String> =
-        [given.one("group")?.map(str::to_owned), group_of_file, own.get("group.id").cloned()].into_iter().flatten().collect();
+        [given.one("group")?.map(str::to_owned), group_of_file, own.get("group.id").cloned()]
+            .into_iter()
+            .flatten()
+            .collect();
     if groups.len() > 1 {
         let groups: Vec<String> = groups.iter().map(|group| format!("'{group}'")).collect();
         return given.misuse(format!(
@@ -224,7 +231,12 @@ async fn read_all(given: &Given, config: ConsumerConfig, start: Start, formatter
     Ok(ended)
 }
 
-async fn print_until_done(consumer: &mut Consumer, printer: &mut Printer<'_>, timeout: Option<Duration>, mut pattern: Option<&str>) -> Ended {
+async fn print_until_done(
+    consumer: &mut Consumer,
+    printer: &mut Printer<'_>,
+    timeout: Option<Duration>,
+    mut pattern: Option<&str>,
+) -> Ended {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(ended) => return ended,

@@ -24,9 +24,9 @@ use millstream_base_env::task;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Ended;
-use crate::kafka::{block_on, named_server};
 use crate::kafka::line_reader::{LineReader, Typed};
 use crate::kafka::options::{Given, Options};
+use crate::kafka::{block_on, named_server};
 use crate::signals::{Signals, tell};
 
 const ABOUT: &str = "This tool helps to read data from standard input and publish it to Kafka.";
@@ -84,7 +84,8 @@ pub fn options() -> Options {
 pub fn run(words: &[String]) -> Ended {
     let started = options().read(words).and_then(checked).and_then(|given| {
         let reader = LineReader::new(&reader_properties(&given)?).map_err(Ended::Failed)?;
-        let (config, unknown) = ProducerConfig::from_properties(producer_properties(&given)?).map_err(|error| Ended::Failed(error.to_string()))?;
+        let (config, unknown) = ProducerConfig::from_properties(producer_properties(&given)?)
+            .map_err(|error| Ended::Failed(error.to_string()))?;
         unknown.iter().for_each(|key| eprintln!("kafka-console-producer: {key} is no config of a producer; left out"));
         block_on(write_all(&given, reader, config))
     });
@@ -93,12 +94,20 @@ pub fn run(words: &[String]) -> Ended {
 
 fn checked(given: Given) -> Result<Given, Ended> {
     given.required(&["topic"])?;
-    for (old, new) in [("producer.config", "command-config"), ("producer-property", "command-property"), ("property", "reader-property")] {
+    for (old, new) in [
+        ("producer.config", "command-config"),
+        ("producer-property", "command-property"),
+        ("property", "reader-property"),
+    ] {
         if given.has(old) && given.has(new) {
             return given.misuse(format!("Options --{new} and --{old} cannot be specified together."));
         }
     }
-    for (old, new) in [("producer-property", "command-property"), ("producer.config", "command-config"), ("property", "reader-property")] {
+    for (old, new) in [
+        ("producer-property", "command-property"),
+        ("producer.config", "command-config"),
+        ("property", "reader-property"),
+    ] {
         if given.has(old) {
             println!("Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.");
         }
@@ -456,7 +465,8 @@ mod tests {
     async fn a_failure_is_told_while_an_earlier_record_waits() {
         let (deliveries, sent) = mpsc::unbounded_channel::<Sent<BoxFuture<'static, Result<(), ClientError>>>>();
         let (told, mut heard) = mpsc::unbounded_channel();
-        let telling = tell_failures(sent, move |error: &ClientError| told.send(error.to_string()).expect("somebody hears"));
+        let telling =
+            tell_failures(sent, move |error: &ClientError| told.send(error.to_string()).expect("somebody hears"));
         let telling = task::spawn("telling", telling);
         let (leader, awaited) = oneshot::channel::<()>();
         let stuck = async { awaited.await.map_err(|_| ClientError::State("the leader stays away")) };

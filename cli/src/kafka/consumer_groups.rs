@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::admin::{Admin, CommittedOffset, GroupDescription, GroupListing, MemberDescription, OffsetSpec, TopicPartition};
+use client::admin::{
+    Admin, CommittedOffset, GroupDescription, GroupListing, MemberDescription, OffsetSpec, TopicPartition,
+};
 use client::error::ClientError;
 
 /// --reset-offsets
@@ -29,7 +31,8 @@ pub const PAGE: i32 = 2000;
 const NOTHING: &str = "-";
 const WIDTH: usize = 15;
 /// Java: `GroupState.groupStatesForType(CONSUMER)`.
-const STATES: [&str; 7] = ["Stable", "CompletingRebalance", "Assigning", "Reconciling", "Dead", "PreparingRebalance", "Empty"];
+const STATES: [&str; 7] =
+    ["Stable", "CompletingRebalance", "Assigning", "Reconciling", "Dead", "PreparingRebalance", "Empty"];
 const TYPES: [&str; 2] = ["Classic", "Consumer"];
 
 /// The flags.
@@ -39,7 +42,11 @@ pub fn options() -> Options {
         .admin_config("command config property file")
         .value("timeout", "timeout (ms)", "How long to wait for a group to stabilise.")
         .value("group", "consumer group", "The group to act on; may be repeated.")
-        .value("topic", "topic", "The topic whose offsets are reset or deleted, or some of its partitions: topic:0,1; may be repeated.")
+        .value(
+            "topic",
+            "topic",
+            "The topic whose offsets are reset or deleted, or some of its partitions: topic:0,1; may be repeated.",
+        )
         .flag("all-topics", "With --reset-offsets: every topic that the group committed offsets of.")
         .flag("all-groups", "Act on all groups.")
         .flag("list", "List all consumer groups.")
@@ -101,7 +108,8 @@ fn checked(given: Given) -> Result<Given, Ended> {
         }
     }
     if given.has("delete") && given.has("topic") {
-        return given.misuse("The consumer does not support topic-specific offset deletion from a consumer group.".to_owned());
+        return given
+            .misuse("The consumer does not support topic-specific offset deletion from a consumer group.".to_owned());
     }
     if given.has("delete-offsets") && !(given.has("group") && given.has("topic")) {
         return given.misuse("Option [delete-offsets] takes the following options: [group], [topic]".to_owned());
@@ -111,7 +119,9 @@ fn checked(given: Given) -> Result<Given, Ended> {
     }
     if given.has("describe") {
         if ["members", "offsets", "state"].iter().filter(|part| given.has(part)).count() > 1 {
-            return given.misuse("Option [describe] takes at most one of these options: [members], [offsets], [state]".to_owned());
+            return given.misuse(
+                "Option [describe] takes at most one of these options: [members], [offsets], [state]".to_owned(),
+            );
         }
         if given.one("state")?.is_some_and(|state| !state.is_empty()) {
             return given.misuse("Option [describe] does not take a value for [state]".to_owned());
@@ -134,7 +144,9 @@ fn check_reset(given: &Given) -> Result<(), Ended> {
         return given.misuse("Option [reset-offsets] only accepts one of [execute] and [dry-run]".to_owned());
     }
     if !given.has("dry-run") && !given.has("execute") {
-        eprintln!("WARN: No action will be performed as the --execute option is missing; say --dry-run if that is meant.");
+        eprintln!(
+            "WARN: No action will be performed as the --execute option is missing; say --dry-run if that is meant."
+        );
     }
     for scenario in reset::SCENARIOS {
         let others = reset::SCENARIOS.into_iter().filter(|other| *other != scenario).collect::<Vec<_>>();
@@ -214,7 +226,9 @@ fn validate_regex(pattern: &str) {
 /// The values of `--state` or `--type` in Kafka's spelling; none for none.
 fn filter(given: &Given, flag: &str, valid: &[&str]) -> Result<Vec<String>, Ended> {
     let Some(list) = given.one(flag)?.filter(|list| !list.is_empty()) else { return Ok(Vec::new()) };
-    let known = |name: &str| valid.iter().find(|known| known.eq_ignore_ascii_case(name.trim())).map(|known| (*known).to_owned());
+    let known = |name: &str| {
+        valid.iter().find(|known| known.eq_ignore_ascii_case(name.trim())).map(|known| (*known).to_owned())
+    };
     let (what, plural) = if flag == "state" { ("state", "states") } else { ("types", "types") };
     list.split(',').map(known).collect::<Option<_>>().map_or_else(
         || given.misuse(format!("Invalid {what} list '{list}'. Valid {plural} are: {}", valid.join(", "))),
@@ -227,8 +241,10 @@ async fn list(admin: &Admin, given: &Given, states: &[String], types: &[String])
     let types = if types.is_empty() && !with_type && !with_state { &TYPES.map(str::to_owned)[..] } else { types };
     let mut groups = admin.list_consumer_groups(states, types).await?;
     sort_as_hash_map(&mut groups, None, |group| &group.group_id);
-    let rows: Vec<Vec<String>> =
-        groups.iter().map(|group| vec![group.group_id.clone(), group.group_type.clone(), group.state.clone()]).collect();
+    let rows: Vec<Vec<String>> = groups
+        .iter()
+        .map(|group| vec![group.group_id.clone(), group.group_type.clone(), group.state.clone()])
+        .collect();
     if output::as_json(&["GROUP", "TYPE", "STATE"], &rows) {
         return Ok(());
     }
@@ -270,7 +286,8 @@ async fn delete(admin: &Admin, given: &Given) -> Result<(), ClientError> {
     for (group, result) in admin.delete_groups(&groups).await? {
         match result {
             Ok(()) => deleted.push(format!("'{group}'")),
-            Err(error) => failed.push(format!("* Group '{group}' could not be deleted due to: {}", java_exception::to_string(&error))),
+            Err(error) => failed
+                .push(format!("* Group '{group}' could not be deleted due to: {}", java_exception::to_string(&error))),
         }
     }
     if failed.is_empty() {
@@ -288,7 +305,8 @@ async fn delete(admin: &Admin, given: &Given) -> Result<(), ClientError> {
 async fn describe(admin: &Admin, given: &Given) -> Result<(), ClientError> {
     let chosen = chosen(admin, given).await?;
     let described = admin.describe_groups(&chosen).await?.into_iter();
-    let groups = described.map(|(group, described)| Ok((group, described?))).collect::<Result<BTreeMap<_, _>, ClientError>>()?;
+    let groups =
+        described.map(|(group, described)| Ok((group, described?))).collect::<Result<BTreeMap<_, _>, ClientError>>()?;
     let verbose = given.has("verbose");
     if given.has("members") {
         groups.values().for_each(|group| print_members(group, verbose));
@@ -339,7 +357,9 @@ impl Row<'_> {
     fn cells(&self) -> Cells {
         let shown = |number: Option<i64>| number.map_or_else(|| NOTHING.to_owned(), |number| number.to_string());
         let current = self.committed.map(|committed| committed.offset);
-        let of_member = |field: fn(&MemberDescription) -> &String| self.member.map_or_else(|| NOTHING.to_owned(), |member| field(member).clone());
+        let of_member = |field: fn(&MemberDescription) -> &String| {
+            self.member.map_or_else(|| NOTHING.to_owned(), |member| field(member).clone())
+        };
         Cells {
             topic: self.at.topic.clone(),
             partition: self.at.partition.to_string(),
@@ -369,15 +389,24 @@ async fn committed(admin: &Admin, groups: &BTreeMap<String, GroupDescription>) -
 }
 
 /// The ends of all partitions that a group reads or has committed.
-async fn ends(admin: &Admin, groups: &BTreeMap<String, GroupDescription>, committed: &Committed) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+async fn ends(
+    admin: &Admin,
+    groups: &BTreeMap<String, GroupDescription>,
+    committed: &Committed,
+) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
     let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
     let wanted: BTreeSet<&TopicPartition> = assigned.chain(committed.values().flat_map(BTreeMap::keys)).collect();
     if wanted.is_empty() { Ok(BTreeMap::new()) } else { admin.list_offsets(wanted, OffsetSpec::Latest).await }
 }
 
 /// The partitions of a group's members, those of the busiest first, then what else it committed.
-fn rows(group: &GroupDescription, committed: &BTreeMap<TopicPartition, CommittedOffset>, ends: &BTreeMap<TopicPartition, i64>) -> Vec<Cells> {
-    let mut members: Vec<&MemberDescription> = group.members.iter().filter(|member| !member.assignment.is_empty()).collect();
+fn rows(
+    group: &GroupDescription,
+    committed: &BTreeMap<TopicPartition, CommittedOffset>,
+    ends: &BTreeMap<TopicPartition, i64>,
+) -> Vec<Cells> {
+    let mut members: Vec<&MemberDescription> =
+        group.members.iter().filter(|member| !member.assignment.is_empty()).collect();
     members.sort_by_key(|member| std::cmp::Reverse(member.assignment.len()));
     let assigned: BTreeSet<&TopicPartition> = members.iter().flat_map(|member| &member.assignment).collect();
     let row = |at: &TopicPartition, member| {
@@ -405,11 +434,15 @@ fn print_offsets(group: &GroupDescription, rows: &[Cells], verbose: bool) {
     let json: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
-            let cells = [&row.topic, &row.partition, &row.current, &row.end, &row.lag, &row.consumer, &row.host, &row.client];
+            let cells =
+                [&row.topic, &row.partition, &row.current, &row.end, &row.lag, &row.consumer, &row.host, &row.client];
             std::iter::once(group.group_id.clone()).chain(cells.map(Clone::clone)).collect()
         })
         .collect();
-    if output::as_json(&["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"], &json) {
+    if output::as_json(
+        &["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"],
+        &json,
+    ) {
         return;
     }
     let title = |text: &str| text.to_owned();
@@ -436,10 +469,21 @@ fn print_members(group: &GroupDescription, verbose: bool) {
     let row = |(member, assigned): (&MemberDescription, &String)| {
         let instance = member.instance_id.clone().unwrap_or_default();
         let count = member.assignment.len().to_string();
-        vec![group.group_id.clone(), member.member_id.clone(), instance, member.host.clone(), member.client_id.clone(), count, assigned.clone()]
+        vec![
+            group.group_id.clone(),
+            member.member_id.clone(),
+            instance,
+            member.host.clone(),
+            member.client_id.clone(),
+            count,
+            assigned.clone(),
+        ]
     };
     let rows: Vec<Vec<String>> = members.iter().zip(&assigned).map(row).collect();
-    if output::as_json(&["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS", "CURRENT-ASSIGNMENT"], &rows) {
+    if output::as_json(
+        &["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS", "CURRENT-ASSIGNMENT"],
+        &rows,
+    ) {
         return;
     }
     // Without members Apache still prints the titles, in their least widths.
@@ -459,7 +503,9 @@ fn print_members(group: &GroupDescription, verbose: bool) {
         let [epoch, current, target_epoch, target] = more;
         let more = format!("{epoch:<15} {current:<current_width$} {target_epoch:<15} {target:<20}");
         let more = if verbose { more } else { String::new() };
-        println!("{id:<group_width$} {consumer:<consumer_width$} {instance}{host:<host_width$} {client:<client_width$} {count:<15} {more}");
+        println!(
+            "{id:<group_width$} {consumer:<consumer_width$} {instance}{host:<host_width$} {client:<client_width$} {count:<15} {more}"
+        );
     };
     println!();
     line(
@@ -482,7 +528,8 @@ fn assignment_text(assignment: &BTreeSet<TopicPartition>) -> String {
     for at in assignment {
         topics.entry(&at.topic).or_default().push(at.partition.to_string());
     }
-    let topics: Vec<String> = topics.iter().map(|(topic, partitions)| format!("{topic}:{}", partitions.join(","))).collect();
+    let topics: Vec<String> =
+        topics.iter().map(|(topic, partitions)| format!("{topic}:{}", partitions.join(","))).collect();
     if topics.is_empty() { NOTHING.to_owned() } else { topics.join(";") }
 }
 

@@ -51,7 +51,11 @@ pub fn options() -> Options {
         .value("messages", "count", "(Deprecated) As --num-records.")
         .value("num-records", "count", "REQUIRED: Records to read.")
         .value("reporting-interval", "interval_ms", "Milliseconds between two reports. [default: 5000]")
-        .value("date-format", "date format", "How times are written, as java.text.SimpleDateFormat has it. [default: yyyy-MM-dd HH:mm:ss:SSS]")
+        .value(
+            "date-format",
+            "date format",
+            "How times are written, as java.text.SimpleDateFormat has it. [default: yyyy-MM-dd HH:mm:ss:SSS]",
+        )
         .flag("hide-header", "Leave the line of titles out.")
 }
 
@@ -95,7 +99,8 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
     }
     set("check.crcs", "false".to_owned());
     properties.entry("client.id".to_owned()).or_insert_with(|| "perf-consumer-client".to_owned());
-    let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    let (config, unknown) =
+        ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
     unknown.iter().for_each(|key| eprintln!("kafka-consumer-perf-test: {key} is no config of a consumer; left out"));
     Ok(config)
 }
@@ -106,6 +111,12 @@ struct Joining {
     total: Duration,
     round: Duration,
     assigned: BTreeSet<TopicPartition>,
+}
+
+impl Joining {
+    fn since(since: Moment) -> Self {
+        Joining { since, total: Duration::ZERO, round: Duration::ZERO, assigned: BTreeSet::new() }
+    }
 }
 
 struct Listener(Arc<Mutex<Joining>>);
@@ -141,6 +152,19 @@ struct Read {
     bytes: u64,
 }
 
+fn timeout_ms(given: &Given) -> Result<i64, Ended> {
+    match given.one("timeout")? {
+        None | Some("") => Ok(10_000),
+        Some(_) => Ok(given.parsed("timeout")?.unwrap_or_default()),
+    }
+}
+
+fn warn_of_timeout(timeout_ms: i64) {
+    output::say(&format!(
+        "WARNING: Exiting before consuming the expected number of records: timeout ({timeout_ms} ms) exceeded. You can use the --timeout option to increase the timeout."
+    ));
+}
+
 async fn measure(given: &Given) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(error.to_string());
     let detailed = given.has("show-detailed-stats");
@@ -148,10 +172,7 @@ async fn measure(given: &Given) -> Result<(), Ended> {
     let date = |ms: i64| format_datetime(ms, pattern).map_err(Ended::Failed);
     date(0)?;
     let wanted = given.parsed::<i64>("messages")?.or(given.parsed("num-records")?).unwrap_or_default().max(0) as u64;
-    let timeout = match given.one("timeout")? {
-        None | Some("") => 10_000,
-        Some(_) => given.parsed::<i64>("timeout")?.unwrap_or_default(),
-    };
+    let timeout = timeout_ms(given)?;
     let interval = given.parsed::<u64>("reporting-interval")?.unwrap_or(5000);
     let titles = format!("{}, {COLUMNS}", if detailed { "time, threadId" } else { "start.time, end.time" });
     if !given.has("hide-header") && !output::is_json() {
@@ -166,7 +187,7 @@ async fn measure(given: &Given) -> Result<(), Ended> {
     let mut consumer = Consumer::new(cluster, config);
     let started = Clock::Real.now_ms();
     let clock = Moment::now();
-    let joining = Arc::new(Mutex::new(Joining { since: clock, total: Duration::ZERO, round: Duration::ZERO, assigned: BTreeSet::new() }));
+    let joining = Arc::new(Mutex::new(Joining::since(clock)));
     consumer.set_listener(Box::new(Listener(joining.clone())));
     topic_filter::subscribe(&mut consumer, given)?;
     let interval = Duration::from_millis(interval);
@@ -188,20 +209,21 @@ async fn measure(given: &Given) -> Result<(), Ended> {
         if now - reported.1 >= interval && !records.is_empty() {
             let round = joining.lock().map_or(Duration::ZERO, |mut joining| std::mem::take(&mut joining.round));
             if detailed {
-                print_row(&titles, &format!("{}, 0, {}", date(started + now.as_millis() as i64)?, progress(read, reported.0, now - reported.1, round)));
+                let at = date(started + now.as_millis() as i64)?;
+                print_row(&titles, &format!("{at}, 0, {}", progress(read, reported.0, now - reported.1, round)));
             }
             reported = (read, now);
         }
     }
     drop(shown);
     if read.records < wanted {
-        output::say(&format!("WARNING: Exiting before consuming the expected number of records: timeout ({timeout} ms) exceeded. You can use the --timeout option to increase the timeout."));
+        warn_of_timeout(timeout);
     }
     let elapsed = clock.elapsed();
     let joined = joining.lock().map_or(Duration::ZERO, |joining| joining.total);
     if !detailed {
-        let row = format!("{}, {}, {}", date(started)?, date(started + elapsed.as_millis() as i64)?, summary(read, elapsed, joined));
-        print_row(&titles, &row);
+        let (from, to) = (date(started)?, date(started + elapsed.as_millis() as i64)?);
+        print_row(&titles, &format!("{from}, {to}, {}", summary(read, elapsed, joined)));
     }
     if given.has("print-metrics") {
         client_metrics::print(consumer.metrics());
@@ -261,7 +283,8 @@ mod tests {
         let read = Read { records: 4000, bytes: 8 << 20 };
         let line = summary(read, Duration::from_secs(4), Duration::from_secs(2));
         assert_eq!(line, "8.0000, 2.0000, 4000, 1000.0000, 2000, 2000, 4.0000, 2000.0000");
-        let line = progress(read, Read { records: 2000, bytes: 4 << 20 }, Duration::from_secs(1), Duration::from_secs(1));
+        let line =
+            progress(read, Read { records: 2000, bytes: 4 << 20 }, Duration::from_secs(1), Duration::from_secs(1));
         assert_eq!(line, "8.0000, 4.0000, 4000, 2000.0000, 1000, 0, 0.0000, 0.0000");
     }
 }

@@ -54,7 +54,8 @@ pub fn run(words: &[String]) -> Ended {
 }
 
 fn read(text: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
-    let plan: Plan = serde_json::from_str(text).map_err(|error| format!("The input string is not a valid JSON: {error}"))?;
+    let plan: Plan =
+        serde_json::from_str(text).map_err(|error| format!("The input string is not a valid JSON: {error}"))?;
     if let Some(version) = plan.version.filter(|version| *version != 1) {
         return Err(format!("Not supported version field value {version}"));
     }
@@ -66,7 +67,11 @@ fn read(text: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
             twice.push(at.to_string());
         }
     }
-    if twice.is_empty() { Ok(before) } else { Err(format!("Offset json file contains duplicate topic partitions: {}", twice.join(","))) }
+    if twice.is_empty() {
+        Ok(before)
+    } else {
+        Err(format!("Offset json file contains duplicate topic partitions: {}", twice.join(",")))
+    }
 }
 
 async fn delete(admin: &Admin, before: &BTreeMap<TopicPartition, i64>) -> Result<(), Ended> {

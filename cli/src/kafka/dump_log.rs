@@ -38,8 +38,16 @@ pub fn options() -> Options {
         .flag("index-sanity-check", "Check only what a broker checks of an index when it starts.")
         .value("max-message-size", "size", "Size of the largest record. [default: 5242880]")
         .value("max-bytes", "size", "Bytes of a .log file to read at most.")
-        .optional_value("value-decoder-class", "class", "How values are read. [default: org.apache.kafka.tools.api.StringDecoder]")
-        .optional_value("key-decoder-class", "class", "How keys are read. [default: org.apache.kafka.tools.api.StringDecoder]")
+        .optional_value(
+            "value-decoder-class",
+            "class",
+            "How values are read. [default: org.apache.kafka.tools.api.StringDecoder]",
+        )
+        .optional_value(
+            "key-decoder-class",
+            "class",
+            "How keys are read. [default: org.apache.kafka.tools.api.StringDecoder]",
+        )
         .flag("offsets-decoder", "The records are those of __consumer_offsets.")
         .flag("transaction-log-decoder", "The records are those of __transaction_state.")
         .flag("cluster-metadata-decoder", "The records are those of the cluster's metadata.")
@@ -127,7 +135,12 @@ impl Faults {
         list(&self.index, "Mismatches in :", "Index offset: ", ", log offset: ");
         list(&self.time, "Found timestamp mismatch in :", "Index timestamp: ", ", log timestamp: ");
         list(&self.order, "Found out of order timestamp in :", "Index timestamp: ", ", Previously indexed timestamp: ");
-        list(&self.absent, "The following indexed offsets are not found in :", "Indexed offset: ", ", found log offset: ");
+        list(
+            &self.absent,
+            "The following indexed offsets are not found in :",
+            "Indexed offset: ",
+            ", found log offset: ",
+        );
         list(&self.gaps, "Non-consecutive offsets in ", "", " is followed by ");
     }
 }
@@ -202,7 +215,13 @@ fn beside(path: &Path, base: &Path, ending: &str) -> PathBuf {
     path.with_file_name(format!("{}{ending}", name.split('.').next().unwrap_or_default()))
 }
 
-fn dump_index(path: &Path, view: IndexView, bytes_max: i32, faults: &mut Faults, out: &mut impl Write) -> Result<(), Problem> {
+fn dump_index(
+    path: &Path,
+    view: IndexView,
+    bytes_max: i32,
+    faults: &mut Faults,
+    out: &mut impl Write,
+) -> Result<(), Problem> {
     let base = base_offset(path)?;
     let log = LogFile::open(&beside(path, path, ".log"))?;
     let bytes = read(path)?;
@@ -213,7 +232,11 @@ fn dump_index(path: &Path, view: IndexView, bytes_max: i32, faults: &mut Faults,
     };
     if view == IndexView::Sanity {
         if last.offset < base {
-            return said(format!("Corrupt index found, index file ({}) has non-zero size but the last offset is {} which is less than the base offset {base}", path.display(), last.offset));
+            return said(format!(
+                "Corrupt index found, index file ({}) has non-zero size but the last offset is {} which is less than the base offset {base}",
+                path.display(),
+                last.offset
+            ));
         }
         whole_entries(path, bytes.len(), dump::OFFSET_ENTRY_BYTES)?;
         say(&format!("{} passed sanity check.", path.display()), out)?;
@@ -261,10 +284,19 @@ fn dump_time_index(path: &Path, view: IndexView, faults: &mut Faults, out: &mut 
     if view == IndexView::Sanity {
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             if last.timestamp < first.timestamp {
-                return said(format!("Corrupt time index found, time index file ({}) has non-zero size but the last timestamp is {} which is less than the first timestamp {}", path.display(), last.timestamp, first.timestamp));
+                return said(format!(
+                    "Corrupt time index found, time index file ({}) has non-zero size but the last timestamp is {} which is less than the first timestamp {}",
+                    path.display(),
+                    last.timestamp,
+                    first.timestamp
+                ));
             }
             if last.offset < base {
-                return said(format!("Corrupt time index found, time index file ({}) has non-zero size but the last offset is {} which is less than the first offset {base}", path.display(), last.offset));
+                return said(format!(
+                    "Corrupt time index found, time index file ({}) has non-zero size but the last offset is {} which is less than the first offset {base}",
+                    path.display(),
+                    last.offset
+                ));
             }
         }
         whole_entries(path, bytes.len(), dump::TIME_ENTRY_BYTES)?;
@@ -294,7 +326,9 @@ fn dump_time_index(path: &Path, view: IndexView, faults: &mut Faults, out: &mut 
                     note(&mut faults.order, path, (entry.timestamp, before));
                 }
             }
-            other => note(&mut faults.absent, path, (entry.offset, other.map_or(-1, |batch| batch.header.last_offset()))),
+            other => {
+                note(&mut faults.absent, path, (entry.offset, other.map_or(-1, |batch| batch.header.last_offset())))
+            }
         }
         if view == IndexView::Entries {
             let mut line = Line::default();

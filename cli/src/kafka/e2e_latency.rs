@@ -15,10 +15,10 @@ use millstream_base_env::clock::Moment;
 use serde_json::json;
 
 use crate::Ended;
-use crate::kafka::{block_on_threads, output};
 use crate::kafka::java_number::{double, fixed};
 use crate::kafka::options::{Given, Options};
 use crate::kafka::progress::Progress;
+use crate::kafka::{block_on_threads, output};
 
 const ABOUT: &str = "This tool measures end-to-end latency in Kafka by sending messages and timing their reception.";
 /// How long a record may take.
@@ -51,7 +51,8 @@ pub fn run(words: &[String]) -> Ended {
 
 /// Words without names as they were given before Kafka 4.2 get their names.
 fn named(words: &[String]) -> Result<Vec<String>, Ended> {
-    const NAMES: [&str; 6] = ["--bootstrap-server", "--topic", "--num-records", "--producer-acks", "--record-size", "--command-config"];
+    const NAMES: [&str; 6] =
+        ["--bootstrap-server", "--topic", "--num-records", "--producer-acks", "--record-size", "--command-config"];
     let has_names = words.iter().any(|word| NAMES[..5].contains(&word.as_str()));
     if words.is_empty() || has_names || words.iter().any(|word| word == "--help" || word == "--version") {
         return Ok(words.to_vec());
@@ -102,7 +103,9 @@ impl Plan {
         };
         let header_value = number(given, "record-header-size")?;
         if header_value < -1 {
-            return given.misuse("Value for --record-header-size must be a non-negative integer or -1 for null header value.".to_owned());
+            return given.misuse(
+                "Value for --record-header-size must be a non-negative integer or -1 for null header value.".to_owned(),
+            );
         }
         let mut shared = given.properties("command-config")?;
         shared.insert("bootstrap.servers".to_owned(), given.one("bootstrap-server")?.unwrap_or_default().to_owned());
@@ -112,7 +115,12 @@ impl Plan {
             properties
         };
         let group = format!("test-group-{}", Clock::Real.now_ms());
-        let consumer = with(&[("group.id", &group), ("enable.auto.commit", "false"), ("auto.offset.reset", "latest"), ("fetch.max.wait.ms", "0")]);
+        let consumer = with(&[
+            ("group.id", &group),
+            ("enable.auto.commit", "false"),
+            ("auto.offset.reset", "latest"),
+            ("fetch.max.wait.ms", "0"),
+        ]);
         let producer = with(&[("linger.ms", "0"), ("max.block.ms", "9223372036854775807"), ("acks", acks)]);
         let failed = |error: ClientError| Ended::Failed(error.to_string());
         Ok(Plan {
@@ -133,8 +141,17 @@ impl Plan {
         let cluster = Cluster::with_config(self.consumer.connection.clone());
         let admin = Admin::new(cluster.clone());
         if !admin.list_topics().await.map_err(failed)?.iter().any(|topic| topic.name == self.topic) {
-            output::say(&format!("Topic \"{}\" does not exist. Will create topic with 1 partition(s) and replication factor = 1", self.topic));
-            let topic = NewTopic { name: self.topic.clone(), partitions: Some(1), replication_factor: Some(1), assignment: Vec::new(), configs: Vec::new() };
+            output::say(&format!(
+                "Topic \"{}\" does not exist. Will create topic with 1 partition(s) and replication factor = 1",
+                self.topic
+            ));
+            let topic = NewTopic {
+                name: self.topic.clone(),
+                partitions: Some(1),
+                replication_factor: Some(1),
+                assignment: Vec::new(),
+                configs: Vec::new(),
+            };
             if let Err(error) = admin.create_topic(&topic).await {
                 println!("Creation of topic {} failed", self.topic);
                 return Err(failed(error));
@@ -166,7 +183,11 @@ impl Plan {
         let average = total.as_nanos() as f64 / self.records as f64 / 1_000_000.0;
         latencies.sort_unstable();
         let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize];
-        let object = || vec![json!({"avg_ms": average, "p50_ms": at(0.5) as u64, "p99_ms": at(0.99) as u64, "p999_ms": at(0.999) as u64})];
+        let object = || {
+            vec![
+                json!({"avg_ms": average, "p50_ms": at(0.5) as u64, "p99_ms": at(0.99) as u64, "p999_ms": at(0.999) as u64}),
+            ]
+        };
         if output::as_objects(object) {
             consumer.commit().await.map_err(failed)?;
             return consumer.close().await.map_err(failed);
@@ -193,7 +214,13 @@ impl Plan {
             .collect();
         let sent: Vec<Header<'_>> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         let began = Moment::now();
-        let record = NewRecord { topic: &self.topic, key: Some(&key), value: Some(&value), headers: &sent, ..NewRecord::default() };
+        let record = NewRecord {
+            topic: &self.topic,
+            key: Some(&key),
+            value: Some(&value),
+            headers: &sent,
+            ..NewRecord::default()
+        };
         producer.send(record).await.map_err(failed)?.await.map_err(failed)?;
         let records = consumer.poll(POLL).await.map_err(failed)?;
         let elapsed = began.elapsed();
@@ -212,12 +239,22 @@ fn unlike(records: &Records, sent: &NewRecord<'_>) -> Option<String> {
     let Some(read) = records.iter().next() else {
         return Some(format!("poll() timed out before finding a result (timeout:[{}ms])", POLL.as_millis()));
     };
-    let text = |bytes: Option<&[u8]>| bytes.map_or_else(|| "null".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned());
+    let text = |bytes: Option<&[u8]>| {
+        bytes.map_or_else(|| "null".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
     if read.value != sent.value {
-        return Some(format!("The message value read [{}] did not match the message value sent [{}]", text(read.value), text(sent.value)));
+        return Some(format!(
+            "The message value read [{}] did not match the message value sent [{}]",
+            text(read.value),
+            text(sent.value)
+        ));
     }
     if read.key != sent.key {
-        return Some(format!("The message key read [{}] did not match the message key sent [{}]", text(read.key), text(sent.key)));
+        return Some(format!(
+            "The message key read [{}] did not match the message key sent [{}]",
+            text(read.key),
+            text(sent.key)
+        ));
     }
     if !read.headers().eq(sent.headers.iter().map(|(name, value)| (name.as_bytes(), *value))) {
         return Some("The message headers read did not match those sent".to_owned());

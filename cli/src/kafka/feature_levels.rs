@@ -93,7 +93,8 @@ pub fn need_of(name: &str, level: i16) -> Option<(&'static str, i16, &'static st
 /// Prints the level of the metadata and those that belong to it.
 pub fn print_levels<'a>(release: &str, metadata: i16, others: impl Iterator<Item = (&'a str, i16)>) {
     let rows: Vec<(&str, i16)> = std::iter::once((METADATA_VERSION, metadata)).chain(others).collect();
-    let cells: Vec<Vec<String>> = rows.iter().map(|(name, level)| vec![(*name).to_owned(), level.to_string()]).collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|(name, level)| vec![(*name).to_owned(), level.to_string()]).collect();
     if output::as_json(&["feature", "level"], &cells) {
         return;
     }
@@ -110,7 +111,9 @@ pub fn print_need(name: &str, level: i16, known_as: Option<&str>, needed: Option
     }
     let known_as = known_as.map(|known| format!(" ({known})")).unwrap_or_default();
     match needed {
-        Some((other, least, release)) => println!("{name}={level}{known_as} requires:\n    {other}={least} ({release})"),
+        Some((other, least, release)) => {
+            println!("{name}={level}{known_as} requires:\n    {other}={least} ({release})")
+        }
         None => println!("{name}={level}{known_as} has no dependencies."),
     }
 }
@@ -125,7 +128,8 @@ pub fn print_dependencies(name: &str, level: i16) -> Result<(), String> {
         print_need(name, level, Some(known), None);
         return Ok(());
     }
-    let (_, levels) = FEATURES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("Unknown feature: {name}"))?;
+    let (_, levels) =
+        FEATURES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("Unknown feature: {name}"))?;
     if !(0..=levels.len() as i16).contains(&level) {
         return Err(format!("No feature:{name} with feature level {level}"));
     }
@@ -139,8 +143,15 @@ mod tests {
 
     #[test]
     fn a_release_is_known_by_its_parts() {
-        assert_eq!(["3.7", "3.7.2", "3.7-IV1", "4.3.1"].map(|release| metadata_level(release).ok()), [Some(19), Some(19), Some(16), Some(30)]);
-        assert!(metadata_level("2.8").unwrap_err().starts_with("Unknown metadata.version '2.8'. Supported metadata.version are: 3.3-IV3, "));
+        assert_eq!(
+            ["3.7", "3.7.2", "3.7-IV1", "4.3.1"].map(|release| metadata_level(release).ok()),
+            [Some(19), Some(19), Some(16), Some(30)]
+        );
+        assert!(
+            metadata_level("2.8")
+                .unwrap_err()
+                .starts_with("Unknown metadata.version '2.8'. Supported metadata.version are: 3.3-IV3, ")
+        );
     }
 
     #[test]

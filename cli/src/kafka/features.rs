@@ -7,9 +7,9 @@ use client::admin::{Admin, Change, FeatureUpdate, UpgradeType};
 use client::error::ClientError;
 
 use crate::Ended;
-use crate::kafka::{block_on, output};
 use crate::kafka::feature_levels::{self, METADATA_VERSION};
 use crate::kafka::subcommands::{self, list, switch, text, value, values};
+use crate::kafka::{block_on, output};
 
 /// The flags.
 pub fn command() -> Command {
@@ -18,17 +18,19 @@ pub fn command() -> Command {
     let feature = |help| values("feature", help);
     let dry = || switch("dry-run", "Say what would come of it, and change nothing.");
     let hard = |help| switch("unsafe", help);
-    let tool = subcommands::with_cluster(subcommands::tool("kafka-features", "This tool manages feature flags in Kafka."));
+    let tool =
+        subcommands::with_cluster(subcommands::tool("kafka-features", "This tool manages feature flags in Kafka."));
     tool.subcommand(
         Command::new("describe")
             .about("Describes the current active feature flags.")
             .arg(value("node-id", "The node to ask. [default: any]").value_parser(value_parser!(i32))),
     )
-    .subcommand(
-        Command::new("upgrade")
-            .about("Upgrade one or more feature flags.")
-            .args([metadata(), release(), feature("A feature and its level, feature=level."), dry()]),
-    )
+    .subcommand(Command::new("upgrade").about("Upgrade one or more feature flags.").args([
+        metadata(),
+        release(),
+        feature("A feature and its level, feature=level."),
+        dry(),
+    ]))
     .subcommand(Command::new("downgrade").about("Downgrade one or more feature flags.").args([
         metadata(),
         release(),
@@ -43,14 +45,18 @@ pub fn command() -> Command {
     )
     .subcommand(Command::new("version-mapping").about("Look up the features of a release.").arg(release()))
     .subcommand(
-        Command::new("feature-dependencies").about("Look up what a feature's level needs.").arg(feature("A feature and its level, feature=level.").required(true)),
+        Command::new("feature-dependencies")
+            .about("Look up what a feature's level needs.")
+            .arg(feature("A feature and its level, feature=level.").required(true)),
     )
 }
 
 /// Runs the tool.
 pub fn run(words: &[String]) -> Ended {
     let done = subcommands::read(command(), words).and_then(|given| match given.subcommand() {
-        Some(("version-mapping", own)) => feature_levels::print_mapping(text(own, "release-version")).map_err(Ended::Failed),
+        Some(("version-mapping", own)) => {
+            feature_levels::print_mapping(text(own, "release-version")).map_err(Ended::Failed)
+        }
         Some(("feature-dependencies", own)) => list(own, "feature").iter().try_for_each(|feature| {
             let (name, level) = name_and_level(feature)?;
             feature_levels::print_dependencies(&name, level).map_err(Ended::Failed)
@@ -105,10 +111,19 @@ async fn describe(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
         .iter()
         .map(|(name, range)| {
             let finalized = levels.finalized.get(name).map_or(0, |range| range.max);
-            vec![name.clone(), level_text(name, range.min), level_text(name, range.max), level_text(name, finalized), epoch.clone()]
+            vec![
+                name.clone(),
+                level_text(name, range.min),
+                level_text(name, range.max),
+                level_text(name, finalized),
+                epoch.clone(),
+            ]
         })
         .collect();
-    if output::as_json(&["feature", "supported min version", "supported max version", "finalized version level", "epoch"], &rows) {
+    if output::as_json(
+        &["feature", "supported min version", "supported max version", "finalized version level", "epoch"],
+        &rows,
+    ) {
         return Ok(());
     }
     for (name, range) in &levels.supported {
@@ -131,7 +146,8 @@ fn name_and_level(feature: &str) -> Result<(String, i16), Ended> {
 }
 
 fn updates(given: &ArgMatches, kind: UpgradeType) -> Result<BTreeMap<String, FeatureUpdate>, Ended> {
-    let (release, metadata, features) = (text(given, "release-version"), text(given, "metadata"), list(given, "feature"));
+    let (release, metadata, features) =
+        (text(given, "release-version"), text(given, "metadata"), list(given, "feature"));
     let mut updates = BTreeMap::new();
     if let Some(release) = release {
         if metadata.is_some() || !features.is_empty() {
@@ -160,7 +176,12 @@ fn updates(given: &ArgMatches, kind: UpgradeType) -> Result<BTreeMap<String, Fea
     Ok(updates)
 }
 
-async fn update(admin: &Admin, name: &str, updates: BTreeMap<String, FeatureUpdate>, given: &ArgMatches) -> Result<(), Ended> {
+async fn update(
+    admin: &Admin,
+    name: &str,
+    updates: BTreeMap<String, FeatureUpdate>,
+    given: &ArgMatches,
+) -> Result<(), Ended> {
     if updates.is_empty() {
         return Err(Ended::Failed(format!("You must specify at least one feature to {name}")));
     }

@@ -102,12 +102,19 @@ impl Formatter {
             "OffsetsMessageFormatter" => Class::Offsets,
             "GroupMetadataMessageFormatter" => Class::Groups,
             "TransactionLogMessageFormatter" => Class::Transactions,
-            _ => return Err(format!("there is no formatter {class}; take org.apache.kafka.tools.consumer.DefaultMessageFormatter")),
+            _ => {
+                return Err(format!(
+                    "there is no formatter {class}; take org.apache.kafka.tools.consumer.DefaultMessageFormatter"
+                ));
+            }
         };
         let class = if class == Class::Default && output::is_json() { Class::Json } else { class };
-        let flag = |name: &str, default| properties.get(name).map_or(default, |text| text.trim().eq_ignore_ascii_case("true"));
-        let bytes = |name: &str, default: &str| properties.get(name).map_or(default, String::as_str).as_bytes().to_vec();
-        let deserializer = |name: &str| properties.get(name).map_or(Ok(Deserializer::Raw), |class| Deserializer::of(class));
+        let flag =
+            |name: &str, default| properties.get(name).map_or(default, |text| text.trim().eq_ignore_ascii_case("true"));
+        let bytes =
+            |name: &str, default: &str| properties.get(name).map_or(default, String::as_str).as_bytes().to_vec();
+        let deserializer =
+            |name: &str| properties.get(name).map_or(Ok(Deserializer::Raw), |class| Deserializer::of(class));
         Ok(Formatter {
             class,
             timestamp: flag("print.timestamp", false),
@@ -196,7 +203,8 @@ impl Formatter {
         let (kind, timestamp) = record.timestamp;
         let mut headers = Vec::with_capacity(record.headers.len());
         for (name, value) in &record.headers {
-            headers.push(json!({"key": String::from_utf8_lossy(name), "value": text(self.headers_deserializer, *value)?}));
+            headers
+                .push(json!({"key": String::from_utf8_lossy(name), "value": text(self.headers_deserializer, *value)?}));
         }
         let object = json!({
             "topic": record.topic,
@@ -223,7 +231,8 @@ impl Formatter {
             _ => (&internal_records::TRANSACTION_STATE, &[0]),
         };
         let read = topic.read(key, record.value);
-        let read = read.map_err(|error| format!("Could not read record at offset {} due to: {error}", record.offset))?;
+        let read =
+            read.map_err(|error| format!("Could not read record at offset {} due to: {error}", record.offset))?;
         let Internal::Record { kind, key, value } = read else { return Ok(()) };
         if !kinds.contains(&kind) {
             return Ok(());
@@ -268,7 +277,11 @@ impl Deserializer {
             "Double" => Deserializer::Double,
             "UUID" => Deserializer::Uuid,
             "Void" => Deserializer::Void,
-            _ => return Err(format!("there is no deserializer {class}; take one of org.apache.kafka.common.serialization")),
+            _ => {
+                return Err(format!(
+                    "there is no deserializer {class}; take one of org.apache.kafka.common.serialization"
+                ));
+            }
         })
     }
 
@@ -299,7 +312,10 @@ impl Deserializer {
             }
             Deserializer::Uuid => {
                 let text = String::from_utf8_lossy(bytes);
-                Uuid::parse_str(&text).map_err(|_| format!("Error parsing data into UUID: {text}"))?.hyphenated().to_string()
+                Uuid::parse_str(&text)
+                    .map_err(|_| format!("Error parsing data into UUID: {text}"))?
+                    .hyphenated()
+                    .to_string()
             }
             Deserializer::Void => return Err("Data should be null for a VoidDeserializer.".to_owned()),
         };
@@ -340,15 +356,18 @@ mod tests {
     fn printed(properties: &[(&str, &str)], record: &Shown<'_>) -> Result<String, String> {
         let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let mut out = Vec::new();
-        Formatter::new("org.apache.kafka.tools.consumer.DefaultMessageFormatter", &properties)?.write(record, &mut out)?;
+        Formatter::new("org.apache.kafka.tools.consumer.DefaultMessageFormatter", &properties)?
+            .write(record, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn all_columns_in_order() {
-        let all = ["timestamp", "key", "partition", "offset", "delivery", "epoch", "headers"].map(|name| format!("print.{name}"));
+        let all = ["timestamp", "key", "partition", "offset", "delivery", "epoch", "headers"]
+            .map(|name| format!("print.{name}"));
         let all: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "true")).collect();
-        let expected = "CreateTime:1700\tPartition:2\tOffset:7\tDelivery:NOT_PRESENT\tEpoch:NOT_PRESENT\ta:1,b:null\tk\tnull\n";
+        let expected =
+            "CreateTime:1700\tPartition:2\tOffset:7\tDelivery:NOT_PRESENT\tEpoch:NOT_PRESENT\ta:1,b:null\tk\tnull\n";
         assert_eq!(printed(&all, &record()).unwrap(), expected);
     }
 

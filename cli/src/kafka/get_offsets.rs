@@ -85,7 +85,11 @@ fn rules(given: &Given) -> Result<Vec<Rule>, Ended> {
         None => Numbers::Any,
         Some(list) => match list.split(',').map(str::parse).collect() {
             Ok(numbers) => Numbers::These(numbers),
-            Err(_) => return occurred(format!("--partitions expects a comma separated list of numeric partition ids, but received: {list}")),
+            Err(_) => {
+                return occurred(format!(
+                    "--partitions expects a comma separated list of numeric partition ids, but received: {list}"
+                ));
+            }
         },
     };
     Ok(vec![Rule { topics: IncludeList::new(given.one("topic")?.unwrap_or(".*"))?, numbers }])
@@ -118,7 +122,8 @@ fn spec(text: &str) -> Result<OffsetSpec, Ended> {
     match text.parse() {
         Ok(ms) => Ok(OffsetSpec::Timestamp(ms)),
         Err(_) => {
-            let names: Vec<String> = [1, 0, 2, 3, 4, 5].iter().map(|index| format!("{} or {}", named[*index].1, named[*index].0)).collect();
+            let names: Vec<String> =
+                [1, 0, 2, 3, 4, 5].iter().map(|index| format!("{} or {}", named[*index].1, named[*index].0)).collect();
             occurred(format!(
                 "Malformed time argument {text}. Please use {}, or a specified long format timestamp",
                 names.join(" / ")
@@ -152,8 +157,10 @@ async fn print_offsets(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let mut offsets: Vec<_> = admin.list_offsets(&places, spec).await.map_err(failed)?.into_iter().collect();
     offsets.sort_by_key(|(at, _)| at.to_string());
     offsets.retain(|(_, offset)| *offset >= 0);
-    let rows: Vec<Vec<String>> =
-        offsets.iter().map(|(at, offset)| vec![at.topic.clone(), at.partition.to_string(), offset.to_string()]).collect();
+    let rows: Vec<Vec<String>> = offsets
+        .iter()
+        .map(|(at, offset)| vec![at.topic.clone(), at.partition.to_string(), offset.to_string()])
+        .collect();
     if output::as_json(&["topic", "partition", "offset"], &rows) {
         return Ok(());
     }
@@ -169,7 +176,9 @@ mod tests {
 
     #[test]
     fn rules_name_topics_and_numbers() {
-        let allowed = |text: &str, topic: &str, number: i32| rule(text).unwrap_or_else(|_| panic!("{text}")).allows(topic, number);
+        let allowed = |text: &str, topic: &str, number: i32| {
+            rule(text).unwrap_or_else(|_| panic!("{text}")).allows(topic, number)
+        };
         assert!(allowed("a.*:3", "abc", 3) && !allowed("a.*:3", "abc", 2));
         assert!(allowed("a:1-3", "a", 2) && !allowed("a:1-3", "a", 3));
         assert!(allowed("a:5-", "a", 9) && !allowed("a:-3", "a", 3) && allowed(":0", "x", 0) && allowed("a", "a", 7));
@@ -180,6 +189,8 @@ mod tests {
     fn times_have_names_and_numbers() {
         assert!(matches!(spec("-2"), Ok(OffsetSpec::Earliest)));
         assert!(matches!(spec("1500"), Ok(OffsetSpec::Timestamp(1500))));
-        assert!(matches!(spec("soon"), Err(Ended::Failed(line)) if line.contains("-1 or latest / -2 or earliest / -3")));
+        assert!(
+            matches!(spec("soon"), Err(Ended::Failed(line)) if line.contains("-1 or latest / -2 or earliest / -3"))
+        );
     }
 }

@@ -53,12 +53,15 @@ async fn list(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let mut groups = admin.list_groups(&[], &[]).await.map_err(failed)?;
     let filter = Filter::of(given)?;
     groups.retain(|group| filter.allows(group));
-    let rows: Vec<Vec<String>> =
-        groups.iter().map(|group| vec![group.group_id.clone(), capital(&group.group_type), group.protocol_type.clone()]).collect();
+    let rows: Vec<Vec<String>> = groups
+        .iter()
+        .map(|group| vec![group.group_id.clone(), capital(&group.group_type), group.protocol_type.clone()])
+        .collect();
     if output::as_json(&["GROUP", "TYPE", "PROTOCOL"], &rows) {
         return Ok(());
     }
-    let cells = groups.iter().flat_map(|group| [group.group_id.len(), group.group_type.len(), group.protocol_type.len()]);
+    let cells =
+        groups.iter().flat_map(|group| [group.group_id.len(), group.group_type.len(), group.protocol_type.len()]);
     let width = cells.max().unwrap_or(0).max(WIDTH);
     println!("{:<width$} {:<width$} {:<width$}", "GROUP", "TYPE", "PROTOCOL");
     for group in groups {
@@ -99,10 +102,14 @@ impl Filter {
         match self {
             Filter::Any => true,
             Filter::Typed(kind, protocol) => {
-                group.group_type.eq_ignore_ascii_case(kind) && protocol.as_ref().is_none_or(|protocol| group.protocol_type == *protocol)
+                group.group_type.eq_ignore_ascii_case(kind)
+                    && protocol.as_ref().is_none_or(|protocol| group.protocol_type == *protocol)
             }
             Filter::Protocol(protocol) => group.protocol_type == *protocol,
-            Filter::Consumer => ["consumer", ""].contains(&group.protocol_type.as_str()) || group.group_type.eq_ignore_ascii_case("consumer"),
+            Filter::Consumer => {
+                ["consumer", ""].contains(&group.protocol_type.as_str())
+                    || group.group_type.eq_ignore_ascii_case("consumer")
+            }
         }
     }
 }
@@ -119,7 +126,13 @@ mod tests {
             state: String::new(),
             group_type: kind.to_owned(),
         };
-        let listed = [group("classic", "consumer"), group("classic", ""), group("classic", "connect"), group("consumer", "x"), group("share", "share")];
+        let listed = [
+            group("classic", "consumer"),
+            group("classic", ""),
+            group("classic", "connect"),
+            group("consumer", "x"),
+            group("share", "share"),
+        ];
         assert_eq!(listed.each_ref().map(|group| Filter::Consumer.allows(group)), [true, true, false, true, false]);
         let typed = Filter::Typed("CLASSIC".to_owned(), Some("connect".to_owned()));
         assert_eq!(listed.each_ref().map(|group| typed.allows(group)), [false, false, true, false, false]);

@@ -78,9 +78,10 @@ fn read_members(value: &mut Json) {
     }
     let Some(Json::List(members)) = value.field_mut("members") else { return };
     for member in members {
-        for (name, message) in
-            [("subscription", &table::CONSUMER_PROTOCOL_SUBSCRIPTION), ("assignment", &table::CONSUMER_PROTOCOL_ASSIGNMENT)]
-        {
+        for (name, message) in [
+            ("subscription", &table::CONSUMER_PROTOCOL_SUBSCRIPTION),
+            ("assignment", &table::CONSUMER_PROTOCOL_ASSIGNMENT),
+        ] {
             if let Some(field) = member.field_mut(name)
                 && let Json::Bytes(bytes) = field
                 && let Ok(json) = record_json::read_prefixed(message, bytes)

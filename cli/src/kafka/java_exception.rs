@@ -44,10 +44,15 @@ pub fn to_string(error: &ClientError) -> String {
         ClientError::Partition { code, message, .. } | ClientError::Broker { code, message, .. } => {
             class_of(*code).map(|class| (class, message.clone()))
         }
-        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => Some(("TimeoutException", error.to_string())),
+        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => {
+            Some(("TimeoutException", error.to_string()))
+        }
         _ => None,
     };
-    found.map_or_else(|| error.message(), |(class, message)| format!("org.apache.kafka.common.errors.{class}: {message}"))
+    found.map_or_else(
+        || error.message(),
+        |(class, message)| format!("org.apache.kafka.common.errors.{class}: {message}"),
+    )
 }
 
 fn class_of(code: i16) -> Option<&'static str> {

@@ -112,19 +112,29 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_java_reads_them() {
-        let read = [" 1 ", "1d", "1.5F", ".5", "5.", "1e3", "+2", "-Infinity", "Infinity", "-1.25E-7", "\t1024\n"].map(parse);
+        let read =
+            [" 1 ", "1d", "1.5F", ".5", "5.", "1e3", "+2", "-Infinity", "Infinity", "-1.25E-7", "\t1024\n"].map(parse);
         let numbers = [1.0, 1.0, 1.5, 0.5, 5.0, 1000.0, 2.0, f64::NEG_INFINITY, f64::INFINITY, -1.25e-7, 1024.0];
         assert_eq!(read, numbers.map(Some));
         assert!(parse("NaN").is_some_and(f64::is_nan) && parse("-NaN").is_some_and(f64::is_nan));
-        for wrong in ["", " ", "inf", "infinity", "INFINITY", "nan", "Nan", "--1", "+-1", "1_000", "1dd", "d", ".", "1e", "e5", "1 2", "1,5"] {
+        for wrong in [
+            "", " ", "inf", "infinity", "INFINITY", "nan", "Nan", "--1", "+-1", "1_000", "1dd", "d", ".", "1e", "e5",
+            "1 2", "1,5",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn what_is_no_number_has_a_name() {
-        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.25].map(|number| fixed(number, 1)), ["NaN", "Infinity", "-Infinity", "1.3"]);
-        assert_eq!([0.05, 9.95, 99.999, -2.25, 3.0, 1e-7].map(|number| fixed(number, 1)), ["0.1", "10.0", "100.0", "-2.3", "3.0", "0.0"]);
+        assert_eq!(
+            [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.25].map(|number| fixed(number, 1)),
+            ["NaN", "Infinity", "-Infinity", "1.3"]
+        );
+        assert_eq!(
+            [0.05, 9.95, 99.999, -2.25, 3.0, 1e-7].map(|number| fixed(number, 1)),
+            ["0.1", "10.0", "100.0", "-2.3", "3.0", "0.0"]
+        );
         assert_eq!(fixed(2.5, 0), "3");
     }
 }

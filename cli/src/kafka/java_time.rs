@@ -23,7 +23,8 @@ fn read_datetime(text: &str) -> Option<i64> {
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let ms = number(ms)?;
     let legal = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
-    if !legal || date.next().is_some() || clock.next().is_some() || hour > 23 || minute > 59 || second > 59 || ms > 999 {
+    if !legal || date.next().is_some() || clock.next().is_some() || hour > 23 || minute > 59 || second > 59 || ms > 999
+    {
         return None;
     }
     let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
@@ -41,7 +42,8 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     }
     let (sign, digits) = zone.split_at_checked(1)?;
     let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
-    let (hours, minutes) = (number(hours).filter(|hours| *hours < 24)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    let (hours, minutes) =
+        (number(hours).filter(|hours| *hours < 24)?, number(minutes).filter(|minutes| *minutes < 60)?);
     Some((hours * 3600 + minutes * 60) * if sign == "-" { -1 } else { 1 })
 }
 
@@ -133,7 +135,13 @@ mod tests {
     #[test]
     fn what_is_no_date_is_said_in_words() {
         assert!(parse_datetime("2026-01-01").unwrap_err().contains("does not contain a 'T'"));
-        for wrong in ["2026-02-29T00:00:00.000", "2026-13-01T00:00:00.000", "2026-01-01T24:00:00.000", "2026-01-01T00:00:00", "xT"] {
+        for wrong in [
+            "2026-02-29T00:00:00.000",
+            "2026-13-01T00:00:00.000",
+            "2026-01-01T24:00:00.000",
+            "2026-01-01T00:00:00",
+            "xT",
+        ] {
             assert!(parse_datetime(wrong).unwrap_err().starts_with("Unparseable date"), "{wrong}");
         }
     }

@@ -8,10 +8,10 @@ use client::error::ClientError;
 use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::kafka::{java_exception, output};
 use crate::kafka::java_order::sort_partitions_as_hash_map;
 use crate::kafka::options::{Given, Options};
 use crate::kafka::{admin, admin_with, block_on};
+use crate::kafka::{java_exception, output};
 
 const ABOUT: &str = "This tool attempts to elect a new leader for a set of topic partitions. The type of elections supported are preferred replicas and unclean replicas.";
 /// Error code: the right one leads already.
@@ -23,7 +23,11 @@ pub fn options() -> Options {
         .servers("host:port")
         .value("admin.config", "config file", "(Deprecated) As --command-config.")
         .admin_config("Config file")
-        .value("path-to-json-file", "Path to JSON file", "The partitions: {\"partitions\":[{\"topic\":\"foo\",\"partition\":1}]}.")
+        .value(
+            "path-to-json-file",
+            "Path to JSON file",
+            "The partitions: {\"partitions\":[{\"topic\":\"foo\",\"partition\":1}]}.",
+        )
         .value("topic", "topic name", "The topic of the partition.")
         .value("partition", "partition id", "The partition; REQUIRED with --topic.")
         .flag("all-topic-partitions", "Every partition that the election is for.")
@@ -53,14 +57,18 @@ fn checked(given: &Given) -> Result<ElectionType, Ended> {
         Some("unclean") => Some(ElectionType::Unclean),
         Some(other) => return Err(Ended::Failed(format!("Cannot parse argument '{other}' of option election-type"))),
     };
-    let missing: Vec<&str> = ["bootstrap-server", "election-type"].into_iter().filter(|name| !given.has(name)).collect();
+    let missing: Vec<&str> =
+        ["bootstrap-server", "election-type"].into_iter().filter(|name| !given.has(name)).collect();
     let Some(kind) = kind.filter(|_| missing.is_empty()) else {
         return Err(Ended::Failed(format!("Missing required option(s): {}", missing.join(", "))));
     };
     given.excludes("admin.config", &["command-config"])?;
     let places = ["topic", "all-topic-partitions", "path-to-json-file"];
     if places.iter().filter(|name| given.has(name)).count() != 1 {
-        return Err(Ended::Failed(format!("One and only one of the following options is required: {}", places.join(", "))));
+        return Err(Ended::Failed(format!(
+            "One and only one of the following options is required: {}",
+            places.join(", ")
+        )));
     }
     match (given.has("topic"), given.has("partition")) {
         (true, false) => Err(Ended::Failed("Missing required option(s): partition".to_owned())),
@@ -84,7 +92,9 @@ fn read_file(path: &str) -> Result<BTreeSet<TopicPartition>, Ended> {
     let failed = |line: String| Ended::Failed(line);
     let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{path}: {error}")))?;
     let json: Value = serde_json::from_str(&text).map_err(|_| failed("Replica election data is empty".to_owned()))?;
-    let rows = json.get("partitions").ok_or_else(|| failed("Replica election data is missing \"partitions\" field".to_owned()))?;
+    let rows = json
+        .get("partitions")
+        .ok_or_else(|| failed("Replica election data is missing \"partitions\" field".to_owned()))?;
     let mut places = BTreeSet::new();
     for row in rows.as_array().ok_or_else(|| failed("\"partitions\" is no list".to_owned()))? {
         let number = row.get("partition").and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
@@ -156,7 +166,10 @@ fn report(name: &str, results: BTreeMap<TopicPartition, Result<(), ClientError>>
     }
     sort_partitions_as_hash_map(&mut failed, None, |(place, _)| place);
     for (place, error) in &failed {
-        println!("Error completing leader election ({name}) for partition: {place}: {}", java_exception::to_string(error));
+        println!(
+            "Error completing leader election ({name}) for partition: {place}: {}",
+            java_exception::to_string(error)
+        );
     }
     Err(Ended::Failed(format!("{} replica(s) could not be elected", failed.len())))
 }

@@ -57,7 +57,8 @@ impl LineReader {
                 return Err(format!("null.marker and {name} may not be equal"));
             }
         }
-        let headers_separator = Regex::new(&separator).map_err(|error| format!("headers.separator is no pattern: {error}"))?;
+        let headers_separator =
+            Regex::new(&separator).map_err(|error| format!("headers.separator is no pattern: {error}"))?;
         let [(_, headers_delimiter), _, (_, headers_key_separator)] = marks;
         Ok(LineReader {
             parse_key: flag("parse.key"),
@@ -94,7 +95,14 @@ impl LineReader {
         self.null_marker.as_deref() == Some(text)
     }
 
-    fn part<'a>(&self, wanted: bool, line: &str, rest: &'a str, mark: &str, name: &str) -> Result<Option<&'a str>, String> {
+    fn part<'a>(
+        &self,
+        wanted: bool,
+        line: &str,
+        rest: &'a str,
+        mark: &str,
+        name: &str,
+    ) -> Result<Option<&'a str>, String> {
         if !wanted {
             return Ok(None);
         }
@@ -118,10 +126,15 @@ impl LineReader {
                     split.push((pair.to_owned(), None));
                     continue;
                 }
-                return Err(format!("No header key separator found in pair '{pair}' on line number {}", self.line_number));
+                return Err(format!(
+                    "No header key separator found in pair '{pair}' on line number {}",
+                    self.line_number
+                ));
             };
             if self.is_null(key) {
-                return Err(format!("Header keys should not be equal to the null marker '{key}' as they can't be null"));
+                return Err(format!(
+                    "Header keys should not be equal to the null marker '{key}' as they can't be null"
+                ));
             }
             split.push((key.to_owned(), Some(value).filter(|value| !self.is_null(value)).map(str::to_owned)));
         }
@@ -150,7 +163,10 @@ mod tests {
     #[test]
     fn headers_key_and_value() {
         let mut all = reader(&[("parse.key", "true"), ("parse.headers", "true"), ("null.marker", "NULL")]).unwrap();
-        assert_eq!(all.read("h:1,g:NULL\tk\tv").unwrap(), typed(&[("h", Some("1")), ("g", None)], Some("k"), Some("v")));
+        assert_eq!(
+            all.read("h:1,g:NULL\tk\tv").unwrap(),
+            typed(&[("h", Some("1")), ("g", None)], Some("k"), Some("v"))
+        );
         assert_eq!(all.read("NULL\tNULL\tNULL").unwrap(), typed(&[], None, None));
         assert_eq!(all.read("h:1\tk").unwrap_err(), "No key separator found on line number 3: 'h:1\tk'");
     }
@@ -163,7 +179,13 @@ mod tests {
 
     #[test]
     fn equal_separators_are_refused() {
-        assert_eq!(reader(&[("headers.separator", "\t")]).err().unwrap(), "headers.delimiter and headers.separator may not be equal");
-        assert_eq!(reader(&[("null.marker", ",")]).err().unwrap(), "null.marker and headers.separator may not be equal");
+        assert_eq!(
+            reader(&[("headers.separator", "\t")]).err().unwrap(),
+            "headers.delimiter and headers.separator may not be equal"
+        );
+        assert_eq!(
+            reader(&[("null.marker", ",")]).err().unwrap(),
+            "null.marker and headers.separator may not be equal"
+        );
     }
 }

@@ -37,7 +37,17 @@ fn joined(ids: &BTreeSet<i32>) -> String {
 
 async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let failed = |error: ClientError| Ended::Failed(error.to_string());
-    let list = |flag: &str| Ok::<_, Ended>(given.one(flag)?.unwrap_or_default().split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<BTreeSet<_>>());
+    let list = |flag: &str| {
+        Ok::<_, Ended>(
+            given
+                .one(flag)?
+                .unwrap_or_default()
+                .split(',')
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>(),
+        )
+    };
     let topics = list("topic-list")?;
     let number = |word: String| word.parse::<i32>().map_err(|_| Ended::Failed(format!("For input string: \"{word}\"")));
     let asked = list("broker-list")?.into_iter().map(number).collect::<Result<BTreeSet<i32>, _>>()?;
@@ -77,7 +87,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn folder_json(folder: &LogDirDescription, topics: &BTreeSet<String>) -> String {
-    let mut rows: Vec<_> = folder.replicas.iter().filter(|(at, _)| topics.is_empty() || topics.contains(&at.topic)).collect();
+    let mut rows: Vec<_> =
+        folder.replicas.iter().filter(|(at, _)| topics.is_empty() || topics.contains(&at.topic)).collect();
     sort_partitions_as_hash_map(&mut rows, None, |(at, _)| at);
     let partition = |(at, replica): &(&client::TopicPartition, &client::admin::ReplicaInfo)| {
         object(vec![

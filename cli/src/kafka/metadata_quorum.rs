@@ -3,9 +3,9 @@
 use clap::{Arg, ArgMatches, Command, value_parser};
 use client::admin::{Admin, Fenced, QuorumEndpoint, QuorumInfo, QuorumReplica};
 use client::error::ClientError;
+use millstream_base_config::parse::Properties;
 use millstream_base_env::Clock;
 use millstream_broker_log::{parse_uuid, render_uuid};
-use millstream_base_config::parse::Properties;
 
 use crate::Ended;
 use crate::kafka::subcommands::{self, switch, text};
@@ -17,18 +17,23 @@ pub fn command() -> Command {
     let id = Arg::new("controller-id").long("controller-id").short('i').required(true).value_parser(value_parser!(i32));
     let folder = Arg::new("controller-directory-id").long("controller-directory-id").short('d').required(true);
     let dry = || switch("dry-run", "Say what would be done, and change nothing.");
-    let tool = subcommands::with_cluster(subcommands::tool("kafka-metadata-quorum", "This tool describes kraft metadata quorum status."));
+    let tool = subcommands::with_cluster(subcommands::tool(
+        "kafka-metadata-quorum",
+        "This tool describes kraft metadata quorum status.",
+    ));
     tool.subcommand(Command::new("describe").about("Describe the metadata quorum info").args([
         switch("status", "A summary of the quorum."),
         switch("replication", "How far each replica has come."),
         switch("human-readable", "Times as how long ago they were, with --replication."),
     ]))
     .subcommand(Command::new("add-controller").about("Add a controller to the KRaft controller cluster").arg(dry()))
-    .subcommand(Command::new("remove-controller").about("Remove a controller from the KRaft controller cluster").args([
-        id.help("The controller's id."),
-        folder.help("The id of the controller's log folder."),
-        dry(),
-    ]))
+    .subcommand(
+        Command::new("remove-controller").about("Remove a controller from the KRaft controller cluster").args([
+            id.help("The controller's id."),
+            folder.help("The id of the controller's log folder."),
+            dry(),
+        ]),
+    )
 }
 
 /// Runs the tool.
@@ -60,7 +65,8 @@ fn failed(error: ClientError) -> Ended {
 }
 
 async fn describe(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
-    let (status, replication, human) = (given.get_flag("status"), given.get_flag("replication"), given.get_flag("human-readable"));
+    let (status, replication, human) =
+        (given.get_flag("status"), given.get_flag("replication"), given.get_flag("human-readable"));
     match (status, replication) {
         (true, true) => said("Only one of --status or --replication should be specified with describe sub-command"),
         (false, false) => said("One of --status or --replication must be specified with describe sub-command"),
@@ -150,7 +156,10 @@ fn print_replication(quorum: &QuorumInfo, human: bool) -> Result<(), Ended> {
     let followers = quorum.voters.iter().filter(|voter| voter.id != leader.id).map(|voter| row(voter, "Follower"));
     let observers = quorum.observers.iter().map(|observer| row(observer, "Observer"));
     let rows: Vec<Vec<String>> = std::iter::once(row(leader, "Leader")).chain(followers).chain(observers).collect();
-    print_table(&["NodeId", "DirectoryId", "LogEndOffset", "Lag", "LastFetchTimestamp", "LastCaughtUpTimestamp", "Status"], &rows);
+    print_table(
+        &["NodeId", "DirectoryId", "LogEndOffset", "Lag", "LastFetchTimestamp", "LastCaughtUpTimestamp", "Status"],
+        &rows,
+    );
     Ok(())
 }
 
@@ -164,7 +173,9 @@ struct Controller {
 
 impl Controller {
     fn of_file(path: &str) -> Result<Self, Ended> {
-        let Ok(file) = std::fs::read_to_string(path) else { return said(format!("Properties file {path} does not exist.")) };
+        let Ok(file) = std::fs::read_to_string(path) else {
+            return said(format!("Properties file {path} does not exist."));
+        };
         let mut pairs = Properties::default();
         pairs.read(&file, path).map_err(|error| Ended::Failed(error.to_string()))?;
         let find = |key: &str| pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value.to_owned());
@@ -185,11 +196,14 @@ impl Controller {
         let meta = std::fs::read_to_string(format!("{directory}/meta.properties"));
         let meta = meta.map_err(|_| Ended::Failed(format!("Unable to read meta.properties from {directory}")))?;
         let text = meta.lines().find_map(|line| line.strip_prefix("directory.id="));
-        let Some(directory_id) = text.and_then(|text| parse_uuid(text.trim())) else { return said(format!("No directory id found in {directory}")) };
+        let Some(directory_id) = text.and_then(|text| parse_uuid(text.trim())) else {
+            return said(format!("No directory id found in {directory}"));
+        };
         let Some(names) = find("controller.listener.names") else {
             return said(format!("controller.listener.names was not found. {ask}"));
         };
-        let listeners = format!("{},{}", find("advertised.listeners").unwrap_or_default(), find("listeners").unwrap_or_default());
+        let listeners =
+            format!("{},{}", find("advertised.listeners").unwrap_or_default(), find("listeners").unwrap_or_default());
         let endpoints = names.split(',').map(|name| endpoint(name.trim(), &listeners)).collect::<Result<_, _>>()?;
         Ok(Controller { id, directory, directory_id, endpoints })
     }
@@ -212,7 +226,10 @@ fn endpoint(name: &str, listeners: &str) -> Result<QuorumEndpoint, Ended> {
 
 async fn add(admin: &Admin, controller: &Controller, dry: bool) -> Result<(), Ended> {
     if !dry {
-        admin.add_raft_voter(None, controller.id, controller.directory_id, &controller.endpoints).await.map_err(failed)?;
+        admin
+            .add_raft_voter(None, controller.id, controller.directory_id, &controller.endpoints)
+            .await
+            .map_err(failed)?;
     }
     let endpoints: Vec<String> = controller.endpoints.iter().map(url).collect();
     tracing::debug!(folder = controller.directory, "the id was read there");
@@ -232,12 +249,18 @@ async fn remove(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
         return said(format!("Invalid negative --controller-id: {id}"));
     }
     let text = text(given, "controller-directory-id").unwrap_or_default();
-    let Some(directory) = parse_uuid(text) else { return said(format!("Failed to parse --controller-directory-id: {text} is no id")) };
+    let Some(directory) = parse_uuid(text) else {
+        return said(format!("Failed to parse --controller-directory-id: {text} is no id"));
+    };
     let dry = given.get_flag("dry-run");
     if !dry {
         admin.remove_raft_voter(None, id, directory).await.map_err(failed)?;
     }
     // Apache's tool has the two blanks, too.
-    println!("{} KRaft controller {id} with directory id {}", if dry { "DRY RUN of removing " } else { "Removed " }, render_uuid(directory));
+    println!(
+        "{} KRaft controller {id} with directory id {}",
+        if dry { "DRY RUN of removing " } else { "Removed " },
+        render_uuid(directory)
+    );
     Ok(())
 }

@@ -150,12 +150,16 @@ pub fn one_line(error: &clap::Error, tool: &str) -> String {
     };
     let wrong = context(ContextKind::InvalidArg).unwrap_or_default();
     let flag = wrong.split_whitespace().next().unwrap_or_default();
-    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue].into_iter().find_map(context);
+    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+        .into_iter()
+        .find_map(context);
     let near = near.map_or_else(|| format!("; see {tool} --help"), |near| format!("; did you mean {near}?"));
     let without_value = context(ContextKind::InvalidValue).unwrap_or_default().is_empty();
     match error.kind() {
         ErrorKind::UnknownArgument => format!("{flag} is not a recognized option{near}"),
-        ErrorKind::InvalidSubcommand => format!("{} is not a recognized command{near}", context(ContextKind::InvalidSubcommand).unwrap_or_default()),
+        ErrorKind::InvalidSubcommand => {
+            format!("{} is not a recognized command{near}", context(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
         ErrorKind::InvalidValue if without_value => format!("option {flag} requires an argument"),
         ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => format!("option {flag} requires an argument"),
         _ => {
@@ -163,7 +167,10 @@ pub fn one_line(error: &clap::Error, tool: &str) -> String {
             let text = error.to_string();
             let said: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
             let values = said.len().saturating_sub(1);
-            let said: Vec<&str> = said.into_iter().take(if error.kind() == ErrorKind::InvalidValue { values } else { usize::MAX }).collect();
+            let said: Vec<&str> = said
+                .into_iter()
+                .take(if error.kind() == ErrorKind::InvalidValue { values } else { usize::MAX })
+                .collect();
             format!("{}{near}", said.join(" ").trim_start_matches("error: "))
         }
     }
@@ -172,7 +179,11 @@ pub fn one_line(error: &clap::Error, tool: &str) -> String {
 impl Given {
     /// Whether the flag was given, with or without a value.
     pub fn has(&self, name: &str) -> bool {
-        if self.values.contains(&name) { self.matches.contains_id(name) } else { self.matches.try_get_one(name).ok().flatten().copied().unwrap_or(false) }
+        if self.values.contains(&name) {
+            self.matches.contains_id(name)
+        } else {
+            self.matches.try_get_one(name).ok().flatten().copied().unwrap_or(false)
+        }
     }
 
     /// The value of a flag that may be given once.
@@ -183,7 +194,9 @@ impl Given {
         match self.all(name).as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one)),
-            [..] => Err(Ended::Failed(format!("Found multiple arguments for option {name}, but you asked for only one"))),
+            [..] => {
+                Err(Ended::Failed(format!("Found multiple arguments for option {name}, but you asked for only one")))
+            }
         }
     }
 

@@ -49,7 +49,9 @@ pub fn take(tool: &str, words: &[String]) -> Result<Vec<String>, String> {
     }
     match format.as_deref() {
         None | Some("text") => {}
-        Some("json") if WITHOUT.contains(&tool) => return Err(format!("{tool} prints no data; leave --output json out")),
+        Some("json") if WITHOUT.contains(&tool) => {
+            return Err(format!("{tool} prints no data; leave --output json out"));
+        }
         Some("json") => {
             JSON.get_or_init(|| true);
         }
@@ -86,14 +88,19 @@ pub fn as_objects(objects: impl FnOnce() -> Vec<Value>) -> bool {
 
 /// Objects with the titles in lower case as keys; numbers are numbers (null for NaN), but where names stand.
 fn json(titles: &[&str], rows: &[Vec<String>]) -> Value {
-    let keys: Vec<String> =
-        titles.iter().map(|title| title.to_ascii_lowercase().trim_start_matches('#').replace([' ', '-'], "_")).collect();
-    let number = |cell: &str| cell.parse::<i64>().map(Value::from).or_else(|_| cell.parse::<f64>().map(Value::from)).ok();
+    let keys: Vec<String> = titles
+        .iter()
+        .map(|title| title.to_ascii_lowercase().trim_start_matches('#').replace([' ', '-'], "_"))
+        .collect();
+    let number =
+        |cell: &str| cell.parse::<i64>().map(Value::from).or_else(|_| cell.parse::<f64>().map(Value::from)).ok();
     let value = |key: &str, cell: &String| match number(cell) {
         Some(number) if !NAMES.contains(&key) => number,
         _ => Value::from(cell.as_str()),
     };
-    let object = |row: &Vec<String>| keys.iter().zip(row).map(|(key, cell)| (key.clone(), value(key, cell))).collect::<Map<_, _>>();
+    let object = |row: &Vec<String>| {
+        keys.iter().zip(row).map(|(key, cell)| (key.clone(), value(key, cell))).collect::<Map<_, _>>()
+    };
     Value::Array(rows.iter().map(|row| Value::Object(object(row))).collect())
 }
 

@@ -32,22 +32,38 @@ const LOOK_EVERY: u64 = 64;
 /// The flags.
 pub fn options() -> Options {
     Options::new("kafka-producer-perf-test", ABOUT)
-        .value("bootstrap-server", "BOOTSTRAP-SERVER", "The server(s) to connect to; wins over bootstrap.servers of the other flags.")
+        .value(
+            "bootstrap-server",
+            "BOOTSTRAP-SERVER",
+            "The server(s) to connect to; wins over bootstrap.servers of the other flags.",
+        )
         .value("topic", "TOPIC", "REQUIRED: The topic to write to.")
         .value("num-records", "NUM-RECORDS", "REQUIRED: How many records to write.")
         .value("record-size", "RECORD-SIZE", "Bytes of a record; this, --payload-file or --payload-monotonic.")
         .value("payload-file", "PAYLOAD-FILE", "A file of records in UTF-8, of which each is chosen at random.")
         .flag("payload-monotonic", "Records are the numbers from 0 on.")
-        .value("payload-delimiter", "PAYLOAD-DELIMITER", "What stands between the records of --payload-file. [default: \\n]")
+        .value(
+            "payload-delimiter",
+            "PAYLOAD-DELIMITER",
+            "What stands between the records of --payload-file. [default: \\n]",
+        )
         .value("throughput", "THROUGHPUT", "REQUIRED: Records in a second, about; -1 for as many as there are.")
         .many_values("producer-props", "PROP-NAME=PROP-VALUE", "(Deprecated) As --command-property.")
         .many_values("command-property", "PROP-NAME=PROP-VALUE", "Configs of the producer.")
         .value("producer.config", "CONFIG-FILE", "(Deprecated) As --command-config.")
         .producer_config("CONFIG-FILE")
         .flag("print-metrics", "Print the producer's metrics at the end.")
-        .value("transactional-id", "TRANSACTIONAL-ID", "Write in transactions of this id. [default: a new one, with --transaction-duration-ms]")
+        .value(
+            "transactional-id",
+            "TRANSACTIONAL-ID",
+            "Write in transactions of this id. [default: a new one, with --transaction-duration-ms]",
+        )
         .value("transaction-duration-ms", "TRANSACTION-DURATION", "Commit after so many milliseconds. [default: 3000]")
-        .value("warmup-records", "WARMUP-RECORDS", "Records at the beginning that the second summary leaves out. [default: 0]")
+        .value(
+            "warmup-records",
+            "WARMUP-RECORDS",
+            "Records at the beginning that the second summary leaves out. [default: 0]",
+        )
         .value("reporting-interval", "INTERVAL-MS", "Milliseconds between two reports. [default: 5000]")
 }
 
@@ -95,7 +111,9 @@ impl Plan {
         let size = given.parsed::<i32>("record-size")?;
         let kinds = [size.is_some(), given.has("payload-file"), given.has("payload-monotonic")];
         if kinds.iter().filter(|kind| **kind).count() != 1 {
-            return given.misuse("one of the arguments --record-size --payload-file --payload-monotonic is required".to_owned());
+            return given.misuse(
+                "one of the arguments --record-size --payload-file --payload-monotonic is required".to_owned(),
+            );
         }
         if records <= 0 {
             return given.misuse("--num-records should be greater than zero.".to_owned());
@@ -147,7 +165,10 @@ impl Plan {
             producer.init_transactions().await.map_err(failed)?;
         }
         if self.warmup > 0 {
-            output::say(&format!("Warmup first {} records. Steady state results will print after the complete test summary.", self.warmup));
+            output::say(&format!(
+                "Warmup first {} records. Steady state results will print after the complete test summary.",
+                self.warmup
+            ));
         }
         let mut counts = Counts { all: Stats::new(self.records, self.interval, false), steady: None };
         let mut throttle = Throttle::new(self.throughput);
@@ -217,7 +238,10 @@ impl Plan {
                 for chunk in buffer.chunks_mut(8) {
                     // Eight letters of one draw: of each byte, its share of the alphabet.
                     let bits = random.next().to_le_bytes();
-                    chunk.iter_mut().zip(bits).for_each(|(letter, bits)| *letter = b'A' + ((u16::from(bits) * 26) >> 8) as u8);
+                    chunk
+                        .iter_mut()
+                        .zip(bits)
+                        .for_each(|(letter, bits)| *letter = b'A' + ((u16::from(bits) * 26) >> 8) as u8);
                 }
                 buffer
             }
@@ -253,7 +277,8 @@ fn payload(given: &Given, size: Option<i32>) -> Result<Payload, Ended> {
         return Err(Ended::Failed("File does not exist or empty file provided.".to_owned()));
     }
     let delimiter = given.one("payload-delimiter")?.filter(|text| *text != "\\n").unwrap_or("\n");
-    let lines: Vec<Vec<u8>> = text.strip_suffix(delimiter).unwrap_or(&text).split(delimiter).map(|line| line.as_bytes().to_vec()).collect();
+    let lines: Vec<Vec<u8>> =
+        text.strip_suffix(delimiter).unwrap_or(&text).split(delimiter).map(|line| line.as_bytes().to_vec()).collect();
     output::say(&format!("Number of records read: {}", lines.len()));
     Ok(Payload::Lines(lines))
 }
@@ -261,7 +286,9 @@ fn payload(given: &Given, size: Option<i32>) -> Result<Payload, Ended> {
 fn config(given: &Given) -> Result<ProducerConfig, Ended> {
     for (old, new) in [("producer-props", "command-property"), ("producer.config", "command-config")] {
         if given.has(old) {
-            output::say(&format!("Option --{old} has been deprecated and will be removed in a future version. Use --{new} instead."));
+            output::say(&format!(
+                "Option --{old} has been deprecated and will be removed in a future version. Use --{new} instead."
+            ));
         }
     }
     let mut properties: HashMap<String, String> = given.properties("producer.config")?;
@@ -282,7 +309,8 @@ fn config(given: &Given) -> Result<ProducerConfig, Ended> {
     if let Some(servers) = given.one("bootstrap-server")? {
         properties.insert("bootstrap.servers".to_owned(), servers.to_owned());
     }
-    let (config, unknown) = ProducerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    let (config, unknown) =
+        ProducerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
     unknown.iter().for_each(|key| eprintln!("kafka-producer-perf-test: {key} is no config of a producer; left out"));
     Ok(config)
 }
@@ -343,7 +371,11 @@ impl Window {
     fn rates(&self) -> (f64, f64, f64) {
         let ms = self.since.elapsed().as_millis() as f64;
         let per_second = |amount: f64| 1000.0 * amount / ms;
-        (per_second(self.count as f64), per_second(self.bytes as f64) / 1_048_576.0, self.latency_ms as f64 / self.count as f64)
+        (
+            per_second(self.count as f64),
+            per_second(self.bytes as f64) / 1_048_576.0,
+            self.latency_ms as f64 / self.count as f64,
+        )
     }
 }
 
@@ -368,7 +400,15 @@ struct Stats {
 impl Stats {
     fn new(records: u64, interval: Duration, steady: bool) -> Self {
         let sampling = records / records.clamp(1, SAMPLES);
-        Stats { total: Window::new(), window: Window::new(), interval, sampling, samples: Vec::new(), steady, silent: false }
+        Stats {
+            total: Window::new(),
+            window: Window::new(),
+            interval,
+            sampling,
+            samples: Vec::new(),
+            steady,
+            silent: false,
+        }
     }
 
     fn record(&mut self, latency_ms: u32, bytes: usize) {

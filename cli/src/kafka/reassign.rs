@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::TopicPartition;
-use client::admin::{Admin, Fenced, ReplicationFactor, Reassignment, ResourceKind, TopicDescription};
+use client::admin::{Admin, Fenced, Reassignment, ReplicationFactor, ResourceKind, TopicDescription};
 use client::error::ClientError;
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
@@ -26,8 +26,11 @@ use proposal::Racks;
 const ABOUT: &str = "This tool helps to move topic partitions between replicas.";
 /// Partitions in one answer when topics are described.
 const PAGE: i32 = 2000;
-const BROKER_THROTTLES: [&str; 3] =
-    ["leader.replication.throttled.rate", "follower.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second"];
+const BROKER_THROTTLES: [&str; 3] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
 const TOPIC_THROTTLES: [&str; 2] = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 /// Error codes: no such topic or partition; a replica that is not there yet.
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
@@ -77,10 +80,20 @@ const ACTIONS: [Action; 5] = [
     Action {
         name: "execute",
         needs: &["reassignment-json-file"],
-        takes: &["additional", "throttle", "replica-alter-log-dirs-throttle", "timeout", "disallow-replication-factor-change"],
+        takes: &[
+            "additional",
+            "throttle",
+            "replica-alter-log-dirs-throttle",
+            "timeout",
+            "disallow-replication-factor-change",
+        ],
     },
     Action { name: "verify", needs: &["reassignment-json-file"], takes: &["preserve-throttles"] },
-    Action { name: "cancel", needs: &["reassignment-json-file"], takes: &["bootstrap-controller", "preserve-throttles", "timeout"] },
+    Action {
+        name: "cancel",
+        needs: &["reassignment-json-file"],
+        takes: &["bootstrap-controller", "preserve-throttles", "timeout"],
+    },
     Action { name: "list", needs: &[], takes: &["bootstrap-controller"] },
 ];
 const REST: [&str; 11] = [
@@ -100,11 +113,17 @@ const REST: [&str; 11] = [
 fn checked(given: &Given) -> Result<&'static str, Ended> {
     let asked: Vec<_> = ACTIONS.iter().filter(|action| given.has(action.name)).collect();
     let [Action { name: action, needs, takes }] = asked.as_slice() else {
-        return given.misuse("Command must include exactly one action: --generate, --execute, --verify, --cancel, --list".to_owned());
+        return given.misuse(
+            "Command must include exactly one action: --generate, --execute, --verify, --cancel, --list".to_owned(),
+        );
     };
     match (given.has("bootstrap-server"), given.has("bootstrap-controller")) {
-        (true, true) => return given.misuse("Please don't specify both --bootstrap-server and --bootstrap-controller".to_owned()),
-        (false, false) => return given.misuse("Please specify either --bootstrap-server or --bootstrap-controller".to_owned()),
+        (true, true) => {
+            return given.misuse("Please don't specify both --bootstrap-server and --bootstrap-controller".to_owned());
+        }
+        (false, false) => {
+            return given.misuse("Please specify either --bootstrap-server or --bootstrap-controller".to_owned());
+        }
         _ => {}
     }
     given.required(needs)?;
@@ -147,9 +166,7 @@ async fn act(admin: &Admin, action: &str, given: &Given) -> Result<(), Ended> {
 
 async fn list(admin: &Admin) -> Result<(), Ended> {
     let current = admin.list_partition_reassignments(None).await.map_err(failed)?;
-    let object = |(at, own): (&TopicPartition, &Reassignment)| {
-        json!({"topic": at.topic, "partition": at.partition, "replicas": own.replicas, "adding": own.adding, "removing": own.removing})
-    };
+    let object = |(at, own): (&TopicPartition, &Reassignment)| json!({"topic": at.topic, "partition": at.partition, "replicas": own.replicas, "adding": own.adding, "removing": own.removing});
     if output::as_objects(|| current.iter().map(object).collect()) {
         return Ok(());
     }
@@ -158,7 +175,9 @@ async fn list(admin: &Admin) -> Result<(), Ended> {
         return Ok(());
     }
     println!("Current partition reassignments:");
-    let part = |title: &str, brokers: &[i32]| if brokers.is_empty() { String::new() } else { format!(" {title}: {}.", ids(brokers)) };
+    let part = |title: &str, brokers: &[i32]| {
+        if brokers.is_empty() { String::new() } else { format!(" {title}: {}.", ids(brokers)) }
+    };
     for (at, Reassignment { replicas, adding, removing }) in current {
         println!("{at}: replicas: {}.{}{}", ids(&replicas), part("adding", &adding), part("removing", &removing));
     }
@@ -166,7 +185,10 @@ async fn list(admin: &Admin) -> Result<(), Ended> {
 }
 
 /// Describes topics, all at once; what is known of each stands beside it.
-async fn describe_topics(admin: &Admin, topics: BTreeSet<String>) -> Result<BTreeMap<String, Result<TopicDescription, ClientError>>, Ended> {
+async fn describe_topics(
+    admin: &Admin,
+    topics: BTreeSet<String>,
+) -> Result<BTreeMap<String, Result<TopicDescription, ClientError>>, Ended> {
     // To ask about no topic would be to ask about all.
     if topics.is_empty() {
         return Ok(BTreeMap::new());
@@ -179,9 +201,13 @@ async fn replicas(admin: &Admin, topics: BTreeSet<String>) -> Result<BTreeMap<To
     let mut found = BTreeMap::new();
     for (topic, described) in describe_topics(admin, topics).await? {
         match described {
-            Ok(described) => found.extend(described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas))),
+            Ok(described) => found.extend(
+                described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas)),
+            ),
             Err(error) if is(&error, UNKNOWN_TOPIC_OR_PARTITION) => {
-                return said(format!("Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Topic {topic} not found."));
+                return said(format!(
+                    "Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Topic {topic} not found."
+                ));
             }
             Err(error) => return Err(failed(error)),
         }
@@ -221,13 +247,16 @@ async fn current_json(admin: &Admin, current: &BTreeMap<TopicPartition, Vec<i32>
 }
 
 async fn generate(admin: &Admin, given: &Given) -> Result<(), Ended> {
-    let brokers = plan::brokers(given.one("broker-list")?.unwrap_or_default()).or_else(|line| said(format!("Error: {line}")))?;
-    let topics = plan::topics(&file(given, "topics-to-move-json-file")?).or_else(|line| said(format!("Error: {line}")))?;
+    let brokers =
+        plan::brokers(given.one("broker-list")?.unwrap_or_default()).or_else(|line| said(format!("Error: {line}")))?;
+    let topics =
+        plan::topics(&file(given, "topics-to-move-json-file")?).or_else(|line| said(format!("Error: {line}")))?;
     let current = replicas(admin, topics).await?;
     let json = current_json(admin, &current).await?;
     let nodes = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes;
     let racks = if given.has("disable-rack-aware") { Racks::Ignored } else { Racks::Regarded };
-    let usable = proposal::usable(nodes.iter().filter(|node| brokers.contains(&node.id)), racks).or_else(|line| said(format!("Error: {line}")))?;
+    let usable = proposal::usable(nodes.iter().filter(|node| brokers.contains(&node.id)), racks)
+        .or_else(|line| said(format!("Error: {line}")))?;
     let draw = |below: usize| (uuid::Uuid::new_v4().as_u128() % below.max(1) as u128) as usize;
     let proposed = proposal::proposed(&current, &usable, draw).or_else(|error| said(format!("Error: {error}")))?;
     let proposed = as_json(&proposed, |_| None);
@@ -252,7 +281,8 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
              resubmitting the current reassignment.",
         );
     }
-    let nodes: BTreeSet<i32> = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes.iter().map(|node| node.id).collect();
+    let nodes: BTreeSet<i32> =
+        admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes.iter().map(|node| node.id).collect();
     if let Some(unknown) = targets.values().flatten().find(|broker| !nodes.contains(broker)) {
         return said(format!("Error: Unknown broker id {unknown}"));
     }
@@ -260,28 +290,35 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
     current.retain(|at, _| targets.contains_key(at));
     let missing: Vec<String> = targets.keys().filter(|at| !current.contains_key(at)).map(ToString::to_string).collect();
     if !missing.is_empty() {
-        return said(format!("Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Unable to find partition: {}", missing.join(", ")));
+        return said(format!(
+            "Error: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: Unable to find partition: {}",
+            missing.join(", ")
+        ));
     }
     let json = current_json(admin, &current).await?;
     if output::is_json() {
         println!("{json}");
     } else {
-        println!("Current partition replica assignment\n\n{json}\n\nSave this to use as the --reassignment-json-file option during rollback");
+        println!(
+            "Current partition replica assignment\n\n{json}\n\nSave this to use as the --reassignment-json-file option during rollback"
+        );
     }
     if throttle >= 0 || folder_throttle >= 0 {
-        output::say("Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.");
+        output::say(
+            "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.",
+        );
     }
     if throttle >= 0 {
         throttle_brokers(admin, &moving, &targets, &current, throttle).await?;
     }
     if folder_throttle >= 0 {
-        let brokers: BTreeSet<i32> = plan.folders.keys().map(|replica| replica.1).collect();
-        for broker in brokers {
-            set(admin, ResourceKind::Broker, &broker.to_string(), &[(BROKER_THROTTLES[2], Some(folder_throttle.to_string()))]).await?;
-        }
-        output::say(&format!("The replica-alter-dir throttle limit was set to {folder_throttle} B/s"));
+        throttle_folders(admin, plan, folder_throttle).await?;
     }
-    let factor = if given.has("disallow-replication-factor-change") { ReplicationFactor::Kept } else { ReplicationFactor::MayChange };
+    let factor = if given.has("disallow-replication-factor-change") {
+        ReplicationFactor::Kept
+    } else {
+        ReplicationFactor::MayChange
+    };
     let wanted = targets.iter().map(|(at, brokers)| (at.clone(), Some(brokers.clone()))).collect();
     let results = admin.alter_partition_reassignments(&wanted, factor).await.map_err(failed)?;
     let errors = lines_of(&results);
@@ -289,8 +326,23 @@ async fn execute(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended>
         return said(format!("Error reassigning partition(s):\n{}", errors.join("\n")));
     }
     let names: Vec<String> = targets.keys().map(ToString::to_string).collect();
-    output::say(&format!("Successfully started partition reassignment{} for {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
+    output::say(&format!(
+        "Successfully started partition reassignment{} for {}",
+        if names.len() == 1 { "" } else { "s" },
+        names.join(",")
+    ));
     if plan.folders.is_empty() { Ok(()) } else { move_folders(admin, plan.folders.clone(), given).await }
+}
+
+/// Throttles the moves between folders of the brokers that have some.
+async fn throttle_folders(admin: &Admin, plan: &Plan, rate: i64) -> Result<(), Ended> {
+    let brokers: BTreeSet<i32> = plan.folders.keys().map(|replica| replica.1).collect();
+    for broker in brokers {
+        let change = [(BROKER_THROTTLES[2], Some(rate.to_string()))];
+        set(admin, ResourceKind::Broker, &broker.to_string(), &change).await?;
+    }
+    output::say(&format!("The replica-alter-dir throttle limit was set to {rate} B/s"));
+    Ok(())
 }
 
 fn lines_of(results: &BTreeMap<TopicPartition, Result<(), ClientError>>) -> Vec<String> {
@@ -298,7 +350,8 @@ fn lines_of(results: &BTreeMap<TopicPartition, Result<(), ClientError>>) -> Vec<
 }
 
 async fn set(admin: &Admin, kind: ResourceKind, name: &str, values: &[(&str, Option<String>)]) -> Result<(), Ended> {
-    let changes: Vec<(String, Option<String>)> = values.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let changes: Vec<(String, Option<String>)> =
+        values.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     admin.alter_configs(kind, name, &changes).await.map_err(failed)
 }
 
@@ -316,7 +369,9 @@ async fn throttle_brokers(
         moves.insert(at, (sources, own.adding.iter().copied().collect()));
     }
     for (at, brokers) in targets {
-        let sources = moves.remove(at).map_or_else(|| current.get(at).into_iter().flatten().copied().collect(), |(sources, _)| sources);
+        let sources = moves
+            .remove(at)
+            .map_or_else(|| current.get(at).into_iter().flatten().copied().collect(), |(sources, _)| sources);
         let destinations = brokers.iter().filter(|id| !sources.contains(id)).copied().collect();
         moves.insert(at, (sources, destinations));
     }
@@ -328,12 +383,24 @@ async fn throttle_brokers(
     }
     let joined = |parts: BTreeSet<String>| Some(parts.into_iter().collect::<Vec<_>>().join(","));
     for (topic, (leaders, followers)) in topics {
-        set(admin, ResourceKind::Topic, topic, &[(TOPIC_THROTTLES[0], joined(leaders)), (TOPIC_THROTTLES[1], joined(followers))]).await?;
+        set(
+            admin,
+            ResourceKind::Topic,
+            topic,
+            &[(TOPIC_THROTTLES[0], joined(leaders)), (TOPIC_THROTTLES[1], joined(followers))],
+        )
+        .await?;
     }
     let brokers: BTreeSet<i32> = moves.values().flat_map(|(sources, destinations)| sources | destinations).collect();
     for broker in brokers {
         let rate = Some(rate.to_string());
-        set(admin, ResourceKind::Broker, &broker.to_string(), &[(BROKER_THROTTLES[0], rate.clone()), (BROKER_THROTTLES[1], rate)]).await?;
+        set(
+            admin,
+            ResourceKind::Broker,
+            &broker.to_string(),
+            &[(BROKER_THROTTLES[0], rate.clone()), (BROKER_THROTTLES[1], rate)],
+        )
+        .await?;
     }
     output::say(&format!("The inter-broker throttle limit was set to {rate} B/s"));
     Ok(())
@@ -350,7 +417,9 @@ async fn move_folders(admin: &Admin, mut left: BTreeMap<Replica, String>, given:
                 Ok(()) => {
                     let (at, broker) = &replica;
                     let path = left.remove(&replica).unwrap_or_default();
-                    println!("Successfully started moving log directory to {path} for replica {at} with broker {broker} ");
+                    println!(
+                        "Successfully started moving log directory to {path} for replica {at} with broker {broker} "
+                    );
                 }
                 Err(error) if is(&error, REPLICA_NOT_AVAILABLE) => {}
                 Err(_) => return said(format!("Error: Failed to alter dir for {}", replica_name(&replica))),
@@ -361,7 +430,11 @@ async fn move_folders(admin: &Admin, mut left: BTreeMap<Replica, String>, given:
         }
         if started.elapsed() >= limit {
             let names: Vec<String> = left.keys().map(replica_name).collect();
-            return said(format!("Timed out before log directory move{} could be started for: {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
+            return said(format!(
+                "Timed out before log directory move{} could be started for: {}",
+                if names.len() == 1 { "" } else { "s" },
+                names.join(",")
+            ));
         }
         task::sleep(Duration::from_millis(100)).await;
     }
@@ -374,12 +447,15 @@ fn replica_name((at, broker): &Replica) -> String {
 
 async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> {
     let moving = admin.list_partition_reassignments(None).await.map_err(failed)?;
-    let targets: BTreeMap<&TopicPartition, &Vec<i32>> = plan.partitions.iter().map(|(at, brokers)| (at, brokers)).collect();
+    let targets: BTreeMap<&TopicPartition, &Vec<i32>> =
+        plan.partitions.iter().map(|(at, brokers)| (at, brokers)).collect();
     let settled = targets.keys().filter(|at| !moving.contains_key(**at));
     let mut found = BTreeMap::new();
     for (topic, described) in describe_topics(admin, settled.map(|at| at.topic.clone()).collect()).await? {
         match described {
-            Ok(described) => found.extend(described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas))),
+            Ok(described) => found.extend(
+                described.partitions.into_iter().map(|own| (TopicPartition::new(&topic, own.partition), own.replicas)),
+            ),
             // A partition that is not there has no replicas.
             Err(error) if is(&error, UNKNOWN_TOPIC_OR_PARTITION) => {}
             Err(error) => return Err(failed(error)),
@@ -403,7 +479,13 @@ async fn verify(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> 
             tell(at, true, format!("Reassignment of partition {at} is completed."));
         } else {
             let (found, target) = (ids(found), ids(target));
-            tell(at, false, format!("There is no active reassignment of partition {at}, but replica set is {found} rather than {target}."));
+            tell(
+                at,
+                false,
+                format!(
+                    "There is no active reassignment of partition {at}, but replica set is {found} rather than {target}."
+                ),
+            );
         }
     }
     output::as_objects(|| objects);
@@ -421,8 +503,12 @@ async fn verify_folders(admin: &Admin, plan: &Plan) -> Result<bool, Ended> {
     for (replica, target) in &plan.folders {
         let (at, broker) = replica;
         let line = match known.get(replica) {
-            None => format!("Partition {at} is not found in any live log dir on broker {broker}. There is likely an offline log directory on the broker."),
-            Some((Some(current), None)) if current == target => format!("Reassignment of replica {} completed successfully.", replica_name(replica)),
+            None => format!(
+                "Partition {at} is not found in any live log dir on broker {broker}. There is likely an offline log directory on the broker."
+            ),
+            Some((Some(current), None)) if current == target => {
+                format!("Reassignment of replica {} completed successfully.", replica_name(replica))
+            }
             Some((current, None)) => {
                 let current = current.as_deref().unwrap_or_default();
                 format!("Partition {at} on broker {broker} is not being moved from log dir {current} to {target}.")
@@ -443,16 +529,25 @@ async fn verify_folders(admin: &Admin, plan: &Plan) -> Result<bool, Ended> {
 }
 
 async fn clear_throttles(admin: &Admin, plan: &Plan) -> Result<(), Ended> {
-    let mut brokers: BTreeSet<i32> = admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes.iter().map(|node| node.id).collect();
+    let mut brokers: BTreeSet<i32> =
+        admin.describe_cluster(Fenced::LeftOut).await.map_err(failed)?.nodes.iter().map(|node| node.id).collect();
     brokers.extend(plan.partitions.iter().flat_map(|(_, brokers)| brokers));
     let names: Vec<String> = brokers.iter().map(ToString::to_string).collect();
-    output::say(&format!("Clearing broker-level throttles on broker{} {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
+    output::say(&format!(
+        "Clearing broker-level throttles on broker{} {}",
+        if names.len() == 1 { "" } else { "s" },
+        names.join(",")
+    ));
     for broker in &names {
         set(admin, ResourceKind::Broker, broker, &BROKER_THROTTLES.map(|key| (key, None))).await?;
     }
     let topics: BTreeSet<&str> = plan.partitions.iter().map(|(at, _)| at.topic.as_str()).collect();
     let names: Vec<&str> = topics.into_iter().collect();
-    output::say(&format!("Clearing topic-level throttles on topic{} {}", if names.len() == 1 { "" } else { "s" }, names.join(",")));
+    output::say(&format!(
+        "Clearing topic-level throttles on topic{} {}",
+        if names.len() == 1 { "" } else { "s" },
+        names.join(",")
+    ));
     for topic in names {
         set(admin, ResourceKind::Topic, topic, &TOPIC_THROTTLES.map(|key| (key, None))).await?;
     }
@@ -467,13 +562,22 @@ async fn cancel(admin: &Admin, plan: &Plan, given: &Given) -> Result<(), Ended> 
         println!("None of the specified partition reassignments are active.");
     } else {
         let targets = moving.keys().map(|at| (at.clone(), None)).collect();
-        let results = admin.alter_partition_reassignments(&targets, ReplicationFactor::MayChange).await.map_err(failed)?;
+        let results =
+            admin.alter_partition_reassignments(&targets, ReplicationFactor::MayChange).await.map_err(failed)?;
         let errors = lines_of(&results);
         if !errors.is_empty() {
-            return said(format!("Error cancelling partition reassignment{} for:\n{}", if errors.len() == 1 { "" } else { "s" }, errors.join("\n")));
+            return said(format!(
+                "Error cancelling partition reassignment{} for:\n{}",
+                if errors.len() == 1 { "" } else { "s" },
+                errors.join("\n")
+            ));
         }
         let names: Vec<String> = moving.keys().map(ToString::to_string).collect();
-        println!("Successfully cancelled partition reassignment{} for: {}", if names.len() == 1 { "" } else { "s" }, names.join(","));
+        println!(
+            "Successfully cancelled partition reassignment{} for: {}",
+            if names.len() == 1 { "" } else { "s" },
+            names.join(",")
+        );
     }
     let known = folders(admin, plan.folders.keys().cloned().collect()).await?;
     let active: BTreeMap<Replica, String> =

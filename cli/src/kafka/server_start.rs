@@ -10,8 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use millstream_base_config::BrokerConfig;
-use millstream_base_env::clock::Moment;
 use millstream_base_env::Disk;
+use millstream_base_env::clock::Moment;
 
 use crate::Ended;
 use crate::flags::Flags;
@@ -46,7 +46,12 @@ pub fn command() -> clap::Command {
     clap::Command::new("kafka-server-start")
         .about("Start a broker with a configuration file of Apache Kafka's.")
         .arg(value("server.properties", "The configuration file.").required(true))
-        .arg(value("daemon", "As the first word: run in the background.").short('d').long("daemon").action(clap::ArgAction::SetTrue))
+        .arg(
+            value("daemon", "As the first word: run in the background.")
+                .short('d')
+                .long("daemon")
+                .action(clap::ArgAction::SetTrue),
+        )
         .arg(value("override", "One key, over the file.").long("override").value_name("property=value"))
         .arg(value("version", "Display Kafka version.").long("version").action(clap::ArgAction::SetTrue))
 }
@@ -109,7 +114,15 @@ fn formatted(file: &Path, overrides: &[String]) -> Result<(), String> {
 }
 
 fn serve(file: &str, overrides: Vec<String>) -> Ended {
-    let mut flags = Flags { data: None, config: Some(file.into()), set: overrides, ports: Default::default(), host: None, only: None, ready_file: None };
+    let mut flags = Flags {
+        data: None,
+        config: Some(file.into()),
+        set: overrides,
+        ports: Default::default(),
+        host: None,
+        only: None,
+        ready_file: None,
+    };
     let metrics = SocketAddr::new(flags.host().address, flags.port("metrics"));
     // No runtime stands yet that a socket of ours could belong to.
     if std::net::TcpListener::bind(metrics).is_err() {

@@ -79,9 +79,11 @@ fn running() -> Vec<Server> {
     let server = |path: &Path| {
         let pid = Pid::from_raw(path.file_name()?.to_str()?.parse().ok()?)?;
         let line = std::fs::read(path.join("cmdline")).ok()?;
-        let words: Vec<String> = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         let program = Path::new(words.first()?).file_name()?.to_str()?;
-        (program == "millstream" && words.get(1)? == "kafka-server-start").then(|| Server { pid, words: words[2..].to_vec() })
+        (program == "millstream" && words.get(1)? == "kafka-server-start")
+            .then(|| Server { pid, words: words[2..].to_vec() })
     };
     entries.flatten().filter_map(|entry| server(&entry.path())).collect()
 }

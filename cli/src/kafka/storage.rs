@@ -35,9 +35,15 @@ const METADATA_LEVEL: i16 = 30;
 
 /// The flags.
 pub fn command() -> Command {
-    let config = Arg::new("config").long("config").short('c').required(true).help("The Kafka configuration file to use.");
-    let release = Arg::new("release-version").long("release-version").short('r').help("The release to use the features of.");
-    let feature = Arg::new("feature").long("feature").short('f').action(ArgAction::Append).help("A feature and its level, feature=level.");
+    let config =
+        Arg::new("config").long("config").short('c').required(true).help("The Kafka configuration file to use.");
+    let release =
+        Arg::new("release-version").long("release-version").short('r').help("The release to use the features of.");
+    let feature = Arg::new("feature")
+        .long("feature")
+        .short('f')
+        .action(ArgAction::Append)
+        .help("A feature and its level, feature=level.");
     let flag = |name: &'static str, short: char, help: &'static str| {
         Arg::new(name).long(name).short(short).action(ArgAction::SetTrue).help(help)
     };
@@ -55,10 +61,16 @@ pub fn command() -> Command {
         .infer_long_args(true)
         .disable_help_subcommand(true)
         .subcommand_required(true)
-        .subcommand(Command::new("info").about("Get information about the Kafka log directories on this node.").arg(config))
+        .subcommand(
+            Command::new("info").about("Get information about the Kafka log directories on this node.").arg(config),
+        )
         .subcommand(format)
         .subcommand(Command::new("version-mapping").about("Look up the features of a release.").arg(release))
-        .subcommand(Command::new("feature-dependencies").about("Look up what a feature's level needs.").arg(feature.required(true)))
+        .subcommand(
+            Command::new("feature-dependencies")
+                .about("Look up what a feature's level needs.")
+                .arg(feature.required(true)),
+        )
         .subcommand(Command::new("random-uuid").about("Print a random UUID."))
 }
 
@@ -144,7 +156,8 @@ fn format_dirs(given: &ArgMatches) -> Result<(), Ended> {
     for path in &paths {
         dirs.push(LogDir::open(Disk::Real, Clock::Real, path).map_err(|error| failed(&error))?);
     }
-    let formatted = format::format(&dirs, config.node_id, ClusterId::Given(&cluster), existing).map_err(|error| failed(&error))?;
+    let formatted =
+        format::format(&dirs, config.node_id, ClusterId::Given(&cluster), existing).map_err(|error| failed(&error))?;
     if !formatted_before {
         println!("{}", bootstrap_line());
     }
@@ -178,9 +191,9 @@ fn bootstrap_line() -> String {
 /// Only this release's metadata is written.
 fn check_release(given: &ArgMatches) -> Result<(), Ended> {
     match given.get_one::<String>("release-version") {
-        Some(release) if release != RELEASE && release != "4.3" => {
-            Err(Ended::Failed(format!("folders are formatted for release {RELEASE} only, not {release}; leave --release-version out")))
-        }
+        Some(release) if release != RELEASE && release != "4.3" => Err(Ended::Failed(format!(
+            "folders are formatted for release {RELEASE} only, not {release}; leave --release-version out"
+        ))),
         _ => Ok(()),
     }
 }
@@ -190,7 +203,10 @@ fn check_features(given: &ArgMatches) -> Result<(), Ended> {
         let (name, level) = level_of(feature)?;
         if !FINALISED.contains(&(name.as_str(), level)) {
             let kept: Vec<String> = FINALISED.iter().map(|(name, level)| format!("{name}={level}")).collect();
-            return Err(Ended::Failed(format!("--feature {feature}: this release formats with {} only", kept.join(", "))));
+            return Err(Ended::Failed(format!(
+                "--feature {feature}: this release formats with {} only",
+                kept.join(", ")
+            )));
         }
     }
     Ok(())
@@ -198,7 +214,9 @@ fn check_features(given: &ArgMatches) -> Result<(), Ended> {
 
 fn level_of(feature: &str) -> Result<(String, i16), Ended> {
     let Some((name, level)) = feature.split_once('=') else {
-        return Err(Ended::Failed(format!("Invalid feature format: {feature}. Expected format: 'feature=version' (e.g. 'group.version=1')")));
+        return Err(Ended::Failed(format!(
+            "Invalid feature format: {feature}. Expected format: 'feature=version' (e.g. 'group.version=1')"
+        )));
     };
     let (name, level) = (name.trim(), level.trim());
     match level.parse() {

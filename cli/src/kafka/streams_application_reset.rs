@@ -25,7 +25,8 @@ before it starts again. What is deleted is gone: look at what --dry-run says fir
 /// Where `--bootstrap-server` is left out.
 const SERVER: &str = "localhost:9092";
 /// Of which at most one is given.
-const TARGETS: [&str; 7] = ["to-offset", "to-datetime", "by-duration", "to-earliest", "to-latest", "from-file", "shift-by"];
+const TARGETS: [&str; 7] =
+    ["to-offset", "to-datetime", "by-duration", "to-earliest", "to-latest", "from-file", "shift-by"];
 /// UNKNOWN_MEMBER_ID: it left by itself.
 const UNKNOWN_MEMBER_ID: i16 = 25;
 /// How often members that left by themselves are looked for again.
@@ -113,7 +114,15 @@ struct Reset<'a> {
 impl Reset<'_> {
     async fn run(&self) -> Result<(), Ended> {
         self.without_members().await?;
-        let mut topics: Vec<String> = self.admin.list_topics().await.map_err(failed)?.into_iter().filter(|topic| !topic.internal).map(|topic| topic.name).collect();
+        let mut topics: Vec<String> = self
+            .admin
+            .list_topics()
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .filter(|topic| !topic.internal)
+            .map(|topic| topic.name)
+            .collect();
         sort_as_hash_map(&mut topics, None, String::as_str);
         if self.given.has("dry-run") {
             output::say("----Dry run displays the actions which will be performed when running Streams Reset Tool----");
@@ -130,7 +139,13 @@ impl Reset<'_> {
         };
         let deleted = self.delete(&topics).await?;
         let moved = |(at, offset): (&TopicPartition, &i64)| json!({"topic": at.topic, "partition": at.partition, "offset": offset});
-        output::as_objects(|| offsets.iter().map(moved).chain(deleted.iter().map(|topic| json!({"topic": topic, "deleted": true}))).collect());
+        output::as_objects(|| {
+            offsets
+                .iter()
+                .map(moved)
+                .chain(deleted.iter().map(|topic| json!({"topic": topic, "deleted": true})))
+                .collect()
+        });
         if all_found { Ok(()) } else { Err(Ended::FailedAloud) }
     }
 
@@ -151,7 +166,13 @@ impl Reset<'_> {
                 let mut names = String::new();
                 for member in &members {
                     // Writing to a string cannot fail.
-                    let _ = write!(names, "{}{} at {}", if names.is_empty() { "" } else { ", " }, member.client_id, member.host);
+                    let _ = write!(
+                        names,
+                        "{}{} at {}",
+                        if names.is_empty() { "" } else { ", " },
+                        member.client_id,
+                        member.host
+                    );
                 }
                 return Err(error(format_args!(
                     "Consumer group '{}' is still active and has following members: {names}. Make sure to stop all running application instances \
@@ -181,7 +202,9 @@ impl Reset<'_> {
         if !self.intermediates.is_empty() {
             output::say(&format!("Seek-to-end for intermediate topics {}", in_brackets(&self.intermediates)));
         }
-        let missing = |of: &[&str]| -> Vec<String> { of.iter().filter(|name| !topics.iter().any(|topic| topic == *name)).map(|name| (*name).to_owned()).collect() };
+        let missing = |of: &[&str]| -> Vec<String> {
+            of.iter().filter(|name| !topics.iter().any(|topic| topic == *name)).map(|name| (*name).to_owned()).collect()
+        };
         let (no_inputs, no_intermediates) = (missing(&self.inputs), missing(&self.intermediates));
         if !no_inputs.is_empty() {
             output::say("Following input topics are not found, skipping them");
@@ -193,7 +216,8 @@ impl Reset<'_> {
         }
         let all_found = no_inputs.is_empty() && no_intermediates.is_empty();
         let inputs = self.partitions_of(&self.inputs, &no_inputs).await?;
-        let behind: Vec<&str> = self.intermediates.iter().copied().filter(|topic| !self.inputs.contains(topic)).collect();
+        let behind: Vec<&str> =
+            self.intermediates.iter().copied().filter(|topic| !self.inputs.contains(topic)).collect();
         let intermediates = self.partitions_of(&behind, &no_intermediates).await?;
         if inputs.is_empty() && intermediates.is_empty() {
             return Ok((all_found, Offsets::new()));
@@ -209,13 +233,19 @@ impl Reset<'_> {
 
     /// The partitions of the topics that are there, in the order of Java's set of them.
     async fn partitions_of(&self, topics: &[&str], missing: &[String]) -> Result<Vec<TopicPartition>, Ended> {
-        let there: BTreeSet<String> = topics.iter().map(|name| (*name).to_owned()).filter(|name| !missing.contains(name)).collect();
+        let there: BTreeSet<String> =
+            topics.iter().map(|name| (*name).to_owned()).filter(|name| !missing.contains(name)).collect();
         if there.is_empty() {
             return Ok(Vec::new());
         }
-        let described = self.admin.describe_topics(&there.into_iter().collect::<Vec<_>>(), PAGE).await.map_err(failed)?;
-        let mut partitions: Vec<TopicPartition> =
-            described.iter().flat_map(|topic| topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, partition.partition))).collect();
+        let described =
+            self.admin.describe_topics(&there.into_iter().collect::<Vec<_>>(), PAGE).await.map_err(failed)?;
+        let mut partitions: Vec<TopicPartition> = described
+            .iter()
+            .flat_map(|topic| {
+                topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, partition.partition))
+            })
+            .collect();
         sort_partitions_as_hash_map(&mut partitions, None, |at| at);
         Ok(partitions)
     }
@@ -227,7 +257,8 @@ impl Reset<'_> {
         output::say(&format!("Following input topics offsets will be reset to (for consumer group {})", self.group));
         let offsets = self.target(partitions).await?;
         for at in partitions {
-            let offset = offsets.get(at).ok_or_else(|| error(format_args!("nothing says where {at} is to be read from")))?;
+            let offset =
+                offsets.get(at).ok_or_else(|| error(format_args!("nothing says where {at} is to be read from")))?;
             output::say(&format!("Topic: {} Partition: {} Offset: {offset}", at.topic, at.partition));
         }
         Ok(offsets)
@@ -241,18 +272,23 @@ impl Reset<'_> {
         }
         if let Some(shift) = given.parsed::<i64>("shift-by")? {
             let committed = self.admin.committed_offsets(self.group).await.map_err(failed)?;
-            let unread: Vec<TopicPartition> = partitions.iter().filter(|at| !committed.contains_key(at)).cloned().collect();
+            let unread: Vec<TopicPartition> =
+                partitions.iter().filter(|at| !committed.contains_key(at)).cloned().collect();
             let unread = self.ends(&unread, self.unread).await?;
-            let current = |at: &TopicPartition| committed.get(at).map(|at| at.offset).or_else(|| unread.get(at).copied()).unwrap_or_default();
+            let current = |at: &TopicPartition| {
+                committed.get(at).map(|at| at.offset).or_else(|| unread.get(at).copied()).unwrap_or_default()
+            };
             let wanted: Vec<_> = partitions.iter().map(|at| (at.clone(), current(at).saturating_add(shift))).collect();
             return self.bounded(wanted, Some(partitions.len())).await;
         }
         if let Some(text) = given.one("to-datetime")? {
-            let when = java_time::parse_datetime(text).map_err(|reason| error(format_args!("java.text.ParseException: {reason}")))?;
+            let when = java_time::parse_datetime(text)
+                .map_err(|reason| error(format_args!("java.text.ParseException: {reason}")))?;
             return self.at_time(partitions, when).await;
         }
         if let Some(text) = given.one("by-duration")? {
-            let back = millstream_base_config::iso_duration::parse(text).ok_or_else(|| error("Text cannot be parsed to a Duration"))?;
+            let back = millstream_base_config::iso_duration::parse(text)
+                .ok_or_else(|| error("Text cannot be parsed to a Duration"))?;
             return self.at_time(partitions, Clock::Real.now_ms().saturating_sub(back)).await;
         }
         if let Some(path) = given.one("from-file")? {
@@ -269,11 +305,13 @@ impl Reset<'_> {
     /// What lies at or past an end of the log is put there. `capacity`: of Java's map of what is wanted, for its order.
     async fn bounded(&self, mut wanted: Vec<(TopicPartition, i64)>, capacity: Option<usize>) -> Result<Offsets, Ended> {
         let partitions: Vec<TopicPartition> = wanted.iter().map(|(at, _)| at.clone()).collect();
-        let (starts, ends) = (self.ends(&partitions, OffsetSpec::Earliest).await?, self.ends(&partitions, OffsetSpec::Latest).await?);
+        let (starts, ends) =
+            (self.ends(&partitions, OffsetSpec::Earliest).await?, self.ends(&partitions, OffsetSpec::Latest).await?);
         sort_partitions_as_hash_map(&mut wanted, capacity, |(at, _)| at);
         let mut bounded = Offsets::new();
         for (at, offset) in wanted {
-            let (start, end) = (starts.get(&at).copied().unwrap_or_default(), ends.get(&at).copied().unwrap_or_default());
+            let (start, end) =
+                (starts.get(&at).copied().unwrap_or_default(), ends.get(&at).copied().unwrap_or_default());
             let within = match offset {
                 high if high >= end => Err(("higher than latest", end)),
                 low if low <= start => Err(("lower than earliest", start)),
@@ -290,7 +328,8 @@ impl Reset<'_> {
 
     async fn at_time(&self, partitions: &[TopicPartition], ms: i64) -> Result<Offsets, Ended> {
         let mut offsets = self.ends(partitions, OffsetSpec::Timestamp(ms)).await?;
-        let late: Vec<TopicPartition> = partitions.iter().filter(|at| offsets.get(at).is_none_or(|offset| *offset < 0)).cloned().collect();
+        let late: Vec<TopicPartition> =
+            partitions.iter().filter(|at| offsets.get(at).is_none_or(|offset| *offset < 0)).cloned().collect();
         for at in &late {
             output::say(&format!(
                 "Partition {} from topic {} is empty, without a committed record. Falling back to latest known offset.",
@@ -305,7 +344,10 @@ impl Reset<'_> {
         if partitions.is_empty() {
             return Ok(Offsets::new());
         }
-        output::say(&format!("Following intermediate topics offsets will be reset to end (for consumer group {})", self.group));
+        output::say(&format!(
+            "Following intermediate topics offsets will be reset to end (for consumer group {})",
+            self.group
+        ));
         partitions.iter().for_each(|at| output::say(&format!("Topic: {}", at.topic)));
         self.ends(partitions, OffsetSpec::Latest).await
     }
@@ -320,7 +362,8 @@ impl Reset<'_> {
     /// Deletes what the application made for itself.
     async fn delete(&self, topics: &[String]) -> Result<Vec<String>, Ended> {
         let is_used = |topic: &str| self.inputs.contains(&topic) || self.intermediates.contains(&topic);
-        let own: Vec<String> = topics.iter().filter(|topic| !is_used(topic) && is_internal(self.group, topic)).cloned().collect();
+        let own: Vec<String> =
+            topics.iter().filter(|topic| !is_used(topic) && is_internal(self.group, topic)).cloned().collect();
         let named: Vec<String> = listed(self.given, "internal-topics").into_iter().map(str::to_owned).collect();
         let chosen = if named.is_empty() {
             output::say(&format!("Deleting inferred internal topics {}", in_brackets(&own)));
@@ -339,7 +382,9 @@ impl Reset<'_> {
             let results = self.admin.delete_each_topic(&chosen).await.map_err(failed)?;
             let mut kept = results.into_iter().filter_map(|(topic, result)| Some((topic, result.err()?))).peekable();
             if kept.peek().is_some() {
-                kept.for_each(|(topic, reason)| eprintln!("ERROR: deleting topic {topic}: {}", java_exception::to_string(&reason)));
+                kept.for_each(|(topic, reason)| {
+                    eprintln!("ERROR: deleting topic {topic}: {}", java_exception::to_string(&reason))
+                });
                 return Err(error("Encountered an error deleting one or more topics"));
             }
         }
@@ -408,7 +453,10 @@ mod tests {
 
     #[test]
     fn a_plan_has_three_cells_a_line() {
-        assert_eq!(plan("t,0,5\nt,1,6\n").unwrap(), [(TopicPartition::new("t", 0), 5), (TopicPartition::new("t", 1), 6)]);
+        assert_eq!(
+            plan("t,0,5\nt,1,6\n").unwrap(),
+            [(TopicPartition::new("t", 0), 5), (TopicPartition::new("t", 1), 6)]
+        );
         assert!(plan("").unwrap_err().contains("empty"));
         assert!(plan("t,0").unwrap_err().contains("TOPIC,PARTITION,OFFSET"));
         assert!(plan("t,x,5").unwrap_err().contains("\"x\""));

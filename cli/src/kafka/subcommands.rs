@@ -14,10 +14,16 @@ pub fn tool(name: &'static str, about: &'static str) -> Command {
 
 /// The flags that say which cluster: `--bootstrap-server` or `--bootstrap-controller`, and `--command-config`.
 pub fn with_cluster(command: Command) -> Command {
-    let servers = Arg::new("bootstrap-server").long("bootstrap-server").value_name("HOST:PORT,...").help("The brokers to connect to.");
+    let servers = Arg::new("bootstrap-server")
+        .long("bootstrap-server")
+        .value_name("HOST:PORT,...")
+        .help("The brokers to connect to.");
     let controllers = Arg::new("bootstrap-controller").long("bootstrap-controller").value_name("HOST:PORT,...");
     let controllers = controllers.conflicts_with("bootstrap-server").help("The controllers to connect to.");
-    let config = Arg::new("command-config").long("command-config").value_name("FILE").help("Property file with configs of the admin client.");
+    let config = Arg::new("command-config")
+        .long("command-config")
+        .value_name("FILE")
+        .help("Property file with configs of the admin client.");
     command.arg(servers).arg(controllers).arg(config)
 }
 

@@ -7,7 +7,9 @@ pub fn print_table(titles: &[&str], rows: &[Vec<String>]) {
     if output::as_json(titles, rows) {
         return;
     }
-    let width = |index: usize| rows.iter().filter_map(|row| Some(row.get(index)?.chars().count())).max().unwrap_or(0).max(titles[index].len());
+    let width = |index: usize| {
+        rows.iter().filter_map(|row| Some(row.get(index)?.chars().count())).max().unwrap_or(0).max(titles[index].len())
+    };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}\t")).collect();

@@ -90,7 +90,9 @@ mod tests {
         assert_eq!(subscribed(["--topic", "a,b"]).unwrap(), ["a,b"]);
         // Which topics match is found with fresh metadata, again and again.
         assert!(subscribed(["--include", "a.*"]).unwrap().is_empty());
-        assert!(matches!(subscribed(["--include", "a("]), Err(Ended::Failed(line)) if line == "a( is an invalid regex."));
+        assert!(
+            matches!(subscribed(["--include", "a("]), Err(Ended::Failed(line)) if line == "a( is an invalid regex.")
+        );
     }
 
     #[test]

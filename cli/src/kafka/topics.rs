@@ -43,7 +43,11 @@ pub fn options() -> Options {
         .value("topic-id", "topic-id", "The id of the topic to describe.")
         .value("config", "name=value", "A config of the topic being created; see docs/topic-configs.md.")
         .value("delete-config", "name", "No longer supported; kafka-configs does it.")
-        .value("partitions", "# of partitions", "Partitions of the topic being created or altered. More of them send keys elsewhere.")
+        .value(
+            "partitions",
+            "# of partitions",
+            "Partitions of the topic being created or altered. More of them send keys elsewhere.",
+        )
         .value("replication-factor", "replication factor", "Replicas of each partition of the topic being created.")
         .value("replica-assignment", "b1p1:b2p1,b1p2:b2p2", "Brokers of each partition, by hand.")
         .flag("under-replicated-partitions", "Describe only partitions whose replicas are not all in sync.")
@@ -54,7 +58,11 @@ pub fn options() -> Options {
         .flag("if-exists", "Alter, delete or describe only if the topic exists.")
         .flag("if-not-exists", "Create only if the topic does not exist.")
         .flag("exclude-internal", "Leave internal topics out when listing or describing.")
-        .value("partition-size-limit-per-response", "partitions", "Partitions in one answer of DescribeTopicPartitions.")
+        .value(
+            "partition-size-limit-per-response",
+            "partitions",
+            "Partitions in one answer of DescribeTopicPartitions.",
+        )
 }
 
 /// Runs the tool.
@@ -77,7 +85,9 @@ pub fn run(words: &[String]) -> Ended {
 /// The combinations that `TopicCommandOptions.checkArgs` refuses.
 fn checked(given: Given) -> Result<Given, Ended> {
     if ACTIONS.iter().filter(|action| given.has(action)).count() != 1 {
-        return given.misuse("Command must include exactly one action: --list, --describe, --create, --alter or --delete".to_owned());
+        return given.misuse(
+            "Command must include exactly one action: --list, --describe, --create, --alter or --delete".to_owned(),
+        );
     }
     if given.has("delete-config") {
         eprintln!("kafka-topics: --delete-config is no longer supported; use kafka-configs --alter --delete-config");
@@ -90,7 +100,9 @@ fn checked(given: Given) -> Result<Given, Ended> {
             return given.misuse("--topic or --topic-id is required to describe a topic".to_owned());
         }
         if given.has("topic") && given.has("topic-id") {
-            println!("Only topic id will be used when both --topic and --topic-id are specified and topicId is not Uuid.ZERO_UUID");
+            println!(
+                "Only topic id will be used when both --topic and --topic-id are specified and topicId is not Uuid.ZERO_UUID"
+            );
         }
     }
     if !given.has("list") && !given.has("describe") {
@@ -179,12 +191,17 @@ fn assignment(given: &Given) -> Result<Vec<Vec<i32>>, Ended> {
     let Some(list) = given.one("replica-assignment")?.filter(|list| !list.is_empty()) else { return Ok(Vec::new()) };
     let mut assigned: Vec<Vec<i32>> = Vec::new();
     for (partition, brokers) in list.split(',').enumerate() {
-        let number = |text: &str| text.trim().parse::<i32>().map_err(|_| Ended::Failed(format!("For input string: \"{text}\"")));
+        let number =
+            |text: &str| text.trim().parse::<i32>().map_err(|_| Ended::Failed(format!("For input string: \"{text}\"")));
         let brokers: Vec<i32> = brokers.split(':').map(number).collect::<Result<_, _>>()?;
         let mut seen = BTreeSet::new();
-        let twice: Vec<String> = brokers.iter().filter(|broker| !seen.insert(**broker)).map(ToString::to_string).collect();
+        let twice: Vec<String> =
+            brokers.iter().filter(|broker| !seen.insert(**broker)).map(ToString::to_string).collect();
         if !twice.is_empty() {
-            return Err(Ended::Failed(format!("Partition replica lists may not contain duplicate entries: {}", twice.join(","))));
+            return Err(Ended::Failed(format!(
+                "Partition replica lists may not contain duplicate entries: {}",
+                twice.join(",")
+            )));
         }
         if assigned.first().is_some_and(|first| first.len() != brokers.len()) {
             return Err(Ended::Failed(format!("Partition {partition} has different replication factor: {brokers:?}")));
@@ -201,9 +218,11 @@ async fn create(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let assignment = assignment(given)?;
     let mut configs = Vec::new();
     for pair in given.all("config") {
-        let Some((key, value)) = pair.split_once('=').filter(|(_, value)| !value.is_empty() && !value.contains('=')) else {
+        let Some((key, value)) = pair.split_once('=').filter(|(_, value)| !value.is_empty() && !value.contains('='))
+        else {
             return Err(Ended::Failed(
-                "requirement failed: Invalid topic config: all configs to be added must be in the format \"key=val\".".to_owned(),
+                "requirement failed: Invalid topic config: all configs to be added must be in the format \"key=val\"."
+                    .to_owned(),
             ));
         };
         configs.push((key.trim().to_owned(), value.trim().to_owned()));
@@ -255,7 +274,10 @@ struct Cluster {
 
 async fn describe(admin: &Admin, given: &Given) -> Result<(), Ended> {
     let id = match given.one("topic-id")? {
-        Some(text) => Some(uuid_text::parse(text).ok_or_else(|| Ended::Failed(format!("Topic id {text} is no id of 22 characters")))?),
+        Some(text) => Some(
+            uuid_text::parse(text)
+                .ok_or_else(|| Ended::Failed(format!("Topic id {text} is no id of 22 characters")))?,
+        ),
         None => None,
     };
     let mut described = match id.filter(|id| !id.is_nil()) {
@@ -302,7 +324,10 @@ async fn configs_of(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, 
     described.map(|((_, name), configs)| Ok((name, configs?))).collect()
 }
 
-async fn moves_of(admin: &Admin, topics: &[TopicDescription]) -> Result<BTreeMap<TopicPartition, Reassignment>, ClientError> {
+async fn moves_of(
+    admin: &Admin,
+    topics: &[TopicDescription],
+) -> Result<BTreeMap<TopicPartition, Reassignment>, ClientError> {
     let of_topic = |topic: &TopicDescription| {
         let name = topic.name.clone();
         topic.partitions.iter().map(move |own| TopicPartition::new(&name, own.partition)).collect::<Vec<_>>()
@@ -315,7 +340,10 @@ async fn moves_of(admin: &Admin, topics: &[TopicDescription]) -> Result<BTreeMap
 /// What was set for the topic itself.
 fn own_configs<'a>(topic: &TopicDescription, cluster: &'a Cluster) -> Vec<(&'a str, &'a str)> {
     let configs = cluster.configs.get(&topic.name).into_iter().flatten();
-    configs.filter(|config| config.source != ConfigSource::DefaultConfig).map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or("null"))).collect()
+    configs
+        .filter(|config| config.source != ConfigSource::DefaultConfig)
+        .map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or("null")))
+        .collect()
 }
 
 /// The partitions that the flags ask for, an object each.
@@ -324,7 +352,8 @@ fn topic_objects(given: &Given, topic: &TopicDescription, cluster: &Cluster) -> 
     if given.has("topics-with-overrides") && own.is_empty() {
         return Vec::new();
     }
-    let configs: Map<String, Value> = own.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    let configs: Map<String, Value> =
+        own.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     let object = |(partition, moved): (&PartitionDescription, Option<&Reassignment>)| {
         json!({
             "topic": topic.name,
@@ -344,10 +373,13 @@ fn topic_objects(given: &Given, topic: &TopicDescription, cluster: &Cluster) -> 
 }
 
 fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
-    let own: Vec<String> = own_configs(topic, cluster).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let own: Vec<String> =
+        own_configs(topic, cluster).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let overrides_only = given.has("topics-with-overrides");
     if !REPORTS.into_iter().any(|report| given.has(report)) && (!overrides_only || !own.is_empty()) {
-        let factor = topic.partitions.first().map_or(0, |first| factor(first, cluster.reassignments.get(&TopicPartition::new(&topic.name, first.partition))));
+        let factor = topic.partitions.first().map_or(0, |first| {
+            factor(first, cluster.reassignments.get(&TopicPartition::new(&topic.name, first.partition)))
+        });
         let id = if topic.id.is_nil() { String::new() } else { format!("\tTopicId: {}", uuid_text::format(topic.id)) };
         println!(
             "Topic: {}{id}\tPartitionCount: {}\tReplicationFactor: {factor}\tConfigs: {}",
@@ -357,12 +389,18 @@ fn print_topic(given: &Given, topic: &TopicDescription, cluster: &Cluster) {
         );
     }
     if !overrides_only {
-        reported(given, topic, cluster).into_iter().for_each(|(partition, moved)| print_partition(&topic.name, partition, moved));
+        reported(given, topic, cluster)
+            .into_iter()
+            .for_each(|(partition, moved)| print_partition(&topic.name, partition, moved));
     }
 }
 
 /// The partitions that the flags ask for, and how each is moved.
-fn reported<'a>(given: &Given, topic: &'a TopicDescription, cluster: &'a Cluster) -> Vec<(&'a PartitionDescription, Option<&'a Reassignment>)> {
+fn reported<'a>(
+    given: &Given,
+    topic: &'a TopicDescription,
+    cluster: &'a Cluster,
+) -> Vec<(&'a PartitionDescription, Option<&'a Reassignment>)> {
     let reports: Vec<&str> = REPORTS.into_iter().filter(|report| given.has(report)).collect();
     let mut configs = cluster.configs.get(&topic.name).into_iter().flatten();
     let min_isr = configs.find(|config| config.name == "min.insync.replicas");
@@ -386,7 +424,12 @@ fn reported<'a>(given: &Given, topic: &'a TopicDescription, cluster: &'a Cluster
 /// Replicas that stay (Java: `TopicCommand.getReplicationFactor`).
 fn factor(partition: &PartitionDescription, moved: Option<&Reassignment>) -> usize {
     match moved {
-        Some(moved) if partition.replicas.iter().any(|replica| moved.adding.contains(replica) || moved.removing.contains(replica)) => {
+        Some(moved)
+            if partition
+                .replicas
+                .iter()
+                .any(|replica| moved.adding.contains(replica) || moved.removing.contains(replica)) =>
+        {
             moved.replicas.len() - moved.adding.len()
         }
         _ => partition.replicas.len(),

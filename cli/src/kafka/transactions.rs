@@ -23,7 +23,8 @@ const PAGE: i32 = 2000;
 /// The flags.
 pub fn command() -> Command {
     let topic = || value("topic", "The topic.");
-    let number = |name: &'static str, help| value(name, help).value_parser(value_parser!(i64)).allow_negative_numbers(true);
+    let number =
+        |name: &'static str, help| value(name, help).value_parser(value_parser!(i64)).allow_negative_numbers(true);
     let partition = || number("partition", "The partition.");
     let tool = subcommands::tool("kafka-transactions", ABOUT)
         .subcommand_required(false)
@@ -39,11 +40,15 @@ pub fn command() -> Command {
             .about("describe the state of an active transactional-id")
             .arg(value("transactional-id", "The transactional id.").required(true)),
     )
-    .subcommand(Command::new("describe-producers").about("describe the states of active producers for a topic partition").args([
-        number("broker-id", "The replica to ask. [default: the leader]"),
-        topic().required(true),
-        partition().required(true),
-    ]))
+    .subcommand(
+        Command::new("describe-producers").about("describe the states of active producers for a topic partition").args(
+            [
+                number("broker-id", "The replica to ask. [default: the leader]"),
+                topic().required(true),
+                partition().required(true),
+            ],
+        ),
+    )
     .subcommand(Command::new("abort").about("abort a hanging transaction (requires administrative privileges)").args([
         topic().required(true),
         partition().required(true),
@@ -172,7 +177,12 @@ async fn describe(admin: &Admin, id: &str) -> Result<(), Ended> {
     Ok(())
 }
 
-async fn producers(admin: &Admin, at: &TopicPartition, broker: Option<i32>, wrong: impl Fn(ClientError) -> Ended) -> Result<Vec<ProducerState>, Ended> {
+async fn producers(
+    admin: &Admin,
+    at: &TopicPartition,
+    broker: Option<i32>,
+    wrong: impl Fn(ClientError) -> Ended,
+) -> Result<Vec<ProducerState>, Ended> {
     let mut described = admin.describe_producers(&BTreeSet::from([at.clone()]), broker).await.map_err(&wrong)?;
     described.remove(at).map_or(Ok(Vec::new()), |result| result.map_err(wrong))
 }
@@ -180,7 +190,9 @@ async fn producers(admin: &Admin, at: &TopicPartition, broker: Option<i32>, wron
 async fn describe_producers(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
     let (at, broker) = (partition(given)?, number(given, "broker-id")?);
     let asked = broker.map_or_else(|| "leader".to_owned(), |broker: i32| format!("broker {broker}"));
-    let states = producers(admin, &at, broker, failed(format!("Failed to describe producers for partition {at} on {asked}"))).await?;
+    let states =
+        producers(admin, &at, broker, failed(format!("Failed to describe producers for partition {at} on {asked}")))
+            .await?;
     let row = |state: ProducerState| {
         vec![
             state.producer_id.to_string(),
@@ -192,7 +204,14 @@ async fn describe_producers(admin: &Admin, given: &ArgMatches) -> Result<(), End
         ]
     };
     let rows: Vec<_> = states.into_iter().map(row).collect();
-    let titles = ["ProducerId", "ProducerEpoch", "LatestCoordinatorEpoch", "LastSequence", "LastTimestamp", "CurrentTransactionStartOffset"];
+    let titles = [
+        "ProducerId",
+        "ProducerEpoch",
+        "LatestCoordinatorEpoch",
+        "LastSequence",
+        "LastTimestamp",
+        "CurrentTransactionStartOffset",
+    ];
     print_table(&titles, &rows);
     Ok(())
 }
@@ -208,8 +227,12 @@ async fn abort(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
         }
         (Some(start), _) => find_open(admin, at, start).await?,
         (None, Some(producer_id)) => {
-            let Some(producer_epoch) = number(given, "producer-epoch")? else { return said("Missing required argument --producer-epoch") };
-            let Some(epoch) = number::<i32>(given, "coordinator-epoch")? else { return said("Missing required argument --coordinator-epoch") };
+            let Some(producer_epoch) = number(given, "producer-epoch")? else {
+                return said("Missing required argument --producer-epoch");
+            };
+            let Some(epoch) = number::<i32>(given, "coordinator-epoch")? else {
+                return said("Missing required argument --coordinator-epoch");
+            };
             // One whose coordinator never wrote a marker shows -1; no coordinator's epoch is below 0.
             AbortTransaction { partition: at, producer_id, producer_epoch, coordinator_epoch: epoch.max(0) }
         }
@@ -218,7 +241,8 @@ async fn abort(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
 }
 
 async fn find_open(admin: &Admin, at: TopicPartition, start: i64) -> Result<AbortTransaction, Ended> {
-    let states = producers(admin, &at, None, failed(format!("Failed to validate producer state for partition {at}"))).await?;
+    let states =
+        producers(admin, &at, None, failed(format!("Failed to validate producer state for partition {at}"))).await?;
     let found = states.into_iter().find(|state| state.current_transaction_start_offset == Some(start));
     let Some(state) = found else {
         return said(format!("Could not find any open transactions starting at offset {start} on partition {at}"));
@@ -232,9 +256,12 @@ async fn find_open(admin: &Admin, at: TopicPartition, start: i64) -> Result<Abor
 }
 
 async fn find_hanging(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
-    let (topic, broker, own) = (text(given, "topic"), number::<i32>(given, "broker-id")?, number::<i32>(given, "partition")?);
+    let (topic, broker, own) =
+        (text(given, "topic"), number::<i32>(given, "broker-id")?, number::<i32>(given, "partition")?);
     if topic.is_none() && broker.is_none() {
-        return said("The `find-hanging` command requires either --topic or --broker-id to limit the scope of the search");
+        return said(
+            "The `find-hanging` command requires either --topic or --broker-id to limit the scope of the search",
+        );
     }
     let limit_ms = number::<i32>(given, "max-transaction-timeout")?.map_or(15, i64::from) * 60_000;
     let places = match (topic, own) {
@@ -247,7 +274,8 @@ async fn find_hanging(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
     for (at, states) in admin.describe_producers(&places, broker).await.map_err(failed(doing))? {
         let states = states.map_err(failed(format!("Failed to describe producers for partition {at}")))?;
         let overdue = |state: &ProducerState| Clock::Real.now_ms() - state.last_timestamp > limit_ms;
-        let hanging = states.into_iter().filter(|state| state.current_transaction_start_offset.is_some() && overdue(state));
+        let hanging =
+            states.into_iter().filter(|state| state.current_transaction_start_offset.is_some() && overdue(state));
         open.extend(hanging.map(|state| (at.clone(), state)));
     }
     let known = transactions_of(admin, &open).await?;
@@ -266,13 +294,26 @@ async fn find_hanging(admin: &Admin, given: &ArgMatches) -> Result<(), Ended> {
         ]
     };
     let rows: Vec<_> = open.iter().map(row).collect();
-    let titles = ["Topic", "Partition", "ProducerId", "ProducerEpoch", "CoordinatorEpoch", "StartOffset", "LastTimestamp", "Duration(min)"];
+    let titles = [
+        "Topic",
+        "Partition",
+        "ProducerId",
+        "ProducerEpoch",
+        "CoordinatorEpoch",
+        "StartOffset",
+        "LastTimestamp",
+        "Duration(min)",
+    ];
     print_table(&titles, &rows);
     Ok(())
 }
 
 /// The partitions of a topic or of all, on a broker or on any.
-async fn partitions(admin: &Admin, topic: Option<&str>, broker: Option<i32>) -> Result<BTreeSet<TopicPartition>, Ended> {
+async fn partitions(
+    admin: &Admin,
+    topic: Option<&str>,
+    broker: Option<i32>,
+) -> Result<BTreeSet<TopicPartition>, Ended> {
     let names = match topic {
         Some(topic) => vec![topic.to_owned()],
         None => {
@@ -290,14 +331,22 @@ async fn partitions(admin: &Admin, topic: Option<&str>, broker: Option<i32>) -> 
 }
 
 /// By producer: the transaction that its coordinator knows of.
-async fn transactions_of(admin: &Admin, open: &[(TopicPartition, ProducerState)]) -> Result<BTreeMap<i64, TransactionDescription>, Ended> {
+async fn transactions_of(
+    admin: &Admin,
+    open: &[(TopicPartition, ProducerState)],
+) -> Result<BTreeMap<i64, TransactionDescription>, Ended> {
     let ids: BTreeSet<i64> = open.iter().map(|(_, state)| state.producer_id).collect();
     let mut known = BTreeMap::new();
     if ids.is_empty() {
         return Ok(known);
     }
     let wrong = failed(format!("Failed to list transactions for {} producers", ids.len()));
-    let filter = TransactionFilter { states: Vec::new(), producer_ids: ids.iter().copied().collect(), longer_than_ms: None, id_pattern: None };
+    let filter = TransactionFilter {
+        states: Vec::new(),
+        producer_ids: ids.iter().copied().collect(),
+        longer_than_ms: None,
+        id_pattern: None,
+    };
     let mut listed = BTreeMap::new();
     for listings in admin.list_transactions(&filter).await.map_err(&wrong)?.into_values() {
         let own = listings.map_err(&wrong)?.into_iter().filter(|listing| ids.contains(&listing.producer_id));

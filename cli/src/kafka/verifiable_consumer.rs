@@ -28,7 +28,11 @@ pub fn options() -> Options {
         .servers("HOST1:PORT1[,HOST2:PORT2[...]]")
         .value("topic", "TOPIC", "REQUIRED: The topic to read.")
         .value("group-protocol", "GROUP-PROTOCOL", "classic or consumer. [default: classic]")
-        .value("group-remote-assignor", "GROUP-REMOTE-ASSIGNOR", "The broker's assignor, with --group-protocol consumer.")
+        .value(
+            "group-remote-assignor",
+            "GROUP-REMOTE-ASSIGNOR",
+            "The broker's assignor, with --group-protocol consumer.",
+        )
         .value("group-id", "GROUP-ID", "REQUIRED: The group to read as.")
         .value("group-instance-id", "GROUP-INSTANCE-ID", "A name of this member that outlives it.")
         .value("max-messages", "MAX-MESSAGES", "Records to read; -1 for no end. [default: -1]")
@@ -61,7 +65,9 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
         return given.misuse("Options --consumer.config and --command-config are mutually exclusive.".to_owned());
     }
     if given.has("consumer.config") {
-        println!("Option --consumer.config has been deprecated and will be removed in a future version. Use --command-config instead.");
+        println!(
+            "Option --consumer.config has been deprecated and will be removed in a future version. Use --command-config instead."
+        );
     }
     let mut properties = given.properties("consumer.config")?;
     properties.extend(given.properties("command-config")?);
@@ -69,7 +75,12 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
     match text("group-protocol")?.unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "classic" => {}
         "consumer" => return Err(Ended::Failed("--group-protocol consumer is not built yet; leave it out".to_owned())),
-        other => return Err(Ended::Failed(format!("No enum constant org.apache.kafka.clients.consumer.GroupProtocol.{}", other.to_ascii_uppercase()))),
+        other => {
+            return Err(Ended::Failed(format!(
+                "No enum constant org.apache.kafka.clients.consumer.GroupProtocol.{}",
+                other.to_ascii_uppercase()
+            )));
+        }
     }
     let mut set = |key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -83,7 +94,8 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
     set("bootstrap.servers", text("bootstrap-server")?);
     set("enable.auto.commit", Some(given.has("enable-autocommit").to_string()));
     set("auto.offset.reset", Some(text("reset-policy")?.unwrap_or_else(|| "earliest".to_owned())));
-    let (config, unknown) = ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+    let (config, unknown) =
+        ConsumerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
     unknown.iter().for_each(|key| eprintln!("kafka-verifiable-consumer: {key} is no config of a consumer; left out"));
     Ok(config)
 }
@@ -92,8 +104,10 @@ fn config(given: &Given) -> Result<ConsumerConfig, Ended> {
 struct Listener;
 
 fn partitions(places: &[TopicPartition]) -> String {
-    let places: Vec<String> =
-        places.iter().map(|place| format!("{{\"topic\":{},\"partition\":{}}}", json_text(Some(&place.topic)), place.partition)).collect();
+    let places: Vec<String> = places
+        .iter()
+        .map(|place| format!("{{\"topic\":{},\"partition\":{}}}", json_text(Some(&place.topic)), place.partition))
+        .collect();
     format!("[{}]", places.join(","))
 }
 
@@ -125,7 +139,10 @@ async fn consume(given: &Given, config: ConsumerConfig) -> Result<(), Ended> {
         signal = signals.caught() => caught = Some(signal),
     }
     consumer.subscribe(&[given.one("topic")?.unwrap_or_default()]).map_err(failed)?;
-    let mut reading = Reading { left: u64::try_from(given.parsed::<i32>("max-messages")?.unwrap_or(-1)).ok(), verbose: given.has("verbose") };
+    let mut reading = Reading {
+        left: u64::try_from(given.parsed::<i32>("max-messages")?.unwrap_or(-1)).ok(),
+        verbose: given.has("verbose"),
+    };
     while caught.is_none() && reading.left != Some(0) {
         let polled = tokio::select! {
             polled = consumer.poll(POLL) => polled,
@@ -195,7 +212,10 @@ impl Reading {
                 break;
             }
         }
-        print_event("records_consumed", &[("count", records.len().to_string()), ("partitions", format!("[{}]", summaries.join(",")))]);
+        print_event(
+            "records_consumed",
+            &[("count", records.len().to_string()), ("partitions", format!("[{}]", summaries.join(",")))],
+        );
         offsets
     }
 }
@@ -217,7 +237,14 @@ fn print_record(record: &Record<'_>) {
 fn print_commit(offsets: &Offsets, error: Option<ClientError>) {
     let rows: Vec<String> = offsets
         .iter()
-        .map(|(place, at)| format!("{{\"topic\":{},\"partition\":{},\"offset\":{}}}", json_text(Some(&place.topic)), place.partition, at.offset))
+        .map(|(place, at)| {
+            format!(
+                "{{\"topic\":{},\"partition\":{},\"offset\":{}}}",
+                json_text(Some(&place.topic)),
+                place.partition,
+                at.offset
+            )
+        })
         .collect();
     let mut fields = vec![("offsets", format!("[{}]", rows.join(",")))];
     let success = error.is_none();

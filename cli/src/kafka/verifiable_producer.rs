@@ -31,7 +31,11 @@ pub fn options() -> Options {
         .value("throughput", "THROUGHPUT", "Records in a second, about; -1 for as many as there are. [default: -1]")
         .value("acks", "ACKS", "0, 1 or -1. [default: -1]")
         .value("producer.config", "CONFIG-FILE", "(Deprecated) As --command-config.")
-        .value("message-create-time", "CREATE-TIME", "The first record's time in milliseconds since 1970. [default: now]")
+        .value(
+            "message-create-time",
+            "CREATE-TIME",
+            "The first record's time in milliseconds since 1970. [default: now]",
+        )
         .value("value-prefix", "VALUE-PREFIX", "A number in front of each value, with a dot between.")
         .value("repeating-keys", "REPEATING-KEYS", "Keys are the numbers from 0 up to this one, again and again.")
         .producer_config("CONFIG-FILE")
@@ -93,12 +97,17 @@ impl Plan {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         if given.has("producer.config") {
-            println!("Option --producer.config has been deprecated and will be removed in a future version. Use --command-config instead.");
+            println!(
+                "Option --producer.config has been deprecated and will be removed in a future version. Use --command-config instead."
+            );
         }
         properties.extend(given.properties("producer.config")?);
         properties.extend(given.properties("command-config")?);
-        let (config, unknown) = ProducerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
-        unknown.iter().for_each(|key| eprintln!("kafka-verifiable-producer: {key} is no config of a producer; left out"));
+        let (config, unknown) =
+            ProducerConfig::from_properties(properties).map_err(|error| Ended::Failed(error.to_string()))?;
+        unknown
+            .iter()
+            .for_each(|key| eprintln!("kafka-verifiable-producer: {key} is no config of a producer; left out"));
         Ok(Plan {
             topic: given.one("topic")?.unwrap_or_default().to_owned(),
             records: u64::try_from(given.parsed::<i32>("max-messages")?.unwrap_or(-1)).ok(),

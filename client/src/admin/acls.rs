@@ -238,7 +238,9 @@ impl Admin {
         };
         let request = CreateAclsRequest::default().with_creations(acls.iter().map(creation).collect());
         let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
-        let about = |acl: &AclBinding| format!("the ACL of {} on {} {}", acl.principal, acl.resource_type.name(), acl.resource_name);
+        let about = |acl: &AclBinding| {
+            format!("the ACL of {} on {} {}", acl.principal, acl.resource_type.name(), acl.resource_name)
+        };
         let verdict = |(at, acl): (usize, &AclBinding)| match response.results.get(at) {
             Some(own) => from.says(about(acl), own.error_code, own.error_message.as_deref()),
             None => Err(from.unspoken(&about(acl))),

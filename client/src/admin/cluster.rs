@@ -173,7 +173,8 @@ impl Admin {
     /// The broker's. What is wrong with one folder stands beside it.
     pub async fn describe_log_dirs(&self, broker: i32) -> Result<Vec<LogDirDescription>, ClientError> {
         let request = DescribeLogDirsRequest::default().with_topics(None);
-        let (response, from) = self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
+        let (response, from) =
+            self.ask(To::Broker(broker), &request, |response| check(response.error_code, None)).await?;
         let folders = response.results.into_iter().map(|folder| {
             let topics = folder.topics.iter();
             let replicas = topics.flat_map(|topic| {

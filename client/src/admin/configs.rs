@@ -203,11 +203,17 @@ impl Admin {
     ///
     /// # Errors
     /// The broker's.
-    pub async fn list_config_resources(&self, kinds: &[ResourceKind]) -> Result<Vec<(ResourceKind, String)>, ClientError> {
-        let request = ListConfigResourcesRequest::default().with_resource_types(kinds.iter().map(|kind| *kind as i8).collect());
+    pub async fn list_config_resources(
+        &self,
+        kinds: &[ResourceKind],
+    ) -> Result<Vec<(ResourceKind, String)>, ClientError> {
+        let request =
+            ListConfigResourcesRequest::default().with_resource_types(kinds.iter().map(|kind| *kind as i8).collect());
         let (response, _) = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
         let listed = response.config_resources.into_iter();
-        Ok(listed.filter_map(|own| Some((ResourceKind::of(own.resource_type)?, own.resource_name.to_string()))).collect())
+        Ok(listed
+            .filter_map(|own| Some((ResourceKind::of(own.resource_type)?, own.resource_name.to_string())))
+            .collect())
     }
 
     /// Every config of a resource with its synonyms, in the broker's order.
@@ -272,7 +278,12 @@ impl Admin {
     ///
     /// # Errors
     /// The broker's; then nothing has changed.
-    pub async fn alter_configs(&self, kind: ResourceKind, name: &str, changes: &[(String, Option<String>)]) -> Result<(), ClientError> {
+    pub async fn alter_configs(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        changes: &[(String, Option<String>)],
+    ) -> Result<(), ClientError> {
         let change = |(key, value): &(String, Option<String>)| {
             (key.clone(), value.clone().map_or(ConfigChange::Delete, ConfigChange::Set))
         };
@@ -298,7 +309,10 @@ impl Admin {
                 ConfigChange::Append(items) => (2, items.as_str()),
                 ConfigChange::Subtract(items) => (3, items.as_str()),
             };
-            AlterableConfig::default().with_name(text(key)).with_config_operation(operation).with_value(Some(text(value)))
+            AlterableConfig::default()
+                .with_name(text(key))
+                .with_config_operation(operation)
+                .with_value(Some(text(value)))
         };
         let resource = AlterConfigsResource::default()
             .with_resource_type(kind as i8)
@@ -308,13 +322,15 @@ impl Admin {
             .with_resources(vec![resource])
             .with_validate_only(creation == Creation::Tried);
         // The active controller changes what brokers are told; their loggers are their own.
-        let by_controller = self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
+        let by_controller =
+            self.cluster.config().endpoints == Endpoints::Controllers && kind != ResourceKind::BrokerLogger;
         let own = own_broker(kind, name).filter(|_| !by_controller);
         let judge = |response: &IncrementalAlterConfigsResponse| {
             response.responses.iter().try_for_each(|own| not_now(own.error_code, own.error_message.as_deref(), &MOVED))
         };
         let (response, from) = self.ask(own.map_or(To::Any, To::Broker), &request, judge).await?;
-        let is_own = |own: &&AlterConfigsResourceResponse| own.resource_type == kind as i8 && *own.resource_name == *name;
+        let is_own =
+            |own: &&AlterConfigsResourceResponse| own.resource_type == kind as i8 && *own.resource_name == *name;
         let own = response.responses.iter().find(is_own).ok_or_else(|| from.unspoken(&kind.named(name)))?;
         from.says(kind.named(name), own.error_code, own.error_message.as_deref())
     }
@@ -362,7 +378,9 @@ mod tests {
             ApiKey::Metadata => asked.answer::<MetadataRequest>(&described(&[(1, asked.port), (2, away)], &[])),
             _ => {
                 let result = |own: DescribeConfigsResource| {
-                    DescribeConfigsResult::default().with_resource_type(own.resource_type).with_resource_name(own.resource_name)
+                    DescribeConfigsResult::default()
+                        .with_resource_type(own.resource_type)
+                        .with_resource_name(own.resource_name)
                 };
                 let results = asked.read::<DescribeConfigsRequest>().resources.into_iter().map(result).collect();
                 asked.answer::<DescribeConfigsRequest>(&DescribeConfigsResponse::default().with_results(results))

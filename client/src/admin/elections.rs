@@ -74,16 +74,22 @@ impl Admin {
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let topics = partitions.map(|partitions| {
             let topics = by_topic(partitions.iter().map(|at| (at, at.partition))).into_iter();
-            topics.map(|(name, indexes)| TopicPartitions::default().with_topic(topic_name(name)).with_partitions(indexes)).collect()
+            topics
+                .map(|(name, indexes)| TopicPartitions::default().with_topic(topic_name(name)).with_partitions(indexes))
+                .collect()
         });
-        let request =
-            ElectLeadersRequest::default().with_election_type(kind as i8).with_topic_partitions(topics).with_timeout_ms(TIMEOUT_MS);
+        let request = ElectLeadersRequest::default()
+            .with_election_type(kind as i8)
+            .with_topic_partitions(topics)
+            .with_timeout_ms(TIMEOUT_MS);
         let (response, from) = self.ask(To::Any, &request, |response| check(response.error_code, None)).await?;
-        let said = response.replica_election_results.iter().flat_map(|topic| topic.partition_result.iter().map(|own| {
-            let at = TopicPartition::new(&topic.topic.0, own.partition_id);
-            let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
-            (at, verdict)
-        }));
+        let said = response.replica_election_results.iter().flat_map(|topic| {
+            topic.partition_result.iter().map(|own| {
+                let at = TopicPartition::new(&topic.topic.0, own.partition_id);
+                let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
+                (at, verdict)
+            })
+        });
         Ok(match partitions {
             Some(partitions) => from.each_partition(partitions.iter().cloned(), said),
             None => said.collect(),
@@ -105,7 +111,8 @@ impl Admin {
             ReassignablePartition::default().with_partition_index(at.partition).with_replicas(brokers)
         };
         let topics = by_topic(targets.iter().map(|own| (own.0, partition(own)))).into_iter();
-        let topics = topics.map(|(name, p)| ReassignableTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let topics =
+            topics.map(|(name, p)| ReassignableTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = AlterPartitionReassignmentsRequest::default()
             .with_timeout_ms(TIMEOUT_MS)
             .with_allow_replication_factor_change(factor == ReplicationFactor::MayChange)
@@ -114,11 +121,13 @@ impl Admin {
             check(response.error_code, response.error_message.as_deref())
         };
         let (response, from) = self.ask(To::Any, &request, judge).await?;
-        let said = response.responses.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
-            let at = TopicPartition::new(&topic.name.0, own.partition_index);
-            let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
-            (at, verdict)
-        }));
+        let said = response.responses.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|own| {
+                let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                let verdict = from.says_of(&at, own.error_code, own.error_message.as_deref());
+                (at, verdict)
+            })
+        });
         Ok(from.each_partition(targets.keys().cloned(), said))
     }
 
@@ -134,7 +143,9 @@ impl Admin {
             let topics = by_topic(partitions.iter().map(|at| (at, at.partition))).into_iter();
             topics
                 .map(|(name, indexes)| {
-                    ListPartitionReassignmentsTopics::default().with_name(topic_name(name)).with_partition_indexes(indexes)
+                    ListPartitionReassignmentsTopics::default()
+                        .with_name(topic_name(name))
+                        .with_partition_indexes(indexes)
                 })
                 .collect()
         });
@@ -176,16 +187,19 @@ impl Admin {
             }
             let dirs = dirs.into_iter().map(|(path, topics)| {
                 let topics = topics.into_iter();
-                let topics = topics.map(|(name, p)| AlterReplicaLogDirTopic::default().with_name(topic_name(name)).with_partitions(p));
+                let topics = topics
+                    .map(|(name, p)| AlterReplicaLogDirTopic::default().with_name(topic_name(name)).with_partitions(p));
                 AlterReplicaLogDir::default().with_path(text(path)).with_topics(topics.collect())
             });
             let request = AlterReplicaLogDirsRequest::default().with_dirs(dirs.collect());
             let (response, from) = self.ask(To::Broker(broker), &request, |_| Ok(())).await?;
-            let said = response.results.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
-                let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
-                let verdict = from.says_of(&at, own.error_code, None);
-                ((at, broker), verdict)
-            }));
+            let said = response.results.iter().flat_map(|topic| {
+                topic.partitions.iter().map(|own| {
+                    let at = TopicPartition::new(&topic.topic_name.0, own.partition_index);
+                    let verdict = from.says_of(&at, own.error_code, None);
+                    ((at, broker), verdict)
+                })
+            });
             let asked = moves.keys().filter(|(_, at)| *at == broker).cloned();
             results.append(&mut from.each(asked, said, |(at, _)| at.to_string()));
         }

@@ -140,7 +140,9 @@ impl Admin {
                 .map(|key| (key.name.to_string(), FeatureRange { min: key.min_version, max: key.max_version }))
                 .collect(),
             finalized: finalized
-                .map(|key| (key.name.to_string(), FeatureRange { min: key.min_version_level, max: key.max_version_level }))
+                .map(|key| {
+                    (key.name.to_string(), FeatureRange { min: key.min_version_level, max: key.max_version_level })
+                })
                 .collect(),
             finalized_epoch: Some(response.finalized_features_epoch).filter(|epoch| *epoch >= 0),
         })
@@ -170,7 +172,9 @@ impl Admin {
         };
         let (response, from) = self.ask(To::Any, &request, retriable).await?;
         // From version 2 on only the whole is judged: either all were changed or none.
-        let whole = |name: &String| from.says(format_args!("feature {name}"), response.error_code, response.error_message.as_deref());
+        let whole = |name: &String| {
+            from.says(format_args!("feature {name}"), response.error_code, response.error_message.as_deref())
+        };
         let mut results: BTreeMap<_, _> = updates.keys().map(|name| (name.clone(), whole(name))).collect();
         if response.error_code == 0 {
             for own in &response.results {

@@ -13,9 +13,9 @@ use millstream_protocol::messages::describe_groups_response::DescribedGroup;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
 use millstream_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use millstream_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId, LeaveGroupRequest,
-    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 
 use super::ask::{Speaker, To, not_now};
@@ -27,11 +27,8 @@ use crate::error::{ClientError, check, check_of};
 use crate::metadata::{Coordinated, text, topic_name};
 
 /// The coordinator is another one by now, or not ready (Java: `AlterConsumerGroupOffsetsHandler`).
-const ELSEWHERE: [ErrorCode; 3] = [
-    ErrorCode::NotCoordinator,
-    ErrorCode::CoordinatorNotAvailable,
-    ErrorCode::CoordinatorLoadInProgress,
-];
+const ELSEWHERE: [ErrorCode; 3] =
+    [ErrorCode::NotCoordinator, ErrorCode::CoordinatorNotAvailable, ErrorCode::CoordinatorLoadInProgress];
 /// Why members leave when nobody says (Java: `KafkaAdminClient.DEFAULT_LEAVE_GROUP_REASON`).
 const REMOVED: &str = "member was removed by an admin";
 /// `ConsumerProtocol.PROTOCOL_TYPE`
@@ -187,7 +184,11 @@ impl Admin {
     ///
     /// # Errors
     /// The first of the brokers'.
-    pub async fn list_consumer_groups(&self, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, ClientError> {
+    pub async fn list_consumer_groups(
+        &self,
+        states: &[String],
+        types: &[String],
+    ) -> Result<Vec<GroupListing>, ClientError> {
         let mut listed = self.list_groups(states, types).await?;
         listed.retain(|group| group.protocol_type.is_empty() || group.protocol_type == CONSUMER);
         Ok(listed)
@@ -230,11 +231,13 @@ impl Admin {
     /// # Errors
     /// When no broker answers. What a coordinator says of a group stands beside it.
     pub async fn describe_groups(&self, group_ids: &[String]) -> Result<Each<String, GroupDescription>, ClientError> {
-        let request = |ids: &[String]| DescribeGroupsRequest::default().with_groups(ids.iter().map(|id| group(id)).collect());
+        let request =
+            |ids: &[String]| DescribeGroupsRequest::default().with_groups(ids.iter().map(|id| group(id)).collect());
         let read = |response: DescribeGroupsResponse, coordinator: &Node, from: &Speaker| {
             let groups = response.groups.into_iter().map(|described| {
                 let id = described.group_id.0.to_string();
-                let told = from.says(Coordinated::Group.named(&id), described.error_code, described.error_message.as_deref());
+                let told =
+                    from.says(Coordinated::Group.named(&id), described.error_code, described.error_message.as_deref());
                 (id, told.map(|()| description(described, coordinator)).into())
             });
             groups.collect()
@@ -247,7 +250,10 @@ impl Admin {
     ///
     /// # Errors
     /// The coordinator's, of a partition as well.
-    pub async fn committed_offsets(&self, group_id: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
+    pub async fn committed_offsets(
+        &self,
+        group_id: &str,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
         let each = self.each_committed_offset(group_id).await?.into_iter();
         each.map(|(at, committed)| committed.map(|committed| (at, committed))).collect()
     }
@@ -256,7 +262,10 @@ impl Admin {
     ///
     /// # Errors
     /// The coordinator's about the group.
-    pub async fn each_committed_offset(&self, group_id: &str) -> Result<Each<TopicPartition, CommittedOffset>, ClientError> {
+    pub async fn each_committed_offset(
+        &self,
+        group_id: &str,
+    ) -> Result<Each<TopicPartition, CommittedOffset>, ClientError> {
         let mut committed = self.committed_offsets_of(std::slice::from_ref(&group_id.to_owned())).await?;
         committed.remove(group_id).unwrap_or(Err(ClientError::State("no answer for the group")))
     }
@@ -276,11 +285,12 @@ impl Admin {
             let groups = response.groups.into_iter().map(|own| {
                 let id = own.group_id.0.to_string();
                 let told = from.says(Coordinated::Group.named(&id), own.error_code, None);
-                let offsets = committed::fetched(own).into_iter().filter_map(|(at, committed)| match from.heard(committed) {
-                    Ok(None) => None,
-                    Ok(Some(committed)) => Some((at, Ok(committed.into()))),
-                    Err(error) => Some((at, Err(error))),
-                });
+                let offsets =
+                    committed::fetched(own).into_iter().filter_map(|(at, committed)| match from.heard(committed) {
+                        Ok(None) => None,
+                        Ok(Some(committed)) => Some((at, Ok(committed.into()))),
+                        Err(error) => Some((at, Err(error))),
+                    });
                 (id, told.map(|()| offsets.collect()).into())
             });
             groups.collect()
@@ -293,7 +303,11 @@ impl Admin {
     ///
     /// # Errors
     /// The first of the coordinator's.
-    pub async fn alter_committed_offsets(&self, group_id: &str, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), ClientError> {
+    pub async fn alter_committed_offsets(
+        &self,
+        group_id: &str,
+        offsets: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<(), ClientError> {
         self.alter_each_committed_offset(group_id, offsets).await?.into_values().collect()
     }
 
@@ -306,7 +320,8 @@ impl Admin {
         group_id: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Each<TopicPartition>, ClientError> {
-        let offsets: Offsets = offsets.iter().map(|(at, offset)| (at.clone(), OffsetAndMetadata::from(*offset))).collect();
+        let offsets: Offsets =
+            offsets.iter().map(|(at, offset)| (at.clone(), OffsetAndMetadata::from(*offset))).collect();
         // OffsetCommitRequest.DEFAULT_GENERATION_ID: not a member.
         let request = OffsetCommitRequest::default()
             .with_group_id(group(group_id))
@@ -317,11 +332,13 @@ impl Admin {
             partitions.try_for_each(|partition| not_now(partition.error_code, None, &ELSEWHERE))
         };
         let (response, from) = self.ask_at_most(committed::BY_NAME, To::Group(group_id), &request, judge).await?;
-        let said = response.topics.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
-            let at = TopicPartition::new(&topic.name.0, own.partition_index);
-            let verdict = from.says_of(&at, own.error_code, None);
-            (at, verdict)
-        }));
+        let said = response.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|own| {
+                let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                let verdict = from.says_of(&at, own.error_code, None);
+                (at, verdict)
+            })
+        });
         Ok(from.each_partition(offsets.into_keys(), said))
     }
 
@@ -352,11 +369,13 @@ impl Admin {
         };
         let asked = members.iter().map(removed_member).collect::<Vec<_>>();
         let request = LeaveGroupRequest::default().with_group_id(group(group_id)).with_members(members);
-        let judge = |response: &LeaveGroupResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
+        let judge =
+            |response: &LeaveGroupResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
         let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
         // A static member goes by its instance: the answer may name its id besides.
         let removed = asked.into_iter().map(|asked| {
-            let subject = format!("member {} of group {group_id}", asked.instance_id.as_ref().unwrap_or(&asked.member_id));
+            let subject =
+                format!("member {} of group {group_id}", asked.instance_id.as_ref().unwrap_or(&asked.member_id));
             let own = response.members.iter().find(|member| match &asked.instance_id {
                 Some(id) => member.group_instance_id.as_deref() == Some(id.as_str()),
                 None => *member.member_id == *asked.member_id,
@@ -376,8 +395,12 @@ impl Admin {
     ///
     /// # Errors
     /// When no broker answers.
-    pub async fn delete_groups(&self, group_ids: &[String]) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
-        let request = |ids: &[String]| DeleteGroupsRequest::default().with_groups_names(ids.iter().map(|id| group(id)).collect());
+    pub async fn delete_groups(
+        &self,
+        group_ids: &[String],
+    ) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
+        let request =
+            |ids: &[String]| DeleteGroupsRequest::default().with_groups_names(ids.iter().map(|id| group(id)).collect());
         let read = |response: DeleteGroupsResponse, _: &Node, from: &Speaker| {
             let results = response.results.into_iter().map(|own| {
                 let id = own.group_id.0.to_string();
@@ -403,15 +426,19 @@ impl Admin {
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let partition = |index: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*index);
         let topics = by_topic(partitions.iter().map(|at| (at, partition(&at.partition)))).into_iter();
-        let topics = topics.map(|(name, p)| OffsetDeleteRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let topics =
+            topics.map(|(name, p)| OffsetDeleteRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = OffsetDeleteRequest::default().with_group_id(group(group_id)).with_topics(topics.collect());
-        let judge = |response: &OffsetDeleteResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
+        let judge =
+            |response: &OffsetDeleteResponse| check_of(Coordinated::Group.named(group_id), response.error_code, None);
         let (response, from) = self.ask(To::Group(group_id), &request, judge).await?;
-        let said = response.topics.iter().flat_map(|topic| topic.partitions.iter().map(|own| {
-            let at = TopicPartition::new(&topic.name.0, own.partition_index);
-            let verdict = from.says_of(&at, own.error_code, None);
-            (at, verdict)
-        }));
+        let said = response.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|own| {
+                let at = TopicPartition::new(&topic.name.0, own.partition_index);
+                let verdict = from.says_of(&at, own.error_code, None);
+                (at, verdict)
+            })
+        });
         Ok(from.each_partition(partitions.iter().cloned(), said))
     }
 }

@@ -88,8 +88,12 @@ impl Admin {
     ) -> Result<Each<TopicPartition, i64>, ClientError> {
         let round = |places| {
             self.at_leaders(places, move |connection, places: Vec<TopicPartition>| async move {
-                let at = |at: &TopicPartition| At { time: wanted.get(at).map_or(LATEST, |spec| spec.timestamp()), leader_epoch: -1 };
-                let answers = offsets::list(&connection, places.iter().map(|place| (place, at(place))), isolation).await?;
+                let at = |at: &TopicPartition| At {
+                    time: wanted.get(at).map_or(LATEST, |spec| spec.timestamp()),
+                    leader_epoch: -1,
+                };
+                let answers =
+                    offsets::list(&connection, places.iter().map(|place| (place, at(place))), isolation).await?;
                 Ok(answers.into_iter().map(|(at, listed)| (at, listed.map(|listed| listed.offset).into())).collect())
             })
         };

@@ -5,7 +5,9 @@
 use millstream_protocol::messages::add_raft_voter_request::Listener;
 use millstream_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use millstream_protocol::messages::describe_quorum_response::ReplicaState;
-use millstream_protocol::messages::{AddRaftVoterRequest, DescribeQuorumRequest, DescribeQuorumResponse, RemoveRaftVoterRequest};
+use millstream_protocol::messages::{
+    AddRaftVoterRequest, DescribeQuorumRequest, DescribeQuorumResponse, RemoveRaftVoterRequest,
+};
 use uuid::Uuid;
 
 use super::ask::To;
@@ -165,7 +167,10 @@ impl Admin {
         endpoints: &[QuorumEndpoint],
     ) -> Result<(), ClientError> {
         let listener = |endpoint: &QuorumEndpoint| {
-            Listener::default().with_name(text(&endpoint.listener)).with_host(text(&endpoint.host)).with_port(endpoint.port)
+            Listener::default()
+                .with_name(text(&endpoint.listener))
+                .with_host(text(&endpoint.host))
+                .with_port(endpoint.port)
         };
         let request = AddRaftVoterRequest::default()
             .with_cluster_id(cluster_id.map(text))
@@ -183,7 +188,12 @@ impl Admin {
     ///
     /// # Errors
     /// The controller's.
-    pub async fn remove_raft_voter(&self, cluster_id: Option<&str>, voter: i32, directory_id: Uuid) -> Result<(), ClientError> {
+    pub async fn remove_raft_voter(
+        &self,
+        cluster_id: Option<&str>,
+        voter: i32,
+        directory_id: Uuid,
+    ) -> Result<(), ClientError> {
         let request = RemoveRaftVoterRequest::default()
             .with_cluster_id(cluster_id.map(text))
             .with_voter_id(voter)

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use millstream_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use millstream_protocol::messages::describe_client_quotas_request::ComponentData;
-use millstream_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse};
+use millstream_protocol::messages::{
+    AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
+};
 
 use super::Admin;
 use super::ask::To;
@@ -100,11 +102,13 @@ impl Admin {
         let request = DescribeClientQuotasRequest::default()
             .with_components(filter.components.iter().map(component).collect())
             .with_strict(filter.only_these);
-        let judge = |response: &DescribeClientQuotasResponse| check(response.error_code, response.error_message.as_deref());
+        let judge =
+            |response: &DescribeClientQuotasResponse| check(response.error_code, response.error_message.as_deref());
         let (response, _) = self.ask(To::Any, &request, judge).await?;
         let entries = response.entries.unwrap_or_default().into_iter().map(|entry| {
             let entity = entry.entity.into_iter();
-            let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
+            let entity =
+                entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
             let values = entry.values.into_iter().map(|value| (value.key.to_string(), value.value));
             (entity.collect(), values.collect())
         });
@@ -136,7 +140,8 @@ impl Admin {
         let (response, from) = self.ask(To::Any, &request, |_| Ok(())).await?;
         let entries = response.entries.into_iter().map(|entry| {
             let entity = entry.entity.into_iter();
-            let entity = entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
+            let entity =
+                entity.map(|part| (part.entity_type.to_string(), part.entity_name.map(|name| name.to_string())));
             let entity: QuotaEntity = entity.collect();
             let verdict = from.says(named(&entity), entry.error_code, entry.error_message.as_deref());
             (entity, verdict)

@@ -30,7 +30,8 @@ impl Admin {
                     DeleteRecordsPartition::default().with_partition_index(at.partition).with_offset(offset)
                 };
                 let topics = by_topic(places.iter().map(|at| (at, partition(at)))).into_iter();
-                let topics = topics.map(|(name, p)| DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(p));
+                let topics = topics
+                    .map(|(name, p)| DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(p));
                 let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(TIMEOUT_MS);
                 let (response, from) = (connection.call(&request).await?, Speaker::of(&connection));
                 let mut answers = Answers::new();

@@ -86,7 +86,8 @@ impl Admin {
                 }
                 for key in unspoken {
                     left.remove(&key);
-                    let error = of_code(ErrorCode::UnknownServerError.code(), Some("the broker's answer does not speak of it"));
+                    let error =
+                        of_code(ErrorCode::UnknownServerError.code(), Some("the broker's answer does not speak of it"));
                     settled.insert(key.clone(), Err(error.of(key)));
                 }
                 if !left.is_empty() {
@@ -144,7 +145,10 @@ impl Admin {
                 let connection = self.cluster.at(&node.address()).await?;
                 Ok((connection.call_at_most(at_most, &request(&keys)).await?, Speaker::of(&connection)))
             });
-            answer.await.map(|(response, from)| read(response, &node, &from)).unwrap_or_else(|error| of_all(keys, &error))
+            answer
+                .await
+                .map(|(response, from)| read(response, &node, &from))
+                .unwrap_or_else(|error| of_all(keys, &error))
         });
         for (key, answer) in join_all(asked).await.into_iter().flatten() {
             if matches!(&answer, Answer::Again(error) if has_moved(error)) {
@@ -190,13 +194,18 @@ impl Admin {
         }
         let ask = &ask;
         let asked = asked.into_iter().map(|(leader, places)| async move {
-            let answer = self.in_time(leader, async { ask(self.cluster.known_broker(leader).await?, places.clone()).await });
+            let answer =
+                self.in_time(leader, async { ask(self.cluster.known_broker(leader).await?, places.clone()).await });
             match answer.await {
                 Ok(answers) => answers,
                 // It went meanwhile; the next round finds another leader.
-                Err(ClientError::NoBroker { .. }) => {
-                    places.into_iter().map(|at| { let error = no_leader(&at); (at, Answer::Again(error)) }).collect()
-                }
+                Err(ClientError::NoBroker { .. }) => places
+                    .into_iter()
+                    .map(|at| {
+                        let error = no_leader(&at);
+                        (at, Answer::Again(error))
+                    })
+                    .collect(),
                 Err(error) => of_all(places, &error),
             }
         });
@@ -205,7 +214,11 @@ impl Admin {
     }
 
     /// What one broker of several is asked: one that is silent does not take the time in which the others' answers count.
-    async fn in_time<R>(&self, broker: i32, call: impl Future<Output = Result<R, ClientError>>) -> Result<R, ClientError> {
+    async fn in_time<R>(
+        &self,
+        broker: i32,
+        call: impl Future<Output = Result<R, ClientError>>,
+    ) -> Result<R, ClientError> {
         let limit = self.timeout / 2;
         let late = || ClientError::Timeout { doing: format!("asking broker {broker}"), limit };
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(late()))

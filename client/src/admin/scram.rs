@@ -7,7 +7,9 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use millstream_protocol::messages::alter_user_scram_credentials_request::{
+    ScramCredentialDeletion, ScramCredentialUpsertion,
+};
 use millstream_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use millstream_protocol::messages::describe_user_scram_credentials_request::UserName;
 use millstream_protocol::messages::{
@@ -86,7 +88,8 @@ impl Admin {
         let (response, from) = self.ask(To::Any, &request, judge).await?;
         let results = response.results.into_iter().map(|own| {
             let known = own.credential_infos.iter().filter_map(|info| {
-                let hash = [ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| *hash as i8 == info.mechanism)?;
+                let hash =
+                    [ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| *hash as i8 == info.mechanism)?;
                 Some((hash, info.iterations.unsigned_abs()))
             });
             let user = own.user.to_string();
@@ -113,7 +116,8 @@ impl Admin {
             for change in changes {
                 match change {
                     ScramChange::Delete(hash) => {
-                        deletions.push(ScramCredentialDeletion::default().with_name(text(user)).with_mechanism(*hash as i8));
+                        deletions
+                            .push(ScramCredentialDeletion::default().with_name(text(user)).with_mechanism(*hash as i8));
                     }
                     ScramChange::Set { hash, iterations, password } => {
                         let salt = rand::random::<[u8; 32]>();

@@ -63,7 +63,8 @@ async fn what_became_of_each_topic_stands_beside_it_and_a_controller_that_moved_
             "old" => ErrorCode::TopicAlreadyExists,
             _ => ErrorCode::None,
         };
-        let result = |name: &str| CreatableTopicResult::default().with_name(topic_name(name)).with_error_code(code(name).code());
+        let result =
+            |name: &str| CreatableTopicResult::default().with_name(topic_name(name)).with_error_code(code(name).code());
         let results = request.topics.iter().map(|topic| result(&topic.name.0)).collect();
         asked.answer::<CreateTopicsRequest>(&CreateTopicsResponse::default().with_topics(results))
     });
@@ -91,7 +92,9 @@ fn groups(asked: &Asked, moved: bool) -> Act {
         }
         _ => {
             let group = |own: OffsetFetchRequestGroup| {
-                OffsetFetchResponseGroup::default().with_error_code(code(&own.group_id.0).code()).with_group_id(own.group_id)
+                OffsetFetchResponseGroup::default()
+                    .with_error_code(code(&own.group_id.0).code())
+                    .with_group_id(own.group_id)
             };
             let groups = asked.read::<OffsetFetchRequest>().groups.into_iter().map(group).collect();
             asked.answer::<OffsetFetchRequest>(&OffsetFetchResponse::default().with_groups(groups))
@@ -102,17 +105,26 @@ fn groups(asked: &Asked, moved: bool) -> Act {
 #[tokio::test]
 async fn groups_of_one_coordinator_go_in_one_request_and_are_asked_again_where_they_moved() {
     let mut moved = true;
-    let broker = Scripted::start(move |asked| groups(asked, asked.key() == ApiKey::DescribeGroups && std::mem::take(&mut moved)));
+    let broker = Scripted::start(move |asked| {
+        groups(asked, asked.key() == ApiKey::DescribeGroups && std::mem::take(&mut moved))
+    });
     let (admin, ids) = (admin(&broker), ["g0", "g1", "g2"].map(str::to_owned));
     let described = admin.describe_groups(&ids).await.unwrap();
     assert!(described["g0"].is_ok() && described["g1"].is_ok());
     let error = described["g2"].as_ref().unwrap_err();
-    assert_eq!(error.to_string(), format!("{} says of group g2: {}", broker.address, ErrorCode::GroupIdNotFound.message()));
+    assert_eq!(
+        error.to_string(),
+        format!("{} says of group g2: {}", broker.address, ErrorCode::GroupIdNotFound.message())
+    );
     let requests = [ApiKey::FindCoordinator, ApiKey::DescribeGroups].map(|key| broker.count(key));
     assert_eq!(requests, [2, 2], "found anew, all three at a time");
     let committed = admin.committed_offsets_of(&ids).await.unwrap();
     assert!(committed["g0"].is_ok() && committed["g2"].is_err());
-    assert_eq!([ApiKey::FindCoordinator, ApiKey::OffsetFetch].map(|key| broker.count(key)), [2, 1], "they are known by now");
+    assert_eq!(
+        [ApiKey::FindCoordinator, ApiKey::OffsetFetch].map(|key| broker.count(key)),
+        [2, 1],
+        "they are known by now"
+    );
 }
 
 #[tokio::test]
@@ -202,7 +214,8 @@ async fn members_are_removed_and_resources_listed() {
         }
         _ => {
             assert_eq!(asked.read::<ListConfigResourcesRequest>().resource_types, [32]);
-            let group = ConfigResource::default().with_resource_type(32).with_resource_name(StrBytes::from_static_str("g"));
+            let group =
+                ConfigResource::default().with_resource_type(32).with_resource_name(StrBytes::from_static_str("g"));
             let reply = ListConfigResourcesResponse::default().with_config_resources(vec![group]);
             asked.answer::<ListConfigResourcesRequest>(&reply)
         }
@@ -211,7 +224,10 @@ async fn members_are_removed_and_resources_listed() {
     let removed = admin.remove_members("g", Some(&["a".to_owned(), "b".to_owned()]), "").await.unwrap();
     assert_eq!(removed.iter().map(|(_, result)| result.is_ok()).collect::<Vec<_>>(), [true, false]);
     assert_eq!(removed[0].0.instance_id.as_deref(), Some("a"));
-    assert_eq!(admin.list_config_resources(&[ResourceKind::Group]).await.unwrap(), [(ResourceKind::Group, "g".to_owned())]);
+    assert_eq!(
+        admin.list_config_resources(&[ResourceKind::Group]).await.unwrap(),
+        [(ResourceKind::Group, "g".to_owned())]
+    );
 }
 
 #[tokio::test]
@@ -225,7 +241,9 @@ async fn items_are_added_to_a_list_and_taken_out_and_nothing_is_done_for_a_trial
         let own = &request.resources[0];
         let told = AlterConfigsResourceResponse::default().with_resource_type(own.resource_type);
         let told = told.with_resource_name(own.resource_name.clone());
-        asked.answer::<IncrementalAlterConfigsRequest>(&IncrementalAlterConfigsResponse::default().with_responses(vec![told]))
+        asked.answer::<IncrementalAlterConfigsRequest>(
+            &IncrementalAlterConfigsResponse::default().with_responses(vec![told]),
+        )
     });
     let change = |change| ("cleanup.policy".to_owned(), change);
     let (append, subtract) = (ConfigChange::Append("a".to_owned()), ConfigChange::Subtract("b".to_owned()));
@@ -281,7 +299,9 @@ async fn what_an_answer_does_not_speak_of_was_not_done() {
     let entity = QuotaEntity::from([("user".to_owned(), None)]);
     let quotas = BTreeMap::from([(entity.clone(), vec![("a".to_owned(), None)])]);
     silent(admin.alter_client_quotas(&quotas, Change::Made).await.unwrap().remove(&entity).unwrap().unwrap_err());
-    silent(admin.elect_leaders(ElectionType::Preferred, Some(&places)).await.unwrap().remove(&at).unwrap().unwrap_err());
+    silent(
+        admin.elect_leaders(ElectionType::Preferred, Some(&places)).await.unwrap().remove(&at).unwrap().unwrap_err(),
+    );
     let moves = BTreeMap::from([(at.clone(), None)]);
     let moved = admin.alter_partition_reassignments(&moves, ReplicationFactor::MayChange).await;
     silent(moved.unwrap().remove(&at).unwrap().unwrap_err());
@@ -295,14 +315,21 @@ async fn a_lookup_that_fails_later_loses_no_answer_and_what_was_not_asked_is_not
         ApiKey::FindCoordinator => {
             lookups += 1;
             // The second is answered by nonsense, which ends the connection.
-            if lookups == 2 { Act::Answer(bytes::Bytes::from_static(&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff])) } else { coordinates(asked) }
+            if lookups == 2 {
+                Act::Answer(bytes::Bytes::from_static(&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff]))
+            } else {
+                coordinates(asked)
+            }
         }
         _ => {
             let group = |id: &str, code: ErrorCode| {
-                DescribedGroup::default().with_group_id(GroupId(StrBytes::from_string(id.to_owned()))).with_error_code(code.code())
+                DescribedGroup::default()
+                    .with_group_id(GroupId(StrBytes::from_string(id.to_owned())))
+                    .with_error_code(code.code())
             };
             let asked_about = asked.read::<DescribeGroupsRequest>().groups;
-            let code = |id: &str| if id == "moved" && lookups == 1 { ErrorCode::NotCoordinator } else { ErrorCode::None };
+            let code =
+                |id: &str| if id == "moved" && lookups == 1 { ErrorCode::NotCoordinator } else { ErrorCode::None };
             let mut groups: Vec<_> = asked_about.iter().map(|id| group(&id.0, code(&id.0))).collect();
             groups.push(group("nobody's", ErrorCode::None));
             asked.answer::<DescribeGroupsRequest>(&DescribeGroupsResponse::default().with_groups(groups))

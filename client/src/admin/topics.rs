@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use millstream_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use millstream_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use millstream_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use millstream_protocol::messages::create_topics_response::CreatableTopicResult;
 use millstream_protocol::messages::delete_topics_request::DeleteTopicState;
 use millstream_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -15,7 +17,8 @@ use millstream_protocol::messages::describe_topic_partitions_request::{Cursor, T
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 use millstream_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest, MetadataRequest, MetadataResponse, TopicName,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest, MetadataRequest, MetadataResponse,
+    TopicName,
 };
 use uuid::Uuid;
 
@@ -297,7 +300,8 @@ impl Admin {
         topics: &BTreeMap<String, NewPartitions>,
         creation: Creation,
     ) -> Result<Each<String>, ClientError> {
-        let assignment = |brokers: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(broker_ids(brokers));
+        let assignment =
+            |brokers: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(broker_ids(brokers));
         let wanted = |(name, (count, assigned)): (&String, &NewPartitions)| {
             CreatePartitionsTopic::default()
                 .with_name(topic_name(name))
@@ -333,12 +337,11 @@ impl Admin {
     /// When no broker answers.
     pub async fn list_topics(&self) -> Result<Vec<TopicListing>, ClientError> {
         let topics = self.topics().await?.topics.into_iter();
-        let listed = topics
-            .map(|topic| TopicListing {
-                name: name_of(topic.name.as_ref()),
-                id: topic.topic_id,
-                internal: topic.is_internal,
-            });
+        let listed = topics.map(|topic| TopicListing {
+            name: name_of(topic.name.as_ref()),
+            id: topic.topic_id,
+            internal: topic.is_internal,
+        });
         Ok(listed.collect())
     }
 
@@ -364,7 +367,11 @@ impl Admin {
     ///
     /// # Errors
     /// When no broker answers.
-    pub async fn describe_each_topic(&self, names: &[String], page: i32) -> Result<Each<String, TopicDescription>, ClientError> {
+    pub async fn describe_each_topic(
+        &self,
+        names: &[String],
+        page: i32,
+    ) -> Result<Each<String, TopicDescription>, ClientError> {
         Ok(self.described(names, page).await?.into_iter().collect())
     }
 
@@ -405,7 +412,11 @@ impl Admin {
                 match described.last_mut() {
                     Some((last, Ok(begun))) if *last == name => begun.partitions.extend(partitions),
                     _ => {
-                        let topic = TopicDescription { id: topic.topic_id, partitions: partitions.collect(), name: name.clone() };
+                        let topic = TopicDescription {
+                            id: topic.topic_id,
+                            partitions: partitions.collect(),
+                            name: name.clone(),
+                        };
                         described.push((name, Ok(topic)));
                     }
                 }
@@ -416,7 +427,8 @@ impl Admin {
             if before >= Some(at(&next.topic_name.0, next.partition_index)) {
                 return Err(ClientError::State("the broker's answers do not come nearer to their end"));
             }
-            cursor = Some(Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index));
+            cursor =
+                Some(Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index));
         }
     }
 

@@ -226,7 +226,9 @@ impl Admin {
             .with_state_filters(filter.states.iter().map(|state| text(state.name())).collect())
             .with_producer_id_filters(filter.producer_ids.iter().map(|id| (*id).into()).collect())
             .with_duration_filter(filter.longer_than_ms.unwrap_or(-1))
-            .with_transactional_id_pattern(filter.id_pattern.as_deref().filter(|pattern| !pattern.is_empty()).map(text));
+            .with_transactional_id_pattern(
+                filter.id_pattern.as_deref().filter(|pattern| !pattern.is_empty()).map(text),
+            );
         let loading = |response: &ListTransactionsResponse| check(response.error_code, None);
         let asked = self.brokers().await?.into_iter().map(|broker| {
             let request = &request;
@@ -252,7 +254,8 @@ impl Admin {
         ids: &[String],
     ) -> Result<BTreeMap<String, Result<TransactionDescription, ClientError>>, ClientError> {
         let request = |ids: &[String]| {
-            DescribeTransactionsRequest::default().with_transactional_ids(ids.iter().map(|id| transactional(id)).collect())
+            DescribeTransactionsRequest::default()
+                .with_transactional_ids(ids.iter().map(|id| transactional(id)).collect())
         };
         let read = |response: DescribeTransactionsResponse, coordinator: &Node, from: &Speaker| {
             let states = response.transaction_states.into_iter().map(|state| {
@@ -294,7 +297,9 @@ impl Admin {
     /// The leader's.
     pub async fn abort_transaction(&self, hanging: &AbortTransaction) -> Result<(), ClientError> {
         let at = &hanging.partition;
-        let topic = WritableTxnMarkerTopic::default().with_name(topic_name(&at.topic)).with_partition_indexes(vec![at.partition]);
+        let topic = WritableTxnMarkerTopic::default()
+            .with_name(topic_name(&at.topic))
+            .with_partition_indexes(vec![at.partition]);
         let marker = WritableTxnMarker::default()
             .with_producer_id(hanging.producer_id.into())
             .with_producer_epoch(hanging.producer_epoch)
@@ -311,7 +316,8 @@ impl Admin {
             })
         });
         let (response, from) = answer.await?;
-        let mut topics = response.markers.iter().flat_map(|marker| &marker.topics).filter(|topic| *topic.name.0 == *at.topic);
+        let mut topics =
+            response.markers.iter().flat_map(|marker| &marker.topics).filter(|topic| *topic.name.0 == *at.topic);
         let is_told = topics.any(|topic| topic.partitions.iter().any(|own| own.partition_index == at.partition));
         if is_told { Ok(()) } else { Err(from.unspoken(&at.to_string())) }
     }
@@ -345,7 +351,8 @@ impl Admin {
 
 fn description(state: &DescribedTransaction, coordinator: &Node) -> TransactionDescription {
     let topics = state.topics.iter();
-    let partitions = topics.flat_map(|topic| topic.partitions.iter().map(|index| TopicPartition::new(&topic.topic.0, *index)));
+    let partitions =
+        topics.flat_map(|topic| topic.partitions.iter().map(|index| TopicPartition::new(&topic.topic.0, *index)));
     TransactionDescription {
         coordinator: coordinator.id,
         state: TransactionState::parse(&state.transaction_state),
@@ -387,7 +394,9 @@ async fn producers_at(
 /// What a broker said of one resource stays beside it; what keeps every other from being asked ends the call.
 pub(super) fn outcome<T>(result: Result<T, ClientError>) -> Result<Result<T, ClientError>, ClientError> {
     match result {
-        Err(error @ (ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. })) => Err(error),
+        Err(error @ (ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. })) => {
+            Err(error)
+        }
         other => Ok(other),
     }
 }

@@ -19,7 +19,9 @@ impl Settings {
             "SSL" => (true, false),
             "SASL_PLAINTEXT" => (false, true),
             "SASL_SSL" => (true, true),
-            other => return Err(ClientError::Config(format!("Invalid value {other} for configuration security.protocol"))),
+            other => {
+                return Err(ClientError::Config(format!("Invalid value {other} for configuration security.protocol")));
+            }
         };
         let mechanism = self.text("sasl.mechanism").unwrap_or_default();
         let jaas = self.secret("sasl.jaas.config");
@@ -28,13 +30,17 @@ impl Settings {
             Some(url) if mechanism == "OAUTHBEARER" => by_token(url),
             _ => Sasl::from_jaas(&mechanism, jaas.as_deref()),
         };
-        Ok(Security { tls: tls.then(|| tls_by(|key| self.secret(key))).transpose()?, sasl: sasl.then(own).transpose()? })
+        Ok(Security {
+            tls: tls.then(|| tls_by(|key| self.secret(key))).transpose()?,
+            sasl: sasl.then(own).transpose()?,
+        })
     }
 
     /// Where tokens come from (Java: `DefaultJwtRetriever`); what the keys do not say may stand in `sasl.jaas.config`.
     fn tokens(&self, url: &str, jaas: Option<&str>) -> Result<Arc<dyn TokenProvider>, ClientError> {
         let options = jaas.map(Sasl::options).transpose()?.unwrap_or_default();
-        let extension = |(name, value): (&String, &String)| Some((name.strip_prefix("extension_")?.to_owned(), value.clone()));
+        let extension =
+            |(name, value): (&String, &String)| Some((name.strip_prefix("extension_")?.to_owned(), value.clone()));
         let extensions = options.iter().filter_map(extension).collect();
         if let Some(path) = url.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path).into();
@@ -61,7 +67,8 @@ impl Settings {
         let mut endpoint = TokenEndpoint::new(url, credentials, tls).map_err(refused)?;
         let limits = ["sasl.login.connect.timeout.ms", "sasl.login.read.timeout.ms"].map(|key| self.ms(key));
         // Without either a request may take as long as any other.
-        endpoint.limit = Some(limits[0] + limits[1]).filter(|limit| !limit.is_zero()).unwrap_or(self.ms("request.timeout.ms"));
+        endpoint.limit =
+            Some(limits[0] + limits[1]).filter(|limit| !limit.is_zero()).unwrap_or(self.ms("request.timeout.ms"));
         endpoint.retry_backoff = self.ms("sasl.login.retry.backoff.ms");
         endpoint.retry_backoff_max = self.ms("sasl.login.retry.backoff.max.ms");
         endpoint.extensions = extensions;
@@ -72,26 +79,30 @@ impl Settings {
 /// TLS by the keys that `set` knows.
 fn tls_by(set: impl Fn(&str) -> Option<String>) -> Result<Tls, ClientError> {
     let key_password = set("ssl.key.password");
-    let opened = |location: &str, kind: &str, password: &str, used: Use| -> Result<Option<(String, Store)>, ClientError> {
-        let Some(path) = set(location) else { return Ok(None) };
-        let what = format!("{location}: {path}");
-        let refused = |why: String| ClientError::Config(format!("{what}: {why}"));
-        let read = std::fs::read(&path).map_err(|error| refused(error.to_string()))?;
-        let password = set(password);
-        let passwords = Passwords { store: password.as_deref(), key: key_password.as_deref() };
-        let store = store::open(set(kind).as_deref(), read, passwords, used).map_err(refused)?;
-        Ok(Some((what, store)))
-    };
+    let opened =
+        |location: &str, kind: &str, password: &str, used: Use| -> Result<Option<(String, Store)>, ClientError> {
+            let Some(path) = set(location) else { return Ok(None) };
+            let what = format!("{location}: {path}");
+            let refused = |why: String| ClientError::Config(format!("{what}: {why}"));
+            let read = std::fs::read(&path).map_err(|error| refused(error.to_string()))?;
+            let password = set(password);
+            let passwords = Passwords { store: password.as_deref(), key: key_password.as_deref() };
+            let store = store::open(set(kind).as_deref(), read, passwords, used).map_err(refused)?;
+            Ok(Some((what, store)))
+        };
     let inline = |key: &str| set(key).map(String::into_bytes);
     let refused = |what: String| move |why: String| ClientError::Config(format!("{what}: {why}"));
     let (chain, key) = match opened("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password", Use::Own)? {
-        Some((what, store)) => store.own(key_password.as_deref()).map(|(chain, key)| (Some(chain), Some(key))).map_err(refused(what))?,
+        Some((what, store)) => {
+            store.own(key_password.as_deref()).map(|(chain, key)| (Some(chain), Some(key))).map_err(refused(what))?
+        }
         None => {
             let key = inline("ssl.keystore.key").map(|key| store::opened_key(key, key_password.as_deref())).transpose();
             (inline("ssl.keystore.certificate.chain"), key.map_err(refused("ssl.keystore.key".to_owned()))?)
         }
     };
-    let trusted = match opened("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password", Use::Trust)? {
+    let trusted = match opened("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password", Use::Trust)?
+    {
         Some((what, store)) => Some(store.trusted().map_err(refused(what))?),
         None => inline("ssl.truststore.certificates"),
     };

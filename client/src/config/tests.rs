@@ -6,7 +6,14 @@ fn durations_are_read_as_java_does() {
     assert_eq!(read("by_duration:P1DT2H3M4.5S"), Some(93_784_500));
     assert_eq!(read("by_duration:PT0S"), Some(0));
     assert_eq!(read("BY_DURATION:p2d"), Some(172_800_000));
-    for bad in ["by_duration:P", "by_duration:PT", "by_duration:P1H", "by_duration:PT-1S", "by_duration:PT1X", "by_duration:PT1e99S"] {
+    for bad in [
+        "by_duration:P",
+        "by_duration:PT",
+        "by_duration:P1H",
+        "by_duration:PT-1S",
+        "by_duration:PT1X",
+        "by_duration:PT1e99S",
+    ] {
         assert_eq!(read(bad), None, "{bad}");
     }
 }

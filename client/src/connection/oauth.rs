@@ -206,7 +206,11 @@ impl TokenEndpoint {
             let refresh = task::spawn("token refresh", async move {
                 let _turn = own.turn.try_lock().ok()?;
                 let renewed = own.renew().await;
-                renewed.inspect_err(|error| tracing::warn!(%error, "no new token; the last one is used as long as it is good")).ok()
+                renewed
+                    .inspect_err(
+                        |error| tracing::warn!(%error, "no new token; the last one is used as long as it is good"),
+                    )
+                    .ok()
             });
             if let Ok(Ok(Some(next))) = tokio::time::timeout(PATIENCE, refresh).await {
                 return Some(next);
@@ -279,7 +283,8 @@ impl TokenEndpoint {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(self.body.clone())))
             .map_err(|error| error.to_string())?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let asked = async move {
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
@@ -304,7 +309,8 @@ impl TokenProvider for TokenEndpoint {
             if let Some((_, error)) = self.failed.lock().as_ref().filter(|(at, _)| *at >= came) {
                 return Err(error.clone());
             }
-            let known = self.known.lock().as_ref().filter(|kept| Moment::now() < kept.good_until).map(|kept| kept.text.clone());
+            let known =
+                self.known.lock().as_ref().filter(|kept| Moment::now() < kept.good_until).map(|kept| kept.text.clone());
             let text = match known {
                 Some(text) => text,
                 None => self.renew().await?,
@@ -447,8 +453,12 @@ mod tests {
         assert_eq!(asked.lock().len(), 1);
         let (url, _) = server(vec![("200 OK", "{}".to_owned())]).await;
         let nothing = endpoint(&url).token().await.expect_err("nothing");
-        assert!(matches!(&nothing, TokenError::Refused(why) if why.ends_with("the answer has no access_token")), "{nothing}");
-        let credentials = Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
+        assert!(
+            matches!(&nothing, TokenError::Refused(why) if why.ends_with("the answer has no access_token")),
+            "{nothing}"
+        );
+        let credentials =
+            Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
         assert!(TokenEndpoint::new("ftp://h/", credentials, None).is_err());
     }
 
@@ -459,7 +469,10 @@ mod tests {
         let endless = format!("e30.{}.", URL_SAFE_NO_PAD.encode("{\"exp\":1.0e300}"));
         for token in [endless, jwt(i64::MAX)] {
             let life = life_of(&token, 0).expect("it says one");
-            assert!(Moment::now().after(life.mul_f64(REFRESHED_AT)) < Moment::now().after(life), "told without a panic");
+            assert!(
+                Moment::now().after(life.mul_f64(REFRESHED_AT)) < Moment::now().after(life),
+                "told without a panic"
+            );
         }
     }
 
@@ -484,7 +497,8 @@ mod tests {
 
     #[test]
     fn whom_to_trust_is_nothing_to_an_address_of_http() {
-        let credentials = Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
+        let credentials =
+            Credentials { id: String::new(), secret: Secret::new(""), scope: None, encoding: Encoding::Plain };
         let tls = Tls::new(&TlsOptions::default()).expect("TLS");
         assert!(TokenEndpoint::new("http://h/", credentials, Some(tls)).is_err());
     }

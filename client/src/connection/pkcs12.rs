@@ -37,7 +37,9 @@ fn told(error: &Error) -> String {
         }
         Error::UnsupportedEncryptionScheme => "the cipher of the PKCS12 store is not taken".to_owned(),
         Error::UnsupportedMacAlgorithm => "the sum of the PKCS12 store is of a kind that is not taken".to_owned(),
-        Error::InvalidParameters => "the PKCS12 store has its password hashed too often (more than a million times)".to_owned(),
+        Error::InvalidParameters => {
+            "the PKCS12 store has its password hashed too often (more than a million times)".to_owned()
+        }
         _ => "the PKCS12 store is damaged".to_owned(),
     }
 }
@@ -140,7 +142,8 @@ mod tests {
             let flipped = (0..bytes.len()).map(|at| [&bytes[..at], &[bytes[at] ^ 0x81], &bytes[at + 1..]].concat());
             flipped.chain((0..bytes.len()).map(|cut| bytes[..cut].to_vec())).collect()
         };
-        let of_certificates = damages(&certificate).into_iter().filter(|damaged| ec_key::completed(key, damaged).is_none());
+        let of_certificates =
+            damages(&certificate).into_iter().filter(|damaged| ec_key::completed(key, damaged).is_none());
         assert!(of_certificates.count() > certificate.len(), "cuts show, and some of the others");
         let of_keys = damages(key).into_iter().filter(|damaged| ec_key::completed(damaged, &certificate).is_none());
         assert!(of_keys.count() > key.len(), "cuts show, and some of the others");

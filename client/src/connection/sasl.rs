@@ -227,7 +227,8 @@ impl Sasl {
             }
             "OAUTHBEARER" => {
                 let subject = take("unsecuredLoginStringClaim_sub")?;
-                let seconds = options.get("unsecuredLoginLifetimeSeconds").and_then(|text| text.parse().ok()).unwrap_or(3600);
+                let seconds =
+                    options.get("unsecuredLoginLifetimeSeconds").and_then(|text| text.parse().ok()).unwrap_or(3600);
                 let extension = |(name, value): (String, String)| {
                     Some((name.strip_prefix("unsecuredLoginExtension_")?.to_owned(), value))
                 };
@@ -301,10 +302,9 @@ async fn send(connection: &Connection, message: Vec<u8>) -> Result<(Bytes, i64),
     let answer = connection.call(&request).await?;
     match check(answer.error_code, answer.error_message.as_deref()) {
         Ok(()) => Ok((answer.auth_bytes, answer.session_lifetime_ms)),
-        Err(error) if error.code() == Some(ErrorCode::SaslAuthenticationFailed) => Err(ClientError::Authentication {
-            address: connection.address().to_owned(),
-            reason: error.to_string(),
-        }),
+        Err(error) if error.code() == Some(ErrorCode::SaslAuthenticationFailed) => {
+            Err(ClientError::Authentication { address: connection.address().to_owned(), reason: error.to_string() })
+        }
         Err(error) => Err(error.at(connection.address())),
     }
 }
@@ -338,7 +338,8 @@ fn jaas_options(line: &str) -> Result<BTreeMap<String, String>, String> {
             return if after.trim().is_empty() { Ok(options) } else { Err("more than one module".to_owned()) };
         }
         let (name, after) = rest.split_once('=').ok_or("it does not end with a semicolon")?;
-        let (value, after) = jaas_value(after.trim_start()).ok_or_else(|| format!("the value of {} does not end", name.trim()))?;
+        let (value, after) =
+            jaas_value(after.trim_start()).ok_or_else(|| format!("the value of {} does not end", name.trim()))?;
         options.insert(name.trim().to_owned(), value);
         rest = after;
     }
@@ -372,11 +373,21 @@ mod tests {
 
     #[test]
     fn a_jaas_line_is_read_as_java_reads_it() {
-        let line = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="al ice" password='p"\\w;';"#;
+        let line =
+            r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="al ice" password='p"\\w;';"#;
         let options = jaas_options(line).unwrap();
         assert_eq!((options["username"].as_str(), options["password"].as_str()), ("al ice", "p\"\\w;"));
         assert!(jaas_options("Module required;").unwrap().is_empty());
-        for line in ["", "Module", "Module required", "Module ;", "M required a=\"b\"", "M required a=\"b;", "M perhaps a=b;", "M required a=b; N required;"] {
+        for line in [
+            "",
+            "Module",
+            "Module required",
+            "Module ;",
+            "M required a=\"b\"",
+            "M required a=\"b;",
+            "M perhaps a=b;",
+            "M required a=b; N required;",
+        ] {
             assert!(jaas_options(line).is_err(), "{line}");
         }
         let sasl = Sasl::from_jaas("SCRAM-SHA-512", Some("M required username=u password=p;")).unwrap();

@@ -96,7 +96,8 @@ impl Exchange {
         }
         let salt = STANDARD.decode(salt).map_err(|_| "its salt is not base64")?;
         let count: u32 = iterations.parse().map_err(|_| "its iterations are no number")?;
-        let count = std::num::NonZeroU32::new(count).filter(|count| (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&count.get()));
+        let count =
+            std::num::NonZeroU32::new(count).filter(|count| (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&count.get()));
         let count = count.ok_or_else(|| format!("it asks for {iterations} iterations"))?;
         let salted = self.hash.salted(password.expose(), &salt, count);
         let client_key = self.hash.hmac(&salted, b"Client Key");
@@ -145,7 +146,14 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_trusted_is_refused() {
         let secret = Secret::new("p");
-        for answer in ["r=other,s=QQ==,i=4096", "r=mine,s=QQ==,i=4096", "r=mine1,s=QQ==,i=1", "r=mine1,s=?,i=4096", "r=mine1,i=4096", "\u{0}"] {
+        for answer in [
+            "r=other,s=QQ==,i=4096",
+            "r=mine,s=QQ==,i=4096",
+            "r=mine1,s=QQ==,i=1",
+            "r=mine1,s=?,i=4096",
+            "r=mine1,i=4096",
+            "\u{0}",
+        ] {
             let (mut own, _) = Exchange::begin(ScramHash::Sha512, "a=b,c", "mine".to_owned());
             assert!(own.prove(answer.as_bytes(), &secret).is_err(), "{answer}");
         }

@@ -85,7 +85,11 @@ impl Store {
             Store::Pem(pem) => Ok(pem),
             Store::Entries(Contents { keys, mut trusted }) => {
                 trusted.extend(keys.into_iter().filter_map(|(_, chain)| chain.into_iter().next()));
-                if trusted.is_empty() { Err("the store has no certificate to trust".to_owned()) } else { Ok(in_pem("CERTIFICATE", &trusted)) }
+                if trusted.is_empty() {
+                    Err("the store has no certificate to trust".to_owned())
+                } else {
+                    Ok(in_pem("CERTIFICATE", &trusted))
+                }
             }
         }
     }
@@ -96,7 +100,9 @@ impl Store {
 /// # Errors
 /// When the type is not taken, the password is wrong, or the bytes are no such store.
 pub(crate) fn open(kind: Option<&str>, bytes: Vec<u8>, passwords: Passwords<'_>, used: Use) -> Result<Store, String> {
-    if let Some(other) = kind.filter(|kind| !["PEM", "PKCS12", "JKS"].iter().any(|known| kind.eq_ignore_ascii_case(known))) {
+    if let Some(other) =
+        kind.filter(|kind| !["PEM", "PKCS12", "JKS"].iter().any(|known| kind.eq_ignore_ascii_case(known)))
+    {
         return Err(format!("stores of type {other} are not taken; PEM, PKCS12 and JKS are"));
     }
     if bytes.starts_with(&JKS_MAGIC) {
@@ -123,9 +129,12 @@ pub(crate) fn opened_key(pem: Vec<u8>, password: Option<&str>) -> Result<Vec<u8>
     let [begin, end] = ENCRYPTED_KEY.map(|mark| text.find(mark));
     let Some((begin, end)) = begin.zip(end).filter(|(begin, end)| begin < end) else { return Ok(pem) };
     let password = password.ok_or("the key is encrypted, and ssl.key.password is not set")?;
-    let (_, sealed) = SecretDocument::from_pem(&text[begin..end + ENCRYPTED_KEY[1].len()]).map_err(|_| "the key is no PEM")?;
+    let (_, sealed) =
+        SecretDocument::from_pem(&text[begin..end + ENCRYPTED_KEY[1].len()]).map_err(|_| "the key is no PEM")?;
     let info = EncryptedPrivateKeyInfoRef::from_der(sealed.as_bytes());
-    let info = info.map_err(|_| "the key is encrypted in a way that is not taken (openssl pkcs8 -topk8 -v2 aes-256-cbc writes it anew)")?;
+    let info = info.map_err(
+        |_| "the key is encrypted in a way that is not taken (openssl pkcs8 -topk8 -v2 aes-256-cbc writes it anew)",
+    )?;
     let key = info.decrypt(password).map_err(|_| "ssl.key.password is wrong, or the key is damaged")?;
     Ok(in_pem("PRIVATE KEY", &[key.as_bytes().to_vec()]))
 }
@@ -242,12 +251,18 @@ fn unprotected(info: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
         key.extend(chunk.iter().zip(stream).map(|(byte, mask)| byte ^ mask));
         stream = sha1(&[password, &stream]);
     }
-    if sha1(&[password, &key]) == sum { Ok(key) } else { Err("the password of the key in the JKS store is wrong".to_owned()) }
+    if sha1(&[password, &key]) == sum {
+        Ok(key)
+    } else {
+        Err("the password of the key in the JKS store is wrong".to_owned())
+    }
 }
 
 fn protected(info: &[u8]) -> Option<&[u8]> {
     let mut reader = SliceReader::new(info).ok()?;
-    let read = reader.sequence(|inside| Ok::<_, pkcs8::der::Error>((AlgorithmIdentifierRef::decode(inside)?, <&OctetStringRef>::decode(inside)?)));
+    let read = reader.sequence(|inside| {
+        Ok::<_, pkcs8::der::Error>((AlgorithmIdentifierRef::decode(inside)?, <&OctetStringRef>::decode(inside)?))
+    });
     read.ok().filter(|(algorithm, _)| algorithm.oid == JKS_PROTECTOR).map(|(_, octets)| octets.as_bytes())
 }
 
@@ -276,7 +291,9 @@ mod tests {
         // As keytool's recipe for brokers has it: who signed the key's certificate stands beside it, here before it.
         let root = [&[0, 0, 0, 2][..], &[0, 1, b'r'], &[0; 8], &certificate(b"root")].concat();
         let key = [&[0, 0, 0, 1][..], &[0, 1, b'k'], &[0; 8], &sized(&info), &[0, 0, 0, 2]].concat();
-        let body = [&JKS_MAGIC[..], &[0, 0, 0, 2], &[0, 0, 0, 2], &root, &key, &certificate(b"own"), &certificate(b"issuer")].concat();
+        let body =
+            [&JKS_MAGIC[..], &[0, 0, 0, 2], &[0, 0, 0, 2], &root, &key, &certificate(b"own"), &certificate(b"issuer")]
+                .concat();
         let sum = sha1(&[&password, JKS_WHITENER, &body]);
         [body, sum.to_vec()].concat()
     }
@@ -284,7 +301,9 @@ mod tests {
     #[test]
     fn a_jks_store_opens_with_its_passwords_only_and_never_panics() {
         let bytes = store("store", "key");
-        let open = |bytes: &[u8], store: Option<&str>, key: Option<&str>| open(None, bytes.to_vec(), Passwords { store, key }, Use::Own);
+        let open = |bytes: &[u8], store: Option<&str>, key: Option<&str>| {
+            open(None, bytes.to_vec(), Passwords { store, key }, Use::Own)
+        };
         let keys = vec![(b"a key of more than twenty bytes".to_vec(), vec![b"own".to_vec(), b"issuer".to_vec()])];
         let expected = Store::Entries(Contents { keys, trusted: vec![b"root".to_vec()] });
         assert_eq!(open(&bytes, Some("store"), Some("key")).as_ref(), Ok(&expected));
@@ -305,7 +324,8 @@ mod tests {
         let opened = || open(None, store("p", "p"), Passwords { store: Some("p"), key: None }, Use::Own).unwrap();
         let trust = open(None, store("p", "other"), Passwords::default(), Use::Trust).unwrap();
         assert_eq!(trust.trusted().unwrap(), opened().trusted().unwrap(), "without any password");
-        let certificates = |names: &[&[u8]]| in_pem("CERTIFICATE", &names.iter().map(|name| name.to_vec()).collect::<Vec<_>>());
+        let certificates =
+            |names: &[&[u8]]| in_pem("CERTIFICATE", &names.iter().map(|name| name.to_vec()).collect::<Vec<_>>());
         let (chain, key) = opened().own(None).unwrap();
         assert_eq!(chain, certificates(&[b"own", b"issuer"]), "who is trusted is no part of it");
         assert_eq!(key, in_pem("PRIVATE KEY", &[b"a key of more than twenty bytes".to_vec()]));

@@ -41,7 +41,8 @@ async fn each_address_of_a_name_has_its_own_time() {
     let resolved = [first.local_addr().unwrap(), second.local_addr().unwrap()];
     let mut config = config(Duration::from_secs(1));
     config.security.tls = Some(tls::Tls::new(&tls::TlsOptions::default()).unwrap());
-    let error = Connection::open_first(&resolved, Duration::from_millis(50), "silent:9092", &config).await.err().unwrap();
+    let error =
+        Connection::open_first(&resolved, Duration::from_millis(50), "silent:9092", &config).await.err().unwrap();
     assert!(error.to_string().contains(&resolved[1].to_string()), "{error}");
     for listener in [first, second] {
         tokio::time::timeout(Duration::from_secs(10), listener.accept()).await.expect("it was tried").unwrap();

@@ -10,9 +10,9 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::OffsetForLeaderEpochRequest;
 use millstream_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 
-use crate::{TopicPartition, by_topic};
 use crate::error::ClientError;
 use crate::metadata::{Cluster, Leader, topic_name};
+use crate::{TopicPartition, by_topic};
 
 /// A position and the leader to ask about it.
 #[derive(Clone, Debug)]
@@ -70,8 +70,7 @@ async fn ask_one(cluster: &Cluster, broker: i32, asks: &[Ask]) -> Result<BTreeMa
     let topics = by_topic(asks.iter().map(|ask| (&ask.place, partition(ask)))).into_iter().map(|(name, partitions)| {
         OffsetForLeaderTopic::default().with_topic(topic_name(name)).with_partitions(partitions)
     });
-    let request =
-        OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(topics.collect());
+    let request = OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(topics.collect());
     let reply = cluster.broker(broker).await?.call(&request).await?;
     let mut ends = BTreeMap::new();
     for topic in &reply.topics {
@@ -101,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_log_that_ends_before_the_position_was_cut_back() {
-        let ask = Ask { place: TopicPartition::new("t", 0), leader: Leader { broker: 1, epoch: 5 }, epoch: 4, offset: 10 };
+        let ask =
+            Ask { place: TopicPartition::new("t", 0), leader: Leader { broker: 1, epoch: 5 }, epoch: 4, offset: 10 };
         assert_eq!(judge(&ask, (0, 4, 10)), Verdict::Holds);
         assert_eq!(judge(&ask, (0, 3, 7)), Verdict::CutBack { end: Some(7), epoch: 3 });
         assert_eq!(judge(&ask, (0, -1, -1)), Verdict::CutBack { end: None, epoch: -1 });

@@ -236,7 +236,10 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::commit`].
-    pub fn committed(&self, places: &[TopicPartition]) -> impl Future<Output = Result<Offsets, ClientError>> + Send + 'static {
+    pub fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> impl Future<Output = Result<Offsets, ClientError>> + Send + 'static {
         let (group, places) = (self.coordinator(), places.to_vec());
         async move { group?.committed(&places).await }
     }

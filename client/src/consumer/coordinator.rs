@@ -18,8 +18,8 @@ use millstream_protocol::messages::join_group_response::JoinGroupResponseMember;
 use millstream_protocol::messages::leave_group_request::MemberIdentity;
 use millstream_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use millstream_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, MetadataResponse,
-    OffsetCommitRequest, OffsetFetchRequest, Request, StrBytes, SyncGroupRequest,
+    GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest,
+    OffsetFetchRequest, Request, StrBytes, SyncGroupRequest,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -208,11 +208,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// What trying again does not change.
-    pub async fn join(
-        self: Arc<Self>,
-        topics: Vec<String>,
-        owned: Vec<TopicPartition>,
-    ) -> Result<Joined, ClientError> {
+    pub async fn join(self: Arc<Self>, topics: Vec<String>, owned: Vec<TopicPartition>) -> Result<Joined, ClientError> {
         for failures in 1.. {
             if !owned.is_empty() && self.membership.lock().thrown_out {
                 return Ok(Joined::ThrownOut);
@@ -369,7 +365,8 @@ impl Coordinator {
             return Ok((self.counts(&topics), told(made)?));
         }
         let assignor = chosen.and_then(Assignor::named);
-        let assignor = assignor.ok_or(ClientError::State("the group chose an assignor that this client does not have"))?;
+        let assignor =
+            assignor.ok_or(ClientError::State("the group chose an assignor that this client does not have"))?;
         let described = racks(&self.cluster.metadata(Some(&topics), self.config.missing).await?);
         let counts = self.counts(&topics);
         let mut newest = self.memory.lock().get(assignor.name()).map_or(-1, |known| known.newest);
@@ -590,8 +587,12 @@ fn racks(described: &MetadataResponse) -> Topics {
         let mut partitions: Vec<_> = topic.partitions.iter().collect();
         partitions.sort_by_key(|partition| partition.partition_index);
         let racks = partitions.into_iter().map(|partition| {
-            let mut racks: Vec<String> =
-                partition.replica_nodes.iter().filter_map(|node| of_broker.get(&node.0)).map(|rack| (*rack).to_owned()).collect();
+            let mut racks: Vec<String> = partition
+                .replica_nodes
+                .iter()
+                .filter_map(|node| of_broker.get(&node.0))
+                .map(|rack| (*rack).to_owned())
+                .collect();
             racks.sort();
             racks.dedup();
             racks

@@ -345,7 +345,18 @@ impl Fetched {
         crc: Crc,
     ) -> Self {
         aborted.sort_unstable_by(|left, right| right.cmp(left));
-        Fetched { place, bytes, aborted, dropping: BTreeSet::new(), isolation, crc, open: None, position, epoch: -1, held: None }
+        Fetched {
+            place,
+            bytes,
+            aborted,
+            dropping: BTreeSet::new(),
+            isolation,
+            crc,
+            open: None,
+            position,
+            epoch: -1,
+            held: None,
+        }
     }
 
     /// The same as part of an answer that is counted.
@@ -391,7 +402,8 @@ impl Fetched {
             }
         }
         let end = open.plain.len() - records.rest().len();
-        let chunk = Chunk { place: self.place.clone(), bytes: open.plain.slice(start..end), count, header: open.header };
+        let chunk =
+            Chunk { place: self.place.clone(), bytes: open.plain.slice(start..end), count, header: open.header };
         open.left -= skipped + count as i32;
         self.position = next;
         if open.left <= 0 {

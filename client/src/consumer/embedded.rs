@@ -35,7 +35,8 @@ pub(super) fn write_subscription(member: &Member) -> Result<Bytes, ClientError> 
     let mut topics: Vec<StrBytes> = member.topics.iter().map(|topic| text(topic)).collect();
     topics.sort();
     let owned = numbers(&member.owned).into_iter();
-    let owned = owned.map(|(name, partitions)| OwnedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
+    let owned =
+        owned.map(|(name, partitions)| OwnedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
     let subscription = ConsumerProtocolSubscription::default()
         .with_topics(topics)
         .with_user_data(member.user_data.clone())
@@ -54,8 +55,7 @@ fn subscription(id: &str, instance: Option<&str>, bytes: &[u8]) -> Option<Member
     let mut rest = bytes;
     let version = short(&mut rest).filter(|version| *version >= 0)?;
     let topics = (0..int(&mut rest)?).map(|_| string(&mut rest)).collect::<Option<Vec<String>>>()?;
-    let mut member =
-        Member { id: id.to_owned(), instance: instance.map(str::to_owned), topics, ..Member::default() };
+    let mut member = Member { id: id.to_owned(), instance: instance.map(str::to_owned), topics, ..Member::default() };
     member.user_data = user_data(&mut rest)?;
     if version >= 1 {
         member.owned = partitions(&mut rest)?;
@@ -72,7 +72,8 @@ fn subscription(id: &str, instance: Option<&str>, bytes: &[u8]) -> Option<Member
 /// What the leader tells a member.
 pub(super) fn write_assignment(assignment: &GroupAssignment) -> Result<Bytes, ClientError> {
     let topics = numbers(&assignment.partitions).into_iter();
-    let topics = topics.map(|(name, partitions)| AssignedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
+    let topics = topics
+        .map(|(name, partitions)| AssignedTopic::default().with_topic(topic_name(name)).with_partitions(partitions));
     let user_data = assignment.user_data.clone();
     embed(&ConsumerProtocolAssignment::default().with_assigned_partitions(topics.collect()).with_user_data(user_data))
 }

@@ -67,7 +67,15 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub fn new(cluster: &Cluster, config: ConsumerConfig, tally: Arc<Tally>) -> Self {
-        Fetcher { cluster: cluster.apart(), config, sources: HashMap::new(), stale: false, rotation: 0, tally, held: Arc::default() }
+        Fetcher {
+            cluster: cluster.apart(),
+            config,
+            sources: HashMap::new(),
+            stale: false,
+            rotation: 0,
+            tally,
+            held: Arc::default(),
+        }
     }
 
     fn soon(&self) -> Option<Moment> {
@@ -143,7 +151,8 @@ impl Fetcher {
                 Arrival::Connected { broker, result: cluster.known_broker(broker).await.map(drop) }
             }));
         };
-        let by_id = connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());
+        let by_id =
+            connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());
         let request = request(&self.config, source.session.plan(&wants), by_id).with_max_bytes(bytes_max.max(1) as i32);
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
@@ -233,20 +242,24 @@ impl Fetcher {
             })
             .collect();
         let mut result = Ok(());
-        let all = response.responses.iter().flat_map(|topic| &topic.partitions).filter_map(|data| data.records.as_ref());
+        let all =
+            response.responses.iter().flat_map(|topic| &topic.partitions).filter_map(|data| data.records.as_ref());
         let bytes = all.map(Bytes::len).sum();
         self.tally.fetched.add(bytes as u64);
         let held = Held::new(bytes, &self.held);
         for topic in response.responses {
             let name = if topic.topic_id.is_nil() { &*topic.topic.0 } else { "" };
             for data in topic.partitions {
-                let Some((place, want)) = asked.get(&(topic.topic_id, name, data.partition_index)).copied() else { continue };
+                let Some((place, want)) = asked.get(&(topic.topic_id, name, data.partition_index)).copied() else {
+                    continue;
+                };
                 let Some(partition) = partitions.get_mut(place) else { continue };
                 // Sought elsewhere since: what came is not what is wanted now.
                 if partition.position != Some(want.offset) {
                     continue;
                 }
-                let endpoint = response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
+                let endpoint =
+                    response.node_endpoints.iter().find(|node| node.node_id == data.current_leader.leader_id);
                 let endpoint = endpoint.map(|node| (&*node.host, node.port));
                 let taken = self.partition(place, partition, want, data, (endpoint, &held));
                 // Who said it, which may be a replica.
@@ -268,35 +281,27 @@ impl Fetcher {
         let code = known(data.error_code);
         match code {
             ErrorCode::None => {
-                partition.saw_end(self.config.isolation, data.high_watermark, data.last_stable_offset);
-                partition.log_start = Some(data.log_start_offset).filter(|offset| *offset >= 0);
-                partition.checked = partition.checked.max(want.leader_epoch);
-                if data.preferred_read_replica.0 >= 0 {
-                    let until = Moment::now().after(self.config.connection.metadata_max_age);
-                    tracing::debug!(topic = place.topic, partition = place.partition, broker = data.preferred_read_replica.0, "nearer replica");
-                    partition.preferred = Some((data.preferred_read_replica.0, until));
-                }
-                let bytes = data.records.unwrap_or_default();
-                if !bytes.is_empty() && partition.fetched.is_none() {
-                    let aborted = data.aborted_transactions.into_iter().flatten();
-                    let aborted = match self.config.isolation {
-                        Isolation::ReadCommitted => aborted.map(|txn| (txn.first_offset, txn.producer_id.0)).collect(),
-                        Isolation::ReadUncommitted => Vec::new(),
-                    };
-                    let (isolation, crc) = (self.config.isolation, self.config.crc);
-                    let fetched = Fetched::new(place.clone(), bytes, aborted, want.offset, isolation, crc);
-                    partition.fetched = Some(fetched.of(held.clone()));
-                }
+                self.keep(place, partition, want, data, held);
                 Ok(())
             }
             // A follower that lags behind; the leader knows (KIP-392).
             _ if partition.preferred.take().is_some() => Ok(()),
             ErrorCode::OffsetOutOfRange if self.config.reset == Reset::None => {
                 let (topic, partition) = (place.topic.clone(), place.partition);
-                Err(ClientError::NoOffset { topic, partition, reason: "the position is out of range", address: String::new() })
+                Err(ClientError::NoOffset {
+                    topic,
+                    partition,
+                    reason: "the position is out of range",
+                    address: String::new(),
+                })
             }
             ErrorCode::OffsetOutOfRange => {
-                tracing::info!(topic = place.topic, partition = place.partition, offset = want.offset, "position out of range: reset");
+                tracing::info!(
+                    topic = place.topic,
+                    partition = place.partition,
+                    offset = want.offset,
+                    "position out of range: reset"
+                );
                 partition.reset_by(self.config.reset);
                 Ok(())
             }
@@ -306,7 +311,8 @@ impl Fetcher {
             }
             _ => {
                 tracing::debug!(topic = place.topic, partition = place.partition, code = code.name(), "fetch error");
-                let leader = Leader { broker: data.current_leader.leader_id.0, epoch: data.current_leader.leader_epoch };
+                let leader =
+                    Leader { broker: data.current_leader.leader_id.0, epoch: data.current_leader.leader_epoch };
                 if leader.broker >= 0 && leader.epoch >= 0 {
                     self.cluster.learn_leader(&place.topic, place.partition, leader, endpoint);
                 }
@@ -315,6 +321,38 @@ impl Fetcher {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps what a broker answered of a partition without an error.
+    fn keep(
+        &self,
+        place: &Arc<TopicPartition>,
+        partition: &mut Partition,
+        want: &Want,
+        data: PartitionData,
+        held: &Arc<Held>,
+    ) {
+        partition.saw_end(self.config.isolation, data.high_watermark, data.last_stable_offset);
+        partition.log_start = Some(data.log_start_offset).filter(|offset| *offset >= 0);
+        partition.checked = partition.checked.max(want.leader_epoch);
+        let nearer = data.preferred_read_replica.0;
+        if nearer >= 0 {
+            let until = Moment::now().after(self.config.connection.metadata_max_age);
+            tracing::debug!(topic = place.topic, partition = place.partition, broker = nearer, "nearer replica");
+            partition.preferred = Some((nearer, until));
+        }
+        let bytes = data.records.unwrap_or_default();
+        if bytes.is_empty() || partition.fetched.is_some() {
+            return;
+        }
+        let aborted = data.aborted_transactions.into_iter().flatten();
+        let (isolation, crc) = (self.config.isolation, self.config.crc);
+        let aborted = match isolation {
+            Isolation::ReadCommitted => aborted.map(|txn| (txn.first_offset, txn.producer_id.0)).collect(),
+            Isolation::ReadUncommitted => Vec::new(),
+        };
+        let fetched = Fetched::new(place.clone(), bytes, aborted, want.offset, isolation, crc);
+        partition.fetched = Some(fetched.of(held.clone()));
     }
 
     /// Hands out up to `max.poll.records`, partition after partition.
@@ -376,12 +414,18 @@ fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
             .with_current_leader_epoch(want.leader_epoch)
             .with_fetch_offset(want.offset)
             .with_partition_max_bytes(config.partition_bytes_max);
-        if last.as_ref().is_some_and(|last| last.topic == place.topic) && let Some(topic) = topics.last_mut() {
+        if last.as_ref().is_some_and(|last| last.topic == place.topic)
+            && let Some(topic) = topics.last_mut()
+        {
             topic.partitions.push(partition);
             continue;
         }
         let topic = FetchTopic::default().with_partitions(vec![partition]);
-        topics.push(if by_id { topic.with_topic_id(want.topic_id) } else { topic.with_topic(topic_name(&place.topic)) });
+        topics.push(if by_id {
+            topic.with_topic_id(want.topic_id)
+        } else {
+            topic.with_topic(topic_name(&place.topic))
+        });
         last = Some(place);
     }
     let forget = |(place, id): (Arc<TopicPartition>, Uuid)| {

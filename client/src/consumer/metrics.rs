@@ -292,12 +292,8 @@ mod tests {
     #[test]
     fn a_partition_is_measured_from_both_ends_of_what_may_be_seen() {
         let tally = Tally::default();
-        let mut partition = Partition {
-            position: Some(70),
-            end: Some(90),
-            log_start: Some(10),
-            ..Partition::default()
-        };
+        let mut partition =
+            Partition { position: Some(70), end: Some(90), log_start: Some(10), ..Partition::default() };
         partition.measure(&tally);
         partition.end = Some(100);
         partition.measure(&tally);

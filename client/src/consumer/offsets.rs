@@ -35,8 +35,11 @@ impl Asker {
         let found = Mutex::new(Found::new());
         let stale = Mutex::new(false);
         retrying("finding offsets", self.limit, self.cluster.config(), || async {
-            let left: BTreeMap<&TopicPartition, i64> =
-                times.iter().filter(|(place, _)| !found.lock().contains_key(*place)).map(|(place, time)| (place, *time)).collect();
+            let left: BTreeMap<&TopicPartition, i64> = times
+                .iter()
+                .filter(|(place, _)| !found.lock().contains_key(*place))
+                .map(|(place, time)| (place, *time))
+                .collect();
             let refresh = *stale.lock();
             let outcome = self.list_once(&left, refresh, &found).await;
             *stale.lock() = outcome.is_err();
@@ -47,9 +50,17 @@ impl Asker {
     }
 
     /// The offset of each partition at its time, asked once of their leader; with what kept some from being found.
-    pub async fn list_of(&self, leader: i32, times: &BTreeMap<TopicPartition, i64>) -> (Found, Result<(), ClientError>) {
+    pub async fn list_of(
+        &self,
+        leader: i32,
+        times: &BTreeMap<TopicPartition, i64>,
+    ) -> (Found, Result<(), ClientError>) {
         let found = Mutex::new(Found::new());
-        let result = if times.is_empty() { Ok(()) } else { self.ask(leader, times.iter().map(|(place, time)| (place, *time)), &found).await };
+        let result = if times.is_empty() {
+            Ok(())
+        } else {
+            self.ask(leader, times.iter().map(|(place, time)| (place, *time)), &found).await
+        };
         (found.into_inner(), result)
     }
 
@@ -57,7 +68,12 @@ impl Asker {
         self.cluster.known_topic(&place.topic)?.leader(place.partition)
     }
 
-    async fn list_once(&self, left: &BTreeMap<&TopicPartition, i64>, refresh: bool, found: &Mutex<Found>) -> Result<(), ClientError> {
+    async fn list_once(
+        &self,
+        left: &BTreeMap<&TopicPartition, i64>,
+        refresh: bool,
+        found: &Mutex<Found>,
+    ) -> Result<(), ClientError> {
         let mut names: Vec<String> = left.keys().map(|place| place.topic.clone()).collect();
         names.dedup();
         if refresh || names.iter().any(|name| self.cluster.known_topic(name).is_none()) {

@@ -103,7 +103,10 @@ pub trait GroupAssignor: Send + Sync {
     ///
     /// # Errors
     /// Whatever keeps it from deciding; what may pass is tried again.
-    fn assign(&self, members: Vec<GroupMember>) -> BoxFuture<'_, Result<BTreeMap<String, GroupAssignment>, ClientError>>;
+    fn assign(
+        &self,
+        members: Vec<GroupMember>,
+    ) -> BoxFuture<'_, Result<BTreeMap<String, GroupAssignment>, ClientError>>;
     /// What the leader told this member; called in `poll`, before the listener is.
     fn assigned(&self, partitions: &[TopicPartition], user_data: Option<Bytes>);
 }

@@ -116,7 +116,12 @@ impl Partitions {
                 None => (Arc::new(place), None),
             };
             self.places.insert(place, self.list.len());
-            self.list.push(kept.unwrap_or(Partition { epoch: -1, checked: -1, since: self.count, ..Partition::default() }));
+            self.list.push(kept.unwrap_or(Partition {
+                epoch: -1,
+                checked: -1,
+                since: self.count,
+                ..Partition::default()
+            }));
         }
     }
 
@@ -189,12 +194,14 @@ impl Partitions {
     /// Partitions that have no position and none to look up, and since when they are here: their committed offset is to be
     /// found first. They count as being looked up from now on.
     pub fn unplaced(&mut self) -> Vec<(TopicPartition, u64)> {
-        let is = |partition: &Partition| partition.position.is_none() && partition.reset.is_none() && !partition.placing;
+        let is =
+            |partition: &Partition| partition.position.is_none() && partition.reset.is_none() && !partition.placing;
         // Polls come often, and this is rare.
         if !self.any(is) {
             return Vec::new();
         }
-        let unplaced: Vec<_> = self.iter().filter(|(_, own)| is(own)).map(|(place, own)| (place.clone(), own.since)).collect();
+        let unplaced: Vec<_> =
+            self.iter().filter(|(_, own)| is(own)).map(|(place, own)| (place.clone(), own.since)).collect();
         self.list.iter_mut().filter(|own| is(own)).for_each(|own| own.placing = true);
         unplaced
     }

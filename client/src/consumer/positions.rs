@@ -99,7 +99,9 @@ impl Consumer {
                 None => partition.reset_by(self.config.reset),
             }
         }
-        result.map(drop).inspect_err(|_| self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff)))
+        result
+            .map(drop)
+            .inspect_err(|_| self.place_not_before = Some(Moment::now().after(self.config.connection.retry_backoff)))
     }
 
     pub(super) fn was_reset(
@@ -167,7 +169,9 @@ impl Consumer {
         self.checking = false;
         let mut result = Ok(());
         for (ask, verdict) in verdicts {
-            let Some(partition) = self.partitions.get_mut(&ask.place).filter(|known| known.position == Some(ask.offset)) else {
+            let Some(partition) =
+                self.partitions.get_mut(&ask.place).filter(|known| known.position == Some(ask.offset))
+            else {
                 continue;
             };
             match verdict {
@@ -184,7 +188,13 @@ impl Consumer {
                             // Told once; the application seeks.
                             partition.checked = ask.leader.epoch;
                             let address = self.cluster.name_of(ask.leader.broker);
-                            result = Err(ClientError::Truncated { topic, partition: number, offset: ask.offset, end, address });
+                            result = Err(ClientError::Truncated {
+                                topic,
+                                partition: number,
+                                offset: ask.offset,
+                                end,
+                                address,
+                            });
                         }
                         Some(end) => {
                             partition.seek(end, epoch);
@@ -356,7 +366,9 @@ fn time_of(reset: Reset) -> Option<i64> {
     match reset {
         Reset::Earliest => Some(EARLIEST),
         Reset::Latest => Some(LATEST),
-        Reset::ByDuration(age) => Some(Clock::Real.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)).max(0)),
+        Reset::ByDuration(age) => {
+            Some(Clock::Real.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)).max(0))
+        }
         Reset::None => None,
     }
 }

@@ -44,7 +44,10 @@ pub(super) enum Protocol {
 enum Wanted {
     Topics,
     /// Topics that match, once they are known.
-    Pattern { pattern: Regex, matched: bool },
+    Pattern {
+        pattern: Regex,
+        matched: bool,
+    },
 }
 
 /// A topic as metadata describes it.
@@ -79,7 +82,8 @@ impl Subscription {
 
     /// The topics that were assigned and those that this member subscribed to.
     fn counted(&self) -> Vec<String> {
-        let mut topics: Vec<String> = self.counts.iter().flat_map(|counts| counts.keys()).chain(&self.topics).cloned().collect();
+        let mut topics: Vec<String> =
+            self.counts.iter().flat_map(|counts| counts.keys()).chain(&self.topics).cloned().collect();
         topics.sort();
         topics.dedup();
         topics
@@ -104,14 +108,17 @@ impl Consumer {
     /// # Errors
     /// Without a group, when partitions were assigned by hand, or when it is no regular expression.
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ClientError> {
-        let pattern = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| ClientError::Config(error.to_string()))?;
+        let pattern =
+            Regex::new(&format!("^(?:{pattern})$")).map_err(|error| ClientError::Config(error.to_string()))?;
         self.want(Wanted::Pattern { pattern, matched: false }, Vec::new())
     }
 
     fn want(&mut self, wanted: Wanted, topics: Vec<String>) -> Result<(), ClientError> {
         let group = self.coordinator()?;
         if self.subscription.is_none() && self.partitions.len() > 0 {
-            return Err(ClientError::State("subscription to topics and partitions assigned by hand exclude each other"));
+            return Err(ClientError::State(
+                "subscription to topics and partitions assigned by hand exclude each other",
+            ));
         }
         self.stop_joining();
         group.subscribed.store(true, Ordering::Release);
@@ -315,7 +322,8 @@ impl Consumer {
         let revoked: Vec<TopicPartition> = before.iter().filter(|place| !partitions.contains(place)).cloned().collect();
         if !revoked.is_empty() {
             // They go to someone else in the next generation, after what was read of them is committed.
-            let mut offsets = if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
+            let mut offsets =
+                if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
             offsets.retain(|place, _| revoked.contains(place));
             self.give_back(&revoked, &mut offsets);
             self.owed.append(&mut offsets);

@@ -1,8 +1,8 @@
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use millstream_protocol::messages::fetch_request::FetchTopic;
 use millstream_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use millstream_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use millstream_protocol::messages::{
     FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, OffsetCommitRequest,
@@ -146,7 +146,8 @@ async fn a_listener_is_told_by_polls_alone() {
 #[tokio::test]
 async fn who_was_replaced_reads_no_more_and_is_told_so_by_each_poll() {
     let broker = Scripted::start(|asked| other(asked, &[1]));
-    let config = ConsumerConfig { group: Some("g".to_owned()), instance: Some("i".to_owned()), ..ConsumerConfig::default() };
+    let config =
+        ConsumerConfig { group: Some("g".to_owned()), instance: Some("i".to_owned()), ..ConsumerConfig::default() };
     let mut consumer = Consumer::new(Cluster::new(&broker.address), config);
     consumer.subscribe(&["t"]).unwrap();
     consumer.partitions.assign([TopicPartition::new("t", 0)]);
@@ -231,7 +232,9 @@ async fn a_rebalance_waits_for_the_commits_that_are_under_way() {
     let mut consumer = Consumer::new(Cluster::new(&broker.address), of_group());
     consumer.subscribe(&["t"]).unwrap();
     let group = make_member(&consumer, 1);
-    consumer.commit_offsets_async(Offsets::from([(TopicPartition::new("t", 0), 7.into())]), Box::new(|_, _| {})).unwrap();
+    consumer
+        .commit_offsets_async(Offsets::from([(TopicPartition::new("t", 0), 7.into())]), Box::new(|_, _| {}))
+        .unwrap();
     group.membership.lock().rejoin = true;
     consumer.rebalance();
     let attempt = |consumer: &Consumer| consumer.subscription.as_ref().map(|known| known.attempt);
@@ -368,7 +371,8 @@ async fn what_a_broker_says_of_a_partition_names_it() {
         ApiKey::Fetch => {
             let topic = |topic: &FetchTopic| {
                 let data = PartitionData::default().with_error_code(ErrorCode::OffsetOutOfRange.code());
-                let topic = FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_topic_id(topic.topic_id);
+                let topic =
+                    FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_topic_id(topic.topic_id);
                 topic.with_partitions(vec![data])
             };
             let topics = asked.read::<FetchRequest>().topics.iter().map(topic).collect();

@@ -322,7 +322,8 @@ impl Accumulator {
             return Ok(Appended::UnknownTopic);
         }
         let (partition, sticky) = topic.partition_of(record, &self.config, self.partitioner.as_ref());
-        let Some(queue) = usize::try_from(partition).ok().filter(|at| *at < count).and_then(|at| topic.queues.get_mut(at))
+        let Some(queue) =
+            usize::try_from(partition).ok().filter(|at| *at < count).and_then(|at| topic.queues.get_mut(at))
         else {
             return no_partition(record, partition, count);
         };
@@ -382,7 +383,11 @@ impl Accumulator {
         let topic = &mut self.topics[place.0];
         let limit = plain_limit(&self.config, topic.ratio);
         // Limits that follow the ratio are rounded, so that a buffer serves again when they have moved a little.
-        let rounded = if self.config.codec == Codec::None { limit } else { limit.next_multiple_of(self.config.batch_bytes.max(1)) };
+        let rounded = if self.config.codec == Codec::None {
+            limit
+        } else {
+            limit.next_multiple_of(self.config.batch_bytes.max(1))
+        };
         let reserved = rounded.max(self.config.check_size(record)?);
         let waits = self.starving > 0 && !self.first_in_line;
         if self.used > 0 && (waits || self.used + reserved > self.config.buffer_bytes) {
@@ -567,7 +572,9 @@ impl Accumulator {
         let queue = &self.topics[place.0].queues[place.1 as usize].batches;
         let at = match own {
             None => 0,
-            Some(_) => queue.iter().take_while(|other| position(other.id).is_some_and(|other| Some(other) < own)).count(),
+            Some(_) => {
+                queue.iter().take_while(|other| position(other.id).is_some_and(|other| Some(other) < own)).count()
+            }
         };
         self.topics[place.0].queues[place.1 as usize].batches.insert(at, batch);
         self.filled.insert(place);
@@ -686,7 +693,8 @@ impl Accumulator {
         let (sequences, topics, mut unsent) = (&self.sequences, &mut self.topics, Vec::new());
         self.filled.retain(|place| {
             let batches = &mut topics[place.0].queues[place.1 as usize].batches;
-            let sent = |batch: &Batch| sequences.as_ref().is_some_and(|sequences| sequences.is_tracked(batch.place, batch.id));
+            let sent =
+                |batch: &Batch| sequences.as_ref().is_some_and(|sequences| sequences.is_tracked(batch.place, batch.id));
             let (kept, gone): (VecDeque<Batch>, VecDeque<Batch>) = batches.drain(..).partition(sent);
             *batches = kept;
             unsent.extend(gone);
@@ -716,13 +724,18 @@ impl Accumulator {
 }
 
 /// Tells the choice of partitions for records without a key how long each queue is.
-fn weigh(topic: &mut Topic, config: &ProducerConfig, availability: &HashMap<i32, Availability>, loads: &mut Vec<(i32, u32)>) {
+fn weigh(
+    topic: &mut Topic,
+    config: &ProducerConfig,
+    availability: &HashMap<i32, Availability>,
+    loads: &mut Vec<(i32, u32)>,
+) {
     loads.clear();
     for (partition, queue) in (0i32..).zip(&topic.queues).filter(|_| config.spread == Spread::Adaptive) {
         let Some(leader) = topic.view.leader(partition) else { continue };
-        let away = availability.get(&leader.broker).is_some_and(|own| {
-            own.ready_ms - own.drained_ms > config.availability_timeout.as_millis() as i64
-        });
+        let away = availability
+            .get(&leader.broker)
+            .is_some_and(|own| own.ready_ms - own.drained_ms > config.availability_timeout.as_millis() as i64);
         if !away || queue.batches.is_empty() {
             loads.push((partition, queue.batches.len() as u32));
         }

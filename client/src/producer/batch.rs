@@ -227,9 +227,10 @@ impl Batch {
             first.reserved += self.reserved - share * firsts.len();
         }
         if let Some(outcome) = &self.outcome {
-            let moved = firsts.into_iter().zip(&mut parts).map(|(first, part)| {
-                (first, part.outcome.get_or_insert_with(|| Promise::new(part.place.1)).outcome())
-            });
+            let moved = firsts
+                .into_iter()
+                .zip(&mut parts)
+                .map(|(first, part)| (first, part.outcome.get_or_insert_with(|| Promise::new(part.place.1)).outcome()));
             outcome.moved(moved.collect());
         }
         Ok(parts)
@@ -249,7 +250,8 @@ impl Batch {
         let mut firsts = Vec::new();
         for (index, record) in Records::new(&plain, self.count).enumerate() {
             let record = record.ok()?;
-            let headers: Vec<_> = record.headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value)).collect();
+            let headers: Vec<_> =
+                record.headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value)).collect();
             let record_ms = self.base_timestamp + record.timestamp_delta;
             let record = NewRecord { key: record.key, value: record.value, headers: &headers, ..NewRecord::default() };
             if parts.last_mut().and_then(|last| last.push(&record, record_ms)).is_none() {

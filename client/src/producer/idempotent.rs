@@ -66,7 +66,14 @@ struct Partition {
 
 impl Default for Partition {
     fn default() -> Self {
-        Partition { identity: None, next: 0, last_acked: -1, last_acked_offset: -1, proven: false, in_flight: Vec::new() }
+        Partition {
+            identity: None,
+            next: 0,
+            last_acked: -1,
+            last_acked_offset: -1,
+            proven: false,
+            in_flight: Vec::new(),
+        }
     }
 }
 
@@ -227,7 +234,9 @@ impl Sequences {
                 if self.repair == Repair::Abort {
                     // Retention took what the broker knew of the producer: it takes the same epoch from 0 again.
                     let forgotten = partition.last_acked_offset < log_start_offset;
-                    if let (true, Some(identity), Some(partition)) = (forgotten, self.identity, self.partitions.get_mut(&place)) {
+                    if let (true, Some(identity), Some(partition)) =
+                        (forgotten, self.identity, self.partitions.get_mut(&place))
+                    {
                         partition.restart(identity);
                     }
                     return forgotten;
@@ -277,7 +286,8 @@ impl Sequences {
         }
         for tracked in &mut partition.in_flight {
             if is_behind(tracked.base_sequence, failed.base_sequence) {
-                *tracked = Tracked { base_sequence: retreat(tracked.base_sequence, failed.count), reset: true, ..*tracked };
+                *tracked =
+                    Tracked { base_sequence: retreat(tracked.base_sequence, failed.count), reset: true, ..*tracked };
             }
         }
         partition.next = retreat(partition.next, failed.count);
@@ -323,7 +333,8 @@ impl Sequences {
         if self.rewrite.is_empty() {
             return;
         }
-        self.identity = self.identity.and_then(|Identity { id, epoch }| Some(Identity { id, epoch: epoch.checked_add(1)? }));
+        self.identity =
+            self.identity.and_then(|Identity { id, epoch }| Some(Identity { id, epoch: epoch.checked_add(1)? }));
         // Without an identity left (Java: resetIdempotentProducerId) the rewriting waits for the new one.
         let Some(identity) = self.identity else { return };
         for place in std::mem::take(&mut self.rewrite) {

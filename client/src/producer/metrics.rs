@@ -159,11 +159,18 @@ mod tests {
         let topic: Arc<str> = "t".into();
         metrics.batch_left(&Left { topic: &topic, records: 7, bytes: 100, queued_ms: 5, ratio: Some(0.5) }, 10);
         metrics.failed(&"u".into(), 3, 10);
-        let gauges =
-            Gauges { now_ms: 10, in_flight: 1, waiting: 0, buffer_total: 10, buffer_available: 5, metadata_age_ms: 1500 };
+        let gauges = Gauges {
+            now_ms: 10,
+            in_flight: 1,
+            waiting: 0,
+            buffer_total: 10,
+            buffer_available: 5,
+            metadata_age_ms: 1500,
+        };
         let read = metrics.read("c", &gauges);
         let find = |name: &str, topic: Option<&str>| {
-            let own = read.iter().find(|metric| metric.name == name && metric.tags.get("topic").map(String::as_str) == topic);
+            let own =
+                read.iter().find(|metric| metric.name == name && metric.tags.get("topic").map(String::as_str) == topic);
             own.expect("a metric").value
         };
         assert_eq!((find("record-send-total", None), find("record-send-total", Some("t"))), (7.0, 7.0));

@@ -6,26 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use millstream_base_env::clock::Moment;
 use millstream_base_env::task;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::{ErrorCode, Retry};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::produce_response::PartitionProduceResponse;
-use millstream_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse, StrBytes, TransactionalId};
+use millstream_protocol::messages::{
+    InitProducerIdRequest, ProduceRequest, ProduceResponse, StrBytes, TransactionalId,
+};
 use uuid::Uuid;
 
-use super::{Shared, Source};
 use super::accumulate::{Due, Node, Request};
 use super::batch::{Batch, Sealed};
 use super::delivery::{RecordMetadata, Written};
 use super::idempotent::Identity;
 use super::metrics::Left;
 use super::txn::{Answer, Ask, Asking, Heard, Next, Protocol, Transactions};
+use super::{Shared, Source};
 use crate::config::{Acks, ProducerConfig};
 use crate::connection::Connection;
 use crate::error::{ClientError, check_of, known, of_partition};
@@ -48,8 +49,16 @@ enum Fate {
 
 enum Event {
     /// None where no answer follows (acks=0): the request has left.
-    Answered { request: u64, broker: i32, sent_ms: i64, result: Result<Option<ProduceResponse>, ClientError> },
-    Connected { broker: i32, result: Result<(), ClientError> },
+    Answered {
+        request: u64,
+        broker: i32,
+        sent_ms: i64,
+        result: Result<Option<ProduceResponse>, ClientError>,
+    },
+    Connected {
+        broker: i32,
+        result: Result<(), ClientError>,
+    },
     Refreshed(Result<(), ClientError>),
     Identified(Result<Identity, ClientError>),
     Coordinated(Answer, Heard),
@@ -160,7 +169,8 @@ impl Sender {
         if !accumulator.closed || !accumulator.is_settled_below(u64::MAX) {
             return false;
         }
-        let over = |transactions: &Transactions| self.shared.aborted.load(Ordering::Acquire) || !transactions.is_ongoing();
+        let over =
+            |transactions: &Transactions| self.shared.aborted.load(Ordering::Acquire) || !transactions.is_ongoing();
         accumulator.transactions.as_mut().is_none_or(|transactions| {
             if over(transactions) {
                 return true;
@@ -311,7 +321,9 @@ impl Sender {
         if refresh {
             let (names, missing) = self.shared.accumulator.lock().topics_to_refresh(now_ms);
             let cluster = cluster.clone();
-            self.work.push(Box::pin(async move { Event::Refreshed(cluster.metadata(Some(&names), missing).await.map(drop)) }));
+            self.work.push(Box::pin(async move {
+                Event::Refreshed(cluster.metadata(Some(&names), missing).await.map(drop))
+            }));
         }
         if identify {
             let cluster = cluster.clone();
@@ -366,7 +378,14 @@ impl Sender {
         self.start(broker, &connection, at_most, &request, batches);
     }
 
-    fn start(&mut self, broker: i32, connection: &Connection, at_most: i16, request: &ProduceRequest, batches: Vec<Batch>) {
+    fn start(
+        &mut self,
+        broker: i32,
+        connection: &Connection,
+        at_most: i16,
+        request: &ProduceRequest,
+        batches: Vec<Batch>,
+    ) {
         let config = &self.shared.config;
         let (id, sent_ms) = (self.next_request, self.shared.now_ms());
         let event = move |result| Event::Answered { request: id, broker, sent_ms, result };
@@ -494,7 +513,8 @@ impl Sender {
             let by_id = said.get(&(batch.topic_id, "", batch.place.1));
             match by_id.or_else(|| said.get(&(Uuid::nil(), &*batch.topic, batch.place.1))).copied() {
                 Some(own) if own.error_code == 0 => {
-                    written.push((batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms }));
+                    written
+                        .push((batch, Written { base_offset: own.base_offset, append_time: own.log_append_time_ms }));
                 }
                 Some(own) => {
                     moved |= self.learn_leader(&batch.topic, own, &response);
@@ -524,8 +544,8 @@ impl Sender {
     /// What a broker's refusal means for a batch (Java: `Sender.completeBatch`).
     fn settle(&mut self, broker: i32, batch: Batch, own: &PartitionProduceResponse) {
         let name = &*batch.topic.clone();
-        let code = known(own.error_code);
-        tracing::debug!(topic = name, partition = own.index, code = code.name(), attempts = batch.attempts, "produce error");
+        let (code, attempts) = (known(own.error_code), batch.attempts);
+        tracing::debug!(topic = name, partition = own.index, code = code.name(), attempts, "produce error");
         if code.retry() == Retry::RefreshMetadata {
             self.metadata.wanted = true;
         }

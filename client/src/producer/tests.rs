@@ -47,9 +47,14 @@ fn produced(asked: &Asked, code: i16) -> Act {
             PartitionProduceResponse::default().with_index(own.index).with_error_code(code).with_base_offset(0)
         };
         let partitions = topic.partition_data.iter().map(partition).collect();
-        TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id).with_partition_responses(partitions)
+        TopicProduceResponse::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions)
     };
-    asked.answer::<ProduceRequest>(&ProduceResponse::default().with_responses(request.topic_data.into_iter().map(topic).collect()))
+    asked.answer::<ProduceRequest>(
+        &ProduceResponse::default().with_responses(request.topic_data.into_iter().map(topic).collect()),
+    )
 }
 
 #[tokio::test]

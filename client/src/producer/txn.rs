@@ -26,8 +26,8 @@ mod ask;
 mod call;
 
 pub use ask::GroupMetadata;
-pub(crate) use ask::{Answer, Ask, Effect, Ending, Heard, Next, Protocol, Verdict};
 use ask::OffsetsTask;
+pub(crate) use ask::{Answer, Ask, Effect, Ending, Heard, Next, Protocol, Verdict};
 pub(super) use call::{Coordinators, Sender as Asking};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,7 +342,9 @@ impl Transactions {
             (ask, Answer::Lost(error)) if error.is_retriable() => self.again(ask),
             (ask, Answer::Lost(error)) => self.fatal(&ask, error),
             (ask, Answer::NotFound(code)) => self.not_found(ask, code),
-            (ask @ (Ask::Init | Ask::Bump), Answer::Init { code, identity }) => return self.initialized(ask, code, identity),
+            (ask @ (Ask::Init | Ask::Bump), Answer::Init { code, identity }) => {
+                return self.initialized(ask, code, identity);
+            }
             (Ask::AddPartitions(places), Answer::Partitions(codes)) => self.partitions_added(places, &codes),
             (Ask::AddOffsets(task), Answer::Offsets(code)) => self.offsets_added(task, code),
             (Ask::CommitOffsets(task), Answer::Committed(codes)) => self.offsets_committed(task, &codes),
@@ -399,7 +401,9 @@ impl Transactions {
                 ErrorCode::TransactionalIdAuthorizationFailed
                 | ErrorCode::InvalidTxnState
                 | ErrorCode::InvalidProducerIdMapping => return self.fatal(&ask, self.heard.said_of(*place, *code)),
-                ErrorCode::UnknownProducerId => return self.abortable_with_bump(&ask, self.heard.said_of(*place, *code)),
+                ErrorCode::UnknownProducerId => {
+                    return self.abortable_with_bump(&ask, self.heard.said_of(*place, *code));
+                }
                 ErrorCode::TransactionAbortable => return self.abortable(&ask, self.heard.said_of(*place, *code)),
                 ErrorCode::OperationNotAttempted => {
                     // Another partition's code says why.
@@ -429,7 +433,9 @@ impl Transactions {
             }
             code if code.is_retriable() => self.again(Ask::AddOffsets(task)),
             ErrorCode::UnknownProducerId => self.abortable_with_bump(&Ask::AddOffsets(task), error),
-            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => self.fatal(&Ask::AddOffsets(task), self.fenced()),
+            ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => {
+                self.fatal(&Ask::AddOffsets(task), self.fenced())
+            }
             ErrorCode::GroupAuthorizationFailed | ErrorCode::TransactionAbortable => {
                 self.abortable(&Ask::AddOffsets(task), error);
             }
@@ -630,7 +636,11 @@ impl Transactions {
     }
 
     /// Begins a call, or gives back the verdict of the same call that its caller has not heard of (a timeout).
-    fn call(&mut self, call: Call, begin: impl FnOnce(&mut Self) -> Result<Verdict, ClientError>) -> Result<Verdict, ClientError> {
+    fn call(
+        &mut self,
+        call: Call,
+        begin: impl FnOnce(&mut Self) -> Result<Verdict, ClientError>,
+    ) -> Result<Verdict, ClientError> {
         match &self.open_call {
             Some((_, verdict)) if verdict.is_heard() => self.open_call = None,
             Some((open, verdict)) if *open == call => return Ok(verdict.clone()),

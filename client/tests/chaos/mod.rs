@@ -20,9 +20,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::POLL;
 use crate::support::Node;
 use crate::support::proxy::Proxy;
-use crate::POLL;
 
 // Transactions that are all there or not at all.
 mod transactions;
@@ -90,7 +90,8 @@ async fn write(world: World, topic: &'static str, config: ProducerConfig) -> Tol
         let own = &mut deliveries[partition as usize];
         let size = if random.random_range(0..50) == 0 { random.random_range(0..padding.len()) } else { 20 };
         let value = format!("{} {}", own.len(), &padding[..size]);
-        let record = NewRecord { topic, partition: Some(partition), value: Some(value.as_bytes()), ..NewRecord::default() };
+        let record =
+            NewRecord { topic, partition: Some(partition), value: Some(value.as_bytes()), ..NewRecord::default() };
         own.push(producer.send(record).await.expect("room"));
         if random.random_range(0..4) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -142,14 +143,18 @@ async fn collect(consumer: &mut Consumer, seen: &mut Vec<Seen>) {
 
 /// Each record that was acknowledged is there, where the writer was told.
 fn nothing_lost(told: &Told, there: &[Seen]) {
-    let there: BTreeMap<(i32, i64), &str> = there.iter().map(|(partition, offset, value)| ((*partition, *offset), value.as_str())).collect();
+    let there: BTreeMap<(i32, i64), &str> =
+        there.iter().map(|(partition, offset, value)| ((*partition, *offset), value.as_str())).collect();
     let all: BTreeSet<(i32, &str)> = there.iter().map(|((partition, _), value)| (*partition, *value)).collect();
     for (partition, offsets) in told.iter().enumerate() {
         for (number, offset) in offsets.iter().enumerate() {
             let (partition, number) = (partition as i32, number.to_string());
             assert!(all.contains(&(partition, number.as_str())), "record {number} of partition {partition} is lost");
             let found = there.get(&(partition, *offset)).copied();
-            assert!(*offset == -1 || found == Some(number.as_str()), "record {number} is not at {partition}@{offset}: {found:?}");
+            assert!(
+                *offset == -1 || found == Some(number.as_str()),
+                "record {number} is not at {partition}@{offset}: {found:?}"
+            );
         }
     }
 }
@@ -180,9 +185,9 @@ impl Progress {
 
     fn has(&self, told: &Told) -> bool {
         let known = self.0.lock().expect("no panic");
-        told.iter().enumerate().all(|(partition, offsets)| {
-            known.get(&(partition as i32)).copied().unwrap_or(0) >= offsets.len() as i64
-        })
+        told.iter()
+            .enumerate()
+            .all(|(partition, offsets)| known.get(&(partition as i32)).copied().unwrap_or(0) >= offsets.len() as i64)
     }
 }
 
@@ -227,7 +232,9 @@ async fn member(world: World, number: usize, assignor: Assignor, progress: Progr
 /// Writers and readers of all kinds until the world ends, and what holds of what they saw; `ended` is told when the last
 /// writer stops.
 pub async fn workload(world: World, ended: impl FnOnce()) {
-    let codec = *[Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].choose(&mut StdRng::seed_from_u64(world.seed)).expect("codecs");
+    let codec = *[Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
+        .choose(&mut StdRng::seed_from_u64(world.seed))
+        .expect("codecs");
     let idempotent = ProducerConfig { codec, ..ProducerConfig::default() };
     let idempotent = tokio::spawn(write(world.clone(), "chaos", idempotent));
     let plain = ProducerConfig { idempotence: Idempotence::Off, in_flight_max: 1, ..ProducerConfig::default() };
@@ -249,7 +256,11 @@ pub async fn workload(world: World, ended: impl FnOnce()) {
     let told_plain = plain.await.expect("the plain writer");
     let there = read_all(&world, "chaos-plain", Isolation::ReadUncommitted).await;
     nothing_lost(&told_plain, &there);
-    println!("  without idempotence: {} records, {} of them again", told_plain.iter().map(Vec::len).sum::<usize>(), there.len() - told_plain.iter().map(Vec::len).sum::<usize>());
+    println!(
+        "  without idempotence: {} records, {} of them again",
+        told_plain.iter().map(Vec::len).sum::<usize>(),
+        there.len() - told_plain.iter().map(Vec::len).sum::<usize>()
+    );
     let ended = transactional.await.expect("the transactional writer");
     let there = read_all(&world, "chaos-txn", Isolation::ReadCommitted).await;
     transactions::all_or_nothing(&world, &ended, &there).await;

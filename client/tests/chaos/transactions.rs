@@ -47,7 +47,11 @@ async fn begin_anew(world: &World) -> Producer {
 }
 
 /// Calls again after timeouts, as the calls allow.
-async fn again<F: Future<Output = Result<(), ClientError>>>(world: &World, what: &str, call: impl Fn() -> F) -> Result<(), ClientError> {
+async fn again<F: Future<Output = Result<(), ClientError>>>(
+    world: &World,
+    what: &str,
+    call: impl Fn() -> F,
+) -> Result<(), ClientError> {
     loop {
         match call().await {
             Err(ClientError::Timeout { .. }) if Instant::now() < world.deadline() => {}
@@ -70,7 +74,13 @@ async fn fill(world: &World, producer: &Producer, number: usize, records: usize)
 }
 
 /// One transaction; None for the producer when it cannot go on.
-async fn transact(world: &World, producer: Producer, number: usize, records: usize, commits: bool) -> (Option<Producer>, Fate) {
+async fn transact(
+    world: &World,
+    producer: Producer,
+    number: usize,
+    records: usize,
+    commits: bool,
+) -> (Option<Producer>, Fate) {
     producer.begin_transaction().expect("the one before has ended");
     let mut filled = fill(world, &producer, number, records).await;
     if filled.is_ok() && commits {
@@ -142,7 +152,9 @@ pub async fn all_or_nothing(world: &World, ended: &[Ended], there: &[Seen]) {
         match transaction.fate {
             Fate::Committed => assert_eq!(found, whole, "transaction {number} was committed"),
             Fate::Aborted => assert!(found.is_empty(), "transaction {number} was aborted, but {found:?} is there"),
-            Fate::Either => assert!(found.is_empty() || found == whole, "transaction {number} is there in part: {found:?}"),
+            Fate::Either => {
+                assert!(found.is_empty() || found == whole, "transaction {number} is there in part: {found:?}")
+            }
         }
     }
     assert!(of_number.is_empty(), "transactions from nowhere: {of_number:?}");
@@ -155,7 +167,10 @@ pub async fn all_or_nothing(world: &World, ended: &[Ended], there: &[Seen]) {
     let possible: Vec<i64> = uncertain.map(|(at, _)| at).chain(last).map(|at| at as i64 + 1).collect();
     let committed = Admin::new(world.cluster()).committed_offsets(GROUP).await.expect("a group");
     let committed = committed.get(&TopicPartition::new("chaos", 0)).map(|committed| committed.offset);
-    assert!(committed.is_none_or(|offset| possible.contains(&offset)) && (committed.is_some() || last.is_none()), "{committed:?} of {possible:?}");
+    assert!(
+        committed.is_none_or(|offset| possible.contains(&offset)) && (committed.is_some() || last.is_none()),
+        "{committed:?} of {possible:?}"
+    );
     println!("  transactions: {} committed, {} aborted, {} either", counts[0], counts[1], counts[2]);
     assert!(counts[0] > 0, "no transaction was committed");
 }

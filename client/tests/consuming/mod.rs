@@ -77,7 +77,9 @@ async fn commits(node: &mut Node) {
             result.expect("committed");
             told.lock().expect("no panic").extend(offsets.values().map(|offset| offset.offset));
         });
-        consumer.commit_offsets_async(BTreeMap::from([(place.clone(), OffsetAndMetadata::from(offset))]), callback).expect("a group");
+        consumer
+            .commit_offsets_async(BTreeMap::from([(place.clone(), OffsetAndMetadata::from(offset))]), callback)
+            .expect("a group");
     }
     consumer.commit().await.expect("committed");
     assert_eq!(*told.lock().expect("no panic"), (1..=10).collect::<Vec<i64>>());
@@ -197,7 +199,8 @@ async fn read_committed(node: &mut Node) {
 async fn by_duration_and_streams(node: &mut Node) {
     create(node, "duration", 1).await;
     let producer = Producer::new(node.cluster(), ProducerConfig::default());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     for (hours, value) in [(5, "five"), (3, "three"), (1, "one")] {
         let timestamp = Some(now - hours * 3_600_000);
         let record = NewRecord { topic: "duration", timestamp, value: Some(value.as_bytes()), ..NewRecord::default() };

@@ -32,7 +32,8 @@ fn certificate(folder: &Path, name: &str) {
     let path = |ending: &str| folder.join(format!("{name}.{ending}")).to_string_lossy().into_owned();
     let (store, pem) = (path("p12"), path("pem"));
     let common = ["-alias", "k", "-storetype", "PKCS12", "-keystore", &store, "-storepass", "secret"];
-    let make = ["-genkeypair", "-keyalg", "EC", "-dname", "CN=millstream", "-ext", "san=ip:127.0.0.1", "-validity", "30"];
+    let make =
+        ["-genkeypair", "-keyalg", "EC", "-dname", "CN=millstream", "-ext", "san=ip:127.0.0.1", "-validity", "30"];
     run("keytool", &[&make[..], &common[..]].concat());
     run("keytool", &[&["-exportcert", "-rfc", "-file", &pem][..], &common[..]].concat());
 }
@@ -45,9 +46,15 @@ fn stores(folder: &Path, kind: &str, trusted: &str, own: &str) -> [String; 2] {
     let common = ["-storetype", kind, "-storepass", "secret", "-noprompt"];
     run("keytool", &[&["-importcert", "-alias", "t", "-file", &pem, "-keystore", &made[0]][..], &common[..]].concat());
     let passwords = ["-srcstorepass", "secret", "-deststorepass", "secret", "-noprompt", "-deststoretype", kind];
-    run("keytool", &[&["-importkeystore", "-srckeystore", &key, "-destkeystore", &made[1]][..], &passwords[..]].concat());
+    run(
+        "keytool",
+        &[&["-importkeystore", "-srckeystore", &key, "-destkeystore", &made[1]][..], &passwords[..]].concat(),
+    );
     // As Kafka's own recipe has it, what is trusted stands beside the key: it is no part of what a client shows.
-    run("keytool", &[&["-importcert", "-alias", "CARoot", "-file", &pem, "-keystore", &made[1]][..], &common[..]].concat());
+    run(
+        "keytool",
+        &[&["-importcert", "-alias", "CARoot", "-file", &pem, "-keystore", &made[1]][..], &common[..]].concat(),
+    );
     made
 }
 
@@ -147,7 +154,9 @@ async fn passwords(node: &Node) {
         // The broker serves it once the metadata has reached it.
         let described = admin.describe_user_scram_credentials(None).await.expect("asked");
         // Apache keeps them in a hash map whose order is another in each process (ScramImage).
-        let known = |hash| described.get("alice").is_some_and(|alice| alice.as_ref().is_ok_and(|known| known.contains(&(hash, 4096))));
+        let known = |hash| {
+            described.get("alice").is_some_and(|alice| alice.as_ref().is_ok_and(|known| known.contains(&(hash, 4096))))
+        };
         if known(ScramHash::Sha256) && known(ScramHash::Sha512) {
             return;
         }
@@ -197,13 +206,15 @@ async fn by_certificates(ports: &Listeners, kind: &str, [trusted, own]: &[String
         ("ssl.truststore.password", "secret"),
         ("ssl.truststore.type", kind),
     ];
-    let key = [("ssl.keystore.location", own.as_str()), ("ssl.keystore.password", "secret"), ("ssl.keystore.type", kind)];
+    let key =
+        [("ssl.keystore.location", own.as_str()), ("ssl.keystore.password", "secret"), ("ssl.keystore.type", kind)];
     write(ports.ssl, &trust).await.unwrap_or_else(|error| panic!("{kind} trusts: {error}"));
     let both = [&trust[..], &key[..]].concat();
     write(ports.mutual, &both).await.unwrap_or_else(|error| panic!("{kind} shows: {error}"));
     let (cluster, _) = connect(ports.mutual, &trust).expect("a config");
     assert!(cluster.any().await.is_err(), "nobody gets in without a certificate");
-    let wrong = [&trust[..1], &[("ssl.truststore.location", trusted.as_str()), ("ssl.truststore.password", "wrong")]].concat();
+    let wrong =
+        [&trust[..1], &[("ssl.truststore.location", trusted.as_str()), ("ssl.truststore.password", "wrong")]].concat();
     assert!(matches!(connect(ports.ssl, &wrong), Err(ClientError::Config(_))), "{kind}");
 }
 
@@ -227,11 +238,17 @@ async fn each(node: &Node, ports: &Listeners, truststore: &str, step: &Step) {
     assert!(error.to_string().contains("not valid for"), "{error}");
     localhost(&[("ssl.endpoint.identification.algorithm", "")]).any().await.expect("any name will do");
     for (port, protocol) in [(ports.plaintext, "SASL_PLAINTEXT"), (ports.sasl_ssl, "SASL_SSL")] {
-        let mechanisms = [("PLAIN", "plain secret"), ("SCRAM-SHA-256", "secret 256"), ("SCRAM-SHA-512", "secret 512"), ("OAUTHBEARER", "")];
+        let mechanisms = [
+            ("PLAIN", "plain secret"),
+            ("SCRAM-SHA-256", "secret 256"),
+            ("SCRAM-SHA-512", "secret 512"),
+            ("OAUTHBEARER", ""),
+        ];
         for (mechanism, password) in mechanisms {
             step.is(format!("{protocol} {mechanism}"));
             let line = jaas(mechanism, password);
-            let mut own = vec![("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", &line)];
+            let mut own =
+                vec![("security.protocol", protocol), ("sasl.mechanism", mechanism), ("sasl.jaas.config", &line)];
             if protocol == "SASL_SSL" {
                 own.push(trust);
             }

@@ -180,7 +180,10 @@ impl Node {
                 if !self.controls {
                     command.env("FORMAT_QUORUM", "");
                 }
-                command.arg("broker").arg(data).args([self.ports.broker.to_string(), self.ports.controller.to_string()]);
+                command
+                    .arg("broker")
+                    .arg(data)
+                    .args([self.ports.broker.to_string(), self.ports.controller.to_string()]);
                 command.arg("group.initial.rebalance.delay.ms=0").args(settings);
                 command
             }
@@ -243,12 +246,8 @@ impl Drop for Node {
 
 /// Runs kcat and returns what it printed.
 pub fn kcat(arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new("kcat")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("kcat runs");
+    let mut child =
+        Command::new("kcat").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("kcat runs");
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("kcat reads");
     let output = child.wait_with_output().expect("kcat ends");
     assert!(output.status.success(), "kcat {arguments:?}");
@@ -328,7 +327,8 @@ async fn damage(mut client: tokio::net::TcpStream, broker: &str, mut random: Std
 async fn noise(mut client: tokio::net::TcpStream, mut random: StdRng) -> Option<()> {
     loop {
         let request = frame(&mut client).await?;
-        let mut reply: Vec<u8> = (0..random.random_range(0..200)).map(|_| random.random::<u8>() >> random.random_range(0..8)).collect();
+        let mut reply: Vec<u8> =
+            (0..random.random_range(0..200)).map(|_| random.random::<u8>() >> random.random_range(0..8)).collect();
         if let (Some(id), true) = (request.get(4..8), reply.len() >= 4 && random.random_bool(0.8)) {
             reply[..4].copy_from_slice(id);
         }

@@ -105,7 +105,8 @@ impl Proxy {
     /// What was done how often.
     pub fn report(&self) -> String {
         let counts = FAULTS.iter().zip(&self.state.done);
-        let counts: Vec<String> = counts.map(|(name, done)| format!("{} {name}", done.load(Ordering::Relaxed))).collect();
+        let counts: Vec<String> =
+            counts.map(|(name, done)| format!("{} {name}", done.load(Ordering::Relaxed))).collect();
         counts.join(", ")
     }
 
@@ -187,7 +188,12 @@ async fn pump(
 }
 
 /// Passes bytes on, perhaps late or in pieces.
-async fn spoil(bytes: &[u8], to: &mut (impl AsyncWrite + Unpin), random: &mut StdRng, state: &State) -> std::io::Result<()> {
+async fn spoil(
+    bytes: &[u8],
+    to: &mut (impl AsyncWrite + Unpin),
+    random: &mut StdRng,
+    state: &State,
+) -> std::io::Result<()> {
     match random.random_range(0..100) {
         0..6 => {
             state.did(LATE);

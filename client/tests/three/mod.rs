@@ -169,7 +169,12 @@ async fn near_replica(world: &World, three: &Three) {
     let leader = within("a full ISR", Duration::from_secs(60), all_in_sync).await;
     let near = leader % COUNT as i32 + 1;
     let connection = world.connection();
-    let config = ConsumerConfig { connection, rack: format!("rack-{near}"), partition_bytes_max: 64 << 10, ..ConsumerConfig::default() };
+    let config = ConsumerConfig {
+        connection,
+        rack: format!("rack-{near}"),
+        partition_bytes_max: 64 << 10,
+        ..ConsumerConfig::default()
+    };
     let mut consumer = Consumer::new(world.cluster(), config);
     consumer.assign(std::slice::from_ref(&at)).expect("nothing subscribed");
     consumer.seek(&at, 0).expect("assigned");
@@ -200,7 +205,8 @@ async fn coordinator_moves(world: &World) {
     let generation = consumer.group_metadata().expect("a group").generation;
     let mut coordinators = Vec::new();
     for round in 0..3 {
-        let found = within("a coordinator", Duration::from_secs(20), async || admin.coordinator("moving").await.ok()).await;
+        let found =
+            within("a coordinator", Duration::from_secs(20), async || admin.coordinator("moving").await.ok()).await;
         coordinators.push(found.0.id);
         for partition in 0..3 {
             let at = TopicPartition::new(INTERNAL_TOPICS[0], partition);
@@ -220,7 +226,8 @@ async fn bootstrap_again(world: &World, mut three: Three) {
     let ports: Vec<u16> = (0..COUNT).map(|_| free_port()).collect();
     let mut world = world.clone();
     world.bootstrap.extend(ports.iter().map(|port| format!("127.0.0.1:{port}")));
-    let producer = Producer::new(world.cluster(), ProducerConfig { connection: world.connection(), ..ProducerConfig::default() });
+    let producer =
+        Producer::new(world.cluster(), ProducerConfig { connection: world.connection(), ..ProducerConfig::default() });
     let config = ConsumerConfig { group: Some("again".to_owned()), ..world.reader(Isolation::ReadUncommitted) };
     let mut consumer = Consumer::new(world.cluster(), config);
     made(&world, "again").await;

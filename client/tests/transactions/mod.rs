@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client::TopicPartition;
-use client::admin::{AclFilter, Admin, Change, ElectionType, FeatureUpdate, TransactionFilter, TransactionState, UpgradeType};
+use client::admin::{
+    AclFilter, Admin, Change, ElectionType, FeatureUpdate, TransactionFilter, TransactionState, UpgradeType,
+};
 use client::config::{ConsumerConfig, Isolation, ProducerConfig, Reset};
 use client::consumer::{Consumer, Offsets};
 use client::error::{ClientError, ErrorClass};
 use client::metadata::TopicView;
-use client::producer::{GroupMetadata, Interceptor, NewRecord, OwnedRecord, Partitioner, Plugins, Producer, RecordMetadata};
+use client::producer::{
+    GroupMetadata, Interceptor, NewRecord, OwnedRecord, Partitioner, Plugins, Producer, RecordMetadata,
+};
 
 use crate::support::Node;
 use crate::{create, read, values};
@@ -28,7 +32,8 @@ async fn push(producer: &Producer, topic: &str, partition: i32, value: &str) {
 }
 
 async fn committed(node: &Node, topic: &str, count: usize) -> Vec<String> {
-    let config = ConsumerConfig { reset: Reset::Earliest, isolation: Isolation::ReadCommitted, ..ConsumerConfig::default() };
+    let config =
+        ConsumerConfig { reset: Reset::Earliest, isolation: Isolation::ReadCommitted, ..ConsumerConfig::default() };
     let mut consumer = Consumer::new(node.cluster(), config);
     consumer.assign(&[TopicPartition::new(topic, 0), TopicPartition::new(topic, 1)]).expect("nothing subscribed");
     let found = read(&mut consumer, |all| all.len() >= count).await;
@@ -132,10 +137,14 @@ pub async fn seen_from_outside(node: &mut Node) {
     assert_eq!((open.state, open.timeout_ms), (TransactionState::Ongoing, 60_000));
     assert_eq!(open.partitions, BTreeSet::from([at.clone()]));
     assert!(open.started_ms.is_some());
-    assert_eq!(described["nobody"].as_ref().expect_err("unknown").code().map(|code| code.name()), Some("TRANSACTIONAL_ID_NOT_FOUND"));
+    assert_eq!(
+        described["nobody"].as_ref().expect_err("unknown").code().map(|code| code.name()),
+        Some("TRANSACTIONAL_ID_NOT_FOUND")
+    );
     let filter = TransactionFilter { states: vec![TransactionState::Ongoing], ..TransactionFilter::default() };
     let listed = admin.list_transactions(&filter).await.expect("brokers");
-    let ids: Vec<&str> = listed[&1].as_ref().expect("listed").iter().map(|listed| listed.transactional_id.as_str()).collect();
+    let ids: Vec<&str> =
+        listed[&1].as_ref().expect("listed").iter().map(|listed| listed.transactional_id.as_str()).collect();
     assert_eq!(ids, ["open"]);
     let unknown = TopicPartition::new("nowhere", 0);
     let asked = BTreeSet::from([at.clone()]);
@@ -165,14 +174,21 @@ pub async fn cluster_calls(node: &mut Node) {
     assert_eq!((quorum.leader_id, quorum.voters.len()), (1, 1));
     assert!(quorum.high_watermark > 0 && quorum.leader_epoch > 0);
     let at = TopicPartition::new("calls", 0);
-    let elected = admin.elect_leaders(ElectionType::Preferred, Some(&BTreeSet::from([at.clone()]))).await.expect("judged");
-    assert_eq!(elected[&at].as_ref().expect_err("led already").code().map(|code| code.name()), Some("ELECTION_NOT_NEEDED"));
+    let elected =
+        admin.elect_leaders(ElectionType::Preferred, Some(&BTreeSet::from([at.clone()]))).await.expect("judged");
+    assert_eq!(
+        elected[&at].as_ref().expect_err("led already").code().map(|code| code.name()),
+        Some("ELECTION_NOT_NEEDED")
+    );
     assert!(admin.elect_leaders(ElectionType::Preferred, None).await.expect("judged").is_empty());
     assert!(admin.list_partition_reassignments(None).await.expect("listed").is_empty());
     let targets = BTreeMap::from([(at.clone(), None)]);
     let factor = client::admin::ReplicationFactor::Kept;
     let moved = admin.alter_partition_reassignments(&targets, factor).await.expect("judged");
-    assert_eq!(moved[&at].as_ref().expect_err("no move").code().map(|code| code.name()), Some("NO_REASSIGNMENT_IN_PROGRESS"));
+    assert_eq!(
+        moved[&at].as_ref().expect_err("no move").code().map(|code| code.name()),
+        Some("NO_REASSIGNMENT_IN_PROGRESS")
+    );
     let error = admin.describe_acls(&AclFilter::default()).await.expect_err("no authorizer");
     assert_eq!(error.code().map(|code| code.name()), Some("SECURITY_DISABLED"));
 }
@@ -219,7 +235,8 @@ pub async fn plugins(node: &mut Node) {
     assert_eq!(committed(node, "plugins", 3).await, ["x!", "xy!", "xyz!"]);
     let metrics = producer.metrics();
     let value = |name: &str, topic: Option<&str>| {
-        let own = metrics.iter().find(|metric| metric.name == name && metric.tags.get("topic").map(String::as_str) == topic);
+        let own =
+            metrics.iter().find(|metric| metric.name == name && metric.tags.get("topic").map(String::as_str) == topic);
         own.expect("a metric").value
     };
     // What is sent again counts again, as in Java: a topic that is new may not have its leader yet.

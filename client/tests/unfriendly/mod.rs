@@ -19,7 +19,9 @@ use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::api_versions_response::ApiVersion;
 use millstream_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use millstream_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use millstream_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use millstream_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::messages::{
     ApiVersionsResponse, InitProducerIdResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
@@ -124,7 +126,14 @@ impl Broker {
         let made = match key {
             ApiKey::ApiVersions => {
                 // As many as the test needs; Metadata 9 and Produce 9 name topics.
-                let served = [(ApiKey::Produce, 9), (ApiKey::ListOffsets, 5), (ApiKey::Metadata, 9), (ApiKey::InitProducerId, 4), (ApiKey::SaslHandshake, 1), (ApiKey::SaslAuthenticate, 2)];
+                let served = [
+                    (ApiKey::Produce, 9),
+                    (ApiKey::ListOffsets, 5),
+                    (ApiKey::Metadata, 9),
+                    (ApiKey::InitProducerId, 4),
+                    (ApiKey::SaslHandshake, 1),
+                    (ApiKey::SaslAuthenticate, 2),
+                ];
                 let row = |(key, max)| ApiVersion::default().with_api_key(key as i16).with_max_version(max);
                 let answer = ApiVersionsResponse::default().with_api_keys(served.map(row).to_vec());
                 response::encode(key, version, id, &answer)
@@ -136,7 +145,12 @@ impl Broker {
             ApiKey::SaslAuthenticate => {
                 let code = ErrorCode::SaslAuthenticationFailed.code();
                 let why = Some(StrBytes::from_static_str("that is not it"));
-                response::encode(key, version, id, &SaslAuthenticateResponse::default().with_error_code(code).with_error_message(why))
+                response::encode(
+                    key,
+                    version,
+                    id,
+                    &SaslAuthenticateResponse::default().with_error_code(code).with_error_message(why),
+                )
             }
             ApiKey::Metadata => response::encode(key, version, id, &self.metadata()),
             ApiKey::InitProducerId => {
@@ -144,12 +158,16 @@ impl Broker {
             }
             ApiKey::Produce => {
                 let own = PartitionProduceResponse::default().with_error_code(moved);
-                let topic = TopicProduceResponse::default().with_name(client::metadata::topic_name("t")).with_partition_responses(vec![own]);
+                let topic = TopicProduceResponse::default()
+                    .with_name(client::metadata::topic_name("t"))
+                    .with_partition_responses(vec![own]);
                 response::encode(key, version, id, &ProduceResponse::default().with_responses(vec![topic]))
             }
             ApiKey::ListOffsets => {
                 let own = ListOffsetsPartitionResponse::default().with_error_code(moved);
-                let topic = ListOffsetsTopicResponse::default().with_name(client::metadata::topic_name("t")).with_partitions(vec![own]);
+                let topic = ListOffsetsTopicResponse::default()
+                    .with_name(client::metadata::topic_name("t"))
+                    .with_partitions(vec![own]);
                 response::encode(key, version, id, &ListOffsetsResponse::default().with_topics(vec![topic]))
             }
             _ => return None,
@@ -165,7 +183,9 @@ impl Broker {
         let partition = MetadataResponsePartition::default()
             .with_leader_id(1.into())
             .with_leader_epoch(self.epoch.fetch_add(1, Ordering::Relaxed));
-        let topic = MetadataResponseTopic::default().with_name(Some(client::metadata::topic_name("t"))).with_partitions(vec![partition]);
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(client::metadata::topic_name("t")))
+            .with_partitions(vec![partition]);
         MetadataResponse::default().with_brokers(vec![own]).with_topics(vec![topic])
     }
 }
@@ -196,7 +216,11 @@ async fn told<T>(what: &str, address: &str, wrong: Wrong, call: impl Future<Outp
     let missing = wrong.said().iter().find(|said| !text.contains(*said));
     assert_eq!(missing, None, "{what}, {wrong:?}: {text}");
     let (retriable, refused) = (error.is_retriable(), error.class() == ErrorClass::InvalidConfiguration);
-    assert_eq!((retriable, refused), (wrong != Wrong::RefusesPassword, wrong == Wrong::RefusesPassword), "{what}, {wrong:?}: {text}");
+    assert_eq!(
+        (retriable, refused),
+        (wrong != Wrong::RefusesPassword, wrong == Wrong::RefusesPassword),
+        "{what}, {wrong:?}: {text}"
+    );
 }
 
 fn producer(connection: &ConnectionConfig, id: Option<&str>) -> Producer {
@@ -217,7 +241,12 @@ async fn send(connection: &ConnectionConfig) -> Result<(), ClientError> {
 }
 
 fn consumer(connection: &ConnectionConfig) -> Consumer {
-    let config = ConsumerConfig { connection: connection.clone(), api_timeout: LIMIT, group: Some("g".to_owned()), ..ConsumerConfig::default() };
+    let config = ConsumerConfig {
+        connection: connection.clone(),
+        api_timeout: LIMIT,
+        group: Some("g".to_owned()),
+        ..ConsumerConfig::default()
+    };
     Consumer::new(Cluster::with_config(connection.clone()), config)
 }
 
@@ -249,7 +278,10 @@ async fn in_one(wrong: Wrong, only: ApiKey) {
     let connection = connection(&address, wrong);
     match only {
         ApiKey::Produce => told("send", &address, wrong, send(&connection)).await,
-        _ => told("end_offsets", &address, wrong, consumer(&connection).end_offsets(&[TopicPartition::new("t", 0)])).await,
+        _ => {
+            told("end_offsets", &address, wrong, consumer(&connection).end_offsets(&[TopicPartition::new("t", 0)]))
+                .await
+        }
     }
 }
 

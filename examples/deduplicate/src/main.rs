@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use streams::prelude::*;
 use streams::Timer;
+use streams::prelude::*;
 
 const INPUT: &str = "events";
 const OUTPUT: &str = "events-once";

@@ -61,7 +61,10 @@ mod tests {
             input.pipe(&mut driver, None, Transfer { from: from.to_owned(), to: to.to_owned(), cents }, 0)?;
         }
         let balances = driver.store::<KeyValue<String, i64>>("balances-store")?;
-        assert_eq!((balances.get("ann")?, balances.get("bob")?, balances.get("cid")?), (Some(-500), Some(300), Some(200)));
+        assert_eq!(
+            (balances.get("ann")?, balances.get("bob")?, balances.get("cid")?),
+            (Some(-500), Some(300), Some(200))
+        );
         Ok(())
     }
 }

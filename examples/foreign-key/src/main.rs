@@ -34,12 +34,17 @@ struct Enriched {
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
     let orders = builder.table_with(ORDERS, Consumed::with(StringSerde, Json::<Order>::new()), "orders-store");
-    let customers = builder.table_with(CUSTOMERS, Consumed::with(StringSerde, Json::<Customer>::new()), "customers-store");
+    let customers =
+        builder.table_with(CUSTOMERS, Consumed::with(StringSerde, Json::<Customer>::new()), "customers-store");
     orders
         .join_foreign_key(
             &customers,
             |_order, order| Some(order.customer.clone()),
-            |order, customer| Enriched { item: order.item.clone(), to: customer.name.clone(), city: customer.city.clone() },
+            |order, customer| Enriched {
+                item: order.item.clone(),
+                to: customer.name.clone(),
+                city: customer.city.clone(),
+            },
             Materialized::named("enriched").serdes(StringSerde, Json::<Enriched>::new()),
         )
         .to_stream()

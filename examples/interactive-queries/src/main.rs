@@ -16,7 +16,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use streams::serde::StringSerde;
-use streams::{HostInfo, KStream, KafkaStreams, KeyValue, QueryError, StoreQueryParameters, StreamsBuilder, StreamsConfig, Topology};
+use streams::{
+    HostInfo, KStream, KafkaStreams, KeyValue, QueryError, StoreQueryParameters, StreamsBuilder, StreamsConfig,
+    Topology,
+};
 
 /// Where words come from.
 const INPUT: &str = "words";
@@ -35,10 +38,15 @@ struct Service {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     let config = StreamsConfig::new("interactive-queries", "localhost:9092").set_all(std::env::args().skip(1))?;
-    let here: HostInfo = config.get("application.server").context("application.server=HOST:PORT is missing")?.parse()?;
-    let listener = TcpListener::bind((here.host.as_str(), here.port)).with_context(|| format!("cannot listen on {here}"))?;
+    let here: HostInfo =
+        config.get("application.server").context("application.server=HOST:PORT is missing")?.parse()?;
+    let listener =
+        TcpListener::bind((here.host.as_str(), here.port)).with_context(|| format!("cannot listen on {here}"))?;
     listener.set_nonblocking(true)?;
     let service = Arc::new(Service { app: KafkaStreams::new(topology()?, config)?, here });
     let routes = Router::new()
@@ -56,7 +64,10 @@ fn main() -> anyhow::Result<()> {
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
     let lines: KStream<String, String> = builder.stream(INPUT);
-    lines.flat_map_values(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).group_by(|_, word| word.clone()).count(STORE);
+    lines
+        .flat_map_values(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count(STORE);
     Ok(builder.build()?)
 }
 

@@ -86,7 +86,9 @@ mod tests {
         for (email, country) in [("Ann@Example.org ", "fr"), ("ann@example.org", "US"), ("nobody", "FR")] {
             input.pipe(&mut driver, None, signup(email, country), 0)?;
         }
-        let read = |driver: &mut TopologyTestDriver, topic| driver.output_with(topic, StringSerde, Json::<Signup>::new()).read_values(driver);
+        let read = |driver: &mut TopologyTestDriver, topic| {
+            driver.output_with(topic, StringSerde, Json::<Signup>::new()).read_values(driver)
+        };
         let expected = |email: &str, country: &str| Signup {
             name: "Ann".to_owned(),
             card: "**** **** **** 9010".to_owned(),

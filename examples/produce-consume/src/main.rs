@@ -21,8 +21,12 @@ async fn main() -> Result<()> {
     let producer = Producer::new(cluster.clone(), ProducerConfig::default());
     for number in 0..RECORDS {
         let (key, value) = (format!("key-{number}"), format!("value {number}"));
-        let record =
-            NewRecord { topic: TOPIC, key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
+        let record = NewRecord {
+            topic: TOPIC,
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            ..NewRecord::default()
+        };
         producer.push(record).await.with_context(|| format!("cannot write to {TOPIC}"))?;
     }
     producer.flush().await?;

@@ -70,8 +70,14 @@ mod tests {
         let input = driver.input_with(INPUT, StringSerde, Json::<Login>::new());
         let mut alerts = driver.output::<String, String>(OUTPUT);
         // The fifth comes late, but not too late; ann's fourth is in a window of its own.
-        let logins =
-            [("ann", false, 1), ("ann", false, 2), ("bob", false, 3), ("ann", true, 4), ("ann", false, 301), ("ann", false, 299)];
+        let logins = [
+            ("ann", false, 1),
+            ("ann", false, 2),
+            ("bob", false, 3),
+            ("ann", true, 4),
+            ("ann", false, 301),
+            ("ann", false, 299),
+        ];
         for (user, ok, second) in logins {
             input.pipe(&mut driver, None, Login { user: user.to_owned(), ok, at_ms: second * 1000 }, 0)?;
         }

@@ -3,7 +3,7 @@
 //! The topics and the application id are those of Apache Kafka's own WordCountDemo. Settings may follow on the command
 //! line as `key=value`, such as `processing.guarantee=exactly_once_v2`.
 
-use streams::{KafkaStreams, KStream, StreamsBuilder, StreamsConfig, Topology};
+use streams::{KStream, KafkaStreams, StreamsBuilder, StreamsConfig, Topology};
 
 /// Where lines come from.
 const INPUT: &str = "streams-plaintext-input";
@@ -11,7 +11,10 @@ const INPUT: &str = "streams-plaintext-input";
 const OUTPUT: &str = "streams-wordcount-output";
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     let config = StreamsConfig::new("streams-wordcount", "localhost:9092")
         // Caches are off, so that each word shows at once.
         .set("statestore.cache.max.bytes", 0)

@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn frames_are_those_that_any_reader_takes() {
-        let noise = |length: usize| -> Vec<u8> { (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect() };
+        let noise = |length: usize| -> Vec<u8> {
+            (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+        };
         for plain in [vec![], b"a".to_vec(), vec![7; 200_000], noise(5), noise(100_000), noise(BLOCK)] {
             let mut packed = Vec::new();
             compress(None, &plain, &mut packed).unwrap();
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn more_effort_takes_less_room() {
-        let plain: Vec<u8> = (0..300_000u32).flat_map(|at| (at.wrapping_mul(at) % 977 / 40).to_string().into_bytes()).collect();
+        let plain: Vec<u8> =
+            (0..300_000u32).flat_map(|at| (at.wrapping_mul(at) % 977 / 40).to_string().into_bytes()).collect();
         let size = |level| {
             let (mut packed, mut back) = (Vec::new(), Vec::new());
             compress(level, &plain, &mut packed).unwrap();

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 
 use crate::messages::TopicName;
 use crate::wire;
@@ -83,8 +81,7 @@ impl Decodable for DescribableLogDirTopic {
         let flexible = version >= 2;
         let mut decoded = DescribableLogDirTopic::default();
         decoded.topic = TopicName(wire::get_string(buf, flexible, "Topic")?);
-        decoded.partitions =
-            wire::get_array(buf, flexible, "Partitions", |buf| Ok(wire::get_i32(buf, "Partitions")?))?;
+        decoded.partitions = wire::get_array(buf, flexible, "Partitions", |buf| Ok(wire::get_i32(buf, "Partitions")?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }
@@ -166,9 +163,8 @@ impl Decodable for DescribeLogDirsRequest {
         wire::check_version("DescribeLogDirsRequest", version, 1, 5)?;
         let flexible = version >= 2;
         let mut decoded = DescribeLogDirsRequest::default();
-        decoded.topics = wire::get_nullable_array(buf, flexible, "Topics", |buf| {
-            Ok(DescribableLogDirTopic::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_nullable_array(buf, flexible, "Topics", |buf| Ok(DescribableLogDirTopic::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

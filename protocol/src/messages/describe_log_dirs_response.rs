@@ -185,9 +185,8 @@ impl Decodable for DescribeLogDirsTopic {
         let flexible = version >= 2;
         let mut decoded = DescribeLogDirsTopic::default();
         decoded.name = TopicName(wire::get_string(buf, flexible, "Name")?);
-        decoded.partitions = wire::get_array(buf, flexible, "Partitions", |buf| {
-            Ok(DescribeLogDirsPartition::decode(buf, version)?)
-        })?;
+        decoded.partitions =
+            wire::get_array(buf, flexible, "Partitions", |buf| Ok(DescribeLogDirsPartition::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }
@@ -439,9 +438,8 @@ impl Decodable for DescribeLogDirsResponse {
         if version >= 3 {
             decoded.error_code = wire::get_i16(buf, "ErrorCode")?;
         }
-        decoded.results = wire::get_array(buf, flexible, "Results", |buf| {
-            Ok(DescribeLogDirsResult::decode(buf, version)?)
-        })?;
+        decoded.results =
+            wire::get_array(buf, flexible, "Results", |buf| Ok(DescribeLogDirsResult::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 
 use crate::messages::{BrokerId, TopicName};
 use crate::wire;
@@ -182,9 +180,8 @@ impl Decodable for ListOffsetsTopic {
         let flexible = version >= 6;
         let mut decoded = ListOffsetsTopic::default();
         decoded.name = TopicName(wire::get_string(buf, flexible, "Name")?);
-        decoded.partitions = wire::get_array(buf, flexible, "Partitions", |buf| {
-            Ok(ListOffsetsPartition::decode(buf, version)?)
-        })?;
+        decoded.partitions =
+            wire::get_array(buf, flexible, "Partitions", |buf| Ok(ListOffsetsPartition::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }
@@ -303,8 +300,7 @@ impl Decodable for ListOffsetsRequest {
         if version >= 2 {
             decoded.isolation_level = wire::get_i8(buf, "IsolationLevel")?;
         }
-        decoded.topics =
-            wire::get_array(buf, flexible, "Topics", |buf| Ok(ListOffsetsTopic::decode(buf, version)?))?;
+        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| Ok(ListOffsetsTopic::decode(buf, version)?))?;
         if version >= 10 {
             decoded.timeout_ms = wire::get_i32(buf, "TimeoutMs")?;
         }

@@ -232,11 +232,7 @@ pub struct ListOffsetsResponse {
 
 impl Default for ListOffsetsResponse {
     fn default() -> Self {
-        ListOffsetsResponse {
-            throttle_time_ms: 0,
-            topics: Vec::new(),
-            unknown_tagged_fields: BTreeMap::new(),
-        }
+        ListOffsetsResponse { throttle_time_ms: 0, topics: Vec::new(), unknown_tagged_fields: BTreeMap::new() }
     }
 }
 
@@ -298,9 +294,8 @@ impl Decodable for ListOffsetsResponse {
         if version >= 2 {
             decoded.throttle_time_ms = wire::get_i32(buf, "ThrottleTimeMs")?;
         }
-        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-            Ok(ListOffsetsTopicResponse::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_array(buf, flexible, "Topics", |buf| Ok(ListOffsetsTopicResponse::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

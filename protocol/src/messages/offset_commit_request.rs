@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 use uuid::Uuid;
 
 use crate::messages::{GroupId, TopicName};
@@ -379,9 +377,8 @@ impl Decodable for OffsetCommitRequest {
         if version <= 4 {
             decoded.retention_time_ms = wire::get_i64(buf, "RetentionTimeMs")?;
         }
-        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-            Ok(OffsetCommitRequestTopic::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_array(buf, flexible, "Topics", |buf| Ok(OffsetCommitRequestTopic::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

@@ -24,11 +24,7 @@ pub struct OffsetCommitResponsePartition {
 
 impl Default for OffsetCommitResponsePartition {
     fn default() -> Self {
-        OffsetCommitResponsePartition {
-            partition_index: 0,
-            error_code: 0,
-            unknown_tagged_fields: BTreeMap::new(),
-        }
+        OffsetCommitResponsePartition { partition_index: 0, error_code: 0, unknown_tagged_fields: BTreeMap::new() }
     }
 }
 
@@ -215,11 +211,7 @@ pub struct OffsetCommitResponse {
 
 impl Default for OffsetCommitResponse {
     fn default() -> Self {
-        OffsetCommitResponse {
-            throttle_time_ms: 0,
-            topics: Vec::new(),
-            unknown_tagged_fields: BTreeMap::new(),
-        }
+        OffsetCommitResponse { throttle_time_ms: 0, topics: Vec::new(), unknown_tagged_fields: BTreeMap::new() }
     }
 }
 
@@ -281,9 +273,8 @@ impl Decodable for OffsetCommitResponse {
         if version >= 3 {
             decoded.throttle_time_ms = wire::get_i32(buf, "ThrottleTimeMs")?;
         }
-        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-            Ok(OffsetCommitResponseTopic::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_array(buf, flexible, "Topics", |buf| Ok(OffsetCommitResponseTopic::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 use uuid::Uuid;
 
 use crate::messages::{GroupId, TopicName};
@@ -99,9 +97,8 @@ impl Decodable for OffsetFetchRequestTopic {
             decoded.name = TopicName(wire::get_string(buf, flexible, "Name")?);
         }
         if version <= 7 {
-            decoded.partition_indexes = wire::get_array(buf, flexible, "PartitionIndexes", |buf| {
-                Ok(wire::get_i32(buf, "PartitionIndexes")?)
-            })?;
+            decoded.partition_indexes =
+                wire::get_array(buf, flexible, "PartitionIndexes", |buf| Ok(wire::get_i32(buf, "PartitionIndexes")?))?;
         }
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
@@ -216,9 +213,8 @@ impl Decodable for OffsetFetchRequestTopics {
             decoded.topic_id = wire::get_uuid(buf, "TopicId")?;
         }
         if version >= 8 {
-            decoded.partition_indexes = wire::get_array(buf, flexible, "PartitionIndexes", |buf| {
-                Ok(wire::get_i32(buf, "PartitionIndexes")?)
-            })?;
+            decoded.partition_indexes =
+                wire::get_array(buf, flexible, "PartitionIndexes", |buf| Ok(wire::get_i32(buf, "PartitionIndexes")?))?;
         }
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
@@ -529,9 +525,8 @@ impl Decodable for OffsetFetchRequest {
             })?;
         }
         if version >= 8 {
-            decoded.groups = wire::get_array(buf, flexible, "Groups", |buf| {
-                Ok(OffsetFetchRequestGroup::decode(buf, version)?)
-            })?;
+            decoded.groups =
+                wire::get_array(buf, flexible, "Groups", |buf| Ok(OffsetFetchRequestGroup::decode(buf, version)?))?;
         }
         if version >= 7 {
             decoded.require_stable = wire::get_bool(buf, "RequireStable")?;

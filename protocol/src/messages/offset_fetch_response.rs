@@ -656,9 +656,8 @@ impl Decodable for OffsetFetchResponseGroup {
             decoded.group_id = GroupId(wire::get_string(buf, flexible, "GroupId")?);
         }
         if version >= 8 {
-            decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-                Ok(OffsetFetchResponseTopics::decode(buf, version)?)
-            })?;
+            decoded.topics =
+                wire::get_array(buf, flexible, "Topics", |buf| Ok(OffsetFetchResponseTopics::decode(buf, version)?))?;
         }
         if version >= 8 {
             decoded.error_code = wire::get_i16(buf, "ErrorCode")?;
@@ -797,17 +796,15 @@ impl Decodable for OffsetFetchResponse {
             decoded.throttle_time_ms = wire::get_i32(buf, "ThrottleTimeMs")?;
         }
         if version <= 7 {
-            decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-                Ok(OffsetFetchResponseTopic::decode(buf, version)?)
-            })?;
+            decoded.topics =
+                wire::get_array(buf, flexible, "Topics", |buf| Ok(OffsetFetchResponseTopic::decode(buf, version)?))?;
         }
         if version >= 2 && version <= 7 {
             decoded.error_code = wire::get_i16(buf, "ErrorCode")?;
         }
         if version >= 8 {
-            decoded.groups = wire::get_array(buf, flexible, "Groups", |buf| {
-                Ok(OffsetFetchResponseGroup::decode(buf, version)?)
-            })?;
+            decoded.groups =
+                wire::get_array(buf, flexible, "Groups", |buf| Ok(OffsetFetchResponseGroup::decode(buf, version)?))?;
         }
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 
 use crate::messages::{ProducerId, TopicName};
 use crate::wire;
@@ -83,9 +81,8 @@ impl Decodable for WritableTxnMarkerTopic {
         let flexible = true;
         let mut decoded = WritableTxnMarkerTopic::default();
         decoded.name = TopicName(wire::get_string(buf, flexible, "Name")?);
-        decoded.partition_indexes = wire::get_array(buf, flexible, "PartitionIndexes", |buf| {
-            Ok(wire::get_i32(buf, "PartitionIndexes")?)
-        })?;
+        decoded.partition_indexes =
+            wire::get_array(buf, flexible, "PartitionIndexes", |buf| Ok(wire::get_i32(buf, "PartitionIndexes")?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }
@@ -217,9 +214,8 @@ impl Decodable for WritableTxnMarker {
         decoded.producer_id = ProducerId(wire::get_i64(buf, "ProducerId")?);
         decoded.producer_epoch = wire::get_i16(buf, "ProducerEpoch")?;
         decoded.transaction_result = wire::get_bool(buf, "TransactionResult")?;
-        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-            Ok(WritableTxnMarkerTopic::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_array(buf, flexible, "Topics", |buf| Ok(WritableTxnMarkerTopic::decode(buf, version)?))?;
         decoded.coordinator_epoch = wire::get_i32(buf, "CoordinatorEpoch")?;
         if version >= 2 {
             decoded.transaction_version = wire::get_i8(buf, "TransactionVersion")?;

@@ -23,11 +23,7 @@ pub struct WritableTxnMarkerPartitionResult {
 
 impl Default for WritableTxnMarkerPartitionResult {
     fn default() -> Self {
-        WritableTxnMarkerPartitionResult {
-            partition_index: 0,
-            error_code: 0,
-            unknown_tagged_fields: BTreeMap::new(),
-        }
+        WritableTxnMarkerPartitionResult { partition_index: 0, error_code: 0, unknown_tagged_fields: BTreeMap::new() }
     }
 }
 
@@ -251,9 +247,8 @@ impl Decodable for WritableTxnMarkerResult {
         let flexible = true;
         let mut decoded = WritableTxnMarkerResult::default();
         decoded.producer_id = ProducerId(wire::get_i64(buf, "ProducerId")?);
-        decoded.topics = wire::get_array(buf, flexible, "Topics", |buf| {
-            Ok(WritableTxnMarkerTopicResult::decode(buf, version)?)
-        })?;
+        decoded.topics =
+            wire::get_array(buf, flexible, "Topics", |buf| Ok(WritableTxnMarkerTopicResult::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }
@@ -325,9 +320,8 @@ impl Decodable for WriteTxnMarkersResponse {
         wire::check_version("WriteTxnMarkersResponse", version, 1, 2)?;
         let flexible = true;
         let mut decoded = WriteTxnMarkersResponse::default();
-        decoded.markers = wire::get_array(buf, flexible, "Markers", |buf| {
-            Ok(WritableTxnMarkerResult::decode(buf, version)?)
-        })?;
+        decoded.markers =
+            wire::get_array(buf, flexible, "Markers", |buf| Ok(WritableTxnMarkerResult::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

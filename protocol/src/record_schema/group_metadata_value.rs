@@ -314,8 +314,7 @@ impl Decodable for GroupMetadataValue {
         if version >= 2 {
             decoded.current_state_timestamp = wire::get_i64(buf, "currentStateTimestamp")?;
         }
-        decoded.members =
-            wire::get_array(buf, flexible, "members", |buf| Ok(MemberMetadata::decode(buf, version)?))?;
+        decoded.members = wire::get_array(buf, flexible, "members", |buf| Ok(MemberMetadata::decode(buf, version)?))?;
         if flexible {
             decoded.unknown_tagged_fields = wire::get_tagged_fields(buf)?;
         }

@@ -202,9 +202,8 @@ impl Decodable for ProducerSnapshot {
         let flexible = false;
         let mut decoded = ProducerSnapshot::default();
         decoded.crc = wire::get_u32(buf, "Crc")?;
-        decoded.producer_entries = wire::get_array(buf, flexible, "ProducerEntries", |buf| {
-            Ok(ProducerEntry::decode(buf, version)?)
-        })?;
+        decoded.producer_entries =
+            wire::get_array(buf, flexible, "ProducerEntries", |buf| Ok(ProducerEntry::decode(buf, version)?))?;
         Ok(decoded)
     }
 }

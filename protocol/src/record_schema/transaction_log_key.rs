@@ -20,10 +20,7 @@ pub struct TransactionLogKey {
 
 impl Default for TransactionLogKey {
     fn default() -> Self {
-        TransactionLogKey {
-            transactional_id: StrBytes::from_static_str(""),
-            unknown_tagged_fields: BTreeMap::new(),
-        }
+        TransactionLogKey { transactional_id: StrBytes::from_static_str(""), unknown_tagged_fields: BTreeMap::new() }
     }
 }
 

@@ -318,12 +318,10 @@ impl Decodable for TransactionLogValue {
         decoded.producer_epoch = wire::get_i16(buf, "ProducerEpoch")?;
         decoded.transaction_timeout_ms = wire::get_i32(buf, "TransactionTimeoutMs")?;
         decoded.transaction_status = wire::get_i8(buf, "TransactionStatus")?;
-        decoded.transaction_partitions =
-            wire::get_nullable_array(buf, flexible, "TransactionPartitions", |buf| {
-                Ok(PartitionsSchema::decode(buf, version)?)
-            })?;
-        decoded.transaction_last_update_timestamp_ms =
-            wire::get_i64(buf, "TransactionLastUpdateTimestampMs")?;
+        decoded.transaction_partitions = wire::get_nullable_array(buf, flexible, "TransactionPartitions", |buf| {
+            Ok(PartitionsSchema::decode(buf, version)?)
+        })?;
+        decoded.transaction_last_update_timestamp_ms = wire::get_i64(buf, "TransactionLastUpdateTimestampMs")?;
         decoded.transaction_start_timestamp_ms = wire::get_i64(buf, "TransactionStartTimestampMs")?;
         if flexible {
             for _ in 0..wire::get_unsigned_varint(buf, "tagged fields")? {

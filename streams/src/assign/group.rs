@@ -58,21 +58,14 @@ impl Default for Options {
 }
 
 /// Decides for all members, which are told by their ids.
-pub fn assign(
-    members: &[Member],
-    tasks: &Tasks,
-    options: &Options,
-    now_ms: i64,
-) -> BTreeMap<String, Assignment> {
+pub fn assign(members: &[Member], tasks: &Tasks, options: &Options, now_ms: i64) -> BTreeMap<String, Assignment> {
     let call = members.iter().map(|member| member.said.call).find(|call| *call != Call::None);
     let mut instances = known(members, tasks);
     let all: BTreeSet<TaskId> = tasks.partitions.keys().copied().collect();
     let stateful: BTreeSet<TaskId> = tasks.ends.keys().filter(|task| all.contains(task)).copied().collect();
     let outcome = place(&mut instances, &all, &stateful, options);
-    let owners: BTreeMap<&TopicPartition, &str> = members
-        .iter()
-        .flat_map(|member| member.owned.iter().map(|place| (place, member.id.as_str())))
-        .collect();
+    let owners: BTreeMap<&TopicPartition, &str> =
+        members.iter().flat_map(|member| member.owned.iter().map(|place| (place, member.id.as_str()))).collect();
     let mut told = BTreeMap::new();
     for (process, instance) in &instances {
         tell(*process, instance, &stateful, tasks, &owners, &mut told);
@@ -148,10 +141,8 @@ fn tell(
     }
     // A copy that is here stays until the task may run: nobody else would have caught up in the next rebalance.
     for task in waiting.intersection(stateful) {
-        let holder = instance
-            .threads
-            .iter()
-            .find(|thread| instance.had.get(*thread).is_some_and(|had| had.contains(task)));
+        let holder =
+            instance.threads.iter().find(|thread| instance.had.get(*thread).is_some_and(|had| had.contains(task)));
         if let Some(assignment) = holder.and_then(|thread| told.get_mut(thread)) {
             assignment.standby.insert(*task);
         }

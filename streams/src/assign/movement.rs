@@ -78,9 +78,7 @@ impl Moves<'_> {
 
     fn ready(&self, task: TaskId, fits: impl Fn(&Instance) -> bool) -> Option<ProcessId> {
         let ready = self.caught_up.get(&task)?;
-        lightest(self.instances, Instance::load, |process, instance| {
-            ready.contains(&process) && fits(instance)
-        })
+        lightest(self.instances, Instance::load, |process, instance| ready.contains(&process) && fits(instance))
     }
 
     /// The least behind of those that are less behind than `target`.
@@ -99,8 +97,7 @@ impl Moves<'_> {
         for (task, target) in &wanted {
             let (task, target) = (*task, *target);
             let copied = self.ready(task, |instance| instance.standby.contains(&task));
-            let source =
-                copied.or_else(|| self.ready(task, |_| true)).or_else(|| self.ahead(task, target, |_| true));
+            let source = copied.or_else(|| self.ready(task, |_| true)).or_else(|| self.ahead(task, target, |_| true));
             let Some(source) = source.filter(|source| *source != target) else { continue };
             self.at(target).active.remove(&task);
             let swapped = self.at(source).standby.remove(&task);

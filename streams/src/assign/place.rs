@@ -66,8 +66,7 @@ pub(super) fn lightest(
     fits: impl Fn(ProcessId, &Instance) -> bool,
 ) -> Option<ProcessId> {
     let fitting = instances.iter().filter(|(process, instance)| fits(**process, instance));
-    let least =
-        fitting.min_by(|left, right| load(left.1).total_cmp(&load(right.1)).then(left.0.cmp(right.0)));
+    let least = fitting.min_by(|left, right| load(left.1).total_cmp(&load(right.1)).then(left.0.cmp(right.0)));
     least.map(|(process, _)| *process)
 }
 
@@ -101,8 +100,7 @@ fn evens_out(source: &Instance, target: &Instance) -> bool {
     if skew <= 0.0 {
         return false;
     }
-    let after =
-        (source.count() as f64 - 1.0) / source.capacity() - (target.count() as f64 + 1.0) / target.capacity();
+    let after = (source.count() as f64 - 1.0) / source.capacity() - (target.count() as f64 + 1.0) / target.capacity();
     (0.0..skew).contains(&after)
 }
 
@@ -113,8 +111,7 @@ fn copy(instances: &mut Instances, stateful: &BTreeSet<TaskId>, replicas: usize)
     }
     for task in stateful {
         for missing in (1..=replicas).rev() {
-            let Some(process) = lightest(instances, Instance::load, |_, instance| !instance.has(*task))
-            else {
+            let Some(process) = lightest(instances, Instance::load, |_, instance| !instance.has(*task)) else {
                 tracing::warn!(%task, missing, "there are too few instances for the standby replicas of a task");
                 break;
             };

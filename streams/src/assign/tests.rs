@@ -80,9 +80,10 @@ impl World {
                 return rounds;
             }
         }
-        let told = self.members.iter().map(|(id, (_, has))| {
-            format!("{id}: {:?} {:?} {:?}", has.active, has.standby, has.next_rebalance_ms)
-        });
+        let told = self
+            .members
+            .iter()
+            .map(|(id, (_, has))| format!("{id}: {:?} {:?} {:?}", has.active, has.standby, has.next_rebalance_ms));
         panic!("the group never comes to rest: {:?}\n{}", self.options, told.collect::<Vec<_>>().join("\n"));
     }
 
@@ -119,9 +120,8 @@ impl World {
 fn every_task_runs_once_whatever_comes_and_goes() {
     for seed in 0..300 {
         let mut rng = Rng(seed);
-        let tasks: Vec<(usize, i32, bool)> = (0..1 + rng.below(4) as usize)
-            .map(|sub| (sub, 1 + rng.below(9) as i32, rng.below(2) == 0))
-            .collect();
+        let tasks: Vec<(usize, i32, bool)> =
+            (0..1 + rng.below(4) as usize).map(|sub| (sub, 1 + rng.below(9) as i32, rng.below(2) == 0)).collect();
         let options = Options { standby_replicas: rng.below(3) as usize, ..Options::default() };
         let mut world = World::new(&tasks, options);
         world.join(1, 1 + rng.below(3) as usize);
@@ -158,8 +158,7 @@ fn instances_and_threads_are_even() {
 
 #[test]
 fn nothing_moves_when_nothing_changes() {
-    let mut world =
-        World::new(&[(0, 7, true), (1, 4, true)], Options { standby_replicas: 1, ..Options::default() });
+    let mut world = World::new(&[(0, 7, true), (1, 4, true)], Options { standby_replicas: 1, ..Options::default() });
     (0..3).for_each(|instance| world.join(instance, 2));
     world.settle(0);
     let before = world.members.clone();

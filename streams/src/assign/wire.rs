@@ -103,8 +103,7 @@ impl Assignment {
         out.put_i16(VERSION);
         out.put_i8(call_code(self.call));
         out.put_i64(self.next_rebalance_ms.unwrap_or(NEVER));
-        let topics: BTreeSet<&str> =
-            self.tasks.values().flatten().map(|place| place.topic.as_str()).collect();
+        let topics: BTreeSet<&str> = self.tasks.values().flatten().map(|place| place.topic.as_str()).collect();
         out.put_u32(topics.len() as u32);
         topics.iter().for_each(|topic| put_text(&mut out, topic));
         let topics: BTreeMap<&str, u32> = topics.into_iter().zip(0..).collect();

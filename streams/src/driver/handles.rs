@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Output, TopologyTestDriver};
 use crate::record::{Data, Header, Record, Window, Windowed};
-use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde, Str};
+use crate::serde::{Serde, SerdeError, SharedSerde, Str, bytes_of};
 use crate::state::Order;
 use crate::store::session::SessionStore;
 use crate::store::token::{KeyValue, KeyWindow};
@@ -300,9 +300,7 @@ impl TopologyTestDriver {
         if tasks.iter().all(|stores| stores.held(name).is_none()) {
             return Err(LinkError::NoStore { node: "the test".to_owned(), store: name.to_owned() });
         }
-        T::view(&tasks, name).ok_or_else(|| LinkError::StoreType {
-            store: name.to_owned(),
-            type_name: std::any::type_name::<T>(),
-        })
+        T::view(&tasks, name)
+            .ok_or_else(|| LinkError::StoreType { store: name.to_owned(), type_name: std::any::type_name::<T>() })
     }
 }

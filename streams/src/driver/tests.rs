@@ -34,14 +34,12 @@ fn a_word_is_counted_in_one_partition() {
     assert!(all.len() > 1, "words lie in several partitions: {all:?}");
     driver.outputs = outputs;
     let counts = driver.output::<String, i64>("out").read(&mut driver);
-    let last =
-        |word: &str| counts.iter().rfind(|(key, _)| key.as_deref() == Some(word)).and_then(|(_, n)| *n);
+    let last = |word: &str| counts.iter().rfind(|(key, _)| key.as_deref() == Some(word)).and_then(|(_, n)| *n);
     assert_eq!(["a", "b", "c", "d"].map(last), [Some(3), Some(2), Some(3), Some(2)]);
     assert_eq!(driver.rows("counts").expect("rows").map(|rows| rows.len()), Some(4));
     let store = driver.store::<KeyValue<String, i64>>("counts").expect("a store of counts");
     assert_eq!((store.get("a").expect("a row"), store.all().expect("rows").len()), (Some(3), 4));
     assert!(
-        driver.store::<KeyValue<i64, i64>>("counts").is_err()
-            && driver.store::<KeyValue<String, i64>>("x").is_err()
+        driver.store::<KeyValue<i64, i64>>("counts").is_err() && driver.store::<KeyValue<String, i64>>("x").is_err()
     );
 }

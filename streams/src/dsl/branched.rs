@@ -31,9 +31,8 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     pub(crate) fn new(source: &KStream<K, V>, named: Named) -> BranchedKStream<K, V> {
         let ways: Ways<K, V> = Arc::new(OnceLock::new());
         let tried = Arc::clone(&ways);
-        let operator = stateless(
-            "split",
-            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+        let operator =
+            stateless("split", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
                 let Some(ways) = tried.get() else { return Ok(()) };
                 for (place, way) in ways.iter().enumerate() {
                     let (key, value) = (record.key.as_ref(), record.value.as_ref());
@@ -42,17 +41,9 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
                     }
                 }
                 Ok(())
-            },
-        );
-        let splitter =
-            source.flow.named_step(named.0.as_deref(), "KSTREAM-BRANCH-", operator, Traits::default());
-        BranchedKStream {
-            source: source.clone(),
-            splitter,
-            ways,
-            predicates: Vec::new(),
-            branches: BTreeMap::new(),
-        }
+            });
+        let splitter = source.flow.named_step(named.0.as_deref(), "KSTREAM-BRANCH-", operator, Traits::default());
+        BranchedKStream { source: source.clone(), splitter, ways, predicates: Vec::new(), branches: BTreeMap::new() }
     }
 
     /// A branch that `finish` returns by its name: that of the split and its own, or its number.
@@ -92,12 +83,7 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// BranchedKStreamImpl.createBranch: uses up a number though the name never shows it.
-    fn add(
-        &mut self,
-        number: usize,
-        named: Named,
-        then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>,
-    ) {
+    fn add(&mut self, number: usize, named: Named, then: impl FnOnce(KStream<K, V>) -> Option<KStream<K, V>>) {
         let suffix = named.0.unwrap_or_else(|| number.to_string());
         let name = format!("{}{suffix}", self.splitter.name);
         self.source.flow.graph().new_name(&name);

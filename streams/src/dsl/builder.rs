@@ -69,10 +69,7 @@ impl StreamsBuilder {
     }
 
     /// A stream of topics, with the types' own serdes.
-    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(
-        &self,
-        topics: impl Into<Topics>,
-    ) -> KStream<K, V> {
+    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(&self, topics: impl Into<Topics>) -> KStream<K, V> {
         self.stream_with(topics, default_serdes(Consumed::unset()))
     }
 
@@ -121,10 +118,8 @@ impl StreamsBuilder {
         materialized: impl Into<Materialized<K, V>>,
     ) -> KTable<K, V> {
         let (consumed, materialized) = (consumed.into(), materialized.into());
-        let (key, value) = (
-            materialized.key.clone().or(consumed.key.clone()),
-            materialized.value.clone().or(consumed.value.clone()),
-        );
+        let (key, value) =
+            (materialized.key.clone().or(consumed.key.clone()), materialized.value.clone().or(consumed.value.clone()));
         let materialized = materialized.or_serdes(&key, &value);
         let mut graph = self.graph.borrow_mut();
         let store = materialized.store(&mut graph, &format!("{topic}-"), StoreKind::KeyValue);
@@ -231,14 +226,9 @@ fn table_source<K: Data, V: Data>(
     let source = graph.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");
     let name = graph.name_or(consumed.name.as_deref(), "KTABLE-SOURCE-");
     let table = graph.add_table(view);
-    let reader = Source {
-        key: consumed.key,
-        value: consumed.value,
-        timestamps: consumed.timestamps,
-        policy: consumed.policy,
-    };
-    let step =
-        Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
+    let reader =
+        Source { key: consumed.key, value: consumed.value, timestamps: consumed.timestamps, policy: consumed.policy };
+    let step = Step::new(name, Arc::new(KeepTable::<K, V> { types: std::marker::PhantomData })).owning_table(table);
     let reset = consumed.reset;
     TableSource { source, topic: topic.to_owned(), reader: Arc::new(reader), reset, step, table, scope }
 }

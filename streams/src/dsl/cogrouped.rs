@@ -182,12 +182,7 @@ macro_rules! windowed {
                 initial: impl Fn() -> A + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
-                self.cogrouped.windowed(
-                    initial,
-                    Span::$span(self.windows),
-                    &self.windows,
-                    materialized.into(),
-                )
+                self.cogrouped.windowed(initial, Span::$span(self.windows), &self.windows, materialized.into())
             }
         }
     };
@@ -205,12 +200,7 @@ impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, SessionWindows> {
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let merge = merger(merge);
-        self.cogrouped.windowed(
-            initial,
-            Span::Session(self.windows, merge),
-            &self.windows,
-            materialized.into(),
-        )
+        self.cogrouped.windowed(initial, Span::Session(self.windows, merge), &self.windows, materialized.into())
     }
 }
 
@@ -219,8 +209,7 @@ impl<K, A> Part<K, A> {
         if !self.flow.rekeyed {
             return self.flow.node;
         }
-        let (node, _) =
-            asked_by_operator(&self.flow, self.topic.as_deref().unwrap_or(store), self.edge.clone());
+        let (node, _) = asked_by_operator(&self.flow, self.topic.as_deref().unwrap_or(store), self.edge.clone());
         self.flow.graph().attach(self.flow.node, node);
         node
     }

@@ -14,8 +14,8 @@ use crate::graph::table::{Force, View};
 use crate::graph::{Graph, Kind, NodeId, Step, Traits};
 use crate::op::edge::{Partitioner, Sink, Source};
 use crate::op::foreign_key::{
-    Answer, AnswerAll, AnswerOne, AnswerSerde, ReceiveSubscription, ResolveAnswer, SendSubscription,
-    SubscriptionSerde, SubscriptionStore,
+    Answer, AnswerAll, AnswerOne, AnswerSerde, ReceiveSubscription, ResolveAnswer, SendSubscription, SubscriptionSerde,
+    SubscriptionStore,
 };
 use crate::op::getter::Getter;
 use crate::op::join::{JoinKind, Joiner, KeySelector};
@@ -60,13 +60,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(
-            other,
-            JoinKind::Inner,
-            foreign_selector(foreign_key),
-            both(join),
-            materialized.into(),
-        )
+        self.join_foreign(other, JoinKind::Inner, foreign_selector(foreign_key), both(join), materialized.into())
     }
 
     /// A row for each row of this table; None is no foreign key.
@@ -77,13 +71,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(
-            other,
-            JoinKind::Left,
-            foreign_selector(foreign_key),
-            left(join),
-            materialized.into(),
-        )
+        self.join_foreign(other, JoinKind::Left, foreign_selector(foreign_key), left(join), materialized.into())
     }
 
     /// KTableImpl.doJoinOnForeignKey, in its order.
@@ -111,12 +99,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         let send = SEND.below(&mut graph, given, self.flow.node, send, Vec::new(), Vec::new());
         let asked = topic_between(&mut graph, given, &[send], topic, &ASKING, asking(&other.key));
         graph.copartition(&[&other.flow.sources, std::slice::from_ref(&asked.1)]);
-        let store =
-            graph.suffixed_or(given, "-subscription-store", "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-");
+        let store = graph.suffixed_or(given, "-subscription-store", "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-");
         let subscriptions = subscriptions(&store);
         let receive = ReceiveSubscription { store: store.clone(), foreign: other.key.clone() };
-        let receive =
-            RECEIVE.below(&mut graph, given, asked.0, receive, vec![subscriptions.clone()], Vec::new());
+        let receive = RECEIVE.below(&mut graph, given, asked.0, receive, vec![subscriptions.clone()], Vec::new());
         let foreign = graph.stores_of(other.table);
         let one = AnswerOne { getter: other.getter.clone(), value: other.value.clone() };
         let one = ANSWER_ONE.below(&mut graph, given, receive, one, Vec::new(), foreign);
@@ -153,8 +139,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let store = materialized.store(&mut graph, "KTABLE-FK-JOIN-OUTPUT-", StoreKind::KeyValue);
         let getter = Getter::of_store(&store.name);
         let table = graph.add_table(View::Source { store, materialized: materialized.name.is_some() });
-        let step =
-            Step::new(name.clone(), Arc::new(KeepTable::<K, O> { types: PhantomData })).owning_table(table);
+        let step = Step::new(name.clone(), Arc::new(KeepTable::<K, O> { types: PhantomData })).owning_table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);
         drop(graph);
@@ -237,12 +222,7 @@ fn answering<K: Data>(key: &Option<SharedSerde<K>>) -> Ends {
     });
     let bytes: Option<SharedSerde<Bytes>> = Some(Arc::new(BytesSerde));
     Ends {
-        writer: Arc::new(Sink {
-            key: bytes,
-            value: value.clone(),
-            partitioner: Some(to_asker),
-            chooser: None,
-        }),
+        writer: Arc::new(Sink { key: bytes, value: value.clone(), partitioner: Some(to_asker), chooser: None }),
         reader: Arc::new(Source { key: key.clone(), value, timestamps: None, policy: None }),
     }
 }

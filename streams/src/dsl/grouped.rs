@@ -87,9 +87,7 @@ fn count_plan<K: Data, V: Data>(materialized: &Materialized<K, i64>) -> Plan<K, 
     }
 }
 
-fn reduce_plan<K: Data, V: Data, R: Update<V>>(
-    reduce: impl Fn(V, V) -> R + Send + Sync + 'static,
-) -> Plan<K, V, V> {
+fn reduce_plan<K: Data, V: Data, R: Update<V>>(reduce: impl Fn(V, V) -> R + Send + Sync + 'static) -> Plan<K, V, V> {
     Plan {
         prefix: REDUCE,
         initializer: Arc::new(|| None),
@@ -407,8 +405,7 @@ impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
             EmitStrategy::OnWindowClose => materialized.time_first(W::CLOSED_INDEX),
         };
         let kind = self.windows.store_kind(materialized.retention_ms);
-        let traits =
-            Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
+        let traits = Traits { versioned: Some(false), grace_ms: Some(self.windows.close_ms()), ..Traits::default() };
         let table = self.grouped.aggregated(plan, materialized, kind, span, self.emit, traits);
         let store = self.grouped.flow.graph().stores_of(table.table).concat();
         KTable { key, getter: Getter::of_windows(store), ..table }
@@ -464,11 +461,7 @@ macro_rules! windowed {
                 aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
-                self.windowed(
-                    aggregate_plan(initial, aggregate),
-                    materialized.into(),
-                    Span::$span(self.windows),
-                )
+                self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::$span(self.windows))
             }
         }
     };
@@ -493,8 +486,7 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
     /// How many records each key and session has.
     pub fn count(&self, materialized: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         let materialized = materialized.into();
-        let merge: Merger<K, i64> =
-            Arc::new(|_, left, right| Ok(Some(left.unwrap_or(0) + right.unwrap_or(0))));
+        let merge: Merger<K, i64> = Arc::new(|_, left, right| Ok(Some(left.unwrap_or(0) + right.unwrap_or(0))));
         self.windowed(count_plan(&materialized), materialized, Span::Session(self.windows, merge))
     }
 
@@ -524,10 +516,6 @@ impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {
         materialized: impl Into<Materialized<K, A>>,
     ) -> KTable<Windowed<K>, A> {
         let merge = merger(merge);
-        self.windowed(
-            aggregate_plan(initial, aggregate),
-            materialized.into(),
-            Span::Session(self.windows, merge),
-        )
+        self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::Session(self.windows, merge))
     }
 }

@@ -156,11 +156,7 @@ impl<K, V> Materialized<K, V> {
 
 impl<K: Data, V: Data> Materialized<K, V> {
     /// With the serdes that are known from elsewhere, where none were given.
-    pub(crate) fn or_serdes(
-        self,
-        key: &Option<SharedSerde<K>>,
-        value: &Option<SharedSerde<V>>,
-    ) -> Materialized<K, V> {
+    pub(crate) fn or_serdes(self, key: &Option<SharedSerde<K>>, value: &Option<SharedSerde<V>>) -> Materialized<K, V> {
         let (key, value) = (self.key.clone().or(key.clone()), self.value.clone().or(value.clone()));
         Materialized { key, value, ..self }
     }
@@ -183,9 +179,7 @@ impl<K: Data, V: Data> Materialized<K, V> {
 
     pub(crate) fn named_store(&self, name: String, kind: StoreKind) -> Store {
         let kind = match (kind, self.versioned) {
-            (StoreKind::KeyValue, Some((history_ms, segment_ms))) => {
-                StoreKind::Versioned { history_ms, segment_ms }
-            }
+            (StoreKind::KeyValue, Some((history_ms, segment_ms))) => StoreKind::Versioned { history_ms, segment_ms },
             (kind, _) => kind,
         };
         let maker = self.maker(&kind);
@@ -202,14 +196,10 @@ impl<K: Data, V: Data> Materialized<K, V> {
     fn maker(&self, kind: &StoreKind) -> Option<StoreMaker> {
         let (key, value) = (self.key.clone(), self.value.clone());
         match kind {
-            StoreKind::KeyValue => {
-                Some(StoreMaker::new(move |parts| TableStore::<K, V>::table(parts, &key, &value)))
-            }
+            StoreKind::KeyValue => Some(StoreMaker::new(move |parts| TableStore::<K, V>::table(parts, &key, &value))),
             StoreKind::Window { .. } => {
                 let layout = self.layout;
-                Some(StoreMaker::new(move |parts| {
-                    TableWindowStore::<K, V>::table(parts, layout, &key, &value)
-                }))
+                Some(StoreMaker::new(move |parts| TableWindowStore::<K, V>::table(parts, layout, &key, &value)))
             }
             StoreKind::Session { .. } => {
                 let layout = self.layout;

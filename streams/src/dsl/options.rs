@@ -118,10 +118,7 @@ impl<K, V> Consumed<K, V> {
     }
 
     /// The time of a record, from it and the partition's time so far; a negative one leaves the record out.
-    pub fn timestamps(
-        self,
-        extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static,
-    ) -> Consumed<K, V> {
+    pub fn timestamps(self, extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static) -> Consumed<K, V> {
         Consumed { timestamps: Some(Arc::new(extractor)), ..self }
     }
 

@@ -70,8 +70,7 @@ impl Stores {
     }
 }
 
-type Make<K, V> =
-    fn(StoreParts<'_>, &Option<SharedSerde<K>>, &Option<SharedSerde<V>>) -> Result<Held, LinkError>;
+type Make<K, V> = fn(StoreParts<'_>, &Option<SharedSerde<K>>, &Option<SharedSerde<V>>) -> Result<Held, LinkError>;
 
 /// A store of a processor, before it is added.
 pub struct StoreBuilder<K, V, T> {

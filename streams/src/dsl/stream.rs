@@ -112,16 +112,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         keep: impl Fn(Option<&K>, Option<&V>) -> Result<bool, Failure> + Send + Sync + 'static,
     ) -> KStream<K, V> {
-        let operator = stateless(
-            "filter",
-            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
-                if keep(record.key.as_ref(), record.value.as_ref())? {
-                    next.forward(record, context)
-                } else {
-                    Ok(())
-                }
-            },
-        );
+        let operator =
+            stateless("filter", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+                if keep(record.key.as_ref(), record.value.as_ref())? { next.forward(record, context) } else { Ok(()) }
+            });
         self.same(self.step("KSTREAM-FILTER-", operator, Traits::default()))
     }
 
@@ -175,11 +169,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                 next.forward(record.with_value(value), context)
             },
         );
-        KStream {
-            flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES),
-            key: self.key.clone(),
-            value: None,
-        }
+        KStream { flow: self.step("KSTREAM-MAPVALUES-", operator, VALUE_CHANGES), key: self.key.clone(), value: None }
     }
 
     /// Any number of values for each; none for a null.
@@ -241,10 +231,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Another key and value for each; a null value is left out. A closure that may fail is for [`try_map`](KStream::try_map).
-    pub fn map<L: Data, W: Data>(
-        &self,
-        map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static,
-    ) -> KStream<L, W> {
+    pub fn map<L: Data, W: Data>(&self, map: impl Fn(Option<K>, V) -> (L, W) + Send + Sync + 'static) -> KStream<L, W> {
         self.mapped_pairs(move |key, value| Ok(value.map(|value| given(map(key, value)))))
     }
 
@@ -266,21 +253,15 @@ impl<K: Data, V: Data> KStream<K, V> {
 
     fn mapped_pairs<L: Data, W: Data>(
         &self,
-        map: impl Fn(Option<K>, Option<V>) -> Result<Option<(Option<L>, Option<W>)>, Failure>
-        + Send
-        + Sync
-        + 'static,
+        map: impl Fn(Option<K>, Option<V>) -> Result<Option<(Option<L>, Option<W>)>, Failure> + Send + Sync + 'static,
     ) -> KStream<L, W> {
-        let operator = stateless(
-            "map",
-            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| match map(
-                record.key.take(),
-                record.value.take(),
-            )? {
-                Some((key, value)) => next.forward(record.with_pair(key, value), context),
-                None => Ok(()),
-            },
-        );
+        let operator =
+            stateless("map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+                match map(record.key.take(), record.value.take())? {
+                    Some((key, value)) => next.forward(record.with_pair(key, value), context),
+                    None => Ok(()),
+                }
+            });
         KStream { flow: self.step("KSTREAM-MAP-", operator, KEY_CHANGES), key: None, value: None }
     }
 
@@ -292,9 +273,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         I: IntoIterator<Item = (L, W)> + 'static,
     {
-        self.flat_mapped(move |key, value| {
-            Ok(value.map(|value| map(key, value)).into_iter().flatten().map(given))
-        })
+        self.flat_mapped(move |key, value| Ok(value.map(|value| map(key, value)).into_iter().flatten().map(given)))
     }
 
     /// Any number of keys and values for each, tombstones among them; either may be missing.
@@ -329,23 +308,18 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         I: IntoIterator<Item = (Option<L>, Option<W>)> + 'static,
     {
-        let operator = stateless(
-            "flat map",
-            move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
+        let operator =
+            stateless("flat map", move |mut record: Record<K, V>, next: &mut Children<L, W>, context: &mut Context| {
                 let pairs = map(record.key.take(), record.value.take())?;
                 let rest: Record<L, W> = record.with_pair(None, None);
                 let records = |rest: Record<L, W>, (key, value)| Record { key, value, ..rest };
                 each(pairs, rest, records, next, context)
-            },
-        );
+            });
         KStream { flow: self.step("KSTREAM-FLATMAP-", operator, KEY_CHANGES), key: None, value: None }
     }
 
     /// Another key for each; a record with a null value gets none.
-    pub fn select_key<L: Data>(
-        &self,
-        select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static,
-    ) -> KStream<L, V> {
+    pub fn select_key<L: Data>(&self, select: impl Fn(Option<&K>, &V) -> L + Send + Sync + 'static) -> KStream<L, V> {
         self.select_key_nullable(move |key, value| value.map(|value| select(key, value)))
     }
 
@@ -363,8 +337,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         select: impl Fn(Option<&K>, &V) -> Result<L, E> + Send + Sync + 'static,
     ) -> KStream<L, V> {
-        let select =
-            move |key: Option<&K>, value: Option<&V>| told(value.map(|value| select(key, value)).transpose());
+        let select = move |key: Option<&K>, value: Option<&V>| told(value.map(|value| select(key, value)).transpose());
         KStream { flow: self.keyed(None, select), key: None, value: self.value.clone() }
     }
 
@@ -373,14 +346,12 @@ impl<K: Data, V: Data> KStream<K, V> {
         given: Option<&str>,
         select: impl Fn(Option<&K>, Option<&V>) -> Result<Option<L>, Failure> + Send + Sync + 'static,
     ) -> Flow {
-        let operator = stateless(
-            "select key",
-            move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
+        let operator =
+            stateless("select key", move |record: Record<K, V>, next: &mut Children<L, V>, context: &mut Context| {
                 let key = select(record.key.as_ref(), record.value.as_ref())?;
                 let Record { value, timestamp, headers, .. } = record;
                 next.forward(Record { key, value, timestamp, headers }, context)
-            },
-        );
+            });
         self.flow.named_step(given, "KSTREAM-KEY-SELECT-", operator, KEY_CHANGES)
     }
 
@@ -389,13 +360,11 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         show: impl Fn(Option<&K>, Option<&V>) -> R + Send + Sync + 'static,
     ) -> KStream<K, V> {
-        let operator = stateless(
-            "peek",
-            move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
+        let operator =
+            stateless("peek", move |record: Record<K, V>, next: &mut Children<K, V>, context: &mut Context| {
                 show(record.key.as_ref(), record.value.as_ref()).outcome()?;
                 next.forward(record, context)
-            },
-        );
+            });
         self.same(self.step("KSTREAM-PEEK-", operator, Traits::default()))
     }
 
@@ -406,24 +375,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         V: fmt::Debug,
     {
         let label = label.to_owned();
-        let operator = stateless(
-            "print",
-            move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
+        let operator =
+            stateless("print", move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
                 println!("[{label}]: {}, {}", shown(record.key.as_ref()), shown(record.value.as_ref()));
                 Ok(())
-            },
-        );
+            });
         self.step("KSTREAM-PRINTER-", operator, Traits::default());
     }
 
     /// Gives each record to a closure, and ends the stream.
     pub fn for_each<R: Outcome<()>>(&self, take: impl Fn(Option<K>, Option<V>) -> R + Send + Sync + 'static) {
-        let operator = stateless(
-            "for each",
-            move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
+        let operator =
+            stateless("for each", move |record: Record<K, V>, _next: &mut Children<K, V>, _context: &mut Context| {
                 take(record.key, record.value).outcome()
-            },
-        );
+            });
         self.step("KSTREAM-FOREACH-", operator, Traits::default());
     }
 
@@ -436,10 +401,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node = graph.add(&[self.flow.node, other.flow.node], name.clone(), Kind::Processor(step), traits);
         drop(graph);
         let mut sources = self.flow.sources.clone();
-        sources
-            .extend(other.flow.sources.iter().filter(|source| !self.flow.sources.contains(source)).cloned());
-        let flow =
-            Flow::new(&self.flow.graph, node, name, sources).rekeyed(self.flow.rekeyed || other.flow.rekeyed);
+        sources.extend(other.flow.sources.iter().filter(|source| !self.flow.sources.contains(source)).cloned());
+        let flow = Flow::new(&self.flow.graph, node, name, sources).rekeyed(self.flow.rekeyed || other.flow.rekeyed);
         KStream { flow, key: None, value: None }
     }
 
@@ -487,12 +450,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.sink(SinkTarget::Chosen(text.to_owned()), produced.into(), Some(Arc::new(choose)));
     }
 
-    fn sink(
-        &self,
-        target: SinkTarget,
-        produced: Produced<K, V>,
-        chooser: Option<crate::op::edge::TopicChooser<K, V>>,
-    ) {
+    fn sink(&self, target: SinkTarget, produced: Produced<K, V>, chooser: Option<crate::op::edge::TopicChooser<K, V>>) {
         let (key, value) = (produced.key.or(self.key.clone()), produced.value.or(self.value.clone()));
         let operator = Arc::new(Sink { key, value, partitioner: produced.partitioner, chooser });
         let mut graph = self.flow.graph();
@@ -501,16 +459,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The latest value of each key as a table; a null deletes.
-    pub fn to_table(
-        &self,
-        named: impl Into<Named>,
-        materialized: impl Into<Materialized<K, V>>,
-    ) -> KTable<K, V> {
+    pub fn to_table(&self, named: impl Into<Named>, materialized: impl Into<Materialized<K, V>>) -> KTable<K, V> {
         let (named, materialized) = (named.into(), materialized.into());
-        let (key, value) = (
-            materialized.key.clone().or(self.key.clone()),
-            materialized.value.clone().or(self.value.clone()),
-        );
+        let (key, value) =
+            (materialized.key.clone().or(self.key.clone()), materialized.value.clone().or(self.value.clone()));
         let materialized = materialized.or_serdes(&key, &value);
         let mut graph = self.flow.graph();
         let name = graph.name_or(named.0.as_deref(), "KSTREAM-TOTABLE-");

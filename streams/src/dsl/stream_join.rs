@@ -182,8 +182,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         keep_window::<K, R>(&mut graph, that.node, &names.other_window, stores.other.clone());
         let plan = join_plan(&names, &stores, kind, windows, &joiner);
         let traits = Traits { takes_null_key: kind != JoinKind::Inner, ..Traits::default() };
-        let node =
-            graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
+        let node = graph.add(&[this.node, that.node], names.merge.clone(), Kind::StreamJoin(Box::new(plan)), traits);
         drop(graph);
         KStream { flow: Flow::new(&self.flow.graph, node, names.merge, sources), key, value: None }
     }
@@ -277,9 +276,7 @@ impl JoinNames {
         let number = this.rsplit_once('-').map_or("", |(_, number)| number);
         let shared = if right_outer { "-outer-shared-join" } else { "-left-shared-join" };
         let unmatched = left_outer.then(|| based(&format!("KSTREAM-OUTERSHARED-{number}"), shared));
-        let node = |generated: &str, suffix: &str| {
-            given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"))
-        };
+        let node = |generated: &str, suffix: &str| given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"));
         JoinNames {
             this_store: based(&this, this_suffix),
             other_store: based(&other, other_suffix),
@@ -356,8 +353,7 @@ pub(crate) fn both<K, L, R, O, X: Outcome<O>>(
     join: impl Fn(&L, &R) -> X + Send + Sync + 'static,
 ) -> Joiner<K, L, R, O> {
     Arc::new(move |_, this, that| {
-        join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides"))
-            .outcome()
+        join(this.expect("an inner join has both sides"), that.expect("an inner join has both sides")).outcome()
     })
 }
 

@@ -177,8 +177,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let store = materialized.name.clone().map(|name| with_serdes.named_store(name, StoreKind::KeyValue));
         let name = graph.name_or(self.flow.given.as_deref(), prefix);
         // KTableFilter asks its parent at once, but does not make it keep its rows.
-        let sends_old =
-            transform == Transform::Filter && graph.send_old_values(self.table, Force::OnlyIfMaterialized);
+        let sends_old = transform == Transform::Filter && graph.send_old_values(self.table, Force::OnlyIfMaterialized);
         let kept = store.as_ref().map(|store| store.name.clone());
         let getter = match &kept {
             Some(store) => Getter::of_store(store),
@@ -217,13 +216,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         graph.send_old_values(self.table, Force::Materialize);
         let table = graph.add_table(View::Suppress { parent: self.table, store: store.clone() });
         let window_end = how.until.window_end();
-        let operator = Suppress::<K, V> {
-            buffer: how.buffer,
-            wait_ms,
-            window_end,
-            store: store.clone(),
-            types: PhantomData,
-        };
+        let operator =
+            Suppress::<K, V> { buffer: how.buffer, wait_ms, window_end, store: store.clone(), types: PhantomData };
         let getter = Getter::suppressed(&self.getter, &store);
         let (key, value) = (self.key.clone(), self.value.clone());
         let maker = StoreMaker::new(move |parts| SuppressStore::<K, V>::table(parts, &key, &value));
@@ -261,8 +255,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         grouped: Grouped<L, W>,
     ) -> KGroupedTable<L, W> {
         let operator = Arc::new(SelectRows { function });
-        let flow =
-            self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
+        let flow = self.flow.named_step(grouped.name.as_deref(), "KTABLE-SELECT-", operator, Traits::default());
         self.flow.graph().send_old_values(self.table, Force::Materialize);
         KGroupedTable { flow, topic: grouped.name, key: grouped.key, value: grouped.value }
     }
@@ -359,8 +352,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let table = graph.add_table(View::Aggregate { store: store.name.clone() });
         let getter = Getter::of_store(&store.name);
         let Rows { adder, subtractor, fallible } = rows;
-        let operator =
-            TableAggregation { initializer, adder, subtractor, fallible, store: store.name.clone() };
+        let operator = TableAggregation { initializer, adder, subtractor, fallible, store: store.name.clone() };
         let step = Step::new(name.clone(), Arc::new(operator)).owning(vec![store]).table(table);
         let traits = Traits { versioned: Some(materialized.is_versioned()), ..Traits::default() };
         let node = graph.add(&[parent], name.clone(), Kind::Processor(step), traits);

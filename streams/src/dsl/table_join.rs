@@ -84,10 +84,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let (this, that) = sides(self, other, kind, joiner);
         let merged = Arc::new(MergeJoined::<K, O> { store: kept, types: PhantomData });
         let plan = TableJoin {
-            this: (
-                self.flow.name.clone(),
-                Step::new(this_name, Arc::new(this)).connecting(other_stores).table(table),
-            ),
+            this: (self.flow.name.clone(), Step::new(this_name, Arc::new(this)).connecting(other_stores).table(table)),
             other: (
                 other.flow.name.clone(),
                 Step::new(other_name, Arc::new(that)).connecting(this_stores).table(table),
@@ -95,12 +92,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             merge: Step::new(merge.clone(), merged).owning(store.into_iter().collect()).table(table),
         };
         let traits = Traits { versioned: Some(is_given && materialized.is_versioned()), ..Traits::default() };
-        let node = graph.add(
-            &[self.flow.node, other.flow.node],
-            merge.clone(),
-            Kind::TableJoin(Box::new(plan)),
-            traits,
-        );
+        let node =
+            graph.add(&[self.flow.node, other.flow.node], merge.clone(), Kind::TableJoin(Box::new(plan)), traits);
         drop(graph);
         let key = materialized.key.or(self.key.clone());
         KTable {

@@ -20,10 +20,7 @@ fn a_sink_without_a_serde_is_refused_by_name() {
     let refused = builder.build().map(drop).expect_err("nothing writes a Click");
     assert!(matches!(&refused, TopologyError::NoSerde(_)), "{refused}");
     let text = refused.to_string();
-    assert!(
-        text.starts_with("KSTREAM-SINK-0000000002 has no serde for ") && text.contains("Click"),
-        "{text}"
-    );
+    assert!(text.starts_with("KSTREAM-SINK-0000000002 has no serde for ") && text.contains("Click"), "{text}");
 }
 
 #[test]
@@ -32,8 +29,7 @@ fn a_serde_for_a_type_serves_every_node() {
     builder.default_serde::<Click>(Json::new());
     clicks(&builder).group_by_key().reduce(|_, last| last, "last").to_stream().to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     driver.input::<String, String>("pages").pipe(&mut driver, "ann", "home", 0).expect("a record");
     let out = driver.output::<String, String>("out").read_map(&mut driver);
     assert_eq!(out["ann"], r#"{"page":"home"}"#);
@@ -112,8 +108,8 @@ fn closures_of_every_kind_may_fail() {
     let stream = builder.stream::<String, String>("in");
     let kept = stream.filter(|_, value| if value == "bad" { Err("of its name") } else { Ok(true) });
     let numbers = kept.try_map_values(|value| value.parse::<i64>());
-    let twice = numbers
-        .try_flat_map_values(|number| if number < 0 { Err("negative".to_owned()) } else { Ok([number; 2]) });
+    let twice =
+        numbers.try_flat_map_values(|number| if number < 0 { Err("negative".to_owned()) } else { Ok([number; 2]) });
     twice.map_values(|number| number.to_string()).to("out");
     assert_eq!(run(&builder, 0, &["1", "bad", "x", "-3", "2"]), ["1", "1", "2", "2"]);
 }
@@ -142,10 +138,7 @@ fn by_letter(builder: &StreamsBuilder, connected: bool) {
     let make = move || ByLetter { seen };
     let counts = if connected { stream.process([seen], make) } else { stream.process((), make) };
     for letter in ["a", "b"] {
-        counts
-            .named(letter)
-            .map_values_with_key(|key, n| format!("{}{n}", key.map_or("", String::as_str)))
-            .to("out");
+        counts.named(letter).map_values_with_key(|key, n| format!("{}{n}", key.map_or("", String::as_str))).to("out");
     }
 }
 
@@ -162,8 +155,7 @@ fn a_store_that_is_not_connected_is_named_at_the_record_that_wants_it() {
     let builder = StreamsBuilder::new();
     by_letter(&builder, false);
     let topology = builder.build().expect("the topology is sound");
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let told = driver.input::<String, String>("in").pipe(&mut driver, "a", "a", 0);
     let told = told.expect_err("there is no such store").to_string();
     assert!(told.contains("KSTREAM-PROCESSOR-0000000001 has no access to store"), "{told}");

@@ -41,9 +41,8 @@ impl Graph {
             }
             self.write(node, assembly)?;
             written[node] = true;
-            waiting.extend(
-                self.nodes[node].children.iter().map(|child| Reverse((self.nodes[*child].priority, *child))),
-            );
+            waiting
+                .extend(self.nodes[node].children.iter().map(|child| Reverse((self.nodes[*child].priority, *child))));
         }
         // A node that was taken out of the plan has no parents left; any other must have been reached.
         let missed = (0..written.len()).find(|node| !written[*node] && !self.nodes[*node].parents.is_empty());
@@ -52,8 +51,7 @@ impl Graph {
 
     fn write(&self, node: NodeId, assembly: &mut Assembly) -> Result<(), TopologyError> {
         let one = &self.nodes[node];
-        let parents: Vec<String> =
-            one.parents.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
+        let parents: Vec<String> = one.parents.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
         match &one.kind {
             Kind::Root => Ok(()),
             Kind::Source { topics, operator, reset } => {
@@ -74,26 +72,18 @@ impl Graph {
                 self.write_step(step, &parents, assembly)?;
                 check_grace(step, *grace_ms, assembly)
             }
-            Kind::Sink { target, operator } => {
-                assembly.sink(&one.name, target.clone(), operator.clone(), &parents)
-            }
+            Kind::Sink { target, operator } => assembly.sink(&one.name, target.clone(), operator.clone(), &parents),
             Kind::Repartition(repartition) => {
                 write_repartition(repartition, self.leads_to_null_keys(node), &parents, assembly)
             }
             Kind::StreamJoin(join) => self.write_stream_join(join, assembly),
             Kind::TableJoin(join) => {
                 let is_versioned = |name: &str| {
-                    one.parents
-                        .iter()
-                        .any(|parent| self.nodes[*parent].name == name && self.is_versioned(*parent))
+                    one.parents.iter().any(|parent| self.nodes[*parent].name == name && self.is_versioned(*parent))
                 };
                 self.write_unconnected(&join.this.1, std::slice::from_ref(&join.this.0), assembly)?;
                 self.write_unconnected(&join.other.1, std::slice::from_ref(&join.other.0), assembly)?;
-                self.write_step(
-                    &join.merge,
-                    &[join.this.1.name.clone(), join.other.1.name.clone()],
-                    assembly,
-                )?;
+                self.write_step(&join.merge, &[join.this.1.name.clone(), join.other.1.name.clone()], assembly)?;
                 for (parent, step) in [&join.this, &join.other] {
                     connect(step, assembly)?;
                     if is_versioned(parent) {
@@ -108,9 +98,7 @@ impl Graph {
     /// NodesWithRelaxedNullKeyJoinDownstream: whether a join that answers records without a key stands below.
     fn leads_to_null_keys(&self, node: NodeId) -> bool {
         let children = &self.nodes[node].children;
-        children
-            .iter()
-            .any(|child| self.nodes[*child].traits.takes_null_key || self.leads_to_null_keys(*child))
+        children.iter().any(|child| self.nodes[*child].traits.takes_null_key || self.leads_to_null_keys(*child))
     }
 
     fn write_table_source(&self, source: &TableSource, assembly: &mut Assembly) -> Result<(), TopologyError> {
@@ -139,23 +127,13 @@ impl Graph {
         self.write_step(&join.merge, &[join.this.1.name.clone(), join.other.1.name.clone()], assembly)
     }
 
-    fn write_step(
-        &self,
-        step: &Step,
-        parents: &[String],
-        assembly: &mut Assembly,
-    ) -> Result<(), TopologyError> {
+    fn write_step(&self, step: &Step, parents: &[String], assembly: &mut Assembly) -> Result<(), TopologyError> {
         self.write_unconnected(step, parents, assembly)?;
         connect(step, assembly)
     }
 
     /// The processor and its own stores, not yet those of others.
-    fn write_unconnected(
-        &self,
-        step: &Step,
-        parents: &[String],
-        assembly: &mut Assembly,
-    ) -> Result<(), TopologyError> {
+    fn write_unconnected(&self, step: &Step, parents: &[String], assembly: &mut Assembly) -> Result<(), TopologyError> {
         assembly.processor(&step.name, step.operator.clone(), parents)?;
         if step.table.is_some_and(|table| self.sends_old(table)) {
             assembly.send_old(&step.name);
@@ -216,8 +194,7 @@ impl Graph {
     fn check_suppressions(&self) -> Result<(), TopologyError> {
         let versioned = |node: &NodeId| {
             let one = &self.nodes[*node];
-            matches!(one.kind, Kind::Suppress(_))
-                && one.parents.iter().all(|parent| self.is_versioned(*parent))
+            matches!(one.kind, Kind::Suppress(_)) && one.parents.iter().all(|parent| self.is_versioned(*parent))
         };
         match (0..self.nodes.len()).find(versioned) {
             Some(node) => Err(TopologyError::SuppressOfVersioned(self.nodes[node].name.clone())),
@@ -270,8 +247,7 @@ fn check_grace(step: &Step, grace_ms: Option<i64>, assembly: &Assembly) -> Resul
     let Some(grace_ms) = grace_ms else { return Ok(()) };
     for name in &step.connects {
         match assembly.find_store(name).map(|store| &store.kind) {
-            Some(crate::topology::store::StoreKind::Versioned { history_ms, .. })
-                if grace_ms <= *history_ms => {}
+            Some(crate::topology::store::StoreKind::Versioned { history_ms, .. }) if grace_ms <= *history_ms => {}
             Some(crate::topology::store::StoreKind::Versioned { .. }) => {
                 return Err(TopologyError::HistoryTooShort(name.clone()));
             }

@@ -39,8 +39,7 @@ impl Graph {
     /// Names become parts of topic names, so they follow the rules of those (Named.validate).
     pub(crate) fn checked(&mut self, name: &str) -> String {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let illegal =
-            name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.bytes().all(legal);
+        let illegal = name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.bytes().all(legal);
         if illegal {
             self.fail(TopologyError::IllegalName(name.to_owned()));
         }

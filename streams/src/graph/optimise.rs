@@ -18,11 +18,8 @@ pub enum Optimization {
 
 impl Optimization {
     /// Every rule: `all`.
-    pub const ALL: [Optimization; 3] = [
-        Optimization::ReuseTableSourceTopics,
-        Optimization::MergeRepartitionTopics,
-        Optimization::SingleStoreSelfJoin,
-    ];
+    pub const ALL: [Optimization; 3] =
+        [Optimization::ReuseTableSourceTopics, Optimization::MergeRepartitionTopics, Optimization::SingleStoreSelfJoin];
 
     /// The rules of a configured text: `none`, `all`, or names with commas between.
     pub fn parse(text: &str) -> Result<Vec<Optimization>, TopologyError> {
@@ -71,8 +68,7 @@ impl Graph {
     /// maybeUpdateKeyChangingRepartitionNodeMap: where rekeyed streams are merged before they are repartitioned, the
     /// topic belongs below the merge.
     fn assign_to_merges(&mut self) {
-        let merges: Vec<NodeId> =
-            (0..self.nodes.len()).filter(|node| self.nodes[*node].traits.merges).collect();
+        let merges: Vec<NodeId> = (0..self.nodes.len()).filter(|node| self.nodes[*node].traits.merges).collect();
         let mut moved: Vec<NodeId> = Vec::new();
         let mut gained: Vec<(NodeId, Vec<NodeId>)> = Vec::new();
         for merge in merges {
@@ -81,11 +77,7 @@ impl Graph {
                 let all_below = of_changer.iter().all(|node| self.is_below(*node, merge));
                 if all_below && self.is_below(merge, *changer) {
                     repartitions.extend(
-                        of_changer
-                            .iter()
-                            .filter(|node| !repartitions.contains(node))
-                            .copied()
-                            .collect::<Vec<_>>(),
+                        of_changer.iter().filter(|node| !repartitions.contains(node)).copied().collect::<Vec<_>>(),
                     );
                     moved.push(*changer);
                 }
@@ -127,8 +119,7 @@ impl Graph {
         let Some(child) = self.child_towards(replaced, changer) else { return };
         self.add_edge(new, child);
         self.remove_edge(changer, child);
-        let (children, parents) =
-            (self.nodes[replaced].children.clone(), self.nodes[replaced].parents.clone());
+        let (children, parents) = (self.nodes[replaced].children.clone(), self.nodes[replaced].parents.clone());
         for below in &children {
             parents.iter().for_each(|parent| self.add_edge(*parent, *below));
         }
@@ -152,8 +143,7 @@ impl Graph {
             };
             let (parent, other) = (*parent, join.other.0.clone());
             join.is_self = true;
-            let right =
-                self.nodes[parent].children.iter().copied().find(|child| self.nodes[*child].name == other);
+            let right = self.nodes[parent].children.iter().copied().find(|child| self.nodes[*child].name == other);
             if let Some(right) = right {
                 self.remove_edge(parent, right);
             }

@@ -84,9 +84,8 @@ fn only_a_window_can_close() {
 #[test]
 fn joined_topics_have_as_many_partitions() {
     let refused = error(|b| {
-        let sized = |topic: &str, partitions| {
-            text(b, topic).repartition(Repartitioned::from(topic).partitions(partitions))
-        };
+        let sized =
+            |topic: &str, partitions| text(b, topic).repartition(Repartitioned::from(topic).partitions(partitions));
         let windows = JoinWindows::of_time_difference_and_grace(Duration::ZERO, Duration::ZERO);
         sized("l", 2).join(&sized("r", 3), |l: &String, _: &String| l.clone(), windows, ()).to("out");
     });

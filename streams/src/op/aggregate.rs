@@ -24,8 +24,7 @@ use crate::topology::processor::{
 /// The aggregate before the first value; None where the first value itself is it (`reduce`).
 pub type Initializer<A> = Arc<dyn Fn() -> Option<A> + Send + Sync>;
 /// Key, value and the aggregate so far to the next one; None deletes it. The value is None for a null in a window.
-pub type Aggregator<K, V, A> =
-    Arc<dyn Fn(&K, Option<V>, Option<A>) -> Result<Option<A>, Undone<A>> + Send + Sync>;
+pub type Aggregator<K, V, A> = Arc<dyn Fn(&K, Option<V>, Option<A>) -> Result<Option<A>, Undone<A>> + Send + Sync>;
 /// Two sessions' aggregates to one.
 pub type Merger<K, A> = Arc<dyn Fn(&K, Option<A>, Option<A>) -> Result<Option<A>, Failure> + Send + Sync>;
 
@@ -119,11 +118,7 @@ impl<K: Data, V: Data, A: Data> Aggregation<K, V, A> {
         Emission::new(self.emit, &self.store, linking)
     }
 
-    fn windowed(
-        &self,
-        children: Vec<AnyLink>,
-        linking: &mut Linking<'_>,
-    ) -> Result<Parts<K, V, A>, LinkError> {
+    fn windowed(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<Parts<K, V, A>, LinkError> {
         let store = linking.store::<TableWindowStore<K, A>>(&self.store)?;
         let make = match self.emit {
             EmitStrategy::OnWindowUpdate => TableOutput::new,
@@ -178,8 +173,7 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
                         start
                     }
                 };
-                let value =
-                    (self.aggregator)(&key, Some(value), so_far).map_err(|undone| undone.stamped(stamp))?;
+                let value = (self.aggregator)(&key, Some(value), so_far).map_err(|undone| undone.stamped(stamp))?;
                 Ok(value.map(|value| Stamped { value, timestamp }))
             },
         )?;

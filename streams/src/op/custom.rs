@@ -12,8 +12,8 @@ use crate::record::{Data, Record};
 use crate::store::token::{StoreId, StoreRef, StoreType};
 use crate::task::errors::TaskError;
 use crate::task::link::Timed;
-use crate::task::{Origin, panics};
 use crate::task::timers::{Clock, Timer};
+use crate::task::{Origin, panics};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Nothing, Operator, Process, ProcessResult,
 };
@@ -72,11 +72,7 @@ pub trait Processor: Sized + 'static {
     }
 
     /// Takes one record; `ctx.forward` hands records on.
-    fn process(
-        &mut self,
-        ctx: &mut Ctx<'_, Self>,
-        record: Record<Key<Self::In>, Value<Self::In>>,
-    ) -> ProcessResult;
+    fn process(&mut self, ctx: &mut Ctx<'_, Self>, record: Record<Key<Self::In>, Value<Self::In>>) -> ProcessResult;
 
     /// A timer fired, at this time by its clock.
     fn punctuate(&mut self, ctx: &mut Ctx<'_, Self>, timer: Timer, now: i64) -> ProcessResult {

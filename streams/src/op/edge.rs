@@ -11,9 +11,7 @@ use crate::task::collector::{Outgoing, To, TopicId};
 use crate::task::errors::{Failure, ProductionFault};
 use crate::task::queue::{SourceNode, TypedSource};
 use crate::task::settings::TimestampPolicy;
-use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
-};
+use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 use crate::topology::{NodeKind, SinkTarget};
 
 /// The time of a record: from it and the partition's time so far; negative to leave it out.
@@ -52,11 +50,7 @@ impl<K: Data, V: Data> Operator for Source<K, V> {
         "source"
     }
 
-    fn source(
-        &self,
-        children: Vec<AnyLink>,
-        linking: &mut Linking<'_>,
-    ) -> Result<Box<dyn SourceNode>, LinkError> {
+    fn source(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<Box<dyn SourceNode>, LinkError> {
         Ok(Box::new(TypedSource {
             node: Rc::clone(linking.node()),
             children: Rc::new(RefCell::new(Children::<K, V>::typed(children)?)),

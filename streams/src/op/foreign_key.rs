@@ -13,17 +13,13 @@ use bytes::Bytes;
 use super::getter::{Getter, LinkedGetter};
 use super::join::{JoinKind, Joiner, KeySelector};
 use crate::record::{Change, Data, Header, Record};
-use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde};
+use crate::serde::{Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::Order;
-use crate::state::format::foreign::{
-    Instruction, Response, Subscription, ValueHash, write_combined_key, write_prefix,
-};
+use crate::state::format::foreign::{Instruction, Response, Subscription, ValueHash, write_combined_key, write_prefix};
 use crate::state::format::murmur3::hash128;
 use crate::state::rows::after_prefix;
 use crate::store::{Stamped, TableStore};
-use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
-};
+use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 
 /// Subscriptions by foreign and primary key.
 pub type SubscriptionStore = TableStore<Bytes, Subscription>;
@@ -192,9 +188,7 @@ impl<K: Data, L: Data, F: Data> Sending<K, L, F> {
                 self.send(subscriber, Some(new), Instruction::PropagateNullIfNoForeignValue, context)
             }
             // New, or with the same foreign key: without a foreign row there was no result that must go.
-            (_, Some(new)) => {
-                self.send(subscriber, Some(new), Instruction::PropagateOnlyIfForeignValue, context)
-            }
+            (_, Some(new)) => self.send(subscriber, Some(new), Instruction::PropagateOnlyIfForeignValue, context),
         }
     }
 }
@@ -469,8 +463,7 @@ impl<K: Data, L: Data, R: Data, O: Data> Process<K, Answer> for Resolving<K, L, 
         let foreign = answer.response.foreign_value;
         let foreign = foreign.map(|bytes| self.foreign_value.deserialize(bytes)).transpose()?;
         let is_missing = foreign.is_none() && (self.kind == JoinKind::Inner || row.is_none());
-        let value =
-            if is_missing { None } else { Some((self.joiner)(Some(&key), row.as_ref(), foreign.as_ref())?) };
+        let value = if is_missing { None } else { Some((self.joiner)(Some(&key), row.as_ref(), foreign.as_ref())?) };
         self.children.forward(Record { key: Some(key), value, timestamp, headers }, context)
     }
 }

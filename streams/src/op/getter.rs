@@ -223,8 +223,8 @@ impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V
             return Ok(None);
         }
         let time = |timestamp: Option<i64>| timestamp.unwrap_or(i64::MIN);
-        let timestamp = time(left.as_ref().map(|left| left.timestamp))
-            .max(time(right.as_ref().map(|right| right.timestamp)));
+        let timestamp =
+            time(left.as_ref().map(|left| left.timestamp)).max(time(right.as_ref().map(|right| right.timestamp)));
         let (left, right) = (left.map(|left| left.value), right.map(|right| right.value));
         let value = (self.joiner)(Some(key), left.as_ref(), right.as_ref())?;
         Ok(Some(Stamped { value, timestamp }))

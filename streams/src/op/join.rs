@@ -6,11 +6,9 @@ use std::sync::Arc;
 use crate::task::errors::Failure;
 
 /// Key and the values of both sides to the result; a side that may be missing is None there.
-pub type Joiner<K, L, R, O> =
-    Arc<dyn Fn(Option<&K>, Option<&L>, Option<&R>) -> Result<O, Failure> + Send + Sync>;
+pub type Joiner<K, L, R, O> = Arc<dyn Fn(Option<&K>, Option<&L>, Option<&R>) -> Result<O, Failure> + Send + Sync>;
 /// A record to the key of the other side; None where there is none.
-pub type KeySelector<K, V, F> =
-    Arc<dyn Fn(Option<&K>, Option<&V>) -> Result<Option<F>, Failure> + Send + Sync>;
+pub type KeySelector<K, V, F> = Arc<dyn Fn(Option<&K>, Option<&V>) -> Result<Option<F>, Failure> + Send + Sync>;
 
 /// Which sides of a join must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

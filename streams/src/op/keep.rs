@@ -60,12 +60,7 @@ impl<K: Data, V: Data> Keep<K, V> {
 
     /// Sets the value of the record's key; None deletes it. `old` is what goes on as the value before, whatever the store
     /// has. A record without a key is left out.
-    pub(crate) fn put(
-        &mut self,
-        mut record: Record<K, V>,
-        old: Option<V>,
-        context: &mut Context,
-    ) -> ProcessResult {
+    pub(crate) fn put(&mut self, mut record: Record<K, V>, old: Option<V>, context: &mut Context) -> ProcessResult {
         let Some(key) = record.key.take() else {
             context.drop_record();
             return Ok(());

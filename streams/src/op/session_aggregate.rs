@@ -31,11 +31,9 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for SessionAggregate<K, V, A> {
         };
         let timestamp = record.timestamp;
         self.stream_time = self.stream_time.max(timestamp);
-        let close =
-            self.stream_time.saturating_sub(self.windows.grace_ms).saturating_sub(self.windows.gap_ms);
+        let close = self.stream_time.saturating_sub(self.windows.grace_ms).saturating_sub(self.windows.gap_ms);
         let gap = self.windows.gap_ms;
-        let met =
-            self.store.borrow().find(&key, timestamp.saturating_sub(gap), timestamp.saturating_add(gap))?;
+        let met = self.store.borrow().find(&key, timestamp.saturating_sub(gap), timestamp.saturating_add(gap))?;
         let alone = Window { start: timestamp, end: timestamp };
         let (mut merged, mut aggregate) = (alone, (self.initializer)());
         for (session, value) in &met {

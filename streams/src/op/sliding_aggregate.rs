@@ -66,14 +66,8 @@ impl<K: Data, V: Data, A: Data> SlidingAggregate<K, V, A> {
         let (timestamp, difference) = (step.record.timestamp, self.windows.difference_ms);
         let earliest = (timestamp - 2 * difference).max(0);
         let found = self.parts.store.borrow().fetch(step.key, earliest, timestamp + 1, Order::Descending)?;
-        let mut around = Around {
-            starts: Vec::new(),
-            left: None,
-            right: None,
-            has_left: false,
-            has_right: false,
-            previous: None,
-        };
+        let mut around =
+            Around { starts: Vec::new(), left: None, right: None, has_left: false, has_right: false, previous: None };
         for (start, stamped) in found {
             around.starts.push(start);
             let (window, last) = (self.window(start), stamped.timestamp);
@@ -187,8 +181,7 @@ impl<K: Data, V: Data, A: Data> SlidingAggregate<K, V, A> {
             context.drop_record();
             return Ok(());
         }
-        let timestamp =
-            before.as_ref().map_or(i64::MIN, |before| before.timestamp).max(step.record.timestamp);
+        let timestamp = before.as_ref().map_or(i64::MIN, |before| before.timestamp).max(step.record.timestamp);
         let old = before.map(|before| before.value);
         let kept = if self.parts.output.is_cached() { None } else { old.clone() };
         let value = (self.parts.aggregator)(step.key, step.record.value.clone(), old);

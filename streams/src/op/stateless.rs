@@ -5,9 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::record::{Data, Record};
-use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
-};
+use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 
 struct Stateless<F, K, V, L, W> {
     name: &'static str,
@@ -21,10 +19,7 @@ struct Running<F, L, W> {
 }
 
 /// The operator that runs `function` on each record. The function is compiled for its types; the only indirect call is the one from node to node.
-pub(crate) fn stateless<K: Data, V: Data, L: Data, W: Data, F>(
-    name: &'static str,
-    function: F,
-) -> Arc<dyn Operator>
+pub(crate) fn stateless<K: Data, V: Data, L: Data, W: Data, F>(name: &'static str, function: F) -> Arc<dyn Operator>
 where
     F: Fn(Record<K, V>, &mut Children<L, W>, &mut Context) -> ProcessResult + Send + Sync + 'static,
 {

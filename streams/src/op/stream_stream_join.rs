@@ -79,12 +79,8 @@ impl<K: Data, L: Data, R: Data, O: Data> Operator for StreamJoinSide<K, L, R, O>
 
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
         match self.side {
-            Side::Left => {
-                Ok(AnyLink::new::<K, L>(Joining::<K, L, R, O, FromLeft>::new(self, children, linking)?))
-            }
-            Side::Right => {
-                Ok(AnyLink::new::<K, R>(Joining::<K, L, R, O, FromRight>::new(self, children, linking)?))
-            }
+            Side::Left => Ok(AnyLink::new::<K, L>(Joining::<K, L, R, O, FromLeft>::new(self, children, linking)?)),
+            Side::Right => Ok(AnyLink::new::<K, R>(Joining::<K, L, R, O, FromRight>::new(self, children, linking)?)),
             Side::Both => {
                 if TypeId::of::<L>() != TypeId::of::<R>() {
                     return Err(LinkError::Types(std::any::type_name::<R>()));
@@ -130,12 +126,7 @@ impl<L: Data, R: Data> Facing<L, R> for FromLeft {
         OneSide::Left(this)
     }
 
-    fn join<K, O>(
-        joiner: &Joiner<K, L, R, O>,
-        key: Option<&K>,
-        this: &L,
-        other: Option<&R>,
-    ) -> Result<O, Failure> {
+    fn join<K, O>(joiner: &Joiner<K, L, R, O>, key: Option<&K>, this: &L, other: Option<&R>) -> Result<O, Failure> {
         joiner(key, Some(this), other)
     }
 }
@@ -151,12 +142,7 @@ impl<L: Data, R: Data> Facing<L, R> for FromRight {
         OneSide::Right(this)
     }
 
-    fn join<K, O>(
-        joiner: &Joiner<K, L, R, O>,
-        key: Option<&K>,
-        this: &R,
-        other: Option<&L>,
-    ) -> Result<O, Failure> {
+    fn join<K, O>(joiner: &Joiner<K, L, R, O>, key: Option<&K>, this: &R, other: Option<&L>) -> Result<O, Failure> {
         joiner(key, other, Some(this))
     }
 }

@@ -15,9 +15,7 @@ use super::join::{JoinKind, Joiner, KeySelector};
 use crate::record::{Data, Record};
 use crate::store::Waiting;
 use crate::store::waiting::Put;
-use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
-};
+use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 
 /// Looks each record of a stream up in a table.
 pub struct StreamTableJoin<K, L, F, R, O> {

@@ -41,8 +41,7 @@ pub enum Transform {
 }
 
 /// A row to its group and value; a None leaves it out.
-pub type RowSelector<K, V, L, W> =
-    Arc<dyn Fn(&K, &V) -> Result<(Option<L>, Option<W>), Failure> + Send + Sync>;
+pub type RowSelector<K, V, L, W> = Arc<dyn Fn(&K, &V) -> Result<(Option<L>, Option<W>), Failure> + Send + Sync>;
 
 /// Rows to pairs of another key, old and new value together.
 pub struct SelectRows<K, V, L, W> {
@@ -99,12 +98,7 @@ impl<K: Data, V: Data, W: Data> Operator for TransformRows<K, V, W> {
         // Under versioned semantics a deletion may be news, as it has a time of its own.
         let skips = self.transform == Transform::Filter && !linking.reads_versions();
         Ok(match &self.store {
-            None => AnyLink::new::<K, Change<V>>(Transforming {
-                function,
-                skips,
-                old: linking.sends_old(),
-                children,
-            }),
+            None => AnyLink::new::<K, Change<V>>(Transforming { function, skips, old: linking.sends_old(), children }),
             Some(store) => {
                 let keep = Keep::link(linking, store, children)?;
                 AnyLink::new::<K, Change<V>>(KeepingTransformed { function, skips, keep })
@@ -195,8 +189,7 @@ impl<K: Data, V: Data, L: Data + PartialEq, W: Data> Process<K, Change<V>> for S
         let latest = change.latest;
         let mut send = |key: L, new: Option<W>, old: Option<W>| {
             let value = Some(Change { new, old, latest });
-            self.children
-                .forward(Record { key: Some(key), value, timestamp, headers: headers.clone() }, context)
+            self.children.forward(Record { key: Some(key), value, timestamp, headers: headers.clone() }, context)
         };
         match (old, new) {
             (Some((from, old)), Some((to, new))) if from == to => send(to, Some(new), Some(old)),

@@ -10,14 +10,12 @@ use super::aggregate::Initializer;
 use super::edge::{Sink, Source};
 use super::keep::Keep;
 use crate::record::{Change, Data, Record};
-use crate::serde::{bytes_of, Serde, SerdeError, SharedSerde};
+use crate::serde::{Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::format::change;
 use crate::store::Stamped;
 use crate::task::outcome::Undone;
 use crate::task::queue::SourceNode;
-use crate::topology::processor::{
-    AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult,
-};
+use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 
 /// Key, row and the aggregate so far to the next one; None deletes it.
 pub type RowAggregator<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> Result<Option<A>, Undone<A>> + Send + Sync>;
@@ -134,11 +132,7 @@ impl<K: Data, V: Data> Operator for ChangeTopic<K, V> {
         Sink { key: self.key.clone(), value, partitioner: None, chooser: None }.link(children, linking)
     }
 
-    fn source(
-        &self,
-        children: Vec<AnyLink>,
-        linking: &mut Linking<'_>,
-    ) -> Result<Box<dyn SourceNode>, LinkError> {
+    fn source(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<Box<dyn SourceNode>, LinkError> {
         let value = self.changes(linking)?;
         Source { key: self.key.clone(), value, timestamps: None, policy: None }.source(children, linking)
     }

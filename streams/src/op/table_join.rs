@@ -99,8 +99,7 @@ impl<K: Data, T: Data, U: Data, O: Data> Process<K, Change<T>> for Joining<K, T,
         let timestamp = other.as_ref().map_or(timestamp, |other| timestamp.max(other.timestamp));
         let other = other.map(|other| other.value);
         let new = self.join(&key, change.new.as_ref(), other.as_ref())?;
-        let old =
-            if self.old == Old::Sent { self.join(&key, change.old.as_ref(), other.as_ref())? } else { None };
+        let old = if self.old == Old::Sent { self.join(&key, change.old.as_ref(), other.as_ref())? } else { None };
         let value = Some(Change { new, old, latest: change.latest });
         self.children.forward(Record { key: Some(key), value, timestamp, headers }, context)
     }
@@ -114,9 +113,7 @@ impl<K: Data, O: Data> Operator for MergeJoined<K, O> {
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
         let children = Children::<K, Change<O>>::typed(children)?;
         Ok(match &self.store {
-            Some(store) => {
-                AnyLink::new::<K, Change<O>>(Keeping(Keep::<K, O>::link(linking, store, children)?))
-            }
+            Some(store) => AnyLink::new::<K, Change<O>>(Keeping(Keep::<K, O>::link(linking, store, children)?)),
             None => AnyLink::new::<K, Change<O>>(Passing { old: linking.sends_old(), children }),
         })
     }

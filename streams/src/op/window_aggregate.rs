@@ -29,11 +29,7 @@ pub(crate) struct Parts<K: Data, V, A: Data> {
 
 impl<K: Data, V: Data, A: Data> Parts<K, V, A> {
     /// Hands one change of a window on, if neither a cache nor the strategy holds it back.
-    pub(crate) fn forward(
-        &self,
-        record: Record<Windowed<K>, Change<A>>,
-        context: &mut Context,
-    ) -> ProcessResult {
+    pub(crate) fn forward(&self, record: Record<Windowed<K>, Change<A>>, context: &mut Context) -> ProcessResult {
         if self.emission.is_on_update() { self.output.forward(record, context) } else { Ok(()) }
     }
 

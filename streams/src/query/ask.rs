@@ -271,10 +271,9 @@ impl Local<'_> {
         parameters: &StoreQueryParameters,
         read: impl Fn(&Stores) -> Result<T, QueryError>,
     ) -> Result<Vec<(i32, T)>, QueryError> {
-        let stores = self.globals.ok_or_else(|| QueryError::StreamsRebalancing {
-            store: parameters.store.clone(),
-            state: self.state,
-        })?;
+        let stores = self
+            .globals
+            .ok_or_else(|| QueryError::StreamsRebalancing { store: parameters.store.clone(), state: self.state })?;
         Ok(vec![(parameters.partition.unwrap_or(0), read(stores)?)])
     }
 }

@@ -14,7 +14,7 @@ use millstream_protocol::murmur2::partition_for_key;
 
 use super::QueryError;
 use crate::assign::{Assignment, Host, TaskId};
-use crate::serde::{bytes_of, Serde, SerdeError};
+use crate::serde::{Serde, SerdeError, bytes_of};
 use crate::topology::{NodeKind, SourceTopics, Topology};
 
 /// Where an instance can be asked: its `application.server`.
@@ -121,8 +121,11 @@ impl Directory {
 
     /// Java: `StreamsMetadataState.allMetadata`.
     pub fn all(&self, topology: &Topology, application: &str) -> Vec<StreamsMetadata> {
-        let sources: Vec<(&str, BTreeSet<String>)> =
-            topology.stores().iter().map(|store| (store.name.as_str(), self.sources(topology, application, &store.name))).collect();
+        let sources: Vec<(&str, BTreeSet<String>)> = topology
+            .stores()
+            .iter()
+            .map(|store| (store.name.as_str(), self.sources(topology, application, &store.name)))
+            .collect();
         let stores_of = |places: &BTreeSet<TopicPartition>| -> BTreeSet<String> {
             let read = |topics: &BTreeSet<String>| places.iter().any(|place| topics.contains(&place.topic));
             sources.iter().filter(|(_, topics)| read(topics)).map(|(name, _)| (*name).to_owned()).collect()
@@ -141,12 +144,7 @@ impl Directory {
     }
 
     /// Those of them that have the store; every instance has a global one.
-    pub fn of_store(
-        &self,
-        topology: &Topology,
-        application: &str,
-        store: &str,
-    ) -> Vec<StreamsMetadata> {
+    pub fn of_store(&self, topology: &Topology, application: &str, store: &str) -> Vec<StreamsMetadata> {
         let is_global = topology.global_stores().iter().any(|global| global.name == store);
         let mut all = self.all(topology, application);
         all.retain(|host| {

@@ -17,8 +17,8 @@ use crate::store::Budget;
 use crate::task::{Incoming, Part, Settings, Stores as TaskStores, Task, TaskParts};
 use crate::topology::check::Nowhere;
 use crate::{
-    KStream, KeySession, KeyValue, KeyWindow, Materialized, Order, SessionWindows, Stamped, StreamsBuilder, TimeWindows,
-    TimestampedKeyValue, TimestampedKeyWindow, Topology, VersionedRecord, Window,
+    KStream, KeySession, KeyValue, KeyWindow, Materialized, Order, SessionWindows, Stamped, StreamsBuilder,
+    TimeWindows, TimestampedKeyValue, TimestampedKeyWindow, Topology, VersionedRecord, Window,
 };
 use client::TopicPartition;
 
@@ -79,7 +79,8 @@ impl Driven {
         let partition = usize::from(key.as_bytes()[0].is_multiple_of(2));
         let task = &mut self.tasks[partition].0;
         let input = task.inputs().iter().position(|input| input.topic == topic).expect("it is read");
-        let (key, value) = (Some(Bytes::copy_from_slice(key.as_bytes())), value.map(|value| Bytes::copy_from_slice(value.as_bytes())));
+        let (key, value) =
+            (Some(Bytes::copy_from_slice(key.as_bytes())), value.map(|value| Bytes::copy_from_slice(value.as_bytes())));
         task.add(input, [Incoming { offset: 0, timestamp, key, value, headers: Vec::new() }]).expect("taken");
         while task.process(0).expect("processed") {}
     }
@@ -94,7 +95,9 @@ impl Driven {
 
     /// The thread comes to its questions, then the answer comes.
     fn now<T: Send + 'static>(&self, asked: Asked<T>) -> Result<T, QueryError> {
-        let task = |(number, (task, standing, at)): (usize, &'_ (Task, Standing, At))| (number as i32, task.stores().clone(), *standing, At(at.0.clone()));
+        let task = |(number, (task, standing, at)): (usize, &'_ (Task, Standing, At))| {
+            (number as i32, task.stores().clone(), *standing, At(at.0.clone()))
+        };
         let tasks: Vec<_> = self.tasks.iter().enumerate().map(task).collect();
         let local = Local {
             state: self.state,
@@ -199,12 +202,19 @@ fn windows_are_read_with_what_waits_in_the_cache() {
         let mut all = named(driven.get(minutes.all(Order::Ascending)));
         assert_eq!(all.last().map(|(key, ..)| key.as_str()), Some("d"), "partition by partition");
         all.sort();
-        let wanted = [("a", 0, 2), ("a", 60_000, 1), ("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1), ("d", 60_000, 1)];
+        let wanted =
+            [("a", 0, 2), ("a", 60_000, 1), ("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1), ("d", 60_000, 1)];
         assert_eq!(all, wanted.map(|(key, start, count)| (text(key), start, count)));
         let mut some = named(driven.get(minutes.fetch_range((Some("ab"), Some("c")), 0, i64::MAX, Order::Ascending)));
         some.sort();
-        assert_eq!(some, [("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1)].map(|(key, start, count)| (text(key), start, count)));
-        assert_eq!(named(driven.get(minutes.fetch_all(0, 59_999, Order::Ascending))), [(text("a"), 0, 2), (text("b"), 0, 1)]);
+        assert_eq!(
+            some,
+            [("ab", 60_000, 1), ("b", 0, 1), ("c", 60_000, 1)].map(|(key, start, count)| (text(key), start, count))
+        );
+        assert_eq!(
+            named(driven.get(minutes.fetch_all(0, 59_999, Order::Ascending))),
+            [(text("a"), 0, 2), (text("b"), 0, 1)]
+        );
         let stamped = driven.store::<TimestampedKeyWindow<String, i64>>("minutes");
         assert_eq!(driven.get(stamped.get("a", 0)), Some(Stamped { value: 2, timestamp: 5_000 }));
     });
@@ -379,13 +389,18 @@ fn the_host_of_a_key_is_that_of_the_partition_of_its_records() {
     assert_eq!(all.iter().map(|host| host.host.to_string()).collect::<Vec<_>>(), ["one:1", "two:2"]);
     let names = ["counts", "minutes", "prices", "visits"].map(text);
     assert_eq!(all[0].state_store_names.iter().cloned().collect::<Vec<_>>(), names);
-    assert_eq!(all[0].standby_state_store_names.iter().cloned().collect::<Vec<_>>(), ["counts", "minutes", "visits"].map(text));
+    assert_eq!(
+        all[0].standby_state_store_names.iter().cloned().collect::<Vec<_>>(),
+        ["counts", "minutes", "visits"].map(text)
+    );
     assert!(all[0].topic_partitions.contains(&TopicPartition::new("prices-in", 0)));
     assert_eq!(all[1].standby_topic_partitions.len(), 2);
-    let key = |store: &str, partition: u32| directory.of_key(&topology, ("app", None), store, |topic, count| {
-        assert_eq!((topic, count), if store == "prices" { ("prices-in", 2) } else { ("in", 4) });
-        Ok(partition)
-    });
+    let key = |store: &str, partition: u32| {
+        directory.of_key(&topology, ("app", None), store, |topic, count| {
+            assert_eq!((topic, count), if store == "prices" { ("prices-in", 2) } else { ("in", 4) });
+            Ok(partition)
+        })
+    };
     let found = key("counts", 2).expect("it is known");
     assert_eq!((found.active_host, found.partition), ("two:2".parse().ok(), Some(2)));
     assert_eq!(found.standby_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["one:1"]);

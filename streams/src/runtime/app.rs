@@ -25,9 +25,9 @@ use super::states::{State, States, ThreadState};
 use super::thread::{StreamThread, Wishes};
 use super::topics::Overrides;
 use crate::assign::{Host, Options, ProcessId};
+use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::query::Queue;
 use crate::query::metadata::Directory;
-use crate::config::{ClientSettings, DslStore, Settings, StreamsConfig};
 use crate::state::directory::StateDirectory;
 use crate::state::engines::{Engines, Memory};
 use crate::task::errors::{ErrorContext, ProductionContext};
@@ -196,10 +196,7 @@ impl KafkaStreams {
                 warmup_replicas_max: settings.warmup_replicas_max,
                 probing_interval_ms: i64::try_from(settings.probing_interval.as_millis()).unwrap_or(i64::MAX),
             },
-            overrides: Overrides {
-                topics: config.topics(),
-                additional_retention: Some(settings.additional_retention),
-            },
+            overrides: Overrides { topics: config.topics(), additional_retention: Some(settings.additional_retention) },
             replication_factor: settings.replication_factor,
             admin: Admin::new(Cluster::with_config(connection.connection)),
         };
@@ -548,11 +545,9 @@ fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> 
     };
     let engines = Engines::new(configured, Memory::default());
     let application = &settings.application_id;
-    let open =
-        |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
+    let open = |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
     let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
-    let opened =
-        persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
+    let opened = persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
     let disk = Disk::new(opened, engines);
     disk.survey(topology, application).map_err(StreamsError::Directory)?;
     Ok(disk)
@@ -574,12 +569,7 @@ async fn asked_to_end() {
 }
 
 /// The life of a thread, from joining to its end; whether another one takes its place.
-fn live(
-    common: &Arc<Common>,
-    index: usize,
-    wishes: &Arc<Wishes>,
-    handle: &tokio::runtime::Handle,
-) -> Uncaught {
+fn live(common: &Arc<Common>, index: usize, wishes: &Arc<Wishes>, handle: &tokio::runtime::Handle) -> Uncaught {
     let mut thread = match StreamThread::new(common, index, Arc::clone(wishes), handle.clone()) {
         Ok(thread) => thread,
         Err(error) => return failed(common, wishes, error),
@@ -588,9 +578,7 @@ fn live(
     let error = match result {
         Ok(Ok(())) => return Uncaught::ShutdownClient,
         Ok(Err(error)) => error,
-        Err(panic) => {
-            StreamsError::Panic(panics::text(&panic))
-        }
+        Err(panic) => StreamsError::Panic(panics::text(&panic)),
     };
     let decision = failed(common, wishes, error);
     if decision == Uncaught::ShutdownApplication {

@@ -92,9 +92,7 @@ impl StreamThread {
         if needed && self.is_rebalancing(self.check_membership())? {
             return Ok(Commit::Deferred);
         }
-        for held in
-            self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed())
-        {
+        for held in self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed()) {
             held.task.flush().map_err(|error| StreamsError::Task { id: held.id, place: None, error })?;
         }
         if self.output.guarantee == Guarantee::AtLeastOnce {
@@ -193,11 +191,8 @@ impl StreamThread {
         self.purged = Moment::now();
         self.common.disk.clean_up(Clock::Real.now_ms(), self.common.settings.cleanup_delay);
         let (topology, application) = (&self.common.shared.topology, &self.common.settings.application_id);
-        let own: Vec<String> = topology
-            .repartition_topics()
-            .iter()
-            .map(|topic| topology.whole_name(application, &topic.name))
-            .collect();
+        let own: Vec<String> =
+            topology.repartition_topics().iter().map(|topic| topology.whole_name(application, &topic.name)).collect();
         let mut below = BTreeMap::new();
         for held in self.tasks.values().filter(|held| held.role == Role::Active) {
             // What was processed and not committed may have to be read again.

@@ -173,7 +173,8 @@ fn named(member: &str) -> u128 {
 /// The stores of a sub-topology.
 fn stores(topology: &Topology, subtopology: usize) -> impl Iterator<Item = &Store> {
     let uses = move |store: &&Store| {
-        let of = |node: &crate::topology::Node| node.subtopology == subtopology && store.processors.contains(&node.name);
+        let of =
+            |node: &crate::topology::Node| node.subtopology == subtopology && store.processors.contains(&node.name);
         topology.nodes().iter().any(of)
     };
     topology.stores().iter().filter(uses)
@@ -192,8 +193,7 @@ mod tests {
         let open = StateDirectory::open(millstream_base_env::Disk::Real, folder.path(), "app");
         let directory = open.expect("nobody else has it");
         let disk = Disk::new(Some(directory.clone()), Engines::new(Engine::InMemory, Memory::default()));
-        let (damaged, sound) =
-            (TaskId { subtopology: 0, partition: 1 }, TaskId { subtopology: 0, partition: 2 });
+        let (damaged, sound) = (TaskId { subtopology: 0, partition: 1 }, TaskId { subtopology: 0, partition: 2 });
         let database = |task: TaskId| {
             let taken = directory.take(task).expect("nobody has it");
             std::fs::create_dir_all(taken.database()).expect("a folder");

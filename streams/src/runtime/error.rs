@@ -114,6 +114,5 @@ pub(crate) fn is_migrated(error: &ClientError) -> bool {
         ErrorCode::FencedInstanceId,
         ErrorCode::InvalidProducerIdMapping,
     ];
-    error.class() == ErrorClass::ApplicationRecoverable
-        || error.code().is_some_and(|code| codes.contains(&code))
+    error.class() == ErrorClass::ApplicationRecoverable || error.code().is_some_and(|code| codes.contains(&code))
 }

@@ -86,10 +86,11 @@ impl Globals {
     /// Takes all partitions of all global topics from their beginning; where they end now.
     fn assign(&mut self, common: &Common, output: &Output) -> Result<BTreeMap<TopicPartition, i64>, StreamsError> {
         let topology = &common.shared.topology;
-        let topics = topology.nodes().iter().filter(|node| topology.is_global_source(node)).flat_map(|node| match &node.kind {
-            NodeKind::Source { topics: SourceTopics::Names(names), .. } => names.clone(),
-            _ => Vec::new(),
-        });
+        let topics =
+            topology.nodes().iter().filter(|node| topology.is_global_source(node)).flat_map(|node| match &node.kind {
+                NodeKind::Source { topics: SourceTopics::Names(names), .. } => names.clone(),
+                _ => Vec::new(),
+            });
         for topic in topics {
             let count = output.handle.block_on(self.consumer.partition_count(&topic))?;
             for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
@@ -109,7 +110,8 @@ impl Globals {
             crate::config::Guarantee::ExactlyOnce => Isolation::ReadCommitted,
         };
         let ends = output.handle.block_on(common.shared.admin.list_each_offset(&wanted, isolation))?;
-        let ends: Result<BTreeMap<_, _>, _> = ends.into_iter().map(|(place, end)| end.map(|end| (place, end))).collect();
+        let ends: Result<BTreeMap<_, _>, _> =
+            ends.into_iter().map(|(place, end)| end.map(|end| (place, end))).collect();
         Ok(ends?)
     }
 

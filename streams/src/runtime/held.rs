@@ -214,11 +214,5 @@ fn headers_of(record: &OwnedRecord) -> Vec<crate::record::Header> {
 pub(crate) fn incoming(record: &Record<'_>) -> Incoming {
     let record = record.to_owned();
     let headers = if record.headers.is_empty() { Vec::new() } else { headers_of(&record) };
-    Incoming {
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: record.key,
-        value: record.value,
-        headers,
-    }
+    Incoming { offset: record.offset, timestamp: record.timestamp, key: record.key, value: record.value, headers }
 }

@@ -16,8 +16,8 @@ use super::states::State;
 use super::thread::StreamThread;
 use crate::query::metadata::{KeyQueryMetadata, LagInfo, StreamsMetadata, partition_of};
 use crate::query::{
-    Asked, Asker, ChangelogAt, Instance, Local, LocalTask, Located, Position, QueryError, Queryable, Queue, Scope, Standing,
-    StoreQueryParameters,
+    Asked, Asker, ChangelogAt, Instance, Local, LocalTask, Located, Position, QueryError, Queryable, Queue, Scope,
+    Standing, StoreQueryParameters,
 };
 use crate::serde::{Serde, SerdeError};
 
@@ -40,10 +40,7 @@ impl KafkaStreams {
     /// # Errors
     /// When the application does not run, or the topology has no such store. Whether the store is of that type, and is
     /// here, is seen with each read.
-    pub fn store<Q: Queryable>(
-        &self,
-        parameters: impl Into<StoreQueryParameters>,
-    ) -> Result<Q::ReadOnly, QueryError> {
+    pub fn store<Q: Queryable>(&self, parameters: impl Into<StoreQueryParameters>) -> Result<Q::ReadOnly, QueryError> {
         let parameters = parameters.into();
         self.common.check_open()?;
         let scope = self.common.scope_of(parameters.store_name())?;
@@ -224,7 +221,8 @@ impl Located for Held {
 
     fn changelogs(&self) -> Vec<ChangelogAt> {
         let position = |log: &Log| (self.role != Role::Active).then_some(log.position);
-        let at = |log: &Log| ChangelogAt { store: log.store.clone(), place: log.place.clone(), position: position(log) };
+        let at =
+            |log: &Log| ChangelogAt { store: log.store.clone(), place: log.place.clone(), position: position(log) };
         self.logs.iter().map(at).collect()
     }
 }

@@ -63,12 +63,7 @@ pub(crate) struct Membership {
 
 impl Membership {
     pub fn new(shared: Arc<Shared>, said: Subscription) -> Arc<Membership> {
-        Arc::new(Membership {
-            shared,
-            said: Mutex::new(said),
-            told: Mutex::new(None),
-            failure: Mutex::new(None),
-        })
+        Arc::new(Membership { shared, said: Mutex::new(said), told: Mutex::new(None), failure: Mutex::new(None) })
     }
 
     /// What it was told since it was asked last.
@@ -85,8 +80,8 @@ impl Membership {
         let mut known = Vec::with_capacity(members.len());
         for member in members {
             let said = Subscription::read(&member.user_data.unwrap_or_default());
-            let said = said
-                .map_err(|_| ClientError::State("a member of the group is no member of this application"))?;
+            let said =
+                said.map_err(|_| ClientError::State("a member of the group is no member of this application"))?;
             known.push(Member { id: member.id, owned: member.owned, said });
         }
         let present = self.present().await?;
@@ -142,8 +137,7 @@ impl Membership {
 
     /// Makes what is not there, and waits until it is to be seen; the names of what was made.
     async fn make(&self, own: &[InternalTopic], present: &Counts) -> Result<BTreeSet<String>, ClientError> {
-        let missing: Vec<&InternalTopic> =
-            own.iter().filter(|topic| !present.contains_key(&topic.name)).collect();
+        let missing: Vec<&InternalTopic> = own.iter().filter(|topic| !present.contains_key(&topic.name)).collect();
         if missing.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -166,10 +160,7 @@ impl Membership {
         let started = Moment::now();
         while self.counts(&names).await?.len() < names.len() {
             if started.elapsed() > APPEARS {
-                return Err(ClientError::Timeout {
-                    doing: "making internal topics".to_owned(),
-                    limit: APPEARS,
-                });
+                return Err(ClientError::Timeout { doing: "making internal topics".to_owned(), limit: APPEARS });
             }
             task::sleep(PAUSE).await;
         }

@@ -265,7 +265,12 @@ impl OfTask {
         }
         if turn.punctuated.0 > 0 {
             let each = turn.punctuated.1.as_nanos() as f64 / turn.punctuated.0 as f64;
-            self.punctuations.record_all(each * turn.punctuated.0 as f64, turn.punctuated.0 as f64, (each, each), now_ms);
+            self.punctuations.record_all(
+                each * turn.punctuated.0 as f64,
+                turn.punctuated.0 as f64,
+                (each, each),
+                now_ms,
+            );
         }
         for (series, now, before) in
             [(&mut self.dropped, now.dropped, before.dropped), (&mut self.enforced, now.enforced, before.enforced)]
@@ -312,7 +317,8 @@ fn ms(time: Duration) -> f64 {
 pub(super) fn of_instance(client_id: &str, (process, application): (&str, &str), numbers: [usize; 3]) -> Vec<Metric> {
     let [state, alive, failed] = numbers;
     let mut tags = Tags::from([("client-id", client_id.to_owned())]);
-    let mut all = told(CLIENT, &tags, &[("alive-stream-threads", alive as f64), ("failed-stream-threads", failed as f64)]);
+    let mut all =
+        told(CLIENT, &tags, &[("alive-stream-threads", alive as f64), ("failed-stream-threads", failed as f64)]);
     tags.insert("process-id", process.to_owned());
     // Java: INFO is 0.
     all.append(&mut told(CLIENT, &tags, &[("recording-level", 0.0)]));

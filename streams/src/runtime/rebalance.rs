@@ -174,8 +174,7 @@ impl StreamThread {
         let runs = |id: &&TaskId| self.tasks.get(id).is_some_and(|held| held.role == Role::Active);
         let waiting = assignment.active.iter().filter(|id| !runs(id));
         let places = waiting.filter_map(|id| assignment.tasks.get(id)).flatten();
-        let paused: Vec<TopicPartition> =
-            places.filter(|place| !self.paused.contains(place)).cloned().collect();
+        let paused: Vec<TopicPartition> = places.filter(|place| !self.paused.contains(place)).cloned().collect();
         self.consumer.pause(&paused)?;
         self.paused.extend(paused);
         for id in &assignment.active {
@@ -224,8 +223,7 @@ impl StreamThread {
             let places = &lookup.places;
             let committed = (!places.is_empty()).then(|| self.consumer.committed(places));
             let logs = if held.role == Role::Created { &held.logs[..] } else { &[] };
-            let places: Vec<(TopicPartition, i64)> =
-                logs.iter().map(|log| (log.place.clone(), log.position)).collect();
+            let places: Vec<(TopicPartition, i64)> = logs.iter().map(|log| (log.place.clone(), log.position)).collect();
             lookup.pending = Some(Pending::ask("streams lookup", find(committed, admin, places)));
             // Most answers come at once, and the next round would wait for records first.
             limit = LOOK;
@@ -442,15 +440,16 @@ async fn find(
         Some(committed) => committed.await?,
         None => Offsets::new(),
     };
-    let ask = async |wanted: BTreeMap<TopicPartition, OffsetSpec>| -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-        if wanted.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        // The marker of the last transaction may come later to a changelog than to the offsets of the inputs: the end of
-        // what is committed would leave that transaction's updates out (KAFKA-10167). The restore itself waits for it.
-        let found = admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await?;
-        found.into_iter().map(|(place, offset)| Ok((place, offset?))).collect()
-    };
+    let ask =
+        async |wanted: BTreeMap<TopicPartition, OffsetSpec>| -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+            if wanted.is_empty() {
+                return Ok(BTreeMap::new());
+            }
+            // The marker of the last transaction may come later to a changelog than to the offsets of the inputs: the end of
+            // what is committed would leave that transaction's updates out (KAFKA-10167). The restore itself waits for it.
+            let found = admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await?;
+            found.into_iter().map(|(place, offset)| Ok((place, offset?))).collect()
+        };
     let begun = logs.iter().filter(|(_, position)| *position > 0);
     let firsts = ask(begun.map(|(place, _)| (place.clone(), OffsetSpec::Earliest)).collect()).await?;
     let ends = ask(logs.iter().map(|(place, _)| (place.clone(), OffsetSpec::Latest)).collect()).await?;

@@ -145,8 +145,7 @@ impl StreamThread {
 
     fn assign(&mut self, wanted: &BTreeSet<TopicPartition>) -> Result<(), StreamsError> {
         if self.restorer.is_none() {
-            let pairs =
-                known(self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name)));
+            let pairs = known(self.common.config.restore_consumer(&format!("{}-restore-consumer", self.name)));
             let (config, _) = ConsumerConfig::from_properties(pairs)?;
             let _inside = self.handle.enter();
             self.restorer = Some(Consumer::connect(config));

@@ -216,11 +216,7 @@ mod tests {
         assert_eq!(states.state(), State::Rebalancing);
         states.set_thread(1, ThreadState::Dead);
         assert_eq!(states.state(), State::Running, "the other thread works on");
-        assert!(
-            states.set(State::PendingShutdown)
-                && states.set(State::NotRunning)
-                && !states.set(State::Running)
-        );
+        assert!(states.set(State::PendingShutdown) && states.set(State::NotRunning) && !states.set(State::Running));
         use State::{NotRunning, PendingShutdown, Rebalancing, Running};
         assert_eq!(*seen.lock(), [Rebalancing, Running, Rebalancing, Running, PendingShutdown, NotRunning]);
         assert!(!states.wait_dead(Duration::ZERO));

@@ -220,9 +220,7 @@ impl StreamThread {
                 NodeKind::Source { topics: SourceTopics::Names(topics), .. } => {
                     names.extend(topics.iter().map(|topic| topology.whole_name(application, topic)));
                 }
-                NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
-                    patterns.push(pattern.clone())
-                }
+                NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => patterns.push(pattern.clone()),
                 NodeKind::Processor(_) | NodeKind::Sink { .. } => {}
             }
         }
@@ -496,7 +494,10 @@ impl StreamThread {
     fn commit_last(&mut self) -> Result<(), StreamsError> {
         while self.commit()? == Commit::Deferred {
             if self.wishes.is_over() {
-                tracing::warn!(thread = self.name, "what was processed last will be processed again: a rebalance lasts too long");
+                tracing::warn!(
+                    thread = self.name,
+                    "what was processed last will be processed again: a rebalance lasts too long"
+                );
                 break;
             }
             let records = self.handle.block_on(self.consumer.poll(decide::DEFERRED))?;
@@ -586,11 +587,9 @@ fn work(
 
 /// The producer of a thread; exactly once with the transactional id that is the thread's alone.
 pub(super) fn producer(common: &Common, name: &str, index: usize) -> Result<Producer, StreamsError> {
-    let (mut config, _) =
-        ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
+    let (mut config, _) = ProducerConfig::from_properties(common.config.producer(&format!("{name}-producer"))?)?;
     if common.settings.guarantee == Guarantee::ExactlyOnce {
-        config.transactional_id =
-            Some(format!("{}-{}-{index}", common.settings.application_id, common.process));
+        config.transactional_id = Some(format!("{}-{}-{index}", common.settings.application_id, common.process));
     }
     Ok(Producer::connect(config))
 }

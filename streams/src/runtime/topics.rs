@@ -88,11 +88,9 @@ impl<'a> Plan<'a> {
     pub fn new(topology: &'a Topology, application: &'a str, present: &Counts) -> Plan<'a> {
         let whole = |name: &String| topology.whole_name(application, name);
         let repartition = topology.repartition_topics().iter();
-        let repartition: BTreeMap<String, Option<usize>> = repartition
-            .map(|topic| (whole(&topic.name), topic.partitions.map(|count| count as usize)))
-            .collect();
-        let (mut sources, mut sinks) =
-            (BTreeMap::<_, BTreeSet<String>>::new(), BTreeMap::<_, BTreeSet<String>>::new());
+        let repartition: BTreeMap<String, Option<usize>> =
+            repartition.map(|topic| (whole(&topic.name), topic.partitions.map(|count| count as usize))).collect();
+        let (mut sources, mut sinks) = (BTreeMap::<_, BTreeSet<String>>::new(), BTreeMap::<_, BTreeSet<String>>::new());
         for node in topology.nodes().iter().filter(|node| !topology.is_global(node)) {
             match &node.kind {
                 NodeKind::Source { topics: SourceTopics::Names(names), .. } => {
@@ -174,9 +172,7 @@ impl<'a> Plan<'a> {
     /// What the user set for the changelog of this name.
     fn store_settings(&self, topic: &str) -> Option<&BTreeMap<String, String>> {
         self.topology.stores().iter().find_map(|store| match &store.changelog {
-            Changelog::Own(over) if format!("{}-{}-changelog", self.application, store.name) == topic => {
-                Some(over)
-            }
+            Changelog::Own(over) if format!("{}-{}-changelog", self.application, store.name) == topic => Some(over),
             _ => None,
         })
     }
@@ -185,8 +181,7 @@ impl<'a> Plan<'a> {
     fn count_repartition_topics(&self, counts: &mut Counts) -> Result<(), TopicsError> {
         counts.extend(self.repartition.iter().filter_map(|(topic, fixed)| Some((topic.clone(), (*fixed)?))));
         loop {
-            let open: Vec<&String> =
-                self.repartition.keys().filter(|topic| !counts.contains_key(*topic)).collect();
+            let open: Vec<&String> = self.repartition.keys().filter(|topic| !counts.contains_key(*topic)).collect();
             let mut found = Vec::new();
             for topic in &open {
                 let writers = self.sinks.iter().filter(|(_, sinks)| sinks.contains(*topic));
@@ -296,8 +291,7 @@ impl Overrides {
         if let Some(kept) = topic.config.get_mut("retention.ms").filter(|kept| windowed && *kept != "-1")
             && let Ok(ms) = kept.parse::<i128>()
         {
-            *kept =
-                (ms - ADDITIONAL_RETENTION.as_millis() as i128 + additional.as_millis() as i128).to_string();
+            *kept = (ms - ADDITIONAL_RETENTION.as_millis() as i128 + additional.as_millis() as i128).to_string();
         }
         topic.config.extend(self.topics.clone());
         topic.config.extend(of_store.cloned().unwrap_or_default());
@@ -365,10 +359,7 @@ mod tests {
     fn joined_topics_are_equal() {
         assert!(laid_out(&joined(None), &[("left", 2), ("right", 2)]).is_ok());
         let differ = laid_out(&joined(None), &[("left", 2), ("right", 3)]).expect_err("they differ");
-        assert!(
-            differ.to_string().contains("\"left\": 2") && differ.to_string().contains("\"right\": 3"),
-            "{differ}"
-        );
+        assert!(differ.to_string().contains("\"left\": 2") && differ.to_string().contains("\"right\": 3"), "{differ}");
         let fixed = laid_out(&joined(Some(4)), &[("left", 2), ("right", 3)]).expect_err("4 are not 3");
         assert!(matches!(fixed, TopicsError::Fixed { fixed: 4, wanted: 3, .. }), "{fixed}");
         assert!(laid_out(&joined(Some(3)), &[("left", 2), ("right", 3)]).is_ok());
@@ -377,15 +368,11 @@ mod tests {
     #[test]
     fn settings_of_topics_are_layered() {
         let present = counts(&[("in", 1)]);
-        let topics =
-            BTreeMap::from([("segment.bytes".to_owned(), "7".to_owned()), ("x".to_owned(), "y".to_owned())]);
+        let topics = BTreeMap::from([("segment.bytes".to_owned(), "7".to_owned()), ("x".to_owned(), "y".to_owned())]);
         let over = Overrides { topics, additional_retention: Some(Duration::ZERO) };
         let topology = counted();
         let layout = Plan::new(&topology, "app", &present).layout(&present, &over).expect("all is there");
         assert_eq!(layout.own[1].config["segment.bytes"], "7");
-        assert_eq!(
-            (layout.own[1].config["retention.ms"].as_str(), layout.own[0].config["x"].as_str()),
-            ("-1", "y")
-        );
+        assert_eq!((layout.own[1].config["retention.ms"].as_str(), layout.own[0].config["x"].as_str()), ("-1", "y"));
     }
 }

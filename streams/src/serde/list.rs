@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{bytes_of, Serde, SerdeError, SharedSerde};
+use super::{Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::format::list::{read_list, write_list, write_list_of_one_length};
 
 /// Lists of what another serde takes.
@@ -20,7 +20,8 @@ impl<T> ListSerde<T> {
         T: 'a,
     {
         let bytes = |value: &T| bytes_of(&*self.0, value);
-        let entries: Result<Vec<Option<Vec<u8>>>, SerdeError> = values.map(|value| value.map(bytes).transpose()).collect();
+        let entries: Result<Vec<Option<Vec<u8>>>, SerdeError> =
+            values.map(|value| value.map(bytes).transpose()).collect();
         let entries = entries?;
         let slices: Vec<Option<&[u8]>> = entries.iter().map(Option::as_deref).collect();
         match self.0.fixed_len() {

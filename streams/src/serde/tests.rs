@@ -44,8 +44,7 @@ fn uuids_booleans_and_lists_have_javas_bytes() {
     }
     let entries = |input: &Value| input["value"].as_array().expect("a list").clone();
     for (input, hex) in golden("list_string") {
-        let list: Vec<Option<String>> =
-            entries(&input).iter().map(|entry| entry.as_str().map(str::to_owned)).collect();
+        let list: Vec<Option<String>> = entries(&input).iter().map(|entry| entry.as_str().map(str::to_owned)).collect();
         assert_eq!(bytes(&ListSerde::new(String::serde()), &list), hex);
     }
     for (input, hex) in golden("list_int") {
@@ -76,8 +75,7 @@ fn what_is_no_value_is_refused() {
     let read: Result<Vec<i32>, SerdeError> = list.deserialize(Bytes::from_static(&[0, 0, 0]));
     assert!(read.is_err());
     assert_eq!(
-        Serde::<i64>::deserialize(&NumberSerde, Bytes::from_static(b"123"))
-            .map_err(|error| error.to_string()),
+        Serde::<i64>::deserialize(&NumberSerde, Bytes::from_static(b"123")).map_err(|error| error.to_string()),
         Err("Size of data received by LongDeserializer is not 8".to_owned())
     );
 }

@@ -113,9 +113,8 @@ impl StateDirectory {
     fn task_folders(&self) -> Result<Vec<(TaskId, PathBuf)>, StateError> {
         let entries = self.0.disk.list(&self.0.folder).map_err(file_error(&self.0.folder))?;
         let folders = entries.into_iter().filter(|entry| entry.is_dir);
-        let mut tasks: Vec<(TaskId, PathBuf)> = folders
-            .filter_map(|entry| Some((task_of(&entry.name)?, self.0.folder.join(entry.name))))
-            .collect();
+        let mut tasks: Vec<(TaskId, PathBuf)> =
+            folders.filter_map(|entry| Some((task_of(&entry.name)?, self.0.folder.join(entry.name)))).collect();
         tasks.sort();
         Ok(tasks)
     }
@@ -214,13 +213,10 @@ fn process_id(disk: &Disk, folder: &Path, application: &str) -> Result<ProcessId
     let foreign = |cause: String| StateError::Foreign { path: path.clone(), cause };
     if disk.exists(&path) {
         let text = disk.read(&path).map_err(file_error(&path))?;
-        let read: Value =
-            serde_json::from_slice(&text).map_err(|error| foreign(format!("is no JSON: {error}")))?;
+        let read: Value = serde_json::from_slice(&text).map_err(|error| foreign(format!("is no JSON: {error}")))?;
         match read["format"].as_u64() {
             None => {
-                return Err(foreign(
-                    "is not Millstream's: choose another state.dir, or delete the folder".to_owned(),
-                ));
+                return Err(foreign("is not Millstream's: choose another state.dir, or delete the folder".to_owned()));
             }
             Some(format) if format > FORMAT => {
                 return Err(foreign(format!("is of format {format}; this version knows {FORMAT}")));
@@ -228,10 +224,7 @@ fn process_id(disk: &Disk, folder: &Path, application: &str) -> Result<ProcessId
             Some(_) => {}
         }
         if read["application"] != application {
-            return Err(foreign(format!(
-                "belongs to application {}, not to {application:?}",
-                read["application"]
-            )));
+            return Err(foreign(format!("belongs to application {}, not to {application:?}", read["application"])));
         }
         let id = read["processId"].as_str().and_then(|text| Uuid::parse_str(text).ok());
         return id.map(|id| ProcessId(id.into_bytes())).ok_or_else(|| foreign("has no processId".to_owned()));
@@ -243,8 +236,7 @@ fn process_id(disk: &Disk, folder: &Path, application: &str) -> Result<ProcessId
         return Err(foreign(cause));
     }
     let id = Uuid::new_v4();
-    let text =
-        json!({ "processId": id.to_string(), "application": application, "format": FORMAT }).to_string();
+    let text = json!({ "processId": id.to_string(), "application": application, "format": FORMAT }).to_string();
     disk.replace(&path, text.as_bytes()).map_err(file_error(&path))?;
     Ok(ProcessId(id.into_bytes()))
 }

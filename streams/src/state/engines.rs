@@ -53,11 +53,7 @@ impl Engines {
     }
 
     /// Opens the database of a task in this folder, if any of its stores is on disk; all of them must be named.
-    pub fn open<'a>(
-        &self,
-        folder: &Path,
-        stores: impl IntoIterator<Item = &'a Store>,
-    ) -> Result<TaskRows, StateError> {
+    pub fn open<'a>(&self, folder: &Path, stores: impl IntoIterator<Item = &'a Store>) -> Result<TaskRows, StateError> {
         let on_disk = stores.into_iter().filter(|store| self.is_persistent(store));
         let on_disk: Vec<&str> = on_disk.map(|store| store.name.as_str()).collect();
         #[cfg(not(feature = "rocksdb"))]
@@ -104,10 +100,8 @@ mod tests {
     fn a_store_is_where_its_definition_says() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = |name: &str, engine| Store { engine, ..Store::new(name, StoreKind::KeyValue) };
-        let stores =
-            [store("a", Engine::Configured), store("b", Engine::InMemory), store("c", Engine::Persistent)];
-        for (configured, kept) in
-            [(Engine::Configured, [true, false, true]), (Engine::InMemory, [false, false, true])]
+        let stores = [store("a", Engine::Configured), store("b", Engine::InMemory), store("c", Engine::Persistent)];
+        for (configured, kept) in [(Engine::Configured, [true, false, true]), (Engine::InMemory, [false, false, true])]
         {
             let path = folder.path().join(format!("{configured:?}"));
             let engines = Engines::new(configured, Memory { total: 4 << 20, unwritten: 1 << 20 });

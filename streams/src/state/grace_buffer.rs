@@ -36,11 +36,7 @@ pub struct GraceBuffer {
 
 impl GraceBuffer {
     /// Over these rows, which may hold records already.
-    pub fn open(
-        name: impl Into<String>,
-        rows: Box<dyn Rows>,
-        grace_ms: i64,
-    ) -> Result<GraceBuffer, StateError> {
+    pub fn open(name: impl Into<String>, rows: Box<dyn Rows>, grace_ms: i64) -> Result<GraceBuffer, StateError> {
         // One segment for all of time: what waits is never dropped.
         let segments = Segments::open(rows, i64::MAX, i64::MAX)?;
         let mut buffer = GraceBuffer { name: name.into(), segments, grace_ms, sequence: 0, len: 0 };
@@ -86,12 +82,7 @@ impl GraceBuffer {
     }
 
     /// Puts a record in, and gives the changelog's record; None, and nothing put, if its grace is over: it joins at once.
-    pub fn put(
-        &mut self,
-        key: &[u8],
-        value: Bytes,
-        context: RecordContext,
-    ) -> Result<Option<Row>, StateError> {
+    pub fn put(&mut self, key: &[u8], value: Bytes, context: RecordContext) -> Result<Option<Row>, StateError> {
         let timestamp = context.timestamp;
         if self.segments.stream_time().saturating_sub(self.grace_ms) > timestamp {
             return Ok(None);
@@ -101,11 +92,7 @@ impl GraceBuffer {
         write_time_first_key(key, timestamp, self.sequence, &mut row);
         let (mut stored, row) = (Vec::new(), Bytes::from(row));
         BufferValue { prior: None, old: None, new: Some(value), context }.write(&mut stored);
-        self.segments.put_live(
-            timestamp,
-            |out| out.extend_from_slice(&row),
-            Some(Bytes::from(stored.clone())),
-        )?;
+        self.segments.put_live(timestamp, |out| out.extend_from_slice(&row), Some(Bytes::from(stored.clone())))?;
         self.len += 1;
         // Java writes 0 for the time that it waits for.
         stored.extend_from_slice(&0_i64.to_be_bytes());
@@ -143,8 +130,7 @@ impl GraceBuffer {
         let value = match value {
             None => None,
             Some(value) => {
-                let (value, _) =
-                    BufferValue::read_with_time(value).map_err(|malformed| self.malformed(malformed))?;
+                let (value, _) = BufferValue::read_with_time(value).map_err(|malformed| self.malformed(malformed))?;
                 let mut out = Vec::new();
                 value.write(&mut out);
                 Some(Bytes::from(out))

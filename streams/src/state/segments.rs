@@ -48,8 +48,7 @@ impl Segments {
         let mut present = BTreeSet::new();
         let mut from = Vec::new();
         loop {
-            let first =
-                rows.range(Span { from: Some(&from), to: None }, Order::Ascending).next().transpose()?;
+            let first = rows.range(Span { from: Some(&from), to: None }, Order::Ascending).next().transpose()?;
             let Some(segment) = first.and_then(|(key, _)| key.get(..PREFIX)?.try_into().ok()) else {
                 break;
             };

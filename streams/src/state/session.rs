@@ -181,12 +181,7 @@ impl SessionRows {
         }
     }
 
-    fn scan_times<'a>(
-        &'a self,
-        keys: (Option<&[u8]>, Option<&[u8]>),
-        times: Meeting,
-        order: Order,
-    ) -> SessionIter<'a> {
+    fn scan_times<'a>(&'a self, keys: (Option<&[u8]>, Option<&[u8]>), times: Meeting, order: Order) -> SessionIter<'a> {
         let first = [&[TIME_FIRST][..], &times.earliest_end.max(0).to_be_bytes()].concat();
         self.scan(keys, times, first, Some(vec![KEY_FIRST]), order)
     }
@@ -200,8 +195,7 @@ impl SessionRows {
         let segments = self.segments.id(earliest_end)..=self.segments.id(latest_end);
         let bound = |time: i64| [&[TIME_FIRST][..], &time.to_be_bytes()].concat();
         let last = latest_end.checked_add(1).map_or(vec![KEY_FIRST], bound);
-        let rows =
-            self.segments.range(segments, Some(bound(earliest_end.max(0))), Some(last), Order::Ascending);
+        let rows = self.segments.range(segments, Some(bound(earliest_end.max(0))), Some(last), Order::Ascending);
         Box::new(rows.filter_map(move |row| {
             let found = row.and_then(|row| self.read(row));
             match found {
@@ -244,8 +238,7 @@ impl SessionRows {
             (true, false) => Ok(Some((session, value))),
             (true, true) => {
                 let segment = self.segments.id(session.window.end);
-                let value =
-                    self.segments.get(segment, |out| self.write_key(&session.key, session.window, out))?;
+                let value = self.segments.get(segment, |out| self.write_key(&session.key, session.window, out))?;
                 Ok(value.map(|value| (session, value)))
             }
         }

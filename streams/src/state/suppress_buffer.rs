@@ -43,14 +43,7 @@ impl SuppressBuffer {
     }
 
     /// Puts a change in, or in the place of the one of the same key, which keeps its time and the value before it.
-    pub fn put(
-        &mut self,
-        time: i64,
-        key: Bytes,
-        old: Option<Bytes>,
-        new: Option<Bytes>,
-        context: RecordContext,
-    ) {
+    pub fn put(&mut self, time: i64, key: Bytes, old: Option<Bytes>, new: Option<Bytes>, context: RecordContext) {
         let prior = self.times.get(&key).and_then(|time| self.waiting.get(&(*time, key.clone())));
         let prior = prior.map_or_else(|| old.clone(), |buffered| buffered.prior.clone());
         self.dirty.add(&key);
@@ -133,8 +126,7 @@ impl SuppressBuffer {
                 }
             }
             Some(value) => {
-                let malformed =
-                    |malformed: Malformed| StateError::Row { store: self.name.clone(), malformed };
+                let malformed = |malformed: Malformed| StateError::Row { store: self.name.clone(), malformed };
                 let (value, time) = BufferValue::read_with_time(value).map_err(malformed)?;
                 self.place(time, key, value);
             }
@@ -183,8 +175,7 @@ impl JavaOrder {
         let buckets = self.capacity - 1;
         keys.sort_by_cached_key(|key| {
             // Arrays.hashCode of signed bytes, then HashMap's spreading of it.
-            let add =
-                |hash: u32, byte: &u8| hash.wrapping_mul(31).wrapping_add(i32::from(*byte as i8) as u32);
+            let add = |hash: u32, byte: &u8| hash.wrapping_mul(31).wrapping_add(i32::from(*byte as i8) as u32);
             let hash = key.iter().fold(1_u32, add);
             (hash ^ (hash >> 16)) as usize & buckets
         });

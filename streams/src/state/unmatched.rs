@@ -53,13 +53,7 @@ impl UnmatchedRows {
     }
 
     /// Adds a record; gives what the changelog gets, which is the whole list.
-    pub fn add(
-        &mut self,
-        timestamp: i64,
-        side: JoinSide,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Row, StateError> {
+    pub fn add(&mut self, timestamp: i64, side: JoinSide, key: &[u8], value: &[u8]) -> Result<Row, StateError> {
         let (mut row, mut entry) = (Vec::new(), Vec::new());
         write_key(timestamp, side, key, &mut row);
         write_value(side, value, &mut entry);
@@ -71,12 +65,7 @@ impl UnmatchedRows {
 
     /// Removes the records of a time, side and key; gives the key of which the changelog gets a deletion, or None if there
     /// were none (`putIfAbsent` of null, as Java's joins call it).
-    pub fn remove(
-        &mut self,
-        timestamp: i64,
-        side: JoinSide,
-        key: &[u8],
-    ) -> Result<Option<Bytes>, StateError> {
+    pub fn remove(&mut self, timestamp: i64, side: JoinSide, key: &[u8]) -> Result<Option<Bytes>, StateError> {
         let mut row = Vec::new();
         write_key(timestamp, side, key, &mut row);
         if self.rows.get(&row)?.is_none() {

@@ -72,11 +72,7 @@ impl VersionedRows {
         segment_ms: Option<i64>,
     ) -> Result<VersionedRows, StateError> {
         let interval_ms = segment_ms.unwrap_or_else(|| default_interval_ms(history_ms));
-        Ok(VersionedRows {
-            name: name.into(),
-            segments: Segments::open(rows, history_ms, interval_ms)?,
-            history_ms,
-        })
+        Ok(VersionedRows { name: name.into(), segments: Segments::open(rows, history_ms, interval_ms)?, history_ms })
     }
 
     /// The store's name.
@@ -104,12 +100,7 @@ impl VersionedRows {
     }
 
     /// Adds a version; None is a deletion at that time.
-    pub fn put(
-        &mut self,
-        key: &[u8],
-        value: Option<Bytes>,
-        timestamp: i64,
-    ) -> Result<VersionedPut, StateError> {
+    pub fn put(&mut self, key: &[u8], value: Option<Bytes>, timestamp: i64) -> Result<VersionedPut, StateError> {
         if self.is_expired(timestamp) {
             return Ok(VersionedPut::NotPut);
         }
@@ -304,8 +295,7 @@ impl VersionedRows {
             return Ok(VersionedPut::NotPut);
         }
         let row = self.row(segment, key)?;
-        let ended =
-            row.as_deref().map(next_timestamp).transpose().map_err(|malformed| self.malformed(malformed))?;
+        let ended = row.as_deref().map(next_timestamp).transpose().map_err(|malformed| self.malformed(malformed))?;
         let versions = match (row, ended, next) {
             // A deletion of a key without later versions is remembered as a row without any.
             (None, _, next) => Versions::of(value, timestamp, next.unwrap_or(timestamp)),
@@ -365,13 +355,7 @@ impl VersionedRows {
 
     /// The values of a key that were valid within these times (both included), by time. As in Java, a version that ended in a
     /// later segment than that of `to` is not found.
-    pub fn history(
-        &self,
-        key: &[u8],
-        from: i64,
-        to: i64,
-        order: Order,
-    ) -> Result<Vec<VersionedRow>, StateError> {
+    pub fn history(&self, key: &[u8], from: i64, to: i64, order: Order) -> Result<Vec<VersionedRow>, StateError> {
         let mut rows = Vec::new();
         if let Some((valid_from, value)) = self.latest(key)?
             && valid_from <= to

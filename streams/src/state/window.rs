@@ -72,8 +72,7 @@ impl WindowRows {
         rows: Box<dyn Rows>,
         settings: WindowSettings,
     ) -> Result<WindowRows, StateError> {
-        let segments =
-            Segments::open(rows, settings.retention_ms, default_interval_ms(settings.retention_ms))?;
+        let segments = Segments::open(rows, settings.retention_ms, default_interval_ms(settings.retention_ms))?;
         Ok(WindowRows { name: name.into(), segments, settings, sequence: 0 })
     }
 
@@ -119,13 +118,7 @@ impl WindowRows {
         self.put_row(&key.key, key.start, key.sequence, value).map(|_| ())
     }
 
-    fn put_row(
-        &mut self,
-        key: &[u8],
-        start: i64,
-        sequence: i32,
-        value: Option<Bytes>,
-    ) -> Result<Stored, StateError> {
+    fn put_row(&mut self, key: &[u8], start: i64, sequence: i32, value: Option<Bytes>) -> Result<Stored, StateError> {
         match self.settings.layout {
             Layout::KeyFirst => {
                 self.segments.put_live(start, |out| format::write_store_key(key, start, sequence, out), value)
@@ -209,13 +202,7 @@ impl WindowRows {
         }
     }
 
-    fn scan_times(
-        &self,
-        keys: (Option<&[u8]>, Option<&[u8]>),
-        from: i64,
-        to: i64,
-        order: Order,
-    ) -> WindowIter<'_> {
+    fn scan_times(&self, keys: (Option<&[u8]>, Option<&[u8]>), from: i64, to: i64, order: Order) -> WindowIter<'_> {
         let mut first = vec![format::TIME_FIRST];
         first.extend_from_slice(&from.max(self.earliest()).max(0).to_be_bytes());
         // No row's key is as short as this one, which is larger than all of the last time's; the index begins after it.
@@ -242,8 +229,7 @@ impl WindowRows {
             return WindowIter::empty();
         }
         let keys = (keys.0.map(Bytes::copy_from_slice), keys.1.map(Bytes::copy_from_slice));
-        let rows =
-            self.segments.range(self.segments.id(from)..=self.segments.id(to), Some(first), last, order);
+        let rows = self.segments.range(self.segments.id(from)..=self.segments.id(to), Some(first), last, order);
         let rows = rows.filter_map(move |row| self.within(row, &keys, from, to).transpose());
         WindowIter(Box::new(rows))
     }
@@ -266,8 +252,7 @@ impl WindowRows {
             (false, _) => Ok(None),
             (true, false) => Ok(Some(row)),
             (true, true) => {
-                let write =
-                    |out: &mut Vec<u8>| format::write_time_first_key(&row.key, row.start, sequence, out);
+                let write = |out: &mut Vec<u8>| format::write_time_first_key(&row.key, row.start, sequence, out);
                 let value = self.segments.get(self.segments.id(row.start), write)?;
                 Ok(value.map(|value| WindowRow { value, ..row }))
             }

@@ -385,22 +385,15 @@ impl<V> Cache<V> {
     }
 
     /// The entries of a span of keys, in the order of their keys.
-    pub(crate) fn range(
-        &self,
-        from: Option<&[u8]>,
-        to: Option<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = &Slot<V>> {
+    pub(crate) fn range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> impl DoubleEndedIterator<Item = &Slot<V>> {
         let is_empty = matches!((from, to), (Some(from), Some(to)) if from >= to);
-        let bounds =
-            (from.map_or(Bound::Unbounded, Bound::Included), to.map_or(Bound::Unbounded, Bound::Excluded));
+        let bounds = (from.map_or(Bound::Unbounded, Bound::Included), to.map_or(Bound::Unbounded, Bound::Excluded));
         let found = (!is_empty).then(|| self.sorted().range::<[u8], _>(bounds));
         found.into_iter().flatten().map(|(_, at)| &self.slots[*at as usize])
     }
 
     fn sorted(&self) -> &BTreeMap<Short, u32> {
-        self.sorted.get_or_init(|| {
-            self.index.iter().map(|at| (self.slots[*at as usize].key.clone(), *at)).collect()
-        })
+        self.sorted.get_or_init(|| self.index.iter().map(|at| (self.slots[*at as usize].key.clone(), *at)).collect())
     }
 
     fn remove(&mut self, at: u32) {

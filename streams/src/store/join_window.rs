@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{About, Data, Header};
-use crate::serde::{bytes_of, SerdeError, SharedSerde};
+use crate::serde::{SerdeError, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::window::write_store_key;
 use crate::state::rows::{ChangelogOffsets, Order, Row};
@@ -53,12 +53,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
     }
 
     /// A record's key and value as `put` takes them; the key is appended.
-    pub fn encode(
-        &self,
-        key: &K,
-        value: Option<&V>,
-        key_bytes: &mut Vec<u8>,
-    ) -> Result<Option<Bytes>, SerdeError> {
+    pub fn encode(&self, key: &K, value: Option<&V>, key_bytes: &mut Vec<u8>) -> Result<Option<Bytes>, SerdeError> {
         self.key.serialize(key, key_bytes)?;
         value.map(|value| bytes_of(&*self.value, value).map(Bytes::from)).transpose()
     }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::cache::{Cache, Eldest, Keys, Slot, Writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
 use crate::record::{About, Change, Data, Header, Record, own_headers};
-use crate::serde::{bytes_of, Part, Serde, SerdeError, SharedSerde};
+use crate::serde::{Part, Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
 use crate::state::{Rows, StateError};
 use crate::task::LinkError;
@@ -55,7 +55,8 @@ impl<V> Serde<Stamped<V>> for StampedSerde<V> {
 
     fn deserialize_part(&self, part: Part<'_>) -> Result<Stamped<V>, SerdeError> {
         let found = part.as_slice().len();
-        let (stamp, value) = part.split_at(STAMP).ok_or(SerdeError::Malformed { expected: "value with a time", found })?;
+        let (stamp, value) =
+            part.split_at(STAMP).ok_or(SerdeError::Malformed { expected: "value with a time", found })?;
         Ok(Stamped { value: self.0.deserialize_part(value)?, timestamp: stamp_of(stamp.as_slice()) })
     }
 }
@@ -196,13 +197,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     }
 
     /// Sets what is stored under a key; None deletes it. `about` is the record because of which it is set.
-    pub fn put(
-        &mut self,
-        key: &K,
-        value: Option<S>,
-        about: About<'_>,
-        context: &mut Context,
-    ) -> Result<(), Failure> {
+    pub fn put(&mut self, key: &K, value: Option<S>, about: About<'_>, context: &mut Context) -> Result<(), Failure> {
         let bytes = self.encode_key(key)?;
         let done = match &mut self.cache {
             Some(cache) => {
@@ -294,7 +289,10 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
     pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let (from, to) = (from.map(|key| bytes_of(&*self.key, key)).transpose()?, to.map(|key| bytes_of(&*self.key, key)).transpose()?);
+        let (from, to) = (
+            from.map(|key| bytes_of(&*self.key, key)).transpose()?,
+            to.map(|key| bytes_of(&*self.key, key)).transpose()?,
+        );
         let to = to.map(|to| after_key(&to));
         self.merged(Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
     }
@@ -350,11 +348,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     }
 
     /// Writes the entry that waits longest.
-    fn flush_one(
-        &mut self,
-        old: Old,
-        context: &mut Context,
-    ) -> Result<Option<(K, Updated<S>, Writer)>, Failure> {
+    fn flush_one(&mut self, old: Old, context: &mut Context) -> Result<Option<(K, Updated<S>, Writer)>, Failure> {
         let Some(slot) = self.cache.as_mut().and_then(Cache::next_waiting) else { return Ok(None) };
         let mut key = std::mem::take(&mut self.key_bytes);
         key.clear();
@@ -430,12 +424,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
 /// What a user's processor does with a store whose values have times.
 impl<K: Data, V: Data> TableStore<K, V> {
     /// Sets a key's value and its time; None deletes it.
-    pub fn set_stamped(
-        &mut self,
-        key: &K,
-        value: Option<Stamped<V>>,
-        context: &mut Context,
-    ) -> Result<(), Failure> {
+    pub fn set_stamped(&mut self, key: &K, value: Option<Stamped<V>>, context: &mut Context) -> Result<(), Failure> {
         let timestamp = value.as_ref().map_or(context.timestamp, |value| value.timestamp);
         let headers = std::mem::take(&mut context.headers);
         let done = self.put(key, value, About { timestamp, headers: &headers }, context);
@@ -515,13 +504,7 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
         self.borrow().rows.range(Span::ALL, Order::Ascending).collect()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
+    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
         let mut store = self.borrow_mut();
         let store = &mut *store;
         let row = value.as_ref().map(|value| {

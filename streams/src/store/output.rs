@@ -81,11 +81,7 @@ where
     }
 
     /// Hands a change on, if no cache holds it back. The old value is left out where nobody asked for it.
-    pub fn forward(
-        &self,
-        mut record: Record<S::Key, Change<S::Value>>,
-        context: &mut Context,
-    ) -> ProcessResult {
+    pub fn forward(&self, mut record: Record<S::Key, Change<S::Value>>, context: &mut Context) -> ProcessResult {
         if let (Old::Left | Old::Unforwarded, Some(change)) = (self.0.old, &mut record.value) {
             change.old = None;
         }

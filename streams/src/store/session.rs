@@ -136,12 +136,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
     }
 
     /// Removes a session.
-    pub fn remove(
-        &mut self,
-        at: (&K, Window),
-        about: About<'_>,
-        context: &mut Context,
-    ) -> Result<(), Failure> {
+    pub fn remove(&mut self, at: (&K, Window), about: About<'_>, context: &mut Context) -> Result<(), Failure> {
         if self.cache.is_some() {
             return self.put(at, None, about, context);
         }
@@ -263,11 +258,7 @@ impl<K: Data, V: Data> Cached for SessionStore<K, V> {
         self.cache.is_some()
     }
 
-    fn flush_next(
-        &mut self,
-        old: Old,
-        context: &mut Context,
-    ) -> Result<Option<Flushed<Windowed<K>, V>>, Failure> {
+    fn flush_next(&mut self, old: Old, context: &mut Context) -> Result<Option<Flushed<Windowed<K>, V>>, Failure> {
         let Some((at, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
         let key = self.key.deserialize(at.key).map_err(|error| self.broken(error))?;
         let key = Some(Windowed { key, window: at.window });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::record::{Change, Data, Header, Record, own_headers};
-use crate::serde::{bytes_of, SerdeError, SharedSerde};
+use crate::serde::{SerdeError, SharedSerde, bytes_of};
 use crate::state::format::buffer::RecordContext;
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::suppress_buffer::{SuppressBuffer, VERSION_HEADER};

@@ -271,12 +271,7 @@ impl<K: Data, V: Data> LentTable<'_, K, V> {
     }
 
     /// The rows from one key to another, both included, in the order of their bytes.
-    pub fn range(
-        &self,
-        from: Option<&K>,
-        to: Option<&K>,
-        order: Order,
-    ) -> Result<Vec<(K, Stamped<V>)>, Failure> {
+    pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, Stamped<V>)>, Failure> {
         self.store.borrow().range(from, to, order)
     }
 }

@@ -110,13 +110,7 @@ impl<K: Data, V: Data> TaskStore for RefCell<VersionedStore<K, V>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
+    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
         self.borrow_mut().rows.restore(&[(key, value, timestamp)])
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ChangelogTo, Held, TaskStore};
 use crate::record::{Data, Header, Record};
-use crate::serde::{bytes_of, SerdeError, SharedSerde};
+use crate::serde::{SerdeError, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::buffer::RecordContext;
 use crate::state::grace_buffer::GraceBuffer;

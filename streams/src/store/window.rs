@@ -116,8 +116,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 
     /// The bytes of a key, and those of its row.
     fn encode(&mut self, key: &K, start: i64) -> Result<(Vec<u8>, Vec<u8>), SerdeError> {
-        let (mut key_bytes, mut row) =
-            (std::mem::take(&mut self.key_bytes), std::mem::take(&mut self.row_bytes));
+        let (mut key_bytes, mut row) = (std::mem::take(&mut self.key_bytes), std::mem::take(&mut self.row_bytes));
         key_bytes.clear();
         row.clear();
         self.key.serialize(key, &mut key_bytes)?;
@@ -332,13 +331,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 /// What a user's processor does, whose time and headers the context knows.
 impl<K: Data, V: Data> WindowStore<K, V> {
     /// Sets the value of a key and window start; None deletes it.
-    pub fn set(
-        &mut self,
-        key: &K,
-        start: i64,
-        value: Option<V>,
-        context: &mut Context,
-    ) -> Result<(), Failure> {
+    pub fn set(&mut self, key: &K, start: i64, value: Option<V>, context: &mut Context) -> Result<(), Failure> {
         let headers = std::mem::take(&mut context.headers);
         let about = About { timestamp: context.timestamp, headers: &headers };
         let done = self.put(key, start, value, about, context);
@@ -360,11 +353,7 @@ impl<K: Data, V: Data> Cached for TableWindowStore<K, V> {
         self.cache.is_some()
     }
 
-    fn flush_next(
-        &mut self,
-        old: Old,
-        context: &mut Context,
-    ) -> Result<Option<Flushed<Windowed<K>, V>>, Failure> {
+    fn flush_next(&mut self, old: Old, context: &mut Context) -> Result<Option<Flushed<Windowed<K>, V>>, Failure> {
         let Some((key, start, updated, writer)) = self.flush_one(old, context)? else { return Ok(None) };
         let key = self.decode_key(key, start)?;
         let timestamp = updated.new.as_ref().map_or(writer.timestamp, |new| new.timestamp);
@@ -404,13 +393,7 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
+    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
         let mut store = self.borrow_mut();
         let row = value.map(|value| match store.stamp {
             0 => value,

@@ -8,8 +8,7 @@ use bytes::Bytes;
 
 use super::collector::{Collector, Fault, Outgoing, SendFailure, To, TopicId};
 use super::errors::{
-    ErrorContext, Failure, Place, ProcessError, ProcessResult, ProductionContext, ProductionFault,
-    Response, TaskError,
+    ErrorContext, Failure, Place, ProcessError, ProcessResult, ProductionContext, ProductionFault, Response, TaskError,
     dead_letter_headers,
 };
 use super::panics::{self, Thrown};
@@ -220,12 +219,7 @@ impl Context {
     }
 
     /// Sets a timer for the processor that is running: its `punctuate` is called each time it fires.
-    pub(crate) fn set_timer(
-        &mut self,
-        clock: Clock,
-        interval: std::time::Duration,
-        start_ms: Option<i64>,
-    ) -> Timer {
+    pub(crate) fn set_timer(&mut self, clock: Clock, interval: std::time::Duration, start_ms: Option<i64>) -> Timer {
         let node = self.timed.expect("a processor of the user is running, which alone sets timers");
         let now = match clock {
             Clock::StreamTime => self.stream_time,
@@ -392,9 +386,7 @@ impl Context {
         let (place, handler) = (self.origin.place(), self.settings.on_processing.clone());
         match self.ask(node, &place, &error, |about| handler.map_or(Response::Fail, |handler| handler(about)))? {
             Response::Continue => Ok(()),
-            Response::Fail => {
-                Err(Failure::fatal(TaskError::Processing { node: node.into(), place, cause: error }))
-            }
+            Response::Fail => Err(Failure::fatal(TaskError::Processing { node: node.into(), place, cause: error })),
         }
     }
 

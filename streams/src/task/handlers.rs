@@ -44,10 +44,7 @@ impl Handlers {
 
     /// Decides about a record whose processing failed (`processing.exception.handler`).
     #[must_use]
-    pub fn on_processing(
-        self,
-        decide: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static,
-    ) -> Handlers {
+    pub fn on_processing(self, decide: impl Fn(&ErrorContext<'_>) -> Response + Send + Sync + 'static) -> Handlers {
         Handlers { processing: Some(Arc::new(decide)), ..self }
     }
 

@@ -71,8 +71,12 @@ pub enum LinkError {
 /// What to do about a type without a serde.
 fn advice(type_name: &str) -> &'static str {
     match type_name.starts_with("core::result::Result<") {
-        true => "a closure of map, map_values and their like answers with the value itself, one of try_map, try_map_values and their like with a Result of it",
-        false => "give one in Consumed, Produced, Grouped or Materialized, or for all of the type in StreamsBuilder::default_serde",
+        true => {
+            "a closure of map, map_values and their like answers with the value itself, one of try_map, try_map_values and their like with a Result of it"
+        }
+        false => {
+            "give one in Consumed, Produced, Grouped or Materialized, or for all of the type in StreamsBuilder::default_serde"
+        }
     }
 }
 
@@ -208,10 +212,7 @@ impl<'a> Linking<'a> {
     /// The serde that was given, or the one that the settings have for the type.
     pub fn serde<T: 'static>(&self, given: &Option<SharedSerde<T>>) -> Result<SharedSerde<T>, LinkError> {
         let known = given.clone().or_else(|| self.context.settings().serde::<T>());
-        known.ok_or_else(|| LinkError::NoSerde {
-            node: self.node.to_string(),
-            type_name: std::any::type_name::<T>(),
-        })
+        known.ok_or_else(|| LinkError::NoSerde { node: self.node.to_string(), type_name: std::any::type_name::<T>() })
     }
 
     /// A store of the task, or of the instance if it is a global one.
@@ -253,8 +254,7 @@ fn find<S: 'static>(
     name: &str,
 ) -> Result<Rc<RefCell<S>>, LinkError> {
     let holder = [Some(stores), globals].into_iter().flatten().find(|stores| stores.held(name).is_some());
-    let holder =
-        holder.ok_or_else(|| LinkError::NoStore { node: node.to_owned(), store: name.to_owned() })?;
+    let holder = holder.ok_or_else(|| LinkError::NoStore { node: node.to_owned(), store: name.to_owned() })?;
     holder
         .get::<S>(name)
         .ok_or_else(|| LinkError::StoreType { store: name.to_owned(), type_name: std::any::type_name::<S>() })

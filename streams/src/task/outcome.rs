@@ -99,10 +99,7 @@ impl<A> Undone<A> {
 }
 
 /// Updates an aggregate, of which a copy is kept where the update may fail.
-pub(crate) fn update<A: Clone, R: Update<A>>(
-    before: A,
-    update: impl FnOnce(A) -> R,
-) -> Result<Option<A>, Undone<A>> {
+pub(crate) fn update<A: Clone, R: Update<A>>(before: A, update: impl FnOnce(A) -> R) -> Result<Option<A>, Undone<A>> {
     let kept = R::FALLIBLE.then(|| before.clone());
     update(before).update().map_err(|failure| Undone { failure, before: kept })
 }

@@ -214,13 +214,7 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
     }
 
     #[cold]
-    fn refuse(
-        &self,
-        offset: i64,
-        refused: Refused,
-        (key, value): Raw,
-        context: &mut Context,
-    ) -> Result<(), TaskError> {
+    fn refuse(&self, offset: i64, refused: Refused, (key, value): Raw, context: &mut Context) -> Result<(), TaskError> {
         let (place, cause) = (self.place(offset), ProcessError::of_serde(refused.error));
         let about = ErrorContext {
             node: &self.source.node,

@@ -177,11 +177,12 @@ impl Task {
         self.context.set_kept(self.kept.clone());
         let mut linking = Linking::new(&topology, &mut self.context, &self.stores, self.globals.as_ref());
         let linked = topology.link(&self.places, &mut linking)?;
-        let (mut by_store, timed) =
-            (std::mem::take(&mut linking.flushes), std::mem::take(&mut linking.timed));
-        let flushes = self.stores.names().iter().filter_map(|name| {
-            Some((by_store.remove(name), Rc::clone(&self.stores.held(name)?.task)))
-        });
+        let (mut by_store, timed) = (std::mem::take(&mut linking.flushes), std::mem::take(&mut linking.timed));
+        let flushes = self
+            .stores
+            .names()
+            .iter()
+            .filter_map(|name| Some((by_store.remove(name), Rc::clone(&self.stores.held(name)?.task))));
         self.flushes = flushes.collect();
         for (place, node) in linked {
             if let Some(source) = self.sources.iter_mut().find(|source| source.place == place) {
@@ -275,11 +276,7 @@ impl Task {
     }
 
     /// Adds records of one partition, in order.
-    pub fn add(
-        &mut self,
-        input: usize,
-        records: impl IntoIterator<Item = Incoming>,
-    ) -> Result<(), TaskError> {
+    pub fn add(&mut self, input: usize, records: impl IntoIterator<Item = Incoming>) -> Result<(), TaskError> {
         self.group.add(input, |queue| records.into_iter().for_each(|record| queue.push(record)), &mut self.context)
     }
 
@@ -516,12 +513,10 @@ fn set_up(timed: &[TimedNode], context: &mut Context) -> Result<(), LinkError> {
 /// What a source reads, with whole names; None of any other node.
 fn topics_of(topology: &Topology, node: &Node, application_id: &str) -> Option<SourceTopics> {
     match &node.kind {
-        NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => {
-            Some(SourceTopics::Pattern(pattern.clone()))
+        NodeKind::Source { topics: SourceTopics::Pattern(pattern), .. } => Some(SourceTopics::Pattern(pattern.clone())),
+        NodeKind::Source { topics: SourceTopics::Names(names), .. } => {
+            Some(SourceTopics::Names(names.iter().map(|name| topology.whole_name(application_id, name)).collect()))
         }
-        NodeKind::Source { topics: SourceTopics::Names(names), .. } => Some(SourceTopics::Names(
-            names.iter().map(|name| topology.whole_name(application_id, name)).collect(),
-        )),
         NodeKind::Processor(_) | NodeKind::Sink { .. } => None,
     }
 }

@@ -89,11 +89,9 @@ impl Settings {
             }));
         }
         // Internal settings of Java's, without a row of their own.
-        let interval =
-            |name: &str| config.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1000);
+        let interval = |name: &str| config.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1000);
         own.emit_interval_windows_ms = interval("__emit.interval.ms.kstreams.windowed.aggregation__");
-        own.emit_interval_joins_ms =
-            interval("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__");
+        own.emit_interval_joins_ms = interval("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__");
         own
     }
 

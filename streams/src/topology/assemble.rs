@@ -102,11 +102,7 @@ impl Assembly {
         let place = self.place(processor.0, processor.0)?;
         self.parts.nodes[place].stores.push(store.name.clone());
         let processors = vec![processor.0.to_owned()];
-        self.parts.global_stores.push(Store {
-            changelog: Changelog::Source(topic.to_owned()),
-            processors,
-            ..store
-        });
+        self.parts.global_stores.push(Store { changelog: Changelog::Source(topic.to_owned()), processors, ..store });
         Ok(())
     }
 
@@ -174,11 +170,7 @@ impl Assembly {
         self.parts.optimizations = all.filter(|rule| rules.contains(rule)).collect();
     }
 
-    pub(crate) fn finish(
-        mut self,
-        copartitions: Vec<Vec<String>>,
-        serdes: Serdes,
-    ) -> Result<Topology, TopologyError> {
+    pub(crate) fn finish(mut self, copartitions: Vec<Vec<String>>, serdes: Serdes) -> Result<Topology, TopologyError> {
         self.parts.copartitions = copartitions;
         self.parts.serdes = serdes;
         self.check_copartitions()?;
@@ -196,8 +188,7 @@ impl Assembly {
         if self.places.contains_key(name) {
             return Err(TopologyError::NameTaken(name.to_owned()));
         }
-        let found: Result<Vec<usize>, TopologyError> =
-            parents.iter().map(|parent| self.place(name, parent)).collect();
+        let found: Result<Vec<usize>, TopologyError> = parents.iter().map(|parent| self.place(name, parent)).collect();
         let found = found?;
         let place = self.parts.nodes.len();
         self.places.insert(name.to_owned(), place);
@@ -234,8 +225,8 @@ impl Assembly {
 
     fn add_pattern(&mut self, pattern: &str) -> Result<(), TopologyError> {
         // Java's Matcher.matches wants the whole name.
-        let whole = Regex::new(&format!("^(?:{pattern})$"))
-            .map_err(|_| TopologyError::IllegalPattern(pattern.to_owned()))?;
+        let whole =
+            Regex::new(&format!("^(?:{pattern})$")).map_err(|_| TopologyError::IllegalPattern(pattern.to_owned()))?;
         if self.read.iter().any(|topic| whole.is_match(topic)) {
             return Err(TopologyError::PatternOverlap(pattern.to_owned()));
         }

@@ -39,10 +39,8 @@ impl Topology {
 }
 
 fn describe_global(text: &mut String, number: usize, source: &Node, group: &[(usize, &Node)]) {
-    let processor = group
-        .iter()
-        .find(|(_, node)| !node.parents.is_empty())
-        .map_or("none", |(_, node)| node.name.as_str());
+    let processor =
+        group.iter().find(|(_, node)| !node.parents.is_empty()).map_or("none", |(_, node)| node.name.as_str());
     let store = group.iter().find_map(|(_, node)| node.stores.first()).map_or("none", String::as_str);
     let NodeKind::Source { topics, .. } = &source.kind else { return };
     let topics = topics_text(topics);
@@ -73,8 +71,7 @@ fn draw(group: Vec<(usize, &Node)>) -> Vec<Drawn<'_>> {
     // The group is a HashSet of names; a HashMap is then filled in that order.
     let in_set = added(group, |(_, node)| &node.name);
     let in_map = added(in_set, |(_, node)| &node.name);
-    let new =
-        |(place, node)| Drawn { node, place, size: 1, parents: JavaTree::new(), children: JavaTree::new() };
+    let new = |(place, node)| Drawn { node, place, size: 1, parents: JavaTree::new(), children: JavaTree::new() };
     let mut drawn: Vec<Drawn<'_>> = in_map.into_iter().map(new).collect();
     for at in 0..drawn.len() {
         for parent in drawn[at].node.parents.clone() {

@@ -28,22 +28,14 @@ impl Topology {
             let read = self.nodes().iter().any(|node| reads(node, &topic.name));
             if read {
                 let name = format!("{id}-{}", topic.name);
-                topics.push(InternalTopic {
-                    name,
-                    config: repartition_config(),
-                    partitions: topic.partitions,
-                });
+                topics.push(InternalTopic { name, config: repartition_config(), partitions: topic.partitions });
             }
         }
         for store in self.stores() {
             if let (Changelog::Own(over), false) = (&store.changelog, store.processors.is_empty()) {
                 let mut config = changelog_config(store);
                 config.extend(over.clone());
-                topics.push(InternalTopic {
-                    name: format!("{id}-{}-changelog", store.name),
-                    config,
-                    partitions: None,
-                });
+                topics.push(InternalTopic { name: format!("{id}-{}-changelog", store.name), config, partitions: None });
             }
         }
         topics.sort_by(|left, right| left.name.cmp(&right.name));
@@ -83,9 +75,7 @@ fn changelog_config(store: &Store) -> BTreeMap<String, String> {
         settings(&[("cleanup.policy", policy.to_owned()), ("retention.ms", kept)])
     };
     match &store.kind {
-        StoreKind::Window { retention_ms, duplicates: Duplicates::Kept, .. } => {
-            windowed("delete", *retention_ms)
-        }
+        StoreKind::Window { retention_ms, duplicates: Duplicates::Kept, .. } => windowed("delete", *retention_ms),
         StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => {
             windowed("compact,delete", *retention_ms)
         }

@@ -140,11 +140,8 @@ impl JavaTree {
         let mut at = inserted;
         while at != self.root && self.red(self.parent(at)) {
             let grand = self.parent(self.parent(at));
-            let side = if grand != NIL && self.child(grand, Side::Left) == self.parent(at) {
-                Side::Left
-            } else {
-                Side::Right
-            };
+            let side =
+                if grand != NIL && self.child(grand, Side::Left) == self.parent(at) { Side::Left } else { Side::Right };
             let uncle = if grand == NIL { NIL } else { self.child(grand, side.other()) };
             if self.red(uncle) {
                 self.paint(self.parent(at), false);

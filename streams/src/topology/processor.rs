@@ -35,11 +35,7 @@ pub trait Operator: Send + Sync {
     }
 
     /// The source with its children; only sources have one.
-    fn source(
-        &self,
-        children: Vec<AnyLink>,
-        linking: &mut Linking<'_>,
-    ) -> Result<Box<dyn SourceNode>, LinkError> {
+    fn source(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<Box<dyn SourceNode>, LinkError> {
         let _ = (children, linking);
         Err(LinkError::NotRunnable(self.name()))
     }

@@ -101,9 +101,7 @@ type Make = dyn Fn(StoreParts<'_>) -> Result<Held, LinkError> + Send + Sync;
 
 impl StoreMaker {
     /// This closure, called once a task.
-    pub fn new(
-        make: impl Fn(StoreParts<'_>) -> Result<Held, LinkError> + Send + Sync + 'static,
-    ) -> StoreMaker {
+    pub fn new(make: impl Fn(StoreParts<'_>) -> Result<Held, LinkError> + Send + Sync + 'static) -> StoreMaker {
         StoreMaker(Arc::new(make))
     }
 

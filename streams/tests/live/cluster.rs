@@ -179,7 +179,8 @@ fn spawn(kind: &Kind, folder: &std::path::Path, ports: [u16; 2]) -> Child {
         }
     };
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("broker.log")).expect("a log");
-    let mut child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log).spawn().expect("it starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log).spawn().expect("it starts");
     let started = Instant::now();
     while TcpStream::connect(("127.0.0.1", ports[0])).is_err() {
         assert!(child.try_wait().expect("a child").is_none(), "the broker ended: see {}", folder.display());
@@ -225,7 +226,8 @@ impl Reader<'_> {
             }
         }
         self.read(Duration::from_secs(1));
-        let number = |value: Option<Vec<u8>>| i64::from_be_bytes(value.expect("a sum").try_into().expect("eight bytes"));
+        let number =
+            |value: Option<Vec<u8>>| i64::from_be_bytes(value.expect("a sum").try_into().expect("eight bytes"));
         let numbers = |values: Vec<Option<Vec<u8>>>| values.into_iter().map(number).collect();
         let text = |key| String::from_utf8(key).expect("text");
         self.values.into_iter().map(|(key, values)| (text(key), numbers(values))).collect()

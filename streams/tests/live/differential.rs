@@ -18,8 +18,13 @@ use super::program::{Program, java_classes};
 const PARTITIONS: i32 = 4;
 const INPUTS: [&str; 7] = ["lines", "clicks", "orders", "payments", "items", "products", "people"];
 /// Tables that come out, and whether each of their records counts, or only the last of each key.
-const TABLES: [(&str, Counts); 5] =
-    [("words", Counts::Last), ("windows", Counts::All), ("pairs", Counts::All), ("named", Counts::Last), ("towns", Counts::Last)];
+const TABLES: [(&str, Counts); 5] = [
+    ("words", Counts::Last),
+    ("windows", Counts::All),
+    ("pairs", Counts::All),
+    ("named", Counts::Last),
+    ("towns", Counts::Last),
+];
 const FIRST_MS: i64 = 1_750_000_000_000;
 const TICKS: u64 = 1500;
 const TICK_MS: i64 = 200;
@@ -127,9 +132,14 @@ impl<'a> Input<'a> {
     /// Much later records: windows close.
     fn end(&mut self, round: i64) {
         let at = FIRST_MS + 3 * 3_600_000 + round;
-        let partitions = (0..PARTITIONS).flat_map(|partition| ["clicks", "orders", "payments"].map(|topic| (topic, partition)));
-        let made = |(topic, partition)| {
-            Made { topic, partition: Some(partition), key: format!("end-{partition}"), value: Some("end".to_owned()), at }
+        let partitions =
+            (0..PARTITIONS).flat_map(|partition| ["clicks", "orders", "payments"].map(|topic| (topic, partition)));
+        let made = |(topic, partition)| Made {
+            topic,
+            partition: Some(partition),
+            key: format!("end-{partition}"),
+            value: Some("end".to_owned()),
+            at,
         };
         let made: Vec<Made> = partitions.map(made).collect();
         self.send(&made);
@@ -143,7 +153,8 @@ impl<'a> Input<'a> {
 /// Ends the input and waits until what came out of both is the same; tells what is not.
 fn compare(input: &mut Input<'_>, names: [&str; 2]) {
     let reader = |table: &str, name: &str| input.broker.reader(&format!("{table}-{name}"), PARTITIONS);
-    let mut readers: Vec<_> = TABLES.iter().map(|(table, counts)| (*table, *counts, names.map(|name| reader(table, name)))).collect();
+    let mut readers: Vec<_> =
+        TABLES.iter().map(|(table, counts)| (*table, *counts, names.map(|name| reader(table, name)))).collect();
     let mut settle = |until: &dyn Fn(&[(&str, Counts, [Table; 2])]) -> bool| {
         let (started, mut last) = (Instant::now(), Instant::now());
         loop {
@@ -165,10 +176,10 @@ fn compare(input: &mut Input<'_>, names: [&str; 2]) {
             }
         }
     };
-    let is_there = |tables: &[(&str, Counts, [Table; 2])]| tables.iter().all(|(_, _, [one, other])| one.len() == other.len());
-    let is_same = |tables: &[(&str, Counts, [Table; 2])]| {
-        tables.iter().all(|(_, _, [one, other])| one == other && one.len() > 8)
-    };
+    let is_there =
+        |tables: &[(&str, Counts, [Table; 2])]| tables.iter().all(|(_, _, [one, other])| one.len() == other.len());
+    let is_same =
+        |tables: &[(&str, Counts, [Table; 2])]| tables.iter().all(|(_, _, [one, other])| one == other && one.len() > 8);
     settle(&is_there);
     // Results of left joins are looked for once a second.
     for round in 0..3 {
@@ -202,10 +213,17 @@ fn tell(table: &str, names: [&str; 2], (one, other): (&Table, &Table), came: [&T
     };
     let keys: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
     let different = keys.into_iter().filter(|key| one.get(*key) != other.get(*key));
-    let told: Vec<String> = different.map(|key| format!("{}: {:?} / {:?}", text(key), all(came[0], key), all(came[1], key))).collect();
+    let told: Vec<String> =
+        different.map(|key| format!("{}: {:?} / {:?}", text(key), all(came[0], key), all(came[1], key))).collect();
     eprintln!("{table}: {} rows / {} rows", one.len(), other.len());
     let first = told[..told.len().min(20)].join("\n");
-    assert!(told.is_empty(), "{table}: {} rows differ ({names:?}; {} and {} rows)\n{first}", told.len(), one.len(), other.len());
+    assert!(
+        told.is_empty(),
+        "{table}: {} rows differ ({names:?}; {} and {} rows)\n{first}",
+        told.len(),
+        one.len(),
+        other.len()
+    );
     assert!(one.len() > 8, "{table}: {} rows", one.len());
 }
 
@@ -247,8 +265,9 @@ fn an_application_is_handed_over_from_java_and_back() {
     let Some(classes) = java_classes(broker.folder.path()) else { return };
     let mut input = Input::new(&broker, &["java", "both"]);
     let java = uncached(Program::java(&broker, "tables", "java", &classes), "java");
-    let [theirs, ours] = [Program::java(&broker, "tables", "theirs", &classes), Program::ours(&broker, "tables", "ours")]
-        .map(|program| uncached(program, "both"));
+    let [theirs, ours] =
+        [Program::java(&broker, "tables", "theirs", &classes), Program::ours(&broker, "tables", "ours")]
+            .map(|program| uncached(program, "both"));
     let steady = java.start();
     for program in [&theirs, &ours, &theirs] {
         let mut instance = program.start();

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use client::TopicPartition;
 use client::producer::{NewRecord, Producer};
-use streams::{CloseOptions, GroupMembership, KStream, KafkaStreams, RestoreListener, State, StreamsBuilder, StreamsConfig, Topology};
+use streams::{
+    CloseOptions, GroupMembership, KStream, KafkaStreams, RestoreListener, State, StreamsBuilder, StreamsConfig,
+    Topology,
+};
 
 use cluster::{Broker, PATIENCE};
 use program::Program;
@@ -166,7 +169,8 @@ fn a_takeover_by_copies_restores_little() {
     let all = i64::try_from(WORDS).expect("small");
     let instance = || {
         let told = Told::default();
-        let app = KafkaStreams::new(counted(), config(&broker).set("num.standby.replicas", 1)).expect("settings are sound");
+        let app =
+            KafkaStreams::new(counted(), config(&broker).set("num.standby.replicas", 1)).expect("settings are sound");
         app.set_restore_listener(told.clone()).expect("not started");
         app.start().expect("threads start");
         assert!(app.wait_running(PATIENCE), "{:?}", app.threads());
@@ -204,7 +208,8 @@ fn who_is_closed_during_a_rebalance_commits_first() {
         app
     };
     let closed = instance();
-    let stopped = Program::ours(&broker, "counts", "stopped").set("application.id", "live").set("session.timeout.ms", 6000);
+    let stopped =
+        Program::ours(&broker, "counts", "stopped").set("application.id", "live").set("session.timeout.ms", 6000);
     let stopped = stopped.set("default.dsl.store", "in_memory").set("statestore.cache.max.bytes", 0);
     let mut stopped = stopped.set("heartbeat.interval.ms", 200).start();
     stopped.wait_running();
@@ -214,7 +219,8 @@ fn who_is_closed_during_a_rebalance_commits_first() {
     read(&broker, 50, 20);
     stopped.signal("-STOP");
     closed.add_thread().expect("it works");
-    let (started, group) = (Instant::now(), || broker.runtime.block_on(admin.describe_group("live")).expect("the group"));
+    let (started, group) =
+        (Instant::now(), || broker.runtime.block_on(admin.describe_group("live")).expect("the group"));
     while group().state != "PreparingRebalance" {
         assert!(started.elapsed() < PATIENCE, "there is no rebalance");
     }

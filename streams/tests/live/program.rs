@@ -49,7 +49,14 @@ impl Program {
             None => Command::new(beside("examples/application").expect("`cargo test` builds the examples of a crate")),
             Some(classes) => {
                 let mut command = Command::new("java");
-                command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classes, "Applications"]);
+                command.args([
+                    "-Xmx256m",
+                    "-XX:+UseSerialGC",
+                    "-XX:TieredStopAtLevel=1",
+                    "-cp",
+                    classes,
+                    "Applications",
+                ]);
                 command
             }
         };

@@ -52,7 +52,9 @@ fn produce(broker: &Broker, producer: &Producer) {
 /// Asks `from` who has the word, and that one for its count.
 fn look(from: &KafkaStreams, all: [Option<&KafkaStreams>; 2], word: &str) -> Result<Option<i64>, QueryError> {
     let at = from.query_metadata_for_key("counts", &word.to_owned(), StringSerde)?;
-    let (Some(host), Some(partition)) = (at.active_host, at.partition) else { return Err(QueryError::MetadataNotAvailable) };
+    let (Some(host), Some(partition)) = (at.active_host, at.partition) else {
+        return Err(QueryError::MetadataNotAvailable);
+    };
     let place = HOSTS.iter().position(|known| known.parse::<HostInfo>().is_ok_and(|known| known == host));
     // Who is gone cannot be reached.
     let Some(instance) = all[place.expect("one of the two")] else { return Err(QueryError::MetadataNotAvailable) };

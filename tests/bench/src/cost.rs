@@ -58,7 +58,9 @@ pub fn run(scenario: &str, options: &Options<'_>) -> anyhow::Result<Vec<Run>> {
     let input = runtime.block_on(input::make(scenario, broker.address()))?;
     let engines: &[Engine] = if classes.is_some() { &[Engine::Ours, Engine::Java] } else { &[Engine::Ours] };
     let mut runs = Vec::new();
-    for guarantee in GUARANTEES.into_iter().filter(|guarantee| scenario != "streams-restore" || *guarantee == GUARANTEES[0]) {
+    for guarantee in
+        GUARANTEES.into_iter().filter(|guarantee| scenario != "streams-restore" || *guarantee == GUARANTEES[0])
+    {
         let mut run = Run { scenario: format!("{scenario} {guarantee}"), subjects: Vec::new() };
         let mut digests = Vec::new();
         for engine in engines {
@@ -107,7 +109,12 @@ struct Application<'a> {
 }
 
 impl Application<'_> {
-    async fn measure(&self, engine: Engine, classes: Option<&str>, input: &Input) -> anyhow::Result<(Vec<Figure>, u64)> {
+    async fn measure(
+        &self,
+        engine: Engine,
+        classes: Option<&str>,
+        input: &Input,
+    ) -> anyhow::Result<(Vec<Figure>, u64)> {
         let started = Moment::now();
         let (mut process, running) = self.start(engine, classes)?;
         let told = match input.goal {

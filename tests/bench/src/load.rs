@@ -9,10 +9,12 @@ use anyhow::{Context, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_base_env::Clock;
 use millstream_protocol::messages::create_topics_request::CreatableTopic;
-use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use millstream_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, Request, StrBytes, TopicName};
+use millstream_protocol::messages::{
+    BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, Request, StrBytes, TopicName,
+};
 use millstream_protocol::{request, response};
 
 /// Requests in flight on a connection.
@@ -69,10 +71,8 @@ impl Connection {
     /// # Errors
     /// When it is refused.
     pub fn create(&mut self, topic: &str, partitions: i32) -> anyhow::Result<()> {
-        let one = CreatableTopic::default()
-            .with_name(name(topic))
-            .with_num_partitions(partitions)
-            .with_replication_factor(1);
+        let one =
+            CreatableTopic::default().with_name(name(topic)).with_num_partitions(partitions).with_replication_factor(1);
         let request = CreateTopicsRequest::default().with_topics(vec![one]).with_timeout_ms(60_000);
         let response = self.call(4, &request)?;
         let code = response.topics.first().context("one answer")?.error_code;
@@ -170,8 +170,7 @@ impl Connection {
 pub fn produce_frame(topic: &str, batch: Bytes) -> anyhow::Result<Bytes> {
     let data = PartitionProduceData::default().with_index(0).with_records(Some(batch));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
-    let request =
-        ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+    let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
     Ok(request::encode(PRODUCE_VERSION, 1, Some("bench"), &request)?)
 }
 

@@ -28,7 +28,8 @@ use broker::Kind;
 use figures::Run;
 use scenarios::SCENARIOS;
 
-const USAGE: &str = "usage: millstream-bench SCENARIO... [--against apache] [--json FILE] [--binary PATH] [--set KEY=VALUE]...
+const USAGE: &str =
+    "usage: millstream-bench SCENARIO... [--against apache] [--json FILE] [--binary PATH] [--set KEY=VALUE]...
   scenarios: all floor start produce-small produce-large fetch latency partitions-5000 idle-connections,
              and of applications, which --set is for: streams-wordcount streams-tumbling streams-hopping streams-ss-join
              streams-st-join streams-restore streams-start";
@@ -136,8 +137,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
                 // Written pages of the run before are not this run's cost.
                 rustix::fs::sync();
                 let folder = tempfile::tempdir()?;
-                let figures = scenario(subject, folder.path())
-                    .with_context(|| format!("{name} on {}", subject.name()))?;
+                let figures =
+                    scenario(subject, folder.path()).with_context(|| format!("{name} on {}", subject.name()))?;
                 run.subjects.push((subject.name().to_owned(), figures));
             }
         }

@@ -85,7 +85,9 @@ impl Check {
                 batch.base_offset,
                 history.len()
             );
-            history.extend((batch.first..batch.first + batch.count).map(|number| content(self.seed, self.partition, number)));
+            history.extend(
+                (batch.first..batch.first + batch.count).map(|number| content(self.seed, self.partition, number)),
+            );
         }
         Ok(history)
     }
@@ -100,7 +102,12 @@ impl Check {
             ensure!(record.offset > last_offset, "partition {}: offset {} twice", self.partition, record.offset);
             last_offset = record.offset;
             let Some((key, value)) = history.get(record.offset as usize) else {
-                ensure!(record.key == FILLER_KEY, "partition {}: a record at {} that nobody wrote", self.partition, record.offset);
+                ensure!(
+                    record.key == FILLER_KEY,
+                    "partition {}: a record at {} that nobody wrote",
+                    self.partition,
+                    record.offset
+                );
                 continue;
             };
             left += 1;
@@ -126,7 +133,9 @@ impl Check {
         for (key, value) in expected {
             let found = shown.get(key).copied();
             match value {
-                Some(value) => ensure!(found == Some(value), "partition {}: the last value of key {key:?} is lost", self.partition),
+                Some(value) => {
+                    ensure!(found == Some(value), "partition {}: the last value of key {key:?} is lost", self.partition)
+                }
                 None => ensure!(
                     found.unwrap_or_default().is_empty(),
                     "partition {}: key {key:?} was deleted and shows a value again",

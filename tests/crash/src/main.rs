@@ -9,7 +9,8 @@ use millstream_crash::node::{Kind, Node, built_binary};
 use millstream_crash::numbers::Cleanup;
 use millstream_crash::{compacted, money, numbers, restart, states};
 
-const USAGE: &str = "usage: millstream-crash [numbers|compacted|money|states|restart]... [--kills N] [--rounds N] [--bytes N] \
+const USAGE: &str =
+    "usage: millstream-crash [numbers|compacted|money|states|restart]... [--kills N] [--rounds N] [--bytes N] \
                      [--seed N] [--binary PATH | --apache]
   numbers  idempotent acks=all load, killed N times with flush.messages=1 and N times without: nothing lost or twice
   compacted  the same on a compacted topic whose cleaner never rests: the last value of each key stays
@@ -45,8 +46,14 @@ fn run_all(options: &Options) -> anyhow::Result<()> {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options =
-        Options { checks: Vec::new(), kills: 20, rounds: 5, bytes: 2 << 30, seed: 1, kind: Kind::Millstream(PathBuf::new()) };
+    let mut options = Options {
+        checks: Vec::new(),
+        kills: 20,
+        rounds: 5,
+        bytes: 2 << 30,
+        seed: 1,
+        kind: Kind::Millstream(PathBuf::new()),
+    };
     let mut binary = None;
     let mut apache = false;
     while let Some(arg) = args.next() {

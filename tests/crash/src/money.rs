@@ -127,12 +127,7 @@ impl Worker {
     }
 
     /// From initialization to the first broken connection.
-    fn life(
-        &mut self,
-        stop: &AtomicBool,
-        transfers: &AtomicU64,
-        disturbed_since: &mut Instant,
-    ) -> Result<(), Trouble> {
+    fn life(&mut self, stop: &AtomicBool, transfers: &AtomicU64, disturbed_since: &mut Instant) -> Result<(), Trouble> {
         let protocol = if self.number.is_multiple_of(2) { Protocol::V2 } else { Protocol::V1 };
         let id = format!("teller-{}", self.number);
         let mut client = TxnClient::start(self.address, &id, protocol, TIMEOUT_MS)?;
@@ -167,11 +162,15 @@ impl Worker {
         let newest = accounts.values().map(|account| account.transfer).max();
         let sum: i64 = accounts.values().map(|account| account.balance).sum();
         if newest != offset {
-            let wrong = anyhow::anyhow!("worker {}: transfer {newest:?} is committed, but offset {offset:?}", self.number);
+            let wrong =
+                anyhow::anyhow!("worker {}: transfer {newest:?} is committed, but offset {offset:?}", self.number);
             return Err(Trouble::Wrong(wrong));
         }
         if !accounts.is_empty() && sum != FUNDS * ACCOUNTS as i64 {
-            return Err(Trouble::Wrong(anyhow::anyhow!("worker {}: the accounts hold {sum}: {accounts:?}", self.number)));
+            return Err(Trouble::Wrong(anyhow::anyhow!(
+                "worker {}: the accounts hold {sum}: {accounts:?}",
+                self.number
+            )));
         }
         Ok(accounts)
     }

@@ -158,7 +158,9 @@ impl Drop for Node {
 pub fn built_binary() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let profile = this.ancestors().skip(1).find(|folder| folder.join("millstream").is_file());
-    let folder = profile.context("the binary `millstream` is not built beside this program: run `cargo build -p millstream-cli` first")?;
+    let folder = profile.context(
+        "the binary `millstream` is not built beside this program: run `cargo build -p millstream-cli` first",
+    )?;
     Ok(folder.join("millstream"))
 }
 

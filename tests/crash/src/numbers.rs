@@ -97,7 +97,8 @@ pub fn run(node: &mut Node, plan: Plan) -> anyhow::Result<Report> {
             .collect();
         let killed = kill_often(node, plan, &progress, &mut report);
         stop.store(true, Ordering::Release);
-        let written: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).collect();
+        let written: Vec<_> =
+            writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).collect();
         killed?;
         for (partition, written) in written.into_iter().enumerate() {
             let written = written?;
@@ -122,7 +123,11 @@ fn kill_often(node: &mut Node, plan: Plan, progress: &AtomicU64, report: &mut Re
         let before = progress.load(Ordering::Acquire);
         let until = Instant::now() + Duration::from_secs(30);
         while progress.load(Ordering::Acquire) == before {
-            ensure!(Instant::now() < until, "nothing is acknowledged any more; the broker's output:\n{}", node.log_tail());
+            ensure!(
+                Instant::now() < until,
+                "nothing is acknowledged any more; the broker's output:\n{}",
+                node.log_tail()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(plan.life.mul_f64(rng.random()));
@@ -223,7 +228,10 @@ fn check(connection: &mut Connection, partition: i32, written: &[Acknowledged]) 
     }
     for batch in written {
         let last = batch.first + batch.count;
-        ensure!(last <= whole.records.len() as u64, "partition {partition}: number {last} was acknowledged and is lost");
+        ensure!(
+            last <= whole.records.len() as u64,
+            "partition {partition}: number {last} was acknowledged and is lost"
+        );
         let offset = whole.records[batch.first as usize].offset;
         ensure!(
             offset == batch.base_offset,

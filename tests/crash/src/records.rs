@@ -46,7 +46,8 @@ pub fn batch_with_tombstones(writer: Writer, records: &[(&[u8], Option<&[u8]>)])
         put_varint(&mut body, record.len() as i64);
         body.put_slice(&record);
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut out = BytesMut::with_capacity(HEADER_BYTES + body.len());
     out.put_i64(0);
     out.put_i32((HEADER_BYTES - 12 + body.len()) as i32);

@@ -109,8 +109,7 @@ impl TxnClient {
         }
         let part =
             TxnOffsetCommitRequestPartition::default().with_partition_index(partition).with_committed_offset(offset);
-        let of_topic =
-            TxnOffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![part]);
+        let of_topic = TxnOffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![part]);
         let request = TxnOffsetCommitRequest::default()
             .with_transactional_id(self.transactional_id())
             .with_group_id(GroupId(text(group)))
@@ -173,8 +172,7 @@ impl TxnClient {
     }
 
     fn add_partition(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
-        let of_topic =
-            AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
+        let of_topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(self.transactional_id())
             .with_v3_and_below_producer_id(self.identity.0.into())

@@ -177,9 +177,7 @@ pub fn produce_request(transactional_id: Option<&str>, topic: &str, partition: i
         .with_transactional_id(transactional_id.map(|id| TransactionalId(text(id))))
         .with_acks(-1)
         .with_timeout_ms(10_000)
-        .with_topic_data(vec![
-            TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]),
-        ])
+        .with_topic_data(vec![TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data])])
 }
 
 /// Whether a client tries again.

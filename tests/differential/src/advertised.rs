@@ -39,7 +39,8 @@ pub fn check(left: &mut Side, right: &mut Side, report: &mut Report) -> anyhow::
                 report.mismatches.push(format!("ApiVersions {list}: {theirs:?} | {own:?}"));
             }
         }
-        let others = items(&ours, list).iter().filter(|one| !one.text_of("Name").is_some_and(|name| FINALISED.contains(&name)));
+        let others =
+            items(&ours, list).iter().filter(|one| !one.text_of("Name").is_some_and(|name| FINALISED.contains(&name)));
         for other in others.filter(|one| one.int_of("MaxVersionLevel").or(one.int_of("MaxVersion")) != Some(0)) {
             report.mismatches.push(format!("ApiVersions {list}: {other:?} is not served"));
         }

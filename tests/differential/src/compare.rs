@@ -8,15 +8,26 @@ use crate::value::Value;
 
 /// Fields that say where or when, not what.
 const MASKED: &[&str] = &[
-    "Port", "ClusterId", "LogDir", "TotalBytes", "UsableBytes", "LogAppendTimeMs", "TransactionStartTimeMs",
-    "LastTimestamp", "Documentation", "LastFetchTimestamp", "LastCaughtUpTimestamp", "FinalizedFeaturesEpoch",
+    "Port",
+    "ClusterId",
+    "LogDir",
+    "TotalBytes",
+    "UsableBytes",
+    "LogAppendTimeMs",
+    "TransactionStartTimeMs",
+    "LastTimestamp",
+    "Documentation",
+    "LastFetchTimestamp",
+    "LastCaughtUpTimestamp",
+    "FinalizedFeaturesEpoch",
     "ReplicaDirectoryId",
 ];
 /// Of the metadata log, whose contents are each broker's own affair.
 const MASKED_QUORUM: &[&str] = &["HighWatermark", "LogEndOffset", "LeaderEpoch", "Listeners"];
 /// Keys whose values name ports and folders: the two are started with other ones, and ours takes its port from the
 /// command line, so that the source differs too.
-const MASKED_CONFIGS: &[&str] = &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
+const MASKED_CONFIGS: &[&str] =
+    &["log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"];
 
 /// Arrays that Apache collects in hash tables or as parts get ready; the others stand in the order of the request.
 const UNORDERED: &[(i16, &[&str])] = &[
@@ -97,7 +108,9 @@ impl Normaliser<'_> {
             .iter()
             .filter(|item| match (self.key, name) {
                 (18, "ApiKeys") => item.int_of("ApiKey").is_some_and(|key| crate::run::is_served(key as i16)),
-                (18, _) => item.text_of("Name").is_some_and(|name| matches!(name, "metadata.version" | "transaction.version")),
+                (18, _) => {
+                    item.text_of("Name").is_some_and(|name| matches!(name, "metadata.version" | "transaction.version"))
+                }
                 _ => true,
             })
             .map(|item| self.value(name, item))

@@ -235,18 +235,26 @@ impl Generator {
             (18, _) => "differential".to_owned(),
             (57, "Feature") => pick_str(&mut self.rng, &["metadata.version", "transaction.version", "nothing.version"]),
             (19 | 33 | 44, "Name" | "Value") if parent == "Configs" => self.config(name),
-            (32, "ConfigurationKeys") => pick_str(&mut self.rng, &["retention.ms", "cleanup.policy", "max.message.bytes", "no.such.key"]),
+            (32, "ConfigurationKeys") => {
+                pick_str(&mut self.rng, &["retention.ms", "cleanup.policy", "max.message.bytes", "no.such.key"])
+            }
             (32 | 33 | 44, "ResourceName") => return self.resource_name(),
             (66, "TransactionalIdPattern") => "x.*".to_owned(),
-            (_, "StatesFilter" | "StateFilters") => pick_str(&mut self.rng, &["Stable", "Empty", "Ongoing", "CompleteCommit"]),
+            (_, "StatesFilter" | "StateFilters") => {
+                pick_str(&mut self.rng, &["Stable", "Empty", "Ongoing", "CompleteCommit"])
+            }
             (_, "TypesFilter") => pick_str(&mut self.rng, &["classic", "consumer"]),
             (10, "Key" | "CoordinatorKeys") => self.group.clone(),
-            (_, "TransactionalId" | "V3AndBelowTransactionalId" | "TransactionalIds") => return self.transactional_id(nullable),
+            (_, "TransactionalId" | "V3AndBelowTransactionalId" | "TransactionalIds") => {
+                return self.transactional_id(nullable);
+            }
             (_, "GroupId" | "Groups" | "GroupsNames") => {
                 self.group = pick(&mut self.rng, &self.groups);
                 self.group.clone()
             }
-            (28, "MemberId" | "GroupInstanceId") if self.chance(2) => return if nullable { Value::Null } else { Value::Text(String::new()) },
+            (28, "MemberId" | "GroupInstanceId") if self.chance(2) => {
+                return if nullable { Value::Null } else { Value::Text(String::new()) };
+            }
             (_, "MemberId") => return Value::Learnt(Slot::Member(self.group.clone())),
             (_, "GroupInstanceId" | "RackId" | "Reason" | "ClusterId") if nullable => return Value::Null,
             (_, "RackId" | "Reason") => String::new(),
@@ -328,12 +336,28 @@ impl Generator {
         }))
     }
 
+    /// A time to look for: one of those with a meaning in this version, or one near the records'.
+    fn timestamp(&mut self) -> Value {
+        let newest = match self.version {
+            11.. => -6,
+            9.. => -5,
+            8 => -4,
+            7 => -3,
+            _ => -2,
+        };
+        let special = self.rng.random_range(newest..=-1);
+        let near = self.clock + self.rng.random_range(-2000..2000);
+        self.one_of(&[special, special, near, 0])
+    }
+
     fn number(&mut self, name: &'static str, parent: &str) -> Value {
         let transaction = self.transaction.clone();
         match (self.key, name) {
             (0, "Acks") => self.one_of(&[-1, -1, -1, 1, 0]),
             (24 | 25 | 26 | 28, "ProducerId" | "V3AndBelowProducerId") => Value::Learnt(Slot::ProducerId(transaction)),
-            (24 | 25 | 26 | 28, "ProducerEpoch" | "V3AndBelowProducerEpoch") => Value::Learnt(Slot::ProducerEpoch(transaction)),
+            (24 | 25 | 26 | 28, "ProducerEpoch" | "V3AndBelowProducerEpoch") => {
+                Value::Learnt(Slot::ProducerEpoch(transaction))
+            }
             (22 | 27, "ProducerId" | "ProducerEpoch") if self.key == 22 && self.chance(2) => Value::Int(-1),
             (22 | 27, "ProducerId") => Value::Learnt(Slot::ProducerId(transaction)),
             (22 | 27, "ProducerEpoch") => Value::Learnt(Slot::ProducerEpoch(transaction)),
@@ -359,13 +383,7 @@ impl Generator {
             (1, "HighWatermark") => Value::Int(i64::MAX),
             (_, "CurrentLeaderEpoch") => self.one_of(&[-1, -1, 0]),
             (_, "LeaderEpoch" | "CommittedLeaderEpoch") => self.one_of(&[0, -1, 0]),
-            (2, "Timestamp") => {
-                let version = self.version;
-                let newest = match version { 11.. => -6, 9.. => -5, 8 => -4, 7 => -3, _ => -2 };
-                let special = self.rng.random_range(newest..=-1);
-                let near = self.clock + self.rng.random_range(-2000..2000);
-                self.one_of(&[special, special, near, 0])
-            }
+            (2, "Timestamp") => self.timestamp(),
             (_, "IsolationLevel") | (10, "KeyType") => self.one_of(&[0, 1]),
             (21, "Offset") => self.one_of(&[-1, 0, 1, 2]),
             (_, "CommittedOffset") => self.one_of(&[0, 1, 5, 100]),
@@ -408,15 +426,9 @@ impl Generator {
                 (key, value, self.clock + n)
             })
             .collect();
-        let producer = if self.transaction.is_empty() {
-            self.chance(3).then(String::new)
-        } else {
-            Some(self.transaction.clone())
-        };
-        let next = self
-            .sequences
-            .entry((producer.clone().unwrap_or_default(), self.topic.clone(), 0))
-            .or_insert(0);
+        let producer =
+            if self.transaction.is_empty() { self.chance(3).then(String::new) } else { Some(self.transaction.clone()) };
+        let next = self.sequences.entry((producer.clone().unwrap_or_default(), self.topic.clone(), 0)).or_insert(0);
         let base_sequence = *next;
         *next += count as i32;
         let base_sequence = if self.chance(6) { base_sequence + 7 } else { base_sequence };

@@ -25,7 +25,8 @@ fn broker(text: &str) -> anyhow::Result<Broker> {
 }
 
 fn flags() -> anyhow::Result<Flags> {
-    let mut flags = Flags { seeds: 0..50, requests: 400, left: Broker::Apache, right: Broker::Millstream, shown: 40, trace: false };
+    let mut flags =
+        Flags { seeds: 0..50, requests: 400, left: Broker::Apache, right: Broker::Millstream, shown: 40, trace: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;

@@ -73,10 +73,27 @@ pub enum Damage {
 
 /// Every damage.
 pub const DAMAGES: [Damage; 21] = [
-    Damage::Crc, Damage::Count, Damage::Magic, Damage::Cut, Damage::Codec, Damage::LastOffset, Damage::OldMagic,
-    Damage::Control, Damage::BrokerTimes, Damage::Garbage, Damage::Empty, Damage::BaseOffset, Damage::SmallLength,
-    Damage::NegativeLength, Damage::LargeLength, Damage::LeaderEpoch, Damage::Twice, Damage::Future, Damage::NoEpoch,
-    Damage::NoSequence, Damage::Large,
+    Damage::Crc,
+    Damage::Count,
+    Damage::Magic,
+    Damage::Cut,
+    Damage::Codec,
+    Damage::LastOffset,
+    Damage::OldMagic,
+    Damage::Control,
+    Damage::BrokerTimes,
+    Damage::Garbage,
+    Damage::Empty,
+    Damage::BaseOffset,
+    Damage::SmallLength,
+    Damage::NegativeLength,
+    Damage::LargeLength,
+    Damage::LeaderEpoch,
+    Damage::Twice,
+    Damage::Future,
+    Damage::NoEpoch,
+    Damage::NoSequence,
+    Damage::Large,
 ];
 
 /// More than the largest `max.message.bytes` that the generator sets.
@@ -161,7 +178,9 @@ pub fn described(bytes: &[u8], learnt: &Learnt) -> Value {
     for (header, batch) in millstream_protocol::batch::Batches::new(bytes) {
         used += batch.len();
         let is_broker_time = header.is_log_append_time() || header.is_control();
-        let producer = learnt.name_of("ProducerId", &Value::Int(header.producer_id)).map_or(header.producer_id.to_string(), str::to_owned);
+        let producer = learnt
+            .name_of("ProducerId", &Value::Int(header.producer_id))
+            .map_or(header.producer_id.to_string(), str::to_owned);
         let times = if is_broker_time { (0, 0) } else { (header.base_timestamp, header.max_timestamp) };
         out.push(Value::Text(format!(
             "batch {}..{} epoch {} attributes {:#x} times {times:?} producer {producer}/{} sequence {} count {} bytes {:02x?}",

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_protocol::schema::{self, Message};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 
 use crate::compare;
-use crate::scene;
 use crate::generate::{Frame, Generator, Request};
+use crate::scene;
 use crate::side::{Outcome, Side};
 use crate::slot::Slot;
 use crate::value::Value;
@@ -137,7 +137,13 @@ impl Run<'_> {
         let seen_left = compare::comparable(request.api_key, left, &self.left.learnt);
         let seen_right = compare::comparable(request.api_key, right, &self.right.learnt);
         if self.report.trace {
-            eprintln!("{} {number} key {} v{} {}\n      {seen_left:?}", self.seed, request.api_key, request.version, brief(&request.body));
+            eprintln!(
+                "{} {number} key {} v{} {}\n      {seen_left:?}",
+                self.seed,
+                request.api_key,
+                request.version,
+                brief(&request.body)
+            );
         }
         let differences = compare::differences(&seen_left, &seen_right);
         if !differences.is_empty() {
@@ -227,21 +233,35 @@ impl Run<'_> {
         self.fences += 1;
         let wanted = (1_000_000_000 + u64::from(self.fences)).to_string();
         let name = Value::Text(fence_name(self.seed));
-        let config = Value::of([("Name", Value::name(FENCE_KEY)), ("ConfigOperation", Value::Int(0)), ("Value", Value::name(&wanted))]);
-        let resource = Value::of([("ResourceType", Value::Int(2)), ("ResourceName", name.clone()), ("Configs", Value::Array(vec![config]))]);
-        let alter = Request::new(44, 1, Value::of([("Resources", Value::Array(vec![resource])), ("ValidateOnly", Value::Int(0))]));
+        let config = Value::of([
+            ("Name", Value::name(FENCE_KEY)),
+            ("ConfigOperation", Value::Int(0)),
+            ("Value", Value::name(&wanted)),
+        ]);
+        let resource = Value::of([
+            ("ResourceType", Value::Int(2)),
+            ("ResourceName", name.clone()),
+            ("Configs", Value::Array(vec![config])),
+        ]);
+        let alter = Request::new(
+            44,
+            1,
+            Value::of([("Resources", Value::Array(vec![resource])), ("ValidateOnly", Value::Int(0))]),
+        );
         for side in [&mut *self.left, &mut *self.right] {
             side.call(&alter)?;
         }
         let keys = Value::Array(vec![Value::name(FENCE_KEY)]);
-        let resource = Value::of([("ResourceType", Value::Int(2)), ("ResourceName", name), ("ConfigurationKeys", keys)]);
+        let resource =
+            Value::of([("ResourceType", Value::Int(2)), ("ResourceName", name), ("ConfigurationKeys", keys)]);
         let body = Value::of([
             ("Resources", Value::Array(vec![resource])),
             ("IncludeSynonyms", Value::Int(0)),
             ("IncludeDocumentation", Value::Int(0)),
         ]);
         let is_seen = |outcome: &Outcome| {
-            let results = outcome.answer().and_then(|answer| answer.get("Results")).map(Value::items).unwrap_or_default();
+            let results =
+                outcome.answer().and_then(|answer| answer.get("Results")).map(Value::items).unwrap_or_default();
             let mut configs = results.iter().filter_map(|result| result.get("Configs")).flat_map(Value::items);
             configs.any(|config| config.text_of("Value") == Some(&wanted))
         };
@@ -250,9 +270,8 @@ impl Run<'_> {
 
     /// Answers the names of topics that do not exist.
     fn settle_topics(&mut self) -> anyhow::Result<Vec<String>> {
-        let topic = |name: &String| {
-            Value::Struct(vec![("TopicId", Value::Uuid([0; 16])), ("Name", Value::Text(name.clone()))])
-        };
+        let topic =
+            |name: &String| Value::Struct(vec![("TopicId", Value::Uuid([0; 16])), ("Name", Value::Text(name.clone()))]);
         let body = Value::Struct(vec![
             ("Topics", Value::Array(self.generator.topics.iter().map(topic).collect())),
             ("AllowAutoTopicCreation", Value::Int(0)),
@@ -264,9 +283,13 @@ impl Run<'_> {
             let left = self.left.call(&request)?;
             let right = self.right.call(&request)?;
             let seen_left = compare::comparable(3, &left, &self.left.learnt);
-            if !is_passing(&left) && !is_passing(&right) && seen_left == compare::comparable(3, &right, &self.right.learnt) {
+            if !is_passing(&left)
+                && !is_passing(&right)
+                && seen_left == compare::comparable(3, &right, &self.right.learnt)
+            {
                 self.settle_leaders(&left)?;
-                let topics = left.answer().and_then(|answer| answer.get("Topics")).map(Value::items).unwrap_or_default();
+                let topics =
+                    left.answer().and_then(|answer| answer.get("Topics")).map(Value::items).unwrap_or_default();
                 let gone = topics.iter().filter(|topic| topic.int_of("ErrorCode") == Some(3));
                 return Ok(gone.filter_map(|topic| topic.text_of("Name")).map(str::to_owned).collect());
             }
@@ -325,9 +348,10 @@ impl Run<'_> {
         for _ in 0..100 {
             let is_done = |outcome: &Outcome| {
                 let states = outcome.answer().and_then(|answer| answer.get("TransactionStates")).map(Value::items);
-                states.unwrap_or_default().iter().all(|state| {
-                    !state.text_of("TransactionState").is_some_and(|text| text.starts_with("Prepare"))
-                })
+                states
+                    .unwrap_or_default()
+                    .iter()
+                    .all(|state| !state.text_of("TransactionState").is_some_and(|text| text.starts_with("Prepare")))
             };
             if is_done(&self.left.call(&request)?) && is_done(&self.right.call(&request)?) {
                 return Ok(());
@@ -372,7 +396,8 @@ impl Run<'_> {
                 ("Configs", Value::Array(configs)),
             ])
         };
-        let topics = self.generator.topics.iter().take(count).chain([&fence_name(self.seed)]).enumerate().map(topic).collect();
+        let topics =
+            self.generator.topics.iter().take(count).chain([&fence_name(self.seed)]).enumerate().map(topic).collect();
         let body = Value::Struct(vec![
             ("Topics", Value::Array(topics)),
             ("timeoutMs", Value::Int(10_000)),
@@ -386,7 +411,8 @@ impl Run<'_> {
     /// The topics of the coordinators are made when someone first looks for one.
     pub(crate) fn wake_coordinators(&mut self) -> anyhow::Result<()> {
         let groups = self.generator.groups.iter().map(|group| (group.clone(), 0));
-        let names: Vec<(String, i64)> = groups.chain(self.generator.transactions.iter().map(|id| (id.clone(), 1))).collect();
+        let names: Vec<(String, i64)> =
+            groups.chain(self.generator.transactions.iter().map(|id| (id.clone(), 1))).collect();
         for (key, kind) in names {
             self.both(&Request::new(10, 3, Value::of([("Key", Value::Text(key)), ("KeyType", Value::Int(kind))])))?;
         }

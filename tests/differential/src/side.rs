@@ -157,7 +157,9 @@ impl Side {
                 _ => frame.push(0),
             }
         }
-        frame.extend_from_slice(&value::encode(message, version, body).with_context(|| format!("{} v{version}", message.name))?);
+        frame.extend_from_slice(
+            &value::encode(message, version, body).with_context(|| format!("{} v{version}", message.name))?,
+        );
         match request.frame {
             Frame::Cut(count) => frame.truncate(frame.len().saturating_sub(count).max(4)),
             Frame::Trailing => frame.extend_from_slice(b"more"),
@@ -175,7 +177,8 @@ impl Side {
 
     fn send(&mut self, connection: u8, frame: &[u8]) -> anyhow::Result<std::io::Result<()>> {
         if !self.connections.contains_key(&connection) {
-            let stream = TcpStream::connect(self.address).with_context(|| format!("cannot connect to {}", self.name))?;
+            let stream =
+                TcpStream::connect(self.address).with_context(|| format!("cannot connect to {}", self.name))?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;
             self.connections.insert(connection, Connection { stream, correlation_id: 0 });
@@ -186,7 +189,8 @@ impl Side {
     }
 
     fn receive(&mut self, connection: u8, key: i16, version: i16) -> anyhow::Result<Outcome> {
-        let Connection { stream, correlation_id } = self.connections.get_mut(&connection).context("a request was just sent")?;
+        let Connection { stream, correlation_id } =
+            self.connections.get_mut(&connection).context("a request was just sent")?;
         let correlation_id = *correlation_id;
         let mut length = [0; 4];
         let mut read = || -> std::io::Result<Vec<u8>> {
@@ -253,7 +257,14 @@ fn learn(learnt: &mut Learnt, request: &Request, body: &Value, answer: &Value) {
             }
         }
         // A member that was refused stays, and its group would wait for it.
-        13 if is_fine && !answer.get("Members").map(Value::items).unwrap_or_default().iter().any(|member| member.int_of("ErrorCode") != Some(0)) => {
+        13 if is_fine
+            && !answer
+                .get("Members")
+                .map(Value::items)
+                .unwrap_or_default()
+                .iter()
+                .any(|member| member.int_of("ErrorCode") != Some(0)) =>
+        {
             if let Some(group) = body.text_of("GroupId") {
                 learnt.learn(Slot::Member(label(group, connection)), Value::Text(String::new()));
             }

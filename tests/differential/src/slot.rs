@@ -35,7 +35,9 @@ impl Slot {
         match self {
             // Not the nil id: several of those in one Fetch end in an exception in Java.
             Slot::TopicId(_) => Value::Uuid([9; 16]),
-            Slot::ProducerId(_) | Slot::ProducerEpoch(_) | Slot::Generation(_) | Slot::SessionEpoch(_) => Value::Int(-1),
+            Slot::ProducerId(_) | Slot::ProducerEpoch(_) | Slot::Generation(_) | Slot::SessionEpoch(_) => {
+                Value::Int(-1)
+            }
             Slot::Member(_) => Value::Text(String::new()),
             Slot::Session(_) => Value::Int(0),
         }

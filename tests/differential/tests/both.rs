@@ -51,13 +51,19 @@ fn both_answer_alike() {
     let mut report = Report::default();
     advertised::check(&mut left.side, &mut right.side, &mut report).expect("both brokers are there");
     for seed in seeds {
-        run::seed(seed, REQUESTS_PER_SEED, &mut left.side, &mut right.side, &mut report).expect("both brokers are there");
+        run::seed(seed, REQUESTS_PER_SEED, &mut left.side, &mut right.side, &mut report)
+            .expect("both brokers are there");
         // Every version is sent within the first two seeds or so.
         if started.elapsed() >= time && report.missing().is_empty() {
             break;
         }
     }
-    println!("{} requests, {} of them wrong in a field, {} more in scenes", report.requests, report.wrong, report.compared - report.requests);
+    println!(
+        "{} requests, {} of them wrong in a field, {} more in scenes",
+        report.requests,
+        report.wrong,
+        report.compared - report.requests
+    );
     assert!(report.missing().is_empty(), "never sent: {:?}", report.missing());
     assert!(report.wrong * 3 >= report.requests, "too few wrong requests: {}", report.wrong);
     assert!(report.mismatches.is_empty(), "{}", report.mismatches.join("\n"));

@@ -51,10 +51,7 @@ pub fn broken() -> Vec<String> {
             .collect();
         // Crates of tests may look at everything; nothing may depend on them, as no list names them.
         let tests = root().join("tests");
-        if !package["manifest_path"]
-            .as_str()
-            .is_some_and(|path| std::path::Path::new(path).starts_with(&tests))
-        {
+        if !package["manifest_path"].as_str().is_some_and(|path| std::path::Path::new(path).starts_with(&tests)) {
             check_package(name, &used, &laws, &mut broken);
         }
     }
@@ -69,12 +66,7 @@ pub fn broken() -> Vec<String> {
     broken
 }
 
-fn check_package(
-    name: &str,
-    used: &[&str],
-    laws: &[(String, String, Vec<String>)],
-    broken: &mut Vec<String>,
-) {
+fn check_package(name: &str, used: &[&str], laws: &[(String, String, Vec<String>)], broken: &mut Vec<String>) {
     let own = laws.iter().find(|(keyword, subject, _)| keyword.is_empty() && subject == name);
     let Some((_, _, allowed)) = own else {
         broken.push(format!("{name} has no line in tests/tidy/deps.allow"));
@@ -90,9 +82,7 @@ fn check_package(
                 "door" if subject == used && !named(name) => {
                     broken.push(format!("{name} may not depend on {used}: its door is {}", list.join(", ")));
                 }
-                "never" if subject == name && named(used) => {
-                    broken.push(format!("{name} may never depend on {used}"))
-                }
+                "never" if subject == name && named(used) => broken.push(format!("{name} may never depend on {used}")),
                 _ => {}
             }
         }

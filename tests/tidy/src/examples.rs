@@ -16,7 +16,9 @@ pub fn types_without() -> Vec<String> {
                 shown |= line.starts_with("/// ```");
             } else if !line.starts_with("#[") {
                 let words: Vec<&str> = line.split_whitespace().collect();
-                let is_type = line.starts_with("pub ") && words.len() > 2 && ["struct", "enum", "trait", "type"].contains(&words[1]);
+                let is_type = line.starts_with("pub ")
+                    && words.len() > 2
+                    && ["struct", "enum", "trait", "type"].contains(&words[1]);
                 if is_type && !shown {
                     found.push(format!("{path}: {} {} has no example", words[1], words[2]));
                 }

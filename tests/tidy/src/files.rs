@@ -54,9 +54,7 @@ pub fn text(path: &str) -> String {
 /// On an exception without a reason.
 pub fn exceptions(kind: &str) -> Vec<String> {
     let mut subjects = Vec::new();
-    for line in
-        text("tests/tidy/exceptions").lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in text("tests/tidy/exceptions").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut words = line.splitn(3, ' ');
         let (Some(found), Some(subject), Some(_reason)) = (words.next(), words.next(), words.next()) else {
             panic!("tests/tidy/exceptions: \"{line}\" is not: kind subject reason");

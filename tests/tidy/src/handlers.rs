@@ -14,8 +14,7 @@ pub fn broken() -> Vec<String> {
         let Some(number) = key_of(&path) else { continue };
         keys.push(number);
         let served = SERVED.iter().find(|(key, _)| *key as i16 == number);
-        let (Some(api), Some((_, versions))) = (APIS.iter().find(|api| api.key as i16 == number), served)
-        else {
+        let (Some(api), Some((_, versions))) = (APIS.iter().find(|api| api.key as i16 == number), served) else {
             broken.push(format!("{path}: key {number} is not served"));
             continue;
         };

@@ -30,8 +30,7 @@ pub fn broken() -> Vec<String> {
         }
     }
     for row in page.lines() {
-        let number =
-            row.strip_prefix("| ").and_then(|row| row.split(' ').next()).and_then(|text| text.parse().ok());
+        let number = row.strip_prefix("| ").and_then(|row| row.split(' ').next()).and_then(|text| text.parse().ok());
         if number.is_some_and(|number: usize| number > HOPS_MAX) {
             broken.push(format!("ARCHITECTURE.md: more than {HOPS_MAX} hops: {row}"));
         }

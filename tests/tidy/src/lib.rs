@@ -37,6 +37,11 @@ mod tests {
     }
 
     #[test]
+    fn sources_have_the_form_of_rustfmt() {
+        none(&sizes::not_formatted());
+    }
+
+    #[test]
     fn sources_are_ascii() {
         none(&sizes::not_ascii());
     }

@@ -11,8 +11,7 @@ use millstream_protocol::error_code::ERROR_CODES;
 
 use crate::files::{root, text, with_ending};
 
-const MADE: &str =
-    "Made by tests/tidy; do not edit. `UPDATE=1 cargo test -p millstream-tidy` writes it anew.\n";
+const MADE: &str = "Made by tests/tidy; do not edit. `UPDATE=1 cargo test -p millstream-tidy` writes it anew.\n";
 
 /// Pages that are not what the sources say. With `UPDATE` set they are written first.
 pub fn outdated() -> Vec<String> {
@@ -88,12 +87,10 @@ fn is_label(comment: &str) -> bool {
 }
 
 fn api_keys() -> String {
-    let mut page =
-        format!("# API keys\n\n{MADE}\n| key | name | served | Apache Kafka 4.3 |\n|---|---|---|---|\n");
+    let mut page = format!("# API keys\n\n{MADE}\n| key | name | served | Apache Kafka 4.3 |\n|---|---|---|---|\n");
     for api in APIS {
         let served = SERVED.iter().find(|(key, _)| *key == api.key);
-        let served =
-            served.map_or("-".to_owned(), |(_, versions)| format!("{}-{}", versions.min, versions.max));
+        let served = served.map_or("-".to_owned(), |(_, versions)| format!("{}-{}", versions.min, versions.max));
         let _ = writeln!(
             page,
             "| {} | {} | {served} | {}-{} |",

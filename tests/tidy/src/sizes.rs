@@ -1,9 +1,11 @@
-//! Lengths of files and functions, ASCII, banned names (house rules; CONTRIBUTING.md).
+//! Lengths of files and functions, their form, ASCII, banned names (house rules; CONTRIBUTING.md).
+
+use std::process::Command;
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use crate::files::{exceptions, text, with_ending};
+use crate::files::{exceptions, root, text, with_ending};
 
 /// Most lines of a file.
 const FILE_LINES_MAX: usize = 800;
@@ -53,6 +55,21 @@ fn found_long_functions() -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// Files that rustfmt would change.
+pub fn not_formatted() -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["fmt", "--all", "--check", "--", "-l"])
+        .current_dir(root())
+        .output()
+        .expect("cargo fmt runs: it comes with Rust");
+    let files: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    if output.status.success() || !files.is_empty() {
+        return files;
+    }
+    vec![String::from_utf8_lossy(&output.stderr).into_owned()]
 }
 
 /// Exceptions that nothing needs any more.

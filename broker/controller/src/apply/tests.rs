@@ -138,9 +138,7 @@ fn equal_replica_lists_share_one_allocation() {
     let partitions = &image.topic("t").unwrap().partitions;
     assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.replicas, &partitions[0].replicas)));
     assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.isr, &partition.replicas)));
-    assert!(
-        partitions.iter().all(|partition| Arc::ptr_eq(&partition.directories, &partitions[0].directories))
-    );
+    assert!(partitions.iter().all(|partition| Arc::ptr_eq(&partition.directories, &partitions[0].directories)));
     assert!(size_of::<PartitionInfo>() <= 104, "{} bytes", size_of::<PartitionInfo>());
 }
 

@@ -122,10 +122,8 @@ async fn an_entry_that_was_synced_but_not_applied_is_applied_at_start() {
     let before = controller.image();
     stop(controller, log_dir).await;
 
-    let records = vec![MetadataRecord::Topic(crate::record::TopicRecord {
-        name: "two".into(),
-        topic_id: Uuid::from_u128(2),
-    })];
+    let records =
+        vec![MetadataRecord::Topic(crate::record::TopicRecord { name: "two".into(), topic_id: Uuid::from_u128(2) })];
     let mut bytes = BytesMut::new();
     record::encode_all(&records, &mut bytes);
     let entry = crate::raft_types::RaftEntry {
@@ -133,13 +131,7 @@ async fn an_entry_that_was_synced_but_not_applied_is_applied_at_start() {
         payload: openraft::EntryPayload::Normal(crate::raft_types::Change(bytes.to_vec())),
     };
     let mut batch = Vec::new();
-    crate::batch::write(
-        before.offset() + 1,
-        before.epoch(),
-        0,
-        &crate::raft_types::encode_entry(&entry),
-        &mut batch,
-    );
+    crate::batch::write(before.offset() + 1, before.epoch(), 0, &crate::raft_types::encode_entry(&entry), &mut batch);
     let log = node.log_dir().join("__cluster_metadata-0/00000000000000000000.log");
     let mut content = std::fs::read(&log).unwrap();
     content.extend_from_slice(&batch);
@@ -263,10 +255,7 @@ async fn a_snapshot_and_the_rest_of_the_log_make_the_same_image() {
     let (controller, log_dir) = node.start().await.unwrap();
     create(&controller, "early", 2).await.unwrap();
     let resource = ConfigResource::topic("early");
-    let set = ConfigChange {
-        resource,
-        ops: vec![("retention.ms".to_owned(), ConfigOp::Set(Some("1000".to_owned())))],
-    };
+    let set = ConfigChange { resource, ops: vec![("retention.ms".to_owned(), ConfigOp::Set(Some("1000".to_owned())))] };
     controller.incremental_alter_configs(vec![set], Mode::Execute).await.unwrap().remove(0).unwrap();
     let raft = &controller.shared.quorum.raft;
     raft.trigger().snapshot().await.unwrap();
@@ -317,9 +306,7 @@ async fn a_change_is_carried_out_although_its_caller_went_away() {
 async fn folders_of_apache_become_topics() {
     let node = Node::new();
     let id = Uuid::from_u128(0x1234);
-    for (name, epochs) in
-        [("orders-0", "0\n1\n3 17\n"), ("orders-2", "0\n0\n"), ("__consumer_offsets-0", "0\n0\n")]
-    {
+    for (name, epochs) in [("orders-0", "0\n1\n3 17\n"), ("orders-2", "0\n0\n"), ("__consumer_offsets-0", "0\n0\n")] {
         let folder = node.log_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let id = if name.starts_with("orders") { id } else { Uuid::from_u128(7) };
@@ -336,10 +323,7 @@ async fn folders_of_apache_become_topics() {
     let image = controller.image();
     let topic = image.topic("orders").unwrap();
     assert_eq!((topic.id, topic.partitions.len()), (id, 3));
-    assert_eq!(
-        topic.partitions.iter().map(|partition| partition.leader_epoch).collect::<Vec<_>>(),
-        [4, 0, 0]
-    );
+    assert_eq!(topic.partitions.iter().map(|partition| partition.leader_epoch).collect::<Vec<_>>(), [4, 0, 0]);
     let offsets = image.configs(ConfigResourceType::Topic, "__consumer_offsets").unwrap();
     assert_eq!(offsets["cleanup.policy"], "compact");
     assert!(image.next_producer_id() > 0);
@@ -414,7 +398,8 @@ fn topics_of(image: &Image) -> Vec<String> {
     let mut lines = Vec::new();
     for topic in image.topics() {
         lines.push(format!("id {} {}", topic.name, crate::uuid_text::format(topic.id)));
-        for (key, value) in image.configs(ConfigResourceType::Topic, &topic.name).into_iter().flat_map(|set| set.iter()) {
+        for (key, value) in image.configs(ConfigResourceType::Topic, &topic.name).into_iter().flat_map(|set| set.iter())
+        {
             lines.push(format!("topic '{}' {key}={value}", topic.name));
         }
     }
@@ -438,7 +423,8 @@ async fn configurations_of_a_real_apache_broker_are_kept() {
     assert!(expected.contains(&"topic 'compacted' cleanup.policy=compact".to_owned()), "{expected:?}");
     let metadata = node.log_dir().join("__cluster_metadata-0");
     let is_snapshot = |path: &Path| path.extension().is_some_and(|extension| extension == "checkpoint");
-    let files = |of: &Path| -> Vec<PathBuf> { std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let files =
+        |of: &Path| -> Vec<PathBuf> { std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect() };
     assert!(files(&metadata).iter().filter(|path| is_snapshot(path)).count() > 1, "no snapshot was made");
     let copied = tempfile::tempdir().unwrap();
     copy(&metadata, copied.path());
@@ -454,7 +440,8 @@ async fn configurations_of_a_real_apache_broker_are_kept() {
 
     // The log alone, but for what formatting wrote, says the same as its newest snapshot and what follows.
     let with = crate::apache_metadata::ApacheMetadata::read(&Disk::Real, copied.path()).unwrap().unwrap();
-    let is_of_format = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&"0".repeat(20)));
+    let is_of_format =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&"0".repeat(20)));
     for path in files(copied.path()).iter().filter(|path| is_snapshot(path) && !is_of_format(path)) {
         std::fs::remove_file(path).unwrap();
     }

@@ -127,12 +127,7 @@ fn changed_records(
     Ok(records)
 }
 
-fn list_of(
-    resource: &ConfigResource,
-    key: &str,
-    before: Option<&String>,
-    op: &str,
-) -> Result<Vec<String>, Refusal> {
+fn list_of(resource: &ConfigResource, key: &str, before: Option<&String>, op: &str) -> Result<Vec<String>, Refusal> {
     if !Rules::is_list(resource.kind, key) {
         let message = format!("Can't {op} to key {key} because its type is not LIST.");
         return Err(Refusal::new(ErrorCode::InvalidConfig, message));
@@ -180,9 +175,7 @@ fn check_name(resource: &ConfigResource) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidRequest, message));
     let name = resource.name.as_str();
     match resource.kind {
-        ConfigResourceType::Topic if name.is_empty() => {
-            refuse("Default topic resources are not allowed.".to_owned())
-        }
+        ConfigResourceType::Topic if name.is_empty() => refuse("Default topic resources are not allowed.".to_owned()),
         ConfigResourceType::Topic => topic_name::validate(name),
         ConfigResourceType::Broker if name.is_empty() => Ok(()),
         ConfigResourceType::Broker => match name.parse::<i32>() {
@@ -190,9 +183,7 @@ fn check_name(resource: &ConfigResource) -> Result<(), Refusal> {
             Ok(_) => Ok(()),
             Err(_) => refuse("Unable to parse broker name as a base 10 number.".to_owned()),
         },
-        ConfigResourceType::Group if name.is_empty() => {
-            refuse("Default group resources are not allowed.".to_owned())
-        }
+        ConfigResourceType::Group if name.is_empty() => refuse("Default group resources are not allowed.".to_owned()),
         ConfigResourceType::Group | ConfigResourceType::ClientMetrics => Ok(()),
         ConfigResourceType::BrokerLogger => refuse("Unknown resource type BROKER_LOGGER".to_owned()),
     }

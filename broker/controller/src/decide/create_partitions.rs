@@ -35,9 +35,7 @@ pub(crate) fn create_partitions(image: &Image, topics: &[NewPartitions]) -> Deci
 }
 
 fn add(image: &Image, request: &NewPartitions) -> Result<Vec<MetadataRecord>, Refusal> {
-    let topic = image
-        .topic(&request.topic)
-        .ok_or_else(|| Refusal::without_text(ErrorCode::UnknownTopicOrPartition))?;
+    let topic = image.topic(&request.topic).ok_or_else(|| Refusal::without_text(ErrorCode::UnknownTopicOrPartition))?;
     let current = topic.partitions.len() as i32;
     if request.count == current {
         let message = format!("Topic already has {current} partition(s).");
@@ -73,12 +71,7 @@ fn add(image: &Image, request: &NewPartitions) -> Result<Vec<MetadataRecord>, Re
     Ok(partition_records(topic.id, current, placements).collect())
 }
 
-fn manual(
-    image: &Image,
-    topic: &Topic,
-    additional: i32,
-    assignments: &[Vec<i32>],
-) -> Result<Vec<Placement>, Refusal> {
+fn manual(image: &Image, topic: &Topic, additional: i32, assignments: &[Vec<i32>]) -> Result<Vec<Placement>, Refusal> {
     if assignments.len() != additional as usize {
         let message = format!(
             "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",

@@ -56,10 +56,7 @@ fn check_total(topics: &[NewTopic], defaults: TopicDefaults) -> Result<(), Refus
         };
     }
     if total > PARTITIONS_MAX {
-        return Err(Refusal::new(
-            ErrorCode::PolicyViolation,
-            "Excessively large number of partitions per request.",
-        ));
+        return Err(Refusal::new(ErrorCode::PolicyViolation, "Excessively large number of partitions per request."));
     }
     Ok(())
 }
@@ -86,8 +83,7 @@ fn create_topic(
         return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
     }
     let config_records = config_records(image, rules, topic)?;
-    let placements =
-        if topic.assignments.is_empty() { place(image, defaults, topic)? } else { manual(image, topic)? };
+    let placements = if topic.assignments.is_empty() { place(image, defaults, topic)? } else { manual(image, topic)? };
     let topic_id = new_id();
     let created = CreatedTopic {
         id: topic_id,
@@ -127,8 +123,7 @@ fn place(image: &Image, defaults: TopicDefaults, topic: &NewTopic) -> Result<Vec
         return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
     let partitions = if topic.partitions == -1 { defaults.partitions } else { topic.partitions };
-    let factor =
-        if topic.replication_factor == -1 { defaults.replication_factor } else { topic.replication_factor };
+    let factor = if topic.replication_factor == -1 { defaults.replication_factor } else { topic.replication_factor };
     let first = 0;
     let unable = |reason: String| {
         let message = format!("Unable to replicate the partition {factor} time(s): {reason}");
@@ -144,8 +139,7 @@ fn place(image: &Image, defaults: TopicDefaults, topic: &NewTopic) -> Result<Vec
 
 fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
     if topic.replication_factor != -1 {
-        let message =
-            "A manual partition assignment was specified, but replication factor was not set to -1.";
+        let message = "A manual partition assignment was specified, but replication factor was not set to -1.";
         return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     if topic.partitions != -1 {
@@ -171,8 +165,7 @@ fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Placement>, Refusal> {
         by_partition.insert(*partition, placement);
     }
     let count = by_partition.len() as i32;
-    let in_order: Option<Vec<Placement>> =
-        (0..count).map(|partition| by_partition.remove(&partition)).collect();
+    let in_order: Option<Vec<Placement>> = (0..count).map(|partition| by_partition.remove(&partition)).collect();
     match in_order {
         Some(placements) => Ok(placements),
         None => refuse("partitions should be a consecutive 0-based integer sequence".to_owned()),

@@ -10,11 +10,7 @@ use crate::request::ElectionType;
 use millstream_protocol::error_code::ErrorCode;
 
 /// Decides on every partition, named by topic and index.
-pub(crate) fn elect_leaders(
-    image: &Image,
-    election: ElectionType,
-    partitions: &[(String, i32)],
-) -> Decision<()> {
+pub(crate) fn elect_leaders(image: &Image, election: ElectionType, partitions: &[(String, i32)]) -> Decision<()> {
     let mut records = Vec::new();
     let mut answers = Vec::with_capacity(partitions.len());
     for (topic, partition) in partitions {

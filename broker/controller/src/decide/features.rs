@@ -35,9 +35,7 @@ pub const SUPPORTED: [SupportedFeature; 2] = [
 
 /// The levels that a new cluster starts with.
 pub(crate) fn initial() -> impl Iterator<Item = MetadataRecord> {
-    SUPPORTED
-        .iter()
-        .map(|feature| MetadataRecord::FeatureLevel { name: feature.name.to_owned(), level: feature.max })
+    SUPPORTED.iter().map(|feature| MetadataRecord::FeatureLevel { name: feature.name.to_owned(), level: feature.max })
 }
 
 /// Levels of metadata.version at which the format of records changed (Java: `MetadataVersion.didMetadataChange`).

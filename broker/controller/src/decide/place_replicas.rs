@@ -55,9 +55,7 @@ pub(crate) fn check_manual(image: &Image, replicas: &[i32], factor: Option<usize
             ));
         }
         if before == Some(broker) {
-            return refuse(format!(
-                "The manual partition assignment includes the broker {broker} more than once."
-            ));
+            return refuse(format!("The manual partition assignment includes the broker {broker} more than once."));
         }
         before = Some(broker);
     }

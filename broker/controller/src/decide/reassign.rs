@@ -29,8 +29,7 @@ pub fn alter_reassignment(
     factor: FactorChange,
 ) -> Result<(), Refusal> {
     let unknown = |message: String| Refusal::new(ErrorCode::UnknownTopicOrPartition, message);
-    let found =
-        image.topic(topic).ok_or_else(|| unknown(format!("Unable to find a topic named {topic}.")))?;
+    let found = image.topic(topic).ok_or_else(|| unknown(format!("Unable to find a topic named {topic}.")))?;
     let partition = usize::try_from(index)
         .ok()
         .and_then(|index| found.partitions.get(index))

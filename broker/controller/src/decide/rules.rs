@@ -21,27 +21,15 @@ const GROUP_BOUNDS: [(&str, &str, &str); 9] = [
         "group.consumer.min.heartbeat.interval.ms",
         "group.consumer.max.heartbeat.interval.ms",
     ),
-    (
-        "consumer.session.timeout.ms",
-        "group.consumer.min.session.timeout.ms",
-        "group.consumer.max.session.timeout.ms",
-    ),
-    (
-        "share.heartbeat.interval.ms",
-        "group.share.min.heartbeat.interval.ms",
-        "group.share.max.heartbeat.interval.ms",
-    ),
+    ("consumer.session.timeout.ms", "group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
+    ("share.heartbeat.interval.ms", "group.share.min.heartbeat.interval.ms", "group.share.max.heartbeat.interval.ms"),
     ("share.session.timeout.ms", "group.share.min.session.timeout.ms", "group.share.max.session.timeout.ms"),
     (
         "share.record.lock.duration.ms",
         "group.share.min.record.lock.duration.ms",
         "group.share.max.record.lock.duration.ms",
     ),
-    (
-        "share.delivery.count.limit",
-        "group.share.min.delivery.count.limit",
-        "group.share.max.delivery.count.limit",
-    ),
+    ("share.delivery.count.limit", "group.share.min.delivery.count.limit", "group.share.max.delivery.count.limit"),
     (
         "share.partition.max.record.locks",
         "group.share.min.partition.max.record.locks",
@@ -52,11 +40,7 @@ const GROUP_BOUNDS: [(&str, &str, &str); 9] = [
         "group.streams.min.heartbeat.interval.ms",
         "group.streams.max.heartbeat.interval.ms",
     ),
-    (
-        "streams.session.timeout.ms",
-        "group.streams.min.session.timeout.ms",
-        "group.streams.max.session.timeout.ms",
-    ),
+    ("streams.session.timeout.ms", "group.streams.min.session.timeout.ms", "group.streams.max.session.timeout.ms"),
 ];
 
 /// What a client-metrics subscription may match clients by.
@@ -118,8 +102,7 @@ impl Rules {
             return invalid(format!("Unknown topic config name: {unknown}"));
         }
         check_values(TOPIC_KEYS, configs)?;
-        let (min, max) =
-            (self.number(configs, "min.compaction.lag.ms"), self.number(configs, "max.compaction.lag.ms"));
+        let (min, max) = (self.number(configs, "min.compaction.lag.ms"), self.number(configs, "max.compaction.lag.ms"));
         if min > max {
             return invalid(format!(
                 "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
@@ -198,9 +181,8 @@ fn validate_client_metrics(configs: &BTreeMap<String, String>) -> Result<(), Ref
     check_values(CLIENT_METRICS_KEYS, configs)?;
     let interval: Option<i64> = configs.get("interval.ms").and_then(|text| text.trim().parse().ok());
     if let Some(interval) = interval.filter(|interval| !(100..=3_600_000).contains(interval)) {
-        let message = format!(
-            "Invalid value {interval} for interval.ms, interval must be between 100 and 3600000 (1 hour)"
-        );
+        let message =
+            format!("Invalid value {interval} for interval.ms, interval must be between 100 and 3600000 (1 hour)");
         return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     let patterns = configs.get("match").map(String::as_str).unwrap_or_default();

@@ -218,7 +218,10 @@ impl<'a> Racks<'a> {
         if matches!(self.turns, Turns::From(_)) {
             // Where the turns of racks keep step with those of their brokers, always the same ones would lead.
             for rack in self.racks.iter_mut().filter(|_| self.order.len() > 1) {
-                [&mut rack.fenced, &mut rack.unfenced].into_iter().filter(|own| !own.brokers.is_empty()).for_each(|own| own.brokers.rotate_left(1));
+                [&mut rack.fenced, &mut rack.unfenced]
+                    .into_iter()
+                    .filter(|own| !own.brokers.is_empty())
+                    .for_each(|own| own.brokers.rotate_left(1));
             }
             return;
         }
@@ -287,11 +290,18 @@ mod tests {
 
     #[test]
     fn racks_come_in_turn_and_a_fenced_broker_never_leads() {
-        let brokers = [(11, "1", false), (10, "1", false), (30, "3", false), (31, "3", false), (21, "2", false), (20, "2", true)];
+        let brokers =
+            [(11, "1", false), (10, "1", false), (30, "3", false), (31, "3", false), (21, "2", false), (20, "2", true)];
         let brokers = brokers.map(|(id, rack, fenced)| broker(id, Some(rack), fenced));
         assert_eq!(drawn(&brokers, 3, 4), [[11, 21, 31, 10], [21, 30, 10, 20], [31, 11, 21, 30]]);
         let brokers = [
-            (11, "1", false), (10, "1", false), (30, "3", true), (31, "3", true), (20, "2", true), (21, "2", true), (41, "4", false),
+            (11, "1", false),
+            (10, "1", false),
+            (30, "3", true),
+            (31, "3", true),
+            (20, "2", true),
+            (21, "2", true),
+            (41, "4", false),
             (40, "4", true),
         ];
         let brokers = brokers.map(|(id, rack, fenced)| broker(id, Some(rack), fenced));
@@ -307,10 +317,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_placed_is_told_in_apaches_words() {
-        let wrong = |brokers: &[UsableBroker<'_>], factor| place(brokers.iter().copied(), 1, factor, Turns::From(0)).unwrap_err().to_string();
+        let wrong = |brokers: &[UsableBroker<'_>], factor| {
+            place(brokers.iter().copied(), 1, factor, Turns::From(0)).unwrap_err().to_string()
+        };
         let two = [broker(11, Some("1"), false), broker(10, Some("1"), false)];
         assert_eq!(wrong(&two, 0), "Invalid replication factor 0: the replication factor must be positive.");
-        assert!(wrong(&two, 3).starts_with("The target replication factor of 3 cannot be reached because only 2 broker(s) are registered or some"));
+        assert!(wrong(&two, 3).starts_with(
+            "The target replication factor of 3 cannot be reached because only 2 broker(s) are registered or some"
+        ));
         assert!(wrong(&[broker(1, None, true)], 1).starts_with("All brokers are currently fenced"));
         assert!(wrong(&[], 1).starts_with("All brokers are currently fenced"));
     }
@@ -331,10 +345,12 @@ mod tests {
         let at_once = place(brokers, 7, 2, Turns::From(0)).unwrap();
         assert_eq!(at_once[..4], [[0, 1], [1, 2], [2, 0], [0, 1]]);
         assert_eq!(place(brokers, 4, 2, Turns::From(3)).unwrap(), at_once[3..]);
-        let brokers = [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "b")].map(|(id, rack)| broker(id, Some(rack), id == 4));
+        let brokers =
+            [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "b")].map(|(id, rack)| broker(id, Some(rack), id == 4));
         for factor in 1..=3 {
             let at_once = place(brokers, 12, factor, Turns::From(0)).unwrap();
-            let one_by_one: Vec<_> = (0..12).flat_map(|first| place(brokers, 1, factor, Turns::From(first)).unwrap()).collect();
+            let one_by_one: Vec<_> =
+                (0..12).flat_map(|first| place(brokers, 1, factor, Turns::From(first)).unwrap()).collect();
             assert_eq!(one_by_one, at_once);
             assert!((0..4).all(|leader| at_once.iter().any(|replicas| replicas[0] == leader)), "all of them lead");
         }

@@ -23,9 +23,7 @@ pub fn is_internal(name: &str) -> bool {
 pub fn validate(name: &str) -> Result<(), Refusal> {
     match reason_invalid(name) {
         None => Ok(()),
-        Some(reason) => {
-            Err(Refusal::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {reason}")))
-        }
+        Some(reason) => Err(Refusal::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {reason}"))),
     }
 }
 
@@ -43,9 +41,7 @@ fn reason_invalid(name: &str) -> Option<String> {
     } else if name.encode_utf16().count() > LENGTH_MAX {
         Some(format!("the length of '{name}' is longer than the max allowed length {LENGTH_MAX}"))
     } else if !name.bytes().all(legal) {
-        Some(format!(
-            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-        ))
+        Some(format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"))
     } else {
         None
     }

@@ -6,9 +6,7 @@ use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{
-    ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
-};
+use super::{ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord};
 use crate::image::{ConfigResourceType, Endpoint, Replicas};
 
 /// Types from here on may be skipped by a reader that does not know them.
@@ -177,19 +175,16 @@ fn decode_body(from: &mut Reader<'_>) -> Result<Option<MetadataRecord>, DecodeEr
         }),
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: from.uuid()? },
         CONFIG => MetadataRecord::Config(ConfigRecord {
-            kind: ConfigResourceType::from_number(from.byte()? as i8)
-                .ok_or(DecodeError::Malformed("resource type"))?,
+            kind: ConfigResourceType::from_number(from.byte()? as i8).ok_or(DecodeError::Malformed("resource type"))?,
             resource: from.string()?,
             key: from.string()?,
             value: from.option(Reader::string)?,
         }),
         FEATURE_LEVEL => MetadataRecord::FeatureLevel { name: from.string()?, level: from.int16()? },
         REGISTER_BROKER => MetadataRecord::RegisterBroker(decode_broker(from)?),
-        FENCE => MetadataRecord::Fence {
-            broker_id: from.int32()?,
-            broker_epoch: from.signed()?,
-            fenced: from.byte()? != 0,
-        },
+        FENCE => {
+            MetadataRecord::Fence { broker_id: from.int32()?, broker_epoch: from.signed()?, fenced: from.byte()? != 0 }
+        }
         UNREGISTER_BROKER => {
             MetadataRecord::UnregisterBroker { broker_id: from.int32()?, broker_epoch: from.signed()? }
         }
@@ -364,10 +359,7 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| self.int32()).collect()
     }
 
-    fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<Option<T>, DecodeError> {
         // A field that a later version added at the end is absent in what an earlier one wrote.
         if self.is_empty() {
             return Ok(None);

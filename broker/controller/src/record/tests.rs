@@ -68,16 +68,10 @@ fn change() -> impl Strategy<Value = MetadataRecord> {
 }
 
 fn broker() -> impl Strategy<Value = MetadataRecord> {
-    let endpoint = (".{0,8}", ".{0,8}", any::<u16>(), any::<i16>()).prop_map(
-        |(listener, host, port, security_protocol)| Endpoint { listener, host, port, security_protocol },
-    );
+    let endpoint = (".{0,8}", ".{0,8}", any::<u16>(), any::<i16>())
+        .prop_map(|(listener, host, port, security_protocol)| Endpoint { listener, host, port, security_protocol });
     let ids = (any::<i32>(), any::<i64>(), uuid(), any::<bool>());
-    (
-        ids,
-        prop::collection::vec(endpoint, 0..3),
-        prop::option::of(".{0,8}"),
-        prop::collection::vec(uuid(), 0..3),
-    )
+    (ids, prop::collection::vec(endpoint, 0..3), prop::option::of(".{0,8}"), prop::collection::vec(uuid(), 0..3))
         .prop_map(|((broker_id, broker_epoch, incarnation, fenced), endpoints, rack, directories)| {
             MetadataRecord::RegisterBroker(RegisterBrokerRecord {
                 broker_id,
@@ -106,10 +100,8 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
         (any::<i32>(), any::<i64>(), any::<bool>()).prop_map(|(broker_id, broker_epoch, fenced)| {
             MetadataRecord::Fence { broker_id, broker_epoch, fenced }
         }),
-        (any::<i32>(), any::<i64>()).prop_map(|(broker_id, broker_epoch)| MetadataRecord::UnregisterBroker {
-            broker_id,
-            broker_epoch
-        }),
+        (any::<i32>(), any::<i64>())
+            .prop_map(|(broker_id, broker_epoch)| MetadataRecord::UnregisterBroker { broker_id, broker_epoch }),
         any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
         ".{0,22}".prop_map(|cluster_id| MetadataRecord::Cluster { cluster_id }),
     ]

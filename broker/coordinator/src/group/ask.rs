@@ -268,8 +268,7 @@ pub fn fetch_error(group: OffsetFetchRequestGroup, error: ErrorCode, version: i1
 
 /// The answer to a DeleteGroups that failed as a whole.
 pub fn delete_error(groups: Vec<GroupId>, error: ErrorCode) -> DeleteGroupsResponse {
-    let results = groups
-        .into_iter()
-        .map(|id| DeletableGroupResult::default().with_group_id(id).with_error_code(error.code()));
+    let results =
+        groups.into_iter().map(|id| DeletableGroupResult::default().with_group_id(id).with_error_code(error.code()));
     DeleteGroupsResponse::default().with_results(results.collect())
 }

@@ -108,9 +108,11 @@ impl Member {
     /// Whether it joins with what it joined with before.
     pub fn matches(&self, protocols: &[JoinGroupRequestProtocol]) -> bool {
         self.protocols.len() == protocols.len()
-            && self.protocols.iter().zip(protocols).all(|(own, asked)| {
-                &*own.name == asked.name.as_str() && own.metadata == asked.metadata
-            })
+            && self
+                .protocols
+                .iter()
+                .zip(protocols)
+                .all(|(own, asked)| &*own.name == asked.name.as_str() && own.metadata == asked.metadata)
     }
 
     fn vote(&self, candidates: &HashSet<Name>) -> Option<Name> {

@@ -6,9 +6,7 @@
 use hashbrown::HashMap;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use millstream_protocol::messages::offset_delete_response::{
-    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
-};
+use millstream_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use millstream_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use millstream_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
@@ -197,7 +195,11 @@ impl Step<'_> {
         if batch.is_empty() {
             self.reply(token, reply.done());
         } else {
-            self.append(batch.finish(), Pending::Changes { changes, producer_id: None, reply: Some((token, reply)) }, Nature::Data);
+            self.append(
+                batch.finish(),
+                Pending::Changes { changes, producer_id: None, reply: Some((token, reply)) },
+                Nature::Data,
+            );
         }
     }
 
@@ -230,15 +232,14 @@ impl Step<'_> {
                 answers.push(
                     OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(error.code()),
                 );
-                let known = offsets.committed(&group.id, &name, index).is_some() || offsets.is_open(&group.id, &name, index);
+                let known =
+                    offsets.committed(&group.id, &name, index).is_some() || offsets.is_open(&group.id, &name, index);
                 if known && !subscribed {
                     push_offset_tombstone(&mut batch, &group.id, &name, index);
                     changes.push(Change::Remove { group: group.id.clone(), topic: name.clone(), partition: index });
                 }
             }
-            response
-                .topics
-                .push(OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(answers));
+            response.topics.push(OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(answers));
         }
         self.append_changes(batch, changes, token, ChangeReply::DeleteOffsets(response));
     }

@@ -154,7 +154,8 @@ impl Offsets {
     }
 
     fn release(&mut self, group: &str, topic: &str, partition: i32, producer_id: i64) {
-        let held = self.open.get_mut(group).and_then(|topics| topics.get_mut(topic)).and_then(|p| p.get_mut(&partition));
+        let held =
+            self.open.get_mut(group).and_then(|topics| topics.get_mut(topic)).and_then(|p| p.get_mut(&partition));
         let Some(producers) = held else { return };
         producers.retain(|producer| *producer != producer_id);
         if producers.is_empty() {

@@ -6,8 +6,8 @@ use millstream_protocol::error_code::ErrorCode;
 
 use super::shard::{AddPartitions, Then, TxnReply, TxnShard, is_decided, transition_error};
 use super::state::TxnState;
-use crate::step::{Effects, Token};
 use super::transaction::TopicPartition;
+use crate::step::{Effects, Token};
 
 impl TxnShard {
     pub(super) fn add_partitions(
@@ -55,8 +55,7 @@ impl TxnShard {
         if txn.data.state == TxnState::Ongoing && txn.data.partitions.is_superset(&request.partitions) {
             return Ok(Added::Already);
         }
-        let next =
-            txn.prepare_add(&request.partitions, request.client_version, now_ms).map_err(transition_error)?;
+        let next = txn.prepare_add(&request.partitions, request.client_version, now_ms).map_err(transition_error)?;
         self.append(now_ms, id, next, Then::Add(token), effects);
         Ok(Added::OnItsWay)
     }

@@ -14,12 +14,10 @@ use std::sync::Arc;
 
 use millstream_protocol::error_code::ErrorCode;
 
-use super::shard::{
-    EndOrigin, EndTxn, Then, TxnReply, TxnShard, end_error, init_error, transition_error,
-};
+use super::shard::{EndOrigin, EndTxn, Then, TxnReply, TxnShard, end_error, init_error, transition_error};
 use super::state::{TransactionVersion, TxnState};
-use crate::step::{Effects, Token, TransactionResult};
 use super::transaction::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Transaction};
+use crate::step::{Effects, Token, TransactionResult};
 
 /// What an EndTxn comes to.
 enum Decision {
@@ -95,13 +93,16 @@ impl TxnShard {
             }
         });
         if let Some(token) = token {
-            effects.reply(token, match origin {
-                EndOrigin::Client(version) if version.bumps_epoch() => {
-                    TxnReply::EndTxn { error: ErrorCode::None, producer_id: next_id, producer_epoch: next_epoch }
-                }
-                EndOrigin::Client(_) => end_error(ErrorCode::None),
-                EndOrigin::NewInstance | EndOrigin::Timeout => init_error(ErrorCode::ConcurrentTransactions),
-            });
+            effects.reply(
+                token,
+                match origin {
+                    EndOrigin::Client(version) if version.bumps_epoch() => {
+                        TxnReply::EndTxn { error: ErrorCode::None, producer_id: next_id, producer_epoch: next_epoch }
+                    }
+                    EndOrigin::Client(_) => end_error(ErrorCode::None),
+                    EndOrigin::NewInstance | EndOrigin::Timeout => init_error(ErrorCode::ConcurrentTransactions),
+                },
+            );
         }
         self.send_markers(now_ms, id, result, effects);
     }
@@ -116,7 +117,8 @@ impl TxnShard {
         effects: &mut Effects<TxnShard>,
     ) {
         let fencing = !matches!(origin, EndOrigin::Client(_));
-        if fencing && !self.config.server_version.bumps_epoch()
+        if fencing
+            && !self.config.server_version.bumps_epoch()
             && let Some(txn) = self.transactions.get_mut(id)
         {
             // The bumped epoch stays in memory though no client knows it: the next fencing uses it as it is.
@@ -177,7 +179,9 @@ fn decide_v2(txn: &Transaction, request: &EndTxn) -> Result<Decision, ErrorCode>
     }
     match (data.state, request.result) {
         (TxnState::Ongoing, _) | (TxnState::Empty, TransactionResult::Abort) => Ok(Decision::End),
-        (TxnState::CompleteCommit, TransactionResult::Commit) | (TxnState::CompleteAbort, TransactionResult::Abort) if repeats => {
+        (TxnState::CompleteCommit, TransactionResult::Commit) | (TxnState::CompleteAbort, TransactionResult::Abort)
+            if repeats =>
+        {
             Ok(Decision::Repeated)
         }
         (TxnState::CompleteCommit | TxnState::CompleteAbort, TransactionResult::Abort) if !repeats => Ok(Decision::End),

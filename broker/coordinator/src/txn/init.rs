@@ -7,8 +7,8 @@ use millstream_protocol::error_code::ErrorCode;
 
 use super::shard::{EndOrigin, InitProducerId, Then, TxnShard, init_error, transition_error};
 use super::state::TxnState;
-use crate::step::{Effects, Token};
 use super::transaction::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Transaction, TxnData, epoch_exhausted};
+use crate::step::{Effects, Token};
 
 impl TxnShard {
     pub(super) fn init_producer_id(
@@ -106,8 +106,7 @@ impl TxnShard {
             true => self.ids.take().ok_or(ErrorCode::CoordinatorLoadInProgress)?,
             false => NO_PRODUCER_ID,
         };
-        let next =
-            txn.prepare_fencing_abort(server_version, next_producer_id, now_ms).map_err(transition_error)?;
+        let next = txn.prepare_fencing_abort(server_version, next_producer_id, now_ms).map_err(transition_error)?;
         self.append(now_ms, id, next, Then::End(token, origin), effects);
         Ok(())
     }

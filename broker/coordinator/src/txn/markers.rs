@@ -9,8 +9,8 @@ use millstream_protocol::error_code::ErrorCode;
 
 use super::shard::{Then, TxnShard};
 use super::state::TransactionVersion;
-use crate::step::{Effects, TransactionResult};
 use super::transaction::{TopicPartition, TxnData};
+use crate::step::{Effects, TransactionResult};
 
 /// How long a marker or a completion that failed waits before it is tried again: twice as long each time, so that
 /// a partition in an offline directory costs one attempt a second.
@@ -86,14 +86,8 @@ impl TxnShard {
         // an id stays as it is and blocks nothing else.
         let Ok(complete) = txn.prepare_complete(result, now_ms) else { return };
         let partitions: BTreeSet<_> = txn.data.partitions.clone();
-        let sending = Sending {
-            result,
-            complete,
-            retry: BTreeSet::new(),
-            retry_at: None,
-            retry_ms: RETRY_MS,
-            completing: false,
-        };
+        let sending =
+            Sending { result, complete, retry: BTreeSet::new(), retry_at: None, retry_ms: RETRY_MS, completing: false };
         self.sending.insert(id.clone(), sending);
         if partitions.is_empty() {
             self.complete(now_ms, id, effects);

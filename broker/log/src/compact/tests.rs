@@ -115,10 +115,8 @@ fn a_new_topic_of_an_old_name_begins_dirty() {
     append(&log, &Batch::new().keyed("b", "b"));
     log.set_high_watermark(i64::MAX);
     assert!(clean_all(&dir) > 0);
-    let values = read_all(&log, Isolation::LogEnd)
-        .into_iter()
-        .filter(|record| record.key.as_deref() == Some("a"))
-        .count();
+    let values =
+        read_all(&log, Isolation::LogEnd).into_iter().filter(|record| record.key.as_deref() == Some("a")).count();
     assert_eq!(values, 1);
 }
 
@@ -203,10 +201,7 @@ fn aborted_data_goes_and_open_transactions_are_left_alone() {
     assert_eq!(table(&log, Isolation::Committed), expected);
     let seen = read_all(&log, Isolation::LogEnd);
     assert!(!seen.iter().any(|record| record.value.as_deref() == Some("aborted")));
-    assert!(
-        seen.iter().any(|record| record.value.as_deref() == Some("open")),
-        "beyond the last stable offset"
-    );
+    assert!(seen.iter().any(|record| record.value.as_deref() == Some("open")), "beyond the last stable offset");
     mark(&log, 3, 1);
     log.roll().unwrap();
     clean_all(&dir);
@@ -264,10 +259,7 @@ fn a_crash_at_each_rename_loses_no_key_and_brings_no_data_back() {
             append(&log, &Batch::new().keyed(&format!("k{}", round % 5), &format!("v{round}")));
             let sequence = round / 4;
             let txn = i64::from(round % 2);
-            append(
-                &log,
-                &Batch::new().keyed("t", &format!("t{round}")).producer(txn, 0, sequence).transactional(),
-            );
+            append(&log, &Batch::new().keyed("t", &format!("t{round}")).producer(txn, 0, sequence).transactional());
             mark(&log, txn, (round / 2 % 2) as i16);
             append_pad(&log);
         }
@@ -276,8 +268,8 @@ fn a_crash_at_each_rename_loses_no_key_and_brings_no_data_back() {
         dir.checkpoint().unwrap();
         let expected = table(&log, Isolation::Committed);
         bench.faulty.crash_at_rename(nth);
-        let outcome = std::iter::repeat_with(|| dir.clean_one(MAP_BYTES, f64::MAX))
-            .find(|round| !matches!(round, Ok(Some(_))));
+        let outcome =
+            std::iter::repeat_with(|| dir.clean_one(MAP_BYTES, f64::MAX)).find(|round| !matches!(round, Ok(Some(_))));
         let crashed = outcome.unwrap().is_err();
         drop((dir, log));
         if nth % 2 == 0 {

@@ -23,8 +23,7 @@ fn append(log: &PartitionLog, batch: &Batch) -> i64 {
 }
 
 fn mark(log: &PartitionLog, producer_id: i64, epoch: i16, commits: i16) {
-    log.append_as_leader(&Batch::marker(producer_id, epoch, commits, 0), &LeaderAppend::coordinator(0))
-        .unwrap();
+    log.append_as_leader(&Batch::marker(producer_id, epoch, commits, 0), &LeaderAppend::coordinator(0)).unwrap();
 }
 
 fn values(seen: &[Seen]) -> Vec<&str> {
@@ -69,8 +68,7 @@ fn every_offset_is_found_from_any_position() {
         append(&log, &Batch::of(3, &format!("v{index}")));
     }
     for offset in 0..120 {
-        let request =
-            ReadRequest { offset, bytes_max: 1, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
+        let request = ReadRequest { offset, bytes_max: 1, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
         let bytes = log.read(&request).unwrap().slice.unwrap().bytes().unwrap();
         let found = batches(&bytes);
         assert_eq!(found.len(), 1);
@@ -78,8 +76,7 @@ fn every_offset_is_found_from_any_position() {
         let none = ReadRequest { minimum_one: MinimumOne::No, ..request };
         assert!(log.read(&none).unwrap().slice.is_none());
     }
-    let end =
-        ReadRequest { offset: 120, bytes_max: 1, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
+    let end = ReadRequest { offset: 120, bytes_max: 1, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
     assert!(log.read(&end).unwrap().slice.is_none());
     for offset in [-1, 121] {
         let error = log.read(&ReadRequest { offset, ..end }).unwrap_err();
@@ -153,12 +150,8 @@ fn log_append_time_rewrites_the_batch_with_a_right_crc() {
     let log = bench.log(&dir, &config);
     let info = log.append_as_leader(&Batch::of(2, "v").bytes(), &client()).unwrap();
     assert_eq!(info.log_append_time, NOW_MS);
-    let request = ReadRequest {
-        offset: 0,
-        bytes_max: 1000,
-        minimum_one: MinimumOne::Yes,
-        isolation: Isolation::LogEnd,
-    };
+    let request =
+        ReadRequest { offset: 0, bytes_max: 1000, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
     let bytes = log.read(&request).unwrap().slice.unwrap().bytes().unwrap();
     let found = batches(&bytes);
     assert!(found[0].0.is_log_append_time());
@@ -174,19 +167,13 @@ fn every_codec_is_checked_record_by_record_and_kept_as_it_came() {
     for codec in CODECS {
         let batch = Batch::of(20, "some text that repeats").codec(codec);
         let offset = append(&log, &batch);
-        let request = ReadRequest {
-            offset,
-            bytes_max: 1 << 20,
-            minimum_one: MinimumOne::Yes,
-            isolation: Isolation::LogEnd,
-        };
+        let request =
+            ReadRequest { offset, bytes_max: 1 << 20, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
         let bytes = log.read(&request).unwrap().slice.unwrap().bytes().unwrap();
         assert_eq!(bytes[61..], batch.bytes()[61..], "{codec:?}");
         let late = Batch::new().record(None, Some("v"), NOW_MS + 7_200_000).codec(codec).bytes();
         let error = log.append_as_leader(&late, &client()).unwrap_err();
-        assert!(
-            matches!(&error, AppendError::InvalidTimestamp { record_errors, .. } if record_errors.len() == 1)
-        );
+        assert!(matches!(&error, AppendError::InvalidTimestamp { record_errors, .. } if record_errors.len() == 1));
     }
     assert_eq!(read_all(&log, Isolation::LogEnd).len(), 100);
 }
@@ -198,19 +185,13 @@ fn a_topic_with_a_codec_of_its_own_recompresses() {
         let compression = TopicCompression::Codec { codec: wanted, level: None };
         let config = LogConfig { compression, ..LogConfig::default() };
         let dir = bench.load(&config);
-        let log = dir
-            .open_partition("t", wanted.id().into(), uuid::Uuid::nil(), std::sync::Arc::new(config))
-            .unwrap();
+        let log = dir.open_partition("t", wanted.id().into(), uuid::Uuid::nil(), std::sync::Arc::new(config)).unwrap();
         for sent in CODECS {
             append(&log, &Batch::of(10, "text").codec(sent).producer(5, 0, i32::from(sent.id()) * 10));
         }
         assert_eq!(read_all(&log, Isolation::LogEnd).len(), 50);
-        let request = ReadRequest {
-            offset: 0,
-            bytes_max: 1 << 20,
-            minimum_one: MinimumOne::Yes,
-            isolation: Isolation::LogEnd,
-        };
+        let request =
+            ReadRequest { offset: 0, bytes_max: 1 << 20, minimum_one: MinimumOne::Yes, isolation: Isolation::LogEnd };
         let bytes = log.read(&request).unwrap().slice.unwrap().bytes().unwrap();
         let found = batches(&bytes);
         assert_eq!(found.len(), 5);
@@ -263,9 +244,8 @@ fn a_retry_of_the_last_five_batches_is_answered_with_its_first_offset() {
         assert!(matches!(error, AppendError::OutOfOrderSequence(_)), "{sequence}: {error}");
     }
     assert_eq!(log.log_end_offset(), 12);
-    let newer = |epoch, sequence| {
-        log.append_as_leader(&Batch::of(1, "v").producer(9, epoch, sequence).bytes(), &client())
-    };
+    let newer =
+        |epoch, sequence| log.append_as_leader(&Batch::of(1, "v").producer(9, epoch, sequence).bytes(), &client());
     assert!(matches!(newer(1, 5), Err(AppendError::OutOfOrderSequence(_))));
     assert_eq!(newer(1, 0).unwrap().first_offset, 12);
     assert!(matches!(newer(0, 12), Err(AppendError::InvalidProducerEpoch(_))));
@@ -311,11 +291,7 @@ fn read_committed_stops_at_the_open_transaction_and_drops_aborted_ones() {
     let dir = bench.load(&config);
     let log = dir.partition("t", 0).unwrap();
     log.set_high_watermark(i64::MAX);
-    assert_eq!(
-        values(&read_all(&log, Isolation::Committed))[..2],
-        expected,
-        "the index is rebuilt after a kill"
-    );
+    assert_eq!(values(&read_all(&log, Isolation::Committed))[..2], expected, "the index is rebuilt after a kill");
 }
 
 #[test]
@@ -362,8 +338,7 @@ fn a_transactional_write_needs_its_verification() {
     log.append_as_leader(&batch(0), &with(guard)).unwrap();
     assert_eq!(log.begin_verification(1, 0, 1, TransactionSupport::V2).unwrap(), VerificationGuard::NONE);
     log.append_as_leader(&batch(1), &with(VerificationGuard::NONE)).unwrap();
-    let plain =
-        log.append_as_leader(&Batch::of(1, "v").producer(1, 0, 2).bytes(), &with(VerificationGuard::NONE));
+    let plain = log.append_as_leader(&Batch::of(1, "v").producer(1, 0, 2).bytes(), &with(VerificationGuard::NONE));
     assert!(matches!(plain, Err(AppendError::InvalidTxnState(_))));
     mark(&log, 1, 0, 1);
     let stale = log.append_as_leader(&batch(2), &with(guard));
@@ -379,8 +354,7 @@ fn a_follower_keeps_offsets_and_epochs_and_truncates_by_epoch() {
     let config = small_segments();
     let dir = bench.load(&config);
     let log = bench.log(&dir, &config);
-    let leaders =
-        [Batch::of(2, "a").at(0, 1), Batch::of(1, "b").at(2, 1), Batch::of(3, "c").at(5, 4)].concat();
+    let leaders = [Batch::of(2, "a").at(0, 1), Batch::of(1, "b").at(2, 1), Batch::of(3, "c").at(5, 4)].concat();
     let info = log.append_as_follower(&leaders, 4).unwrap();
     assert_eq!((info.first_offset, info.last_offset), (0, 7));
     assert_eq!(log.high_watermark(), 0);
@@ -447,11 +421,7 @@ fn retention_goes_by_size_and_by_the_largest_timestamp() {
     bench.advance(2000);
     log.apply_retention().unwrap();
     let offsets = log.offsets();
-    assert_eq!(
-        (offsets.log_start, offsets.log_end, log.segment_count()),
-        (40, 40, 1),
-        "the active one goes too"
-    );
+    assert_eq!((offsets.log_start, offsets.log_end, log.segment_count()), (40, 40, 1), "the active one goes too");
     bench.advance(60_000);
     dir.purge().unwrap();
     assert!(bench.files().iter().all(|name| !name.ends_with(".deleted")), "{:?}", bench.files());
@@ -623,10 +593,7 @@ fn a_failed_fsync_takes_the_directory_offline_for_good() {
     log.flush().unwrap_err();
     assert!(dir.is_offline());
     assert!(dir.offline_reason().unwrap().contains("cannot sync"));
-    assert!(matches!(
-        log.append_as_leader(&Batch::of(1, "v").bytes(), &client()),
-        Err(AppendError::Storage(_))
-    ));
+    assert!(matches!(log.append_as_leader(&Batch::of(1, "v").bytes(), &client()), Err(AppendError::Storage(_))));
     log.flush().unwrap_err();
     assert!(dir.close().is_err());
 }

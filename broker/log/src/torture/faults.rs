@@ -91,10 +91,7 @@ fn system_errors_lose_nothing_that_was_acknowledged() {
         }
     }
     let suffices = offline > 20 && full > 20;
-    assert!(
-        suffices || !is_full_run(),
-        "{offline} times offline, {full} times full: too few to prove anything"
-    );
+    assert!(suffices || !is_full_run(), "{offline} times offline, {full} times full: too few to prove anything");
 }
 
 fn live_with_faults(model: &mut Model, context: &str, full: &mut usize) -> Life {
@@ -271,12 +268,8 @@ fn step_once(model: &mut Model, operation: u32, life: &mut Life) {
 /// Reads at a random place: right or not at all.
 fn read_some(model: &mut Model) -> Result<(), crate::ReadError> {
     let offset = model.rng.random_range(model.log.log_start_offset()..=model.end);
-    let request = crate::ReadRequest {
-        offset,
-        bytes_max: 1,
-        minimum_one: crate::MinimumOne::Yes,
-        isolation: Isolation::LogEnd,
-    };
+    let request =
+        crate::ReadRequest { offset, bytes_max: 1, minimum_one: crate::MinimumOne::Yes, isolation: Isolation::LogEnd };
     let Some(slice) = model.log.read(&request)?.slice else { return Ok(()) };
     let Ok(bytes) = slice.bytes() else { return Ok(()) };
     let header = millstream_protocol::batch::BatchHeader::decode(&bytes).unwrap();
@@ -399,18 +392,13 @@ fn a_cleaning_that_fails_leaves_each_key_its_last_value() {
             assert_eq!(table(&model.log), expected, "{context}, cleaned");
             let left = model.bench.files();
             assert!(
-                !left
-                    .iter()
-                    .any(|name| [".cleaned", ".swap", ".deleted"].iter().any(|end| name.ends_with(end))),
+                !left.iter().any(|name| [".cleaned", ".swap", ".deleted"].iter().any(|end| name.ends_with(end))),
                 "{context}: {left:?}"
             );
         }
     }
     let suffices = offline > 20 && passed > 20;
-    assert!(
-        suffices || !is_full_run(),
-        "{offline} times offline, {passed} times passed: too few to prove anything"
-    );
+    assert!(suffices || !is_full_run(), "{offline} times offline, {passed} times passed: too few to prove anything");
 }
 
 fn clean_all(dir: &LogDir) -> Result<usize, crate::StorageError> {

@@ -61,9 +61,7 @@ pub fn check_broker_name(node: &Node, name: &str) -> Result<(), Refusal> {
     }
     match name.parse::<i32>() {
         Ok(id) if id == node.id() => Ok(()),
-        Ok(_) => {
-            Err(invalid_request(format!("Unexpected broker id, expected {}, but received {name}", node.id())))
-        }
+        Ok(_) => Err(invalid_request(format!("Unexpected broker id, expected {}, but received {name}", node.id()))),
         Err(_) => Err(invalid_request(format!("Node id must be an integer, but it is: {name}"))),
     }
 }

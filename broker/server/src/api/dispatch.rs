@@ -16,13 +16,12 @@ use millstream_protocol::response;
 use crate::api::context::{Context, Role};
 use crate::api::reply::{Later, Next, Outcome, Output, Reply};
 use crate::api::{
-    k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch,
-    k10_find_coordinator, k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group,
-    k15_describe_groups, k16_list_groups, k17_sasl_handshake, k18_api_versions, k19_create_topics,
-    k20_delete_topics, k21_delete_records, k22_init_producer_id, k23_offset_for_leader_epoch,
-    k24_add_partitions_to_txn, k25_add_offsets_to_txn, k26_end_txn, k27_write_txn_markers,
-    k28_txn_offset_commit, k29_describe_acls, k30_create_acls, k31_delete_acls, k32_describe_configs,
-    k33_alter_configs, k35_describe_log_dirs, k36_sasl_authenticate, k37_create_partitions,
+    k00_produce, k01_fetch, k02_list_offsets, k03_metadata, k08_offset_commit, k09_offset_fetch, k10_find_coordinator,
+    k11_join_group, k12_heartbeat, k13_leave_group, k14_sync_group, k15_describe_groups, k16_list_groups,
+    k17_sasl_handshake, k18_api_versions, k19_create_topics, k20_delete_topics, k21_delete_records,
+    k22_init_producer_id, k23_offset_for_leader_epoch, k24_add_partitions_to_txn, k25_add_offsets_to_txn, k26_end_txn,
+    k27_write_txn_markers, k28_txn_offset_commit, k29_describe_acls, k30_create_acls, k31_delete_acls,
+    k32_describe_configs, k33_alter_configs, k35_describe_log_dirs, k36_sasl_authenticate, k37_create_partitions,
     k42_delete_groups, k43_elect_leaders, k44_incremental_alter_configs, k45_alter_partition_reassignments,
     k46_list_partition_reassignments, k47_offset_delete, k55_describe_quorum, k57_update_features,
     k60_describe_cluster, k61_describe_producers, k65_describe_transactions, k66_list_transactions,
@@ -121,7 +120,8 @@ pub fn dispatch(context: &mut Context, mut frame: Bytes, out: &mut Output) -> Re
     };
     let (key, version) = (context.header.api_key, context.header.api_version);
     let found = SERVED.binary_search_by_key(&key, |(served, _)| *served);
-    let Ok(index) = found.and_then(|at| if is_served_to(context.connection.role, key) { Ok(at) } else { Err(at) }) else {
+    let Ok(index) = found.and_then(|at| if is_served_to(context.connection.role, key) { Ok(at) } else { Err(at) })
+    else {
         turned_away(context, &format_args!("the API {key:?} is not served"));
         return Reply::Close("an API that is not served");
     };
@@ -206,12 +206,8 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
         ApiKey::DeleteGroups => typed(context, body, out, k42_delete_groups::handle),
         ApiKey::ElectLeaders => typed(context, body, out, k43_elect_leaders::handle),
         ApiKey::IncrementalAlterConfigs => typed(context, body, out, k44_incremental_alter_configs::handle),
-        ApiKey::AlterPartitionReassignments => {
-            typed(context, body, out, k45_alter_partition_reassignments::handle)
-        }
-        ApiKey::ListPartitionReassignments => {
-            typed(context, body, out, k46_list_partition_reassignments::handle)
-        }
+        ApiKey::AlterPartitionReassignments => typed(context, body, out, k45_alter_partition_reassignments::handle),
+        ApiKey::ListPartitionReassignments => typed(context, body, out, k46_list_partition_reassignments::handle),
         ApiKey::OffsetDelete => typed(context, body, out, k47_offset_delete::handle),
         ApiKey::DescribeQuorum => typed(context, body, out, k55_describe_quorum::handle),
         ApiKey::UpdateFeatures => typed(context, body, out, k57_update_features::handle),
@@ -226,12 +222,7 @@ fn route(key: ApiKey, context: &Context, body: Bytes, out: &mut Output) -> Reply
 }
 
 /// Decodes the body, runs the handler, encodes its answer now or later.
-fn typed<Q, R>(
-    context: &Context,
-    body: Bytes,
-    out: &mut Output,
-    handle: fn(&Context, Q) -> Outcome<R>,
-) -> Reply
+fn typed<Q, R>(context: &Context, body: Bytes, out: &mut Output, handle: fn(&Context, Q) -> Outcome<R>) -> Reply
 where
     Q: Request,
     R: Encodable + Send + 'static,
@@ -270,7 +261,10 @@ where
 }
 
 /// Makes and encodes an answer off the runtime's threads, within the bound on large answers.
-fn large<R: Encodable + Send + 'static>(context: Context, make: Box<dyn FnOnce() -> R + Send>) -> Later<Option<Output>> {
+fn large<R: Encodable + Send + 'static>(
+    context: Context,
+    make: Box<dyn FnOnce() -> R + Send>,
+) -> Later<Option<Output>> {
     Box::pin(async move {
         let room = context.node.answer_memory.room().await;
         let made = task::spawn_blocking("make a large answer", move || {

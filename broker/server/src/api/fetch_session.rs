@@ -319,7 +319,9 @@ fn next_epoch(epoch: i32) -> i32 {
 /// The partitions that `request` takes out of its session.
 fn forgotten(request: &FetchRequest) -> HashSet<Key> {
     let topics = request.forgotten_topics_data.iter();
-    topics.flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), topic.topic_id, *index))).collect()
+    topics
+        .flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), topic.topic_id, *index)))
+        .collect()
 }
 
 /// The partitions of a request, each once: named again, the later data stands in the earlier place (Java: a linked
@@ -420,7 +422,8 @@ mod tests {
     fn forgetting_the_last_partition_ends_the_session() {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
-        let forgotten = ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
+        let forgotten =
+            ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
         let request = request(id, 1, &[]).with_forgotten_topics_data(forgotten.to_vec());
         assert_eq!(sessions.open(request, 12, 0, &|_| None).expect("legal").kind, Kind::Sessionless);
         assert_eq!(sessions.count(), 0);
@@ -430,7 +433,8 @@ mod tests {
     fn what_the_last_request_adds_and_forgets_is_answered_once() {
         let sessions = FetchSessions::new(10);
         let id = session(&sessions);
-        let forgotten = ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
+        let forgotten =
+            ["a", "b"].map(|name| ForgottenTopic::default().with_topic(topic(name)).with_partitions(vec![0]));
         let request = request(id, 1, &[("a", 0)]).with_forgotten_topics_data(forgotten.to_vec());
         let opened = sessions.open(request, 12, 0, &|_| None).expect("legal");
         assert_eq!((opened.kind, opened.asked.len()), (Kind::Sessionless, 1));

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use millstream_base_env::task;
-use millstream_broker_log::{
-    AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard,
-};
+use millstream_broker_log::{AppendError, AppendInfo, AppendOrigin, FlushDue, RecordError, VerificationGuard};
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::produce_response::{
@@ -25,7 +23,9 @@ use uuid::Uuid;
 use crate::api::context::Context;
 use crate::api::dispatch::{Versions, encode};
 use crate::api::error_map;
-use crate::api::produce_check::{self, Checked, Kind, Overruled, TOPIC_IDS_FROM, check_records, transactional_producer};
+use crate::api::produce_check::{
+    self, Checked, Kind, Overruled, TOPIC_IDS_FROM, check_records, transactional_producer,
+};
 use crate::api::reply::{Next, Output, Reply};
 use crate::coord::internal_topics;
 use crate::coord::verify::{self, Claim, Denied};
@@ -192,7 +192,10 @@ fn overrule(response: &mut ProduceResponse, overruled: &[Overruled]) {
     for one in overruled {
         let answer = &mut response.responses[one.topic].partition_responses[one.partition];
         // A partition that does not exist is not looked into.
-        if !matches!(ErrorCode::from_code(answer.error_code), Some(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)) {
+        if !matches!(
+            ErrorCode::from_code(answer.error_code),
+            Some(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)
+        ) {
             *answer = refusal(answer.index, one.code, None);
         }
     }
@@ -281,10 +284,7 @@ fn outcome(partition: &Arc<Partition>, index: i32, appended: Result<AppendInfo, 
     match appended {
         Ok(info) => {
             let due = info.flush == FlushDue::Now;
-            Appended {
-                response: accepted(index, &info),
-                flush: due.then(|| (partition.clone(), info.last_offset + 1)),
-            }
+            Appended { response: accepted(index, &info), flush: due.then(|| (partition.clone(), info.last_offset + 1)) }
         }
         Err(error) => Appended { response: refused(index, partition, &error), flush: None },
     }
@@ -303,7 +303,8 @@ fn refused(index: i32, partition: &Partition, error: &ReplicaError) -> Partition
     let code = error_map::replica(error);
     let (message, record_errors): (Option<String>, &[RecordError]) = match error {
         ReplicaError::Append(
-            AppendError::InvalidRecord { message, record_errors } | AppendError::InvalidTimestamp { message, record_errors },
+            AppendError::InvalidRecord { message, record_errors }
+            | AppendError::InvalidTimestamp { message, record_errors },
         ) if !record_errors.is_empty() => (Some(message.clone()), record_errors),
         _ => (None, &[]),
     };
@@ -461,12 +462,7 @@ fn place(partition: &Partition) -> (Uuid, i32) {
 }
 
 /// Asks the coordinator about every transactional batch that [`entry`] lets through.
-async fn verify_all(
-    context: &Context,
-    request: &ProduceRequest,
-    transactional_id: &str,
-    acks: Acks,
-) -> Guards {
+async fn verify_all(context: &Context, request: &ProduceRequest, transactional_id: &str, acks: Acks) -> Guards {
     let mut claims = Vec::new();
     for topic in &request.topic_data {
         for data in &topic.partition_data {
@@ -508,7 +504,8 @@ mod tests {
         let dir = LogDir::open(Disk::Faulty(FaultyDisk::new(1)), clock, Path::new("/data")).expect("the disk is fresh");
         let entries = [entry_of(&dir, "gone", 1, 0), entry_of(&dir, "t", 2, 0), entry_of(&dir, "t", 2, 1)];
         let verdicts = (1..).map(|bits| Ok(VerificationGuard::from_bits(bits)));
-        let mut guards = Guards { by_partition: entries.iter().map(|one| place(&one.partition)).zip(verdicts).collect() };
+        let mut guards =
+            Guards { by_partition: entries.iter().map(|one| place(&one.partition)).zip(verdicts).collect() };
         assert_eq!(guards.take(&entries[1]), Some(Ok(VerificationGuard::from_bits(2))));
         assert_eq!(guards.take(&entries[2]), Some(Ok(VerificationGuard::from_bits(3))));
         assert_eq!(guards.take(&entry_of(&dir, "anew", 4, 0)), None, "nobody was asked about it");

@@ -62,14 +62,15 @@ pub fn handle(context: &Context, body: Bytes, out: &mut Output) -> Reply {
         refuse_all(context, &request, ErrorCode::UnknownServerError, out);
         return Reply::Done;
     }
-    let opened = match context.node.fetch_sessions.open(request, context.version(), now_ms, &|id| context.node.partitions.topic_name(id)) {
+    let opened = match context
+        .node
+        .fetch_sessions
+        .open(request, context.version(), now_ms, &|id| context.node.partitions.topic_name(id))
+    {
         Ok(opened) => opened,
         Err(code) => {
-            let head = Head {
-                correlation_id: context.header.correlation_id,
-                error_code: code as i16,
-                ..Head::default()
-            };
+            let head =
+                Head { correlation_id: context.header.correlation_id, error_code: code as i16, ..Head::default() };
             emit(FetchWriter::new(context.version(), head, 0), Vec::new(), out);
             return Reply::Done;
         }

@@ -27,7 +27,8 @@ const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 /// Special timestamps and the first version that has them (Java: `ReplicaManager.timestampMinSupportedVersion`).
-const SPECIAL: [(i64, i16); 6] = [(-2, 1), (-1, 1), (-3, 7), (-4, 8), (LATEST_TIERED, 9), (EARLIEST_PENDING_UPLOAD, 11)];
+const SPECIAL: [(i64, i16); 6] =
+    [(-2, 1), (-1, 1), (-3, 7), (-4, 8), (LATEST_TIERED, 9), (EARLIEST_PENDING_UPLOAD, 11)];
 
 /// Up to where a reader may see.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,12 +59,7 @@ pub fn handle(context: &Context, request: ListOffsetsRequest) -> Outcome<ListOff
 }
 
 /// The whole answer; `None` where it would have to wait and may not.
-fn look(
-    node: &Node,
-    request: &ListOffsetsRequest,
-    version: i16,
-    reading: Reading,
-) -> Option<ListOffsetsResponse> {
+fn look(node: &Node, request: &ListOffsetsRequest, version: i16, reading: Reading) -> Option<ListOffsetsResponse> {
     let reader = match (request.replica_id.0, request.isolation_level) {
         (0.., _) => Reader::Follower,
         (_, 1) => Reader::Committed,
@@ -87,8 +83,7 @@ fn look(
         }
     };
     let topics = merged(request).into_iter().map(|(name, asked)| {
-        let partitions: Option<Vec<_>> =
-            asked.into_iter().map(|(data, times)| look_at(name, data, times)).collect();
+        let partitions: Option<Vec<_>> = asked.into_iter().map(|(data, times)| look_at(name, data, times)).collect();
         Some(ListOffsetsTopicResponse::default().with_name(name.clone()).with_partitions(partitions?))
     });
     let topics: Option<Vec<_>> = topics.collect();
@@ -172,10 +167,9 @@ fn search(
     // A record that the reader may not see yet is not found, a position always is.
     let hidden = |offset: i64| (data.timestamp >= 0 || data.timestamp == -3) && offset >= end;
     Ok(match found {
-        Some(found) if !hidden(found.offset) => answer(data)
-            .with_timestamp(found.timestamp)
-            .with_offset(found.offset)
-            .with_leader_epoch(found.leader_epoch),
+        Some(found) if !hidden(found.offset) => {
+            answer(data).with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(found.leader_epoch)
+        }
         _ => answer(data),
     })
 }

@@ -23,9 +23,7 @@ use uuid::Uuid;
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
 use crate::api::reply::Outcome;
-use crate::api::view::{
-    CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS, View, broker_ids, text, topic_name,
-};
+use crate::api::view::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS, View, broker_ids, text, topic_name};
 use crate::coord::internal_topics;
 use crate::node::Node;
 
@@ -189,9 +187,7 @@ fn wanted(version: i16, request: &MetadataRequest) -> Wanted {
     if !ids.is_empty() {
         return Wanted::Ids(ids);
     }
-    Wanted::Names(
-        topics.iter().filter_map(|topic| topic.name.as_ref().map(|name| name.to_string())).collect(),
-    )
+    Wanted::Names(topics.iter().filter_map(|topic| topic.name.as_ref().map(|name| name.to_string())).collect())
 }
 
 fn by_ids(view: View<'_>, version: i16, ids: &BTreeSet<Uuid>) -> Vec<MetadataResponseTopic> {
@@ -246,9 +242,7 @@ fn found(view: View<'_>, version: i16, topic: &Topic) -> Option<MetadataResponse
             .with_topic_id(topic.id)
             .with_is_internal(names::is_internal(&topic.name))
             .with_topic_authorized_operations(NO_OPERATIONS)
-            .with_partitions(
-                partitions.map(|(index, info)| partition(view, version, index as i32, info)).collect(),
-            ),
+            .with_partitions(partitions.map(|(index, info)| partition(view, version, index as i32, info)).collect()),
     )
 }
 

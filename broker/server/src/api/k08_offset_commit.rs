@@ -42,15 +42,15 @@ fn known_part(image: &Image, topic: &mut OffsetCommitRequestTopic, refused: &mut
     match known {
         Some(known) => name(known, topic, refused.by_id),
         None => {
-            let error =
-                if refused.by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+            let error = if refused.by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
             for partition in std::mem::take(&mut topic.partitions) {
                 refused.add(topic, partition.partition_index, error);
             }
             return false;
         }
     }
-    let exists = |partition: &OffsetCommitRequestPartition| image.partition(&topic.name, partition.partition_index).is_some();
+    let exists =
+        |partition: &OffsetCommitRequestPartition| image.partition(&topic.name, partition.partition_index).is_some();
     if !topic.partitions.iter().all(exists) {
         let (kept, missing) = std::mem::take(&mut topic.partitions).into_iter().partition(exists);
         topic.partitions = kept;

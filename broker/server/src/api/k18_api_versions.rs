@@ -20,7 +20,8 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> Outcome<ApiVers
     if context.version() >= 3 && !is_client_software(&request) {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest as i16).into();
     }
-    let mut response = ApiVersionsResponse::default().with_api_keys(served_to(context.connection.role).map(|row| advertised(*row)).collect());
+    let mut response = ApiVersionsResponse::default()
+        .with_api_keys(served_to(context.connection.role).map(|row| advertised(*row)).collect());
     if context.version() >= 3 {
         let image = context.node.controller.image();
         response.supported_features = SUPPORTED
@@ -78,4 +79,3 @@ fn is_client_software(request: &ApiVersionsRequest) -> bool {
     };
     legal(&request.client_software_name) && legal(&request.client_software_version)
 }
-

@@ -46,11 +46,7 @@ pub async fn answer(
         request.topics.iter().filter(|topic| !duplicated(topic) && **topic.name != *METADATA_TOPIC).collect();
     let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Execute };
     let decided = controller
-        .create_topics(
-            taken.iter().map(|topic| new_topic(topic)).collect(),
-            mode,
-            timeout(request.timeout_ms),
-        )
+        .create_topics(taken.iter().map(|topic| new_topic(topic)).collect(), mode, timeout(request.timeout_ms))
         .await;
     let answers = match decided {
         Ok(answers) => answers,

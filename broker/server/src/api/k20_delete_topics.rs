@@ -129,11 +129,11 @@ fn resolve(
 }
 
 fn failed(request: &DeleteTopicsRequest, code: ErrorCode) -> DeleteTopicsResponse {
-    let by_name =
-        request.topic_names.iter().map(|name| DeletableTopicResult::default().with_name(Some(name.clone())));
-    let by_id = request.topics.iter().map(|topic| {
-        DeletableTopicResult::default().with_name(topic.name.clone()).with_topic_id(topic.topic_id)
-    });
+    let by_name = request.topic_names.iter().map(|name| DeletableTopicResult::default().with_name(Some(name.clone())));
+    let by_id = request
+        .topics
+        .iter()
+        .map(|topic| DeletableTopicResult::default().with_name(topic.name.clone()).with_topic_id(topic.topic_id));
     let responses = by_name.chain(by_id).map(|response| response.with_error_code(code as i16)).collect();
     DeleteTopicsResponse::default().with_responses(responses)
 }

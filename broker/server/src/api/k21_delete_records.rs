@@ -45,11 +45,8 @@ pub fn handle(context: &Context, request: DeleteRecordsRequest) -> Outcome<Delet
 }
 
 fn delete(context: &Context, topic: &str, data: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
-    let partition = context
-        .node
-        .partitions
-        .partition(topic, data.partition_index)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition =
+        context.node.partitions.partition(topic, data.partition_index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if internal_topics::is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }

@@ -52,9 +52,8 @@ pub fn handle(context: &Context, request: AddPartitionsToTxnRequest) -> Outcome<
 fn one(context: &Context, mut transaction: AddPartitionsToTxnTransaction) -> Answer<AddPartitionsToTxnResult> {
     let image = context.node.controller.image();
     let missing = |topic: &AddPartitionsToTxnTopic, partition| image.partition(&topic.name, partition).is_none();
-    let is_missing = transaction.topics.iter().any(|topic| {
-        topic.partitions.iter().any(|partition| missing(topic, *partition))
-    });
+    let is_missing =
+        transaction.topics.iter().any(|topic| topic.partitions.iter().any(|partition| missing(topic, *partition)));
     if is_missing || transaction.verify_only {
         transaction.topics = each_once(transaction.topics);
     }
@@ -114,9 +113,10 @@ fn verify(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> Add
 }
 
 fn partitions(transaction: &AddPartitionsToTxnTransaction) -> impl Iterator<Item = TopicPartition> + '_ {
-    transaction.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, *partition))
-    })
+    transaction
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, *partition)))
 }
 
 fn result(

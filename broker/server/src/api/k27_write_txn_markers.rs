@@ -35,9 +35,10 @@ const NO_PRODUCER: i64 = -1;
 const NO_EPOCH: i16 = -1;
 
 fn one(context: &Context, marker: &WritableTxnMarker) -> Answer<WritableTxnMarkerResult> {
-    let partitions = marker.topics.iter().flat_map(|topic| {
-        topic.partition_indexes.iter().map(|partition| TopicPartition::new(&topic.name, *partition))
-    });
+    let partitions = marker
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partition_indexes.iter().map(|partition| TopicPartition::new(&topic.name, *partition)));
     let is_writable = marker.transaction_version != VERSION_UNKNOWN
         && marker.producer_id.0 != NO_PRODUCER
         && marker.producer_epoch != NO_EPOCH;
@@ -79,7 +80,8 @@ fn result(producer_id: ProducerId, answers: &[(TopicPartition, MarkerAnswer)]) -
         match topics.iter_mut().find(|topic| **topic.name == *partition.topic) {
             Some(topic) => topic.partitions.push(one),
             None => {
-                let name = TopicName::from(millstream_protocol::messages::StrBytes::from_string(partition.topic.to_string()));
+                let name =
+                    TopicName::from(millstream_protocol::messages::StrBytes::from_string(partition.topic.to_string()));
                 topics.push(WritableTxnMarkerTopicResult::default().with_name(name).with_partitions(vec![one]));
             }
         }

@@ -143,10 +143,7 @@ fn take_unknown(context: &Context, request: &mut TxnOffsetCommitRequest) -> Vec<
     refused
 }
 
-fn merge(
-    mut refused: Vec<TxnOffsetCommitResponseTopic>,
-    response: TxnOffsetCommitResponse,
-) -> TxnOffsetCommitResponse {
+fn merge(mut refused: Vec<TxnOffsetCommitResponseTopic>, response: TxnOffsetCommitResponse) -> TxnOffsetCommitResponse {
     // Java merges by name only when it refused something itself.
     if refused.is_empty() {
         return response;

@@ -41,18 +41,14 @@ type Set = BTreeMap<String, String>;
 
 /// Handles the request.
 pub fn handle(context: &Context, request: DescribeConfigsRequest) -> Outcome<DescribeConfigsResponse> {
-    let known = |resource: &DescribeConfigsResource| {
-        ConfigResourceType::from_number(resource.resource_type).is_some()
-    };
+    let known = |resource: &DescribeConfigsResource| ConfigResourceType::from_number(resource.resource_type).is_some();
     if !request.resources.iter().all(known) {
         // Java throws before it looks at any resource, and the error's own text goes out with each.
         let refused = |resource: &DescribeConfigsResource| {
             let text = ErrorCode::InvalidRequest.message();
             result(resource, ErrorCode::InvalidRequest as i16, Some(text.to_owned()))
         };
-        return DescribeConfigsResponse::default()
-            .with_results(request.resources.iter().map(refused).collect())
-            .into();
+        return DescribeConfigsResponse::default().with_results(request.resources.iter().map(refused).collect()).into();
     }
     let form = Form {
         synonyms: request.include_synonyms,
@@ -69,9 +65,7 @@ pub fn handle(context: &Context, request: DescribeConfigsRequest) -> Outcome<Des
 /// What the request asks for, each once; Java repeats the answer as often as it is asked.
 fn distinct(mut resources: Vec<DescribeConfigsResource>) -> Vec<DescribeConfigsResource> {
     let mut seen = HashSet::new();
-    resources.retain(|one| {
-        seen.insert((one.resource_type, one.resource_name.clone(), one.configuration_keys.clone()))
-    });
+    resources.retain(|one| seen.insert((one.resource_type, one.resource_name.clone(), one.configuration_keys.clone())));
     resources
 }
 
@@ -101,7 +95,8 @@ fn describe(node: &Node, resources: &[DescribeConfigsResource], form: Form) -> D
         match room.checked_sub(asked.iter().map(|entry| bytes(entry)).sum()) {
             Some(left) => room = left,
             None => {
-                let text = format!("The answer would be larger than {ANSWER_BYTES_MAX} bytes; ask for fewer resources.");
+                let text =
+                    format!("The answer would be larger than {ANSWER_BYTES_MAX} bytes; ask for fewer resources.");
                 return result(resource, ErrorCode::InvalidRequest as i16, Some(text));
             }
         }
@@ -189,8 +184,7 @@ impl Entry {
             Some(key) if form.documentation => Some(key.documentation()),
             _ => None,
         };
-        let synonyms =
-            if form.synonyms { self.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
+        let synonyms = if form.synonyms { self.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
         DescribeConfigsResourceResult::default()
             .with_name(StrBytes::from_string(self.name))
             .with_value(text(self.value))
@@ -260,23 +254,17 @@ impl<'a> View<'a> {
                 )),
                 Err(refusal) => Err(refusal),
             },
-            ConfigResourceType::BrokerLogger if name.is_empty() => {
-                invalid("Broker id must not be empty".to_owned())
-            }
+            ConfigResourceType::BrokerLogger if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
             ConfigResourceType::BrokerLogger => match self.is_this_node(name) {
                 Ok(true) => Ok(vec![root_logger()]),
-                Ok(false) => {
-                    invalid(format!("Unexpected broker id, expected {} but received {name}", self.node_id))
-                }
+                Ok(false) => invalid(format!("Unexpected broker id, expected {} but received {name}", self.node_id)),
                 Err(refusal) => Err(refusal),
             },
             ConfigResourceType::ClientMetrics if name.is_empty() => {
                 invalid("Client metrics subscription name must not be empty".to_owned())
             }
             ConfigResourceType::ClientMetrics => Ok(self.client_metrics(name)),
-            ConfigResourceType::Group if name.is_empty() => {
-                invalid("Group name must not be empty".to_owned())
-            }
+            ConfigResourceType::Group if name.is_empty() => invalid("Group name must not be empty".to_owned()),
             ConfigResourceType::Group => Ok(self.group(name)),
         }
     }
@@ -297,9 +285,7 @@ impl<'a> View<'a> {
             return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, ""));
         }
         let set = self.image.configs(ConfigResourceType::Topic, name).map(|set| &**set);
-        let shown = TOPIC_KEYS
-            .iter()
-            .filter(|key| !key.internal || set.is_some_and(|set| set.contains_key(key.name)));
+        let shown = TOPIC_KEYS.iter().filter(|key| !key.internal || set.is_some_and(|set| set.contains_key(key.name)));
         let entry = |key: &'static Key| {
             let value = resolve::topic_value(key, set, self.layers());
             let synonyms = resolve::resource(key, set, Source::DynamicTopic, self.layers());

@@ -33,8 +33,7 @@ pub fn handle(context: &Context, request: AlterConfigsRequest) -> Outcome<AlterC
             }
         }
         let forwarded = request.resources.iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
-        let replacements: Vec<ConfigReplacement> =
-            forwarded.map(|(resource, _)| replacement(resource)).collect();
+        let replacements: Vec<ConfigReplacement> = forwarded.map(|(resource, _)| replacement(resource)).collect();
         let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Execute };
         let decided = if replacements.is_empty() {
             Ok(Vec::new())
@@ -43,8 +42,7 @@ pub fn handle(context: &Context, request: AlterConfigsRequest) -> Outcome<AlterC
         };
         let answers = merge(checked, decided);
         let responses = request.resources.iter().zip(answers).map(|(resource, answer)| {
-            let (code, message) =
-                answer.err().map_or((0, None), |refusal| (refusal.code as i16, refusal.message));
+            let (code, message) = answer.err().map_or((0, None), |refusal| (refusal.code as i16, refusal.message));
             AlterConfigsResourceResponse::default()
                 .with_error_code(code)
                 .with_error_message(message.map(StrBytes::from_string))
@@ -68,9 +66,7 @@ fn check(node: &Node, image: &Image, resource: &AlterConfigsResource) -> Result<
             let set: Set = resource.configs.iter().map(pair).collect();
             check_broker_set(node, image, name, &set)
         }
-        Some(ConfigResourceType::Topic | ConfigResourceType::ClientMetrics | ConfigResourceType::Group) => {
-            Ok(())
-        }
+        Some(ConfigResourceType::Topic | ConfigResourceType::ClientMetrics | ConfigResourceType::Group) => Ok(()),
         // This older API knows nothing of loggers.
         Some(ConfigResourceType::BrokerLogger) | None => {
             Err(invalid_request(format!("Unknown resource type {}", resource.resource_type)))
@@ -79,8 +75,7 @@ fn check(node: &Node, image: &Image, resource: &AlterConfigsResource) -> Result<
 }
 
 fn replacement(resource: &AlterConfigsResource) -> ConfigReplacement {
-    let kind =
-        ConfigResourceType::from_number(resource.resource_type).expect("unknown types were refused before");
+    let kind = ConfigResourceType::from_number(resource.resource_type).expect("unknown types were refused before");
     let configs = resource
         .configs
         .iter()

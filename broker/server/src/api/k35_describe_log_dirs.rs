@@ -44,15 +44,12 @@ fn describe(context: &Context, dir: &LogDir, request: &DescribeLogDirsRequest) -
             continue;
         }
         let size = i64::try_from(log.size_bytes()).unwrap_or(i64::MAX);
-        let described = DescribeLogDirsPartition::default()
-            .with_partition_index(partition.index())
-            .with_partition_size(size);
+        let described =
+            DescribeLogDirsPartition::default().with_partition_index(partition.index()).with_partition_size(size);
         topics.entry(partition.topic().to_string()).or_default().push(described);
     }
     let topics = topics.into_iter().map(|(name, partitions)| {
-        DescribeLogDirsTopic::default()
-            .with_name(TopicName(StrBytes::from_string(name)))
-            .with_partitions(partitions)
+        DescribeLogDirsTopic::default().with_name(TopicName(StrBytes::from_string(name))).with_partitions(partitions)
     });
     answer
         .with_topics(topics.collect())

@@ -37,8 +37,7 @@ pub async fn answer(controller: &Controller, request: CreatePartitionsRequest) -
     for (name, topics) in by_name {
         match topics[..] {
             [topic] => wanted.push(new_partitions(topic)),
-            _ => results
-                .push(result(name, Some(&Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name.")))),
+            _ => results.push(result(name, Some(&Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name.")))),
         }
     }
     let names: Vec<String> = wanted.iter().map(|partitions| partitions.topic.clone()).collect();

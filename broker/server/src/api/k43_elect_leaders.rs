@@ -38,9 +38,9 @@ pub async fn answer(controller: &Controller, version: i16, request: ElectLeaders
     let image = controller.image();
     let partitions: Vec<(String, i32)> = match &request.topic_partitions {
         Some(topics) => {
-            let named = topics.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|partition| (topic.topic.to_string(), *partition))
-            });
+            let named = topics
+                .iter()
+                .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.topic.to_string(), *partition)));
             named.collect()
         }
         None => {
@@ -58,7 +58,8 @@ pub async fn answer(controller: &Controller, version: i16, request: ElectLeaders
     if let Some(topics) = &request.topic_partitions {
         let mut answers = answers.iter();
         let results = topics.iter().map(|topic| {
-            let of_partition = |(partition, answer): (&i32, &Result<_, Refusal>)| result(*partition, answer.as_ref().err());
+            let of_partition =
+                |(partition, answer): (&i32, &Result<_, Refusal>)| result(*partition, answer.as_ref().err());
             of_topic(&topic.topic, topic.partitions.iter().zip(&mut answers).map(of_partition).collect())
         });
         return ElectLeadersResponse::default().with_replica_election_results(results.collect());

@@ -8,17 +8,13 @@ use millstream_base_config::key::Kind;
 use millstream_broker_controller::request::{ConfigChange, ConfigOp, Mode};
 use millstream_broker_controller::{ConfigResource, ConfigResourceType, Image, Refusal};
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
+use millstream_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use millstream_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
-use millstream_protocol::messages::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, StrBytes,
-};
+use millstream_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, StrBytes};
 
 use crate::api::config_changes::{
-    Set, check_broker_name, check_broker_set, check_keys, current_broker_set, invalid_config,
-    invalid_request, merge, refuse_repeated,
+    Set, check_broker_name, check_broker_set, check_keys, current_broker_set, invalid_config, invalid_request, merge,
+    refuse_repeated,
 };
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -35,10 +31,7 @@ const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 /// Handles the request.
-pub fn handle(
-    context: &Context,
-    request: IncrementalAlterConfigsRequest,
-) -> Outcome<IncrementalAlterConfigsResponse> {
+pub fn handle(context: &Context, request: IncrementalAlterConfigsRequest) -> Outcome<IncrementalAlterConfigsResponse> {
     let node = context.node.clone();
     Outcome::later(async move {
         let image = node.controller.image();
@@ -56,8 +49,7 @@ pub fn handle(
         }
         let forwarded = request.resources.iter().zip(&checked).zip(&loggers);
         let forwarded = forwarded.filter(|((_, checked), logger)| checked.is_ok() && !**logger);
-        let changes: Option<Vec<ConfigChange>> =
-            forwarded.map(|((resource, _), _)| change(resource)).collect();
+        let changes: Option<Vec<ConfigChange>> = forwarded.map(|((resource, _), _)| change(resource)).collect();
         let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Execute };
         let decided = match changes {
             Some(changes) if changes.is_empty() => Ok(Vec::new()),
@@ -67,8 +59,7 @@ pub fn handle(
         };
         let answers = answers(checked, &loggers, decided);
         let responses = request.resources.iter().zip(answers).map(|(resource, answer)| {
-            let (code, message) =
-                answer.err().map_or((0, None), |refusal| (refusal.code as i16, refusal.message));
+            let (code, message) = answer.err().map_or((0, None), |refusal| (refusal.code as i16, refusal.message));
             AlterConfigsResourceResponse::default()
                 .with_error_code(code)
                 .with_error_message(message.map(StrBytes::from_string))
@@ -101,8 +92,7 @@ fn unexpected() -> Refusal {
 
 fn check(node: &Node, image: &Image, resource: &AlterConfigsResource) -> Result<(), Refusal> {
     let name = &*resource.resource_name;
-    let nulls =
-        resource.configs.iter().filter(|config| config.config_operation != DELETE && config.value.is_none());
+    let nulls = resource.configs.iter().filter(|config| config.config_operation != DELETE && config.value.is_none());
     check_keys(resource.configs.iter().map(|config| &*config.name), nulls.map(|config| &*config.name))?;
     match ConfigResourceType::from_number(resource.resource_type) {
         Some(ConfigResourceType::Broker) => {
@@ -112,9 +102,7 @@ fn check(node: &Node, image: &Image, resource: &AlterConfigsResource) -> Result<
             check_broker_set(node, image, name, &set)
         }
         Some(ConfigResourceType::BrokerLogger) => check_loggers(node, resource),
-        Some(ConfigResourceType::Topic | ConfigResourceType::ClientMetrics | ConfigResourceType::Group) => {
-            Ok(())
-        }
+        Some(ConfigResourceType::Topic | ConfigResourceType::ClientMetrics | ConfigResourceType::Group) => Ok(()),
         None => Err(invalid_request(format!("Unknown resource type {}", resource.resource_type))),
     }
 }
@@ -129,9 +117,7 @@ fn change_broker_set(set: &mut Set, config: &AlterableConfig) -> Result<(), Refu
             let held = set.get(&name).map(String::as_str).or(key.default_value()).unwrap_or_default();
             Ok(held.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>())
         }
-        Some(_) => {
-            Err(invalid_config(format!("Config value {operation} is not allowed for config key: {name}")))
-        }
+        Some(_) => Err(invalid_config(format!("Config value {operation} is not allowed for config key: {name}"))),
     };
     match config.config_operation {
         SET => {
@@ -165,10 +151,7 @@ fn check_loggers(node: &Node, resource: &AlterConfigsResource) -> Result<(), Ref
     match name.parse::<i32>() {
         Ok(id) if id == node.id() => {}
         Ok(id) => {
-            return Err(invalid_request(format!(
-                "Unexpected node id. Expected {}, but received {id}",
-                node.id()
-            )));
+            return Err(invalid_request(format!("Unexpected node id. Expected {}, but received {id}", node.id())));
         }
         Err(_) => return Err(invalid_request(format!("Node id must be an integer, but it is: {name}"))),
     }
@@ -190,8 +173,7 @@ fn check_loggers(node: &Node, resource: &AlterConfigsResource) -> Result<(), Ref
 
 /// `None` for an operation that nobody knows.
 fn change(resource: &AlterConfigsResource) -> Option<ConfigChange> {
-    let kind =
-        ConfigResourceType::from_number(resource.resource_type).expect("unknown types were refused before");
+    let kind = ConfigResourceType::from_number(resource.resource_type).expect("unknown types were refused before");
     let op = |config: &AlterableConfig| {
         let value = config.value.as_ref().map(ToString::to_string);
         let op = match config.config_operation {

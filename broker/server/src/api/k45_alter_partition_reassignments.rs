@@ -8,9 +8,7 @@ use millstream_broker_controller::decide::reassign::{FactorChange, alter_reassig
 use millstream_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
-use millstream_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-};
+use millstream_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -29,10 +27,7 @@ pub fn handle(
 }
 
 /// Answers the request.
-pub fn answer(
-    image: &Image,
-    request: &AlterPartitionReassignmentsRequest,
-) -> AlterPartitionReassignmentsResponse {
+pub fn answer(image: &Image, request: &AlterPartitionReassignmentsRequest) -> AlterPartitionReassignmentsResponse {
     let factor = match request.allow_replication_factor_change {
         true => FactorChange::Allowed,
         false => FactorChange::Refused,
@@ -42,16 +37,13 @@ pub fn answer(
             let target: Option<Vec<i32>> =
                 partition.replicas.as_ref().map(|replicas| replicas.iter().map(|id| id.0).collect());
             let refusal =
-                alter_reassignment(image, &topic.name, partition.partition_index, target.as_deref(), factor)
-                    .err();
+                alter_reassignment(image, &topic.name, partition.partition_index, target.as_deref(), factor).err();
             ReassignablePartitionResponse::default()
                 .with_partition_index(partition.partition_index)
                 .with_error_code(refusal.as_ref().map_or(0, |refusal| refusal.code as i16))
                 .with_error_message(refusal.and_then(|refusal| refusal.message).as_deref().map(text))
         });
-        ReassignableTopicResponse::default()
-            .with_name(topic.name.clone())
-            .with_partitions(partitions.collect())
+        ReassignableTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
     });
     AlterPartitionReassignmentsResponse::default()
         .with_allow_replication_factor_change(request.allow_replication_factor_change)

@@ -25,19 +25,15 @@ pub fn handle(
 }
 
 /// Answers the request.
-pub fn answer(
-    image: &Image,
-    request: &ListPartitionReassignmentsRequest,
-) -> ListPartitionReassignmentsResponse {
+pub fn answer(image: &Image, request: &ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse {
     let topics = match &request.topics {
         None => image
             .topics()
             .filter_map(|topic| ongoing(topic, &(0..topic.partitions.len() as i32).collect::<Vec<_>>()))
             .collect(),
-        Some(topics) => topics
-            .iter()
-            .filter_map(|wanted| ongoing(image.topic(&wanted.name)?, &wanted.partition_indexes))
-            .collect(),
+        Some(topics) => {
+            topics.iter().filter_map(|wanted| ongoing(image.topic(&wanted.name)?, &wanted.partition_indexes)).collect()
+        }
     };
     ListPartitionReassignmentsResponse::default().with_error_message(None).with_topics(topics)
 }

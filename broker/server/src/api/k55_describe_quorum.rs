@@ -4,9 +4,7 @@
 
 use millstream_broker_controller::{Endpoint, QuorumState};
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::describe_quorum_response::{
-    Listener, Node, PartitionData, ReplicaState, TopicData,
-};
+use millstream_protocol::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
 use millstream_protocol::messages::{BrokerId, DescribeQuorumRequest, DescribeQuorumResponse};
 use uuid::Uuid;
 
@@ -72,18 +70,13 @@ pub fn answer(
         .with_leader_epoch(quorum.leader_epoch)
         .with_high_watermark(quorum.high_watermark)
         .with_current_voters(vec![replica]);
-    let topic = TopicData::default()
-        .with_topic_name(view::topic_name(METADATA_TOPIC))
-        .with_partitions(vec![partition]);
+    let topic = TopicData::default().with_topic_name(view::topic_name(METADATA_TOPIC)).with_partitions(vec![partition]);
     let response = DescribeQuorumResponse::default().with_topics(vec![topic]);
     if version < 2 {
         return response;
     }
     let listeners = voter.endpoints.iter().map(|endpoint| {
-        Listener::default()
-            .with_name(text(&endpoint.listener))
-            .with_host(text(&endpoint.host))
-            .with_port(endpoint.port)
+        Listener::default().with_name(text(&endpoint.listener)).with_host(text(&endpoint.host)).with_port(endpoint.port)
     });
     let node = Node::default().with_node_id(BrokerId(quorum.leader_id)).with_listeners(listeners.collect());
     response.with_nodes(vec![node])

@@ -28,11 +28,7 @@ pub fn handle(context: &Context, request: UpdateFeaturesRequest) -> Outcome<Upda
 }
 
 /// Carries the request out.
-pub async fn answer(
-    controller: &Controller,
-    version: i16,
-    request: UpdateFeaturesRequest,
-) -> UpdateFeaturesResponse {
+pub async fn answer(controller: &Controller, version: i16, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
     let updates: Vec<FeatureUpdate> = request
         .feature_updates
         .iter()

@@ -50,9 +50,7 @@ fn brokers(view: View<'_>, fenced_too: bool) -> Vec<DescribeClusterBroker> {
     view.nodes()
         .filter(|(broker, _)| !broker.fenced || fenced_too)
         .map(|(broker, endpoint)| {
-            described(broker.id, endpoint)
-                .with_rack(broker.rack.as_deref().map(text))
-                .with_is_fenced(broker.fenced)
+            described(broker.id, endpoint).with_rack(broker.rack.as_deref().map(text)).with_is_fenced(broker.fenced)
         })
         .collect()
 }
@@ -96,8 +94,7 @@ fn answer(seen: Seen<'_>, version: i16, request: &DescribeClusterRequest) -> Des
     }
     let controller = BrokerId(seen.controller);
     let listed = seen.nodes.iter().any(|node| node.broker_id == controller);
-    let operations =
-        if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { NO_OPERATIONS };
+    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { NO_OPERATIONS };
     DescribeClusterResponse::default()
         .with_error_message(None)
         .with_endpoint_type(own)

@@ -40,9 +40,9 @@ pub fn handle(context: &Context, request: ListTransactionsRequest) -> Outcome<Li
             Err(_) => return refused(ErrorCode::InvalidRegularExpression).into(),
         },
     };
-    let shown = listings.into_iter().filter(|listing| {
-        pattern.as_ref().is_none_or(|pattern| pattern.is_match(&listing.transactional_id))
-    });
+    let shown = listings
+        .into_iter()
+        .filter(|listing| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&listing.transactional_id)));
     ListTransactionsResponse::default()
         .with_unknown_state_filters(unknown.into_iter().map(StrBytes::from_string).collect())
         .with_transaction_states(shown.map(|listing| line(&listing)).collect())

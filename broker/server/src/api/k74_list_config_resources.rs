@@ -24,17 +24,12 @@ const TYPES: [ConfigResourceType; 5] = [
 ];
 
 /// Handles the request.
-pub fn handle(
-    context: &Context,
-    request: ListConfigResourcesRequest,
-) -> Outcome<ListConfigResourcesResponse> {
+pub fn handle(context: &Context, request: ListConfigResourcesRequest) -> Outcome<ListConfigResourcesResponse> {
     let supported: &[ConfigResourceType] =
         if context.version() == 0 { &[ConfigResourceType::ClientMetrics] } else { &TYPES };
     let is_supported = |number: &i8| supported.iter().any(|kind| *kind as i8 == *number);
     if !request.resource_types.iter().all(is_supported) {
-        return ListConfigResourcesResponse::default()
-            .with_error_code(ErrorCode::UnsupportedVersion as i16)
-            .into();
+        return ListConfigResourcesResponse::default().with_error_code(ErrorCode::UnsupportedVersion as i16).into();
     }
     let image = context.node.controller.image();
     let asked = |kind: &&ConfigResourceType| {
@@ -42,9 +37,7 @@ pub fn handle(
     };
     let resources = supported.iter().filter(asked).flat_map(|kind| {
         names(&image, *kind).into_iter().map(|name| {
-            ConfigResource::default()
-                .with_resource_name(StrBytes::from_string(name))
-                .with_resource_type(*kind as i8)
+            ConfigResource::default().with_resource_name(StrBytes::from_string(name)).with_resource_type(*kind as i8)
         })
     });
     ListConfigResourcesResponse::default().with_config_resources(resources.collect()).into()

@@ -10,9 +10,7 @@ use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use millstream_protocol::messages::{
-    BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-};
+use millstream_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
 use crate::api::context::Context;
 use crate::api::dispatch::Versions;
@@ -23,10 +21,7 @@ use crate::api::view::{TOPIC_OPERATIONS, View, broker_ids, topic_name};
 pub const SERVES: Versions = Versions::new(0, 0);
 
 /// Handles the request.
-pub fn handle(
-    context: &Context,
-    request: DescribeTopicPartitionsRequest,
-) -> Outcome<DescribeTopicPartitionsResponse> {
+pub fn handle(context: &Context, request: DescribeTopicPartitionsRequest) -> Outcome<DescribeTopicPartitionsResponse> {
     let node = &context.node;
     let limit = usize::try_from(node.config.number("max.request.partition.size.limit")).unwrap_or(1);
     answer(&node.controller.image(), &context.connection.listener, limit, &request).into()
@@ -112,11 +107,8 @@ fn refused(request: &DescribeTopicPartitionsRequest, code: ErrorCode) -> Describ
 }
 
 fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic {
-    let error = if names::is_valid(name) {
-        ErrorCode::UnknownTopicOrPartition
-    } else {
-        ErrorCode::InvalidTopicException
-    };
+    let error =
+        if names::is_valid(name) { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
     DescribeTopicPartitionsResponseTopic::default()
         .with_error_code(error as i16)
         .with_name(Some(topic_name(name)))

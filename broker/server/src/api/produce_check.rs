@@ -120,7 +120,8 @@ fn has_unknown_codec(context: &Context, request: &ProduceRequest) -> bool {
 /// A partition named twice counts once, with the good records that came last; refused records among them are what it
 /// answers. A topic named twice is answered once (Java: maps by partition).
 fn each_once(version: i16, mut request: ProduceRequest) -> (ProduceRequest, Vec<Overruled>) {
-    let ascending = |topic: &TopicProduceData| topic.partition_data.is_sorted_by(|left, right| left.index < right.index);
+    let ascending =
+        |topic: &TopicProduceData| topic.partition_data.is_sorted_by(|left, right| left.index < right.index);
     let mut overruled = Vec::new();
     // What clients send costs no map.
     if let [topic] = &request.topic_data[..]
@@ -208,5 +209,9 @@ pub fn transactional_producer(records: &[u8]) -> Option<(i64, i16, i32)> {
     let producer_id = i64::from_be_bytes(*header[43..].first_chunk()?);
     let producer_epoch = i16::from_be_bytes(*header[51..].first_chunk()?);
     let base_sequence = i32::from_be_bytes(*header[53..].first_chunk()?);
-    (header[ATTRIBUTES_AT] & TRANSACTIONAL != 0 && producer_id >= 0).then_some((producer_id, producer_epoch, base_sequence))
+    (header[ATTRIBUTES_AT] & TRANSACTIONAL != 0 && producer_id >= 0).then_some((
+        producer_id,
+        producer_epoch,
+        base_sequence,
+    ))
 }

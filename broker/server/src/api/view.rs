@@ -6,8 +6,7 @@ use millstream_protocol::messages::{BrokerId, StrBytes, TopicName};
 
 /// Bits of all operations on a topic, which is what a client may do where nobody restricts it (Java:
 /// `AclEntry.supportedOperations`: Read 3, Write 4, Create 5, Delete 6, Alter 7, Describe 8, configs 10 and 11).
-pub(crate) const TOPIC_OPERATIONS: i32 =
-    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(crate) const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// The same on the cluster: Create 5, Alter 7, Describe 8, ClusterAction 9, configs 10 and 11, IdempotentWrite 12.
 pub(crate) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;

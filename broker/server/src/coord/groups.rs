@@ -184,7 +184,9 @@ impl GroupCoordinator {
             _ => OffsetFetchResponseGroup::default(),
         };
         let asked = self.ask(&id, GroupRequest::Fetch { group, stability });
-        Answer::of(asked, pick_fetch, refused, |error| OffsetFetchResponseGroup::default().with_error_code(error.code()))
+        Answer::of(asked, pick_fetch, refused, |error| {
+            OffsetFetchResponseGroup::default().with_error_code(error.code())
+        })
     }
 
     /// DescribeGroups, one answer per group.

@@ -56,12 +56,10 @@ pub fn changed(node: &Arc<Node>, change: Leadership) {
                 _ => {}
             }
         }
-        Leadership::Lost(topic, index) => {
-            match topic.as_ref() {
-                internal_topics::OFFSETS => node.coordinators.groups.shards().resign(index),
-                internal_topics::TRANSACTIONS => node.coordinators.txns.shards().resign(index),
-                _ => {}
-            }
-        }
+        Leadership::Lost(topic, index) => match topic.as_ref() {
+            internal_topics::OFFSETS => node.coordinators.groups.shards().resign(index),
+            internal_topics::TRANSACTIONS => node.coordinators.txns.shards().resign(index),
+            _ => {}
+        },
     }
 }

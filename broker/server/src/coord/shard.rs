@@ -322,11 +322,14 @@ impl<M: Machine> Shard<M> {
         if let Some(wakeup) = active.machine.next_wakeup().filter(|wakeup| *wakeup < active.wakeup_registered) {
             active.wakeup_registered = wakeup;
             let shard = Arc::downgrade(self);
-            self.wakeup.set(wakeup, Box::new(move || {
-                if let Some(shard) = shard.upgrade() {
-                    shard.tick(wakeup);
-                }
-            }));
+            self.wakeup.set(
+                wakeup,
+                Box::new(move || {
+                    if let Some(shard) = shard.upgrade() {
+                        shard.tick(wakeup);
+                    }
+                }),
+            );
         }
     }
 

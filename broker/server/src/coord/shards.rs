@@ -131,7 +131,12 @@ impl<M: Machine> Shards<M> {
 }
 
 /// Replays until it is done, or the partition is led elsewhere.
-async fn load<M: Machine>(shard: Arc<Shard<M>>, new_machine: Arc<NewMachine<M>>, storage: Storage, first: FirstAttempt) {
+async fn load<M: Machine>(
+    shard: Arc<Shard<M>>,
+    new_machine: Arc<NewMachine<M>>,
+    storage: Storage,
+    first: FirstAttempt,
+) {
     let (epoch, partition) = (storage.leader_epoch(), shard.partition());
     let mut first = Some(first);
     let mut pause = RETRY_PAUSE;

@@ -111,12 +111,14 @@ impl Storage {
 
 fn replica_error(error: ReplicaError) -> AppendError {
     match error {
-        ReplicaError::NotLeader
-        | ReplicaError::FencedLeaderEpoch { .. }
-        | ReplicaError::UnknownLeaderEpoch { .. } => AppendError::NotLeader,
+        ReplicaError::NotLeader | ReplicaError::FencedLeaderEpoch { .. } | ReplicaError::UnknownLeaderEpoch { .. } => {
+            AppendError::NotLeader
+        }
         ReplicaError::NotEnoughReplicas { .. } => AppendError::NotEnoughReplicas,
         ReplicaError::Append(error) => append_error(error),
-        ReplicaError::Read(_) | ReplicaError::InconsistentTopicId | ReplicaError::NegativeLimit(_) => AppendError::Other,
+        ReplicaError::Read(_) | ReplicaError::InconsistentTopicId | ReplicaError::NegativeLimit(_) => {
+            AppendError::Other
+        }
     }
 }
 

@@ -19,8 +19,7 @@ use millstream_protocol::messages::txn_offset_commit_request::{
 };
 use millstream_protocol::messages::{
     GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    ProducerId, StrBytes, TopicName,
-    TxnOffsetCommitRequest,
+    ProducerId, StrBytes, TopicName, TxnOffsetCommitRequest,
 };
 use uuid::Uuid;
 
@@ -55,9 +54,7 @@ impl World {
         let clock = Clock::manual(1_700_000_000_000);
         let path = Path::new("/data");
         let dir = LogDir::open(Disk::Faulty(disk.clone()), clock.clone(), path).expect("the disk is fresh");
-        let log = dir
-            .open_partition(OFFSETS, 0, Uuid::from_u128(9), Arc::new(config))
-            .expect("the disk is fresh");
+        let log = dir.open_partition(OFFSETS, 0, Uuid::from_u128(9), Arc::new(config)).expect("the disk is fresh");
         let partition = Partition::new(OFFSETS.into(), Uuid::from_u128(9), 0, 1, log, role(1, 0), 1);
         let timer = Timer::new(clock.clone());
         let groups = coordinator(&clock, &timer);
@@ -261,11 +258,8 @@ fn requests_are_refused_before_a_coordinator_is_looked_up() {
 
 /// A runtime whose one blocking thread is held until the answer is dropped: no fsync begins before.
 fn with_blocked_disk() -> (tokio::runtime::Runtime, std::sync::mpsc::Sender<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .max_blocking_threads(1)
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().expect("a runtime");
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let enter = runtime.enter();
     task::spawn_blocking("hold", move || {
@@ -364,7 +358,8 @@ fn a_coordinator_does_not_go_on_with_a_part_of_its_log_and_tries_again() {
     file.write_at(0, &[std::io::IoSlice::new(&[0; 61])]).expect("the disk works");
     let next = coordinator(&world.clock, &world.timer);
     let phases = || next.shards().count([Phase::Loading, Phase::Failed, Phase::Active]);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     runtime.block_on(async {
         next.shards().lead(0, Storage::new(world.partition.clone(), 0));
         next.shards().settled().await;

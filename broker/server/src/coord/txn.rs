@@ -96,7 +96,9 @@ impl TxnCoordinator {
     /// The partition that coordinates a transactional id.
     pub fn partition_for(&self, transactional_id: &str) -> i32 {
         let image = self.controller.image();
-        let count = image.topic(internal_topics::TRANSACTIONS).map_or(self.partitions_default, |topic| topic.partitions.len() as i32);
+        let count = image
+            .topic(internal_topics::TRANSACTIONS)
+            .map_or(self.partitions_default, |topic| topic.partitions.len() as i32);
         partition_for(transactional_id, count)
     }
 

@@ -87,7 +87,8 @@ fn measure_groups(node: &Node, samples: &mut Samples) {
 }
 
 fn measure_coordinators(node: &Node, samples: &mut Samples) {
-    const STATES: [(&str, Phase); 3] = [("loading", Phase::Loading), ("failed", Phase::Failed), ("active", Phase::Active)];
+    const STATES: [(&str, Phase); 3] =
+        [("loading", Phase::Loading), ("failed", Phase::Failed), ("active", Phase::Active)];
     let phases = STATES.map(|(_, phase)| phase);
     for (topic, counts) in [
         (internal_topics::OFFSETS, node.coordinators.groups.shards().count(phases)),

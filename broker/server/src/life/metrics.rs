@@ -96,13 +96,7 @@ pub const METRICS: &[Metric] = &[
         help: "Time that a request was worked on before its answer was ready or had to be waited for",
         mbean: "kafka.network:type=RequestMetrics,name=LocalTimeMs,request={api}",
     },
-    Metric {
-        name: "broker_connections",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Open connections",
-        mbean: "",
-    },
+    Metric { name: "broker_connections", kind: Kind::Gauge, labels: &[], help: "Open connections", mbean: "" },
     Metric {
         name: "broker_partitions",
         kind: Kind::Gauge,
@@ -208,13 +202,7 @@ pub const METRICS: &[Metric] = &[
         help: "Partitions of __consumer_offsets and __transaction_state led here: loading, failed to load, active",
         mbean: "",
     },
-    Metric {
-        name: "broker_groups",
-        kind: Kind::Gauge,
-        labels: &["state"],
-        help: "Groups by state",
-        mbean: "",
-    },
+    Metric { name: "broker_groups", kind: Kind::Gauge, labels: &["state"], help: "Groups by state", mbean: "" },
     Metric {
         name: "broker_group_members",
         kind: Kind::Gauge,

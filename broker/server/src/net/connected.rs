@@ -270,7 +270,8 @@ mod tests {
         let mut counts = Counts::default();
         let (one, other): (Arc<str>, Arc<str>) = ("ONE".into(), "OTHER".into());
         let ip = IpAddr::from([127, 0, 0, 1]);
-        let limits = Limits { affordable: 4, total: 3, listener: 2, per_ip: 9, rate: 9, listener_rate: 9, kind: CLIENTS };
+        let limits =
+            Limits { affordable: 4, total: 3, listener: 2, per_ip: 9, rate: 9, listener_rate: 9, kind: CLIENTS };
         assert!(counts.add(&one, ip, 9) && counts.has_room(&one, limits));
         assert!(counts.add(&one, ip, 9) && !counts.has_room(&one, limits));
         assert!(counts.has_room(&other, limits) && counts.add(&other, ip, 9));

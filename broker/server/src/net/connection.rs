@@ -146,7 +146,8 @@ impl Connection {
                 Ok(Frames::Done) => {}
                 Err(end) => return end,
             }
-            let woken = if self.may_read() { self.input_or_answer(&mut idle).await } else { self.answer(&mut idle).await };
+            let woken =
+                if self.may_read() { self.input_or_answer(&mut idle).await } else { self.answer(&mut idle).await };
             match woken {
                 Woken::Input(Ok(0)) => self.is_half_closed = true,
                 Woken::Input(Ok(_)) => idle.silent_ticks = 0,

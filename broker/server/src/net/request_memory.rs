@@ -147,7 +147,8 @@ impl Held {
         if place.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
-        self.overdraft = Some(Overdraft { looked_at: Box::pin(task::sleep(self.memory.progress_time)), bytes_then: self.bytes });
+        self.overdraft =
+            Some(Overdraft { looked_at: Box::pin(task::sleep(self.memory.progress_time)), bytes_then: self.bytes });
         true
     }
 
@@ -246,7 +247,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_holds_back_others_and_brings_nothing_has_to_go() {
-        let memory = RequestMemory { progress_time: Duration::from_millis(1), ..RequestMemory::new(LARGE as i64, 1000) };
+        let memory =
+            RequestMemory { progress_time: Duration::from_millis(1), ..RequestMemory::new(LARGE as i64, 1000) };
         let mut slow = Held::new(Arc::new(memory));
         slow.set(LARGE);
         assert!(allowed(&mut slow, &Arc::default()));

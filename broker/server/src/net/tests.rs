@@ -15,8 +15,9 @@ use millstream_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DescribeConfigsRequest, ElectLeadersRequest,
-    FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, Request, StrBytes, TopicName,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DescribeConfigsRequest,
+    ElectLeadersRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, Request, StrBytes,
+    TopicName,
 };
 use millstream_protocol::{request, response};
 
@@ -212,7 +213,8 @@ fn folders_that_no_topic_claims_are_set_aside_and_their_names_are_free() {
     Disk::Real.rename(&broker.folder.path().join("t-0"), &broker.folder.path().join("gone-0")).unwrap();
     let again = broker.runtime.block_on(start(config(broker.folder.path(), &[]), Disk::Real, Clock::Real)).unwrap();
     broker.running = Some(again);
-    let names = std::fs::read_dir(broker.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names =
+        std::fs::read_dir(broker.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let strays: Vec<String> = names.filter(|name| name.starts_with("gone-")).collect();
     assert!(matches!(strays.as_slice(), [stray] if stray.ends_with("-stray")), "{strays:?}");
     let mut client = broker.connect();
@@ -269,7 +271,10 @@ fn pipelined_answers_keep_the_order_of_the_requests_behind_a_fetch_that_waits() 
     let correlation = |answer: Bytes| i32::from_be_bytes(*answer.first_chunk::<4>().unwrap());
     assert_eq!(correlation(client.answer()), first);
     // The fetch waits for offset 1; another connection brings it.
-    assert_eq!(broker.connect().call(7, &produce("t", -1, batch(10))).responses[0].partition_responses[0].error_code, 0);
+    assert_eq!(
+        broker.connect().call(7, &produce("t", -1, batch(10))).responses[0].partition_responses[0].error_code,
+        0
+    );
     assert_eq!(correlation(client.answer()), first + 1);
     assert_eq!(correlation(client.answer()), first + 2);
 }
@@ -344,7 +349,8 @@ fn list_offsets_answers_in_every_version() {
     client.create("t");
     client.call(7, &produce("t", -1, batch(1)));
     for version in 1..=11 {
-        let part = ListOffsetsPartition::default().with_partition_index(0).with_current_leader_epoch(-1).with_timestamp(-1);
+        let part =
+            ListOffsetsPartition::default().with_partition_index(0).with_current_leader_epoch(-1).with_timestamp(-1);
         let request = ListOffsetsRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_topics(vec![ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![part])]);

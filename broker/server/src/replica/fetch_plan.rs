@@ -169,13 +169,7 @@ pub fn plan(wanted: &[Wanted], limits: Limits, reading: Reading) -> Plan {
     Plan { parts, ready: if is_cold { Ready::Cold } else { ready }, lacking }
 }
 
-fn read(
-    wanted: &Wanted,
-    isolation: Isolation,
-    left: i32,
-    minimum_one: MinimumOne,
-    reading: Reading,
-) -> Part {
+fn read(wanted: &Wanted, isolation: Isolation, left: i32, minimum_one: MinimumOne, reading: Reading) -> Part {
     if wanted.topic_id.is_some_and(|id| id != wanted.partition.topic_id()) {
         return Part::Failed(ReplicaError::InconsistentTopicId);
     }
@@ -197,7 +191,9 @@ fn read(
     }
     match wanted.partition.read(&request, wanted.current_leader_epoch, reading) {
         // Java finds a negative limit only where there is something to read (`LogSegment.read`).
-        Ok(result) if bytes_max < 0 && wanted.offset < visible_end(&result, isolation) => Part::Failed(ReplicaError::NegativeLimit(bytes_max)),
+        Ok(result) if bytes_max < 0 && wanted.offset < visible_end(&result, isolation) => {
+            Part::Failed(ReplicaError::NegativeLimit(bytes_max))
+        }
         Ok(mut result) => {
             // Records of which the limit cuts off the first batch are no empty answer to Java: the list of aborted
             // transactions is left out (`ReplicaManager.readFromLog`).

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use millstream_base_env::task;
-use millstream_broker_log::{
-    AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError, ReadRequest,
-    ReadResult, Reading, StorageError, VerificationGuard,
-};
 use millstream_broker_log::config::TopicCompression;
+use millstream_broker_log::{
+    AppendError, AppendInfo, AppendOrigin, AppendOutcome, Commit, LeaderAppend, Offsets, PartitionLog, ReadError,
+    ReadRequest, ReadResult, Reading, StorageError, VerificationGuard,
+};
 use parking_lot::RwLock;
 use thiserror::Error;
 use uuid::Uuid;
@@ -64,7 +64,9 @@ pub enum ReplicaError {
         current: i32,
     },
     /// NOT_ENOUGH_REPLICAS, before anything was written.
-    #[error("the size of the current ISR {isr:?} is insufficient to satisfy the min.isr requirement of {min} for partition {partition}")]
+    #[error(
+        "the size of the current ISR {isr:?} is insufficient to satisfy the min.isr requirement of {min} for partition {partition}"
+    )]
     NotEnoughReplicas {
         /// The in-sync replicas.
         isr: Vec<i32>,

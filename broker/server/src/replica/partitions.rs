@@ -240,7 +240,11 @@ impl Partitions {
             Some(log) if log.topic_id() == topic.id || log.topic_id().is_nil() => {
                 log.update_config(log_config.clone());
                 // A folder that lost its id with the power, or comes from a release without, gets it now.
-                if log.topic_id().is_nil() { log.assign_topic_id(topic.id).map(|()| log).map_err(Into::into) } else { Ok(log) }
+                if log.topic_id().is_nil() {
+                    log.assign_topic_id(topic.id).map(|()| log).map_err(Into::into)
+                } else {
+                    Ok(log)
+                }
             }
             found => {
                 // The folder of an earlier topic of that name whose deletion was not finished.
@@ -270,15 +274,8 @@ impl Partitions {
         {
             tracing::error!(topic = %topic.name, partition = index, %error, "the leader epoch could not be stored");
         }
-        let partition = Partition::new(
-            topic.name.clone(),
-            topic.id,
-            index,
-            self.config.node_id,
-            log,
-            role,
-            min_insync_replicas,
-        );
+        let partition =
+            Partition::new(topic.name.clone(), topic.id, index, self.config.node_id, log, role, min_insync_replicas);
         let partition = Arc::new(partition.with_metrics(self.metrics.topic(&topic.name)));
         if leads {
             changes.push(Leadership::Took(partition.clone()));
@@ -341,9 +338,10 @@ impl Partitions {
         let all = delta.configs.iter().any(|resource| resource.kind == ConfigResourceType::Broker);
         for topic in self.topics() {
             let own = || {
-                delta.configs.iter().any(|resource| {
-                    resource.kind == ConfigResourceType::Topic && *resource.name == *topic.name
-                })
+                delta
+                    .configs
+                    .iter()
+                    .any(|resource| resource.kind == ConfigResourceType::Topic && *resource.name == *topic.name)
             };
             if !all && !own() {
                 continue;

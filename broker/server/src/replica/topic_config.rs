@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use millstream_base_config::BrokerConfig;
 use millstream_broker_controller::{ConfigResourceType, Image};
 use millstream_broker_log::LogConfig;
-use millstream_protocol::compress::Codec;
 use millstream_broker_log::config::{CleanupPolicy, RecordValidation, TimestampType, TopicCompression};
+use millstream_protocol::compress::Codec;
 
 type Set = BTreeMap<String, String>;
 

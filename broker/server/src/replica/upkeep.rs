@@ -116,7 +116,9 @@ fn retain(node: &Node) {
         match partition.log().apply_retention() {
             Ok(_) if partition.offsets().log_start != before => partition.wake(),
             Ok(_) => {}
-            Err(error) => tracing::warn!(topic = %partition.topic(), partition = partition.index(), %error, "retention failed"),
+            Err(error) => {
+                tracing::warn!(topic = %partition.topic(), partition = partition.index(), %error, "retention failed")
+            }
         }
     }
 }

@@ -12,9 +12,7 @@ use millstream_base_env::faulty::{FaultyDisk, Operation};
 use millstream_base_env::{Clock, Disk};
 use millstream_broker_controller::request::{Mode, NewTopic};
 use millstream_protocol::error_code::ErrorCode;
-use millstream_protocol::messages::{
-    ApiVersionsRequest, DescribeClusterRequest, MetadataRequest, Request, StrBytes,
-};
+use millstream_protocol::messages::{ApiVersionsRequest, DescribeClusterRequest, MetadataRequest, Request, StrBytes};
 use millstream_protocol::{request, response};
 
 use crate::replica::partitions::Absent;
@@ -44,7 +42,11 @@ fn what_is_not_there_is_refused_in_one_line() {
         (&["listeners=SSL://127.0.0.1:0"][..], "SSL is not there yet"),
         (&["listeners=PLAINTEXT://:0,SASL_PLAINTEXT://:1"], "SASL_PLAINTEXT is not there yet"),
         (
-            &["listeners=PLAINTEXT://:0,C://:1", "controller.listener.names=C", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,C:SASL_SSL"],
+            &[
+                "listeners=PLAINTEXT://:0,C://:1",
+                "controller.listener.names=C",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,C:SASL_SSL",
+            ],
             "listener C: SASL_SSL",
         ),
         (&["authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"], "authorizer.class.name="),
@@ -159,7 +161,8 @@ fn ask<Q: Request>(address: SocketAddr, version: i16, body: &Q) -> Option<Q::Res
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controllers_listener_serves_what_apaches_does() {
     let folder = tempfile::tempdir().unwrap();
-    let listeners = ["listeners=CONTROLLER://127.0.0.1:0,PLAINTEXT://127.0.0.1:0", "controller.listener.names=CONTROLLER"];
+    let listeners =
+        ["listeners=CONTROLLER://127.0.0.1:0,PLAINTEXT://127.0.0.1:0", "controller.listener.names=CONTROLLER"];
     let broker = started(&[folder.path()], &listeners).await.unwrap();
     let (names, addresses): (Vec<_>, Vec<_>) = broker.addresses().iter().cloned().unzip();
     assert_eq!(names, ["PLAINTEXT", "CONTROLLER"]);
@@ -171,7 +174,17 @@ async fn the_controllers_listener_serves_what_apaches_does() {
         let served = ask(controllers, 3, &hello).unwrap();
         let keys: Vec<i16> = served.api_keys.iter().map(|api| api.api_key).collect();
         // ApiVersions of an Apache 4.3.1 controller, without Fetch and what nodes of a quorum ask one another.
-        for (key, there) in [(18, true), (19, true), (32, true), (55, true), (60, true), (0, false), (1, false), (3, false), (10, false)] {
+        for (key, there) in [
+            (18, true),
+            (19, true),
+            (32, true),
+            (55, true),
+            (60, true),
+            (0, false),
+            (1, false),
+            (3, false),
+            (10, false),
+        ] {
             assert_eq!(keys.contains(&key), there, "{key}");
         }
         assert_eq!(ask(controllers, 9, &MetadataRequest::default()), None);
@@ -182,7 +195,8 @@ async fn the_controllers_listener_serves_what_apaches_does() {
         assert_eq!(found.brokers[0].port, i32::from(controllers.port()));
         let refused = ask(controllers, 1, &cluster(1)).unwrap();
         assert_eq!(refused.error_code, ErrorCode::MismatchedEndpointType as i16);
-        let message = "The request was sent to an endpoint of type CONTROLLER, but we wanted an endpoint of type BROKER";
+        let message =
+            "The request was sent to an endpoint of type CONTROLLER, but we wanted an endpoint of type BROKER";
         assert_eq!(refused.error_message.unwrap().as_str(), message);
         let found = ask(clients, 1, &cluster(1)).unwrap();
         assert_eq!((found.brokers.len(), found.brokers[0].port), (1, i32::from(clients.port())));
@@ -232,7 +246,10 @@ async fn a_full_disk_is_no_failed_stop() {
     broker.node().controller.create_topics(topics, Mode::Execute, LIMIT).await.unwrap();
     disk.set_capacity(disk.used());
     tokio::time::timeout(LIMIT, broker.stop()).await.unwrap().unwrap();
-    assert!(!Disk::Faulty(disk.clone()).exists(Path::new("/a/.kafka_cleanshutdown")), "the next start looks through the logs");
+    assert!(
+        !Disk::Faulty(disk.clone()).exists(Path::new("/a/.kafka_cleanshutdown")),
+        "the next start looks through the logs"
+    );
     disk.kill();
     disk.set_capacity(u64::MAX);
     let broker = start(config(&["log.dirs=/a"]), Disk::Faulty(disk.clone()), Clock::Real).await.unwrap();

@@ -30,7 +30,9 @@ fn unspoken(listener: &Listener) -> String {
 
 fn authorizer(config: &BrokerConfig) -> Option<String> {
     let class = config.text("authorizer.class.name").filter(|class| !class.trim().is_empty())?;
-    Some(format!("authorizer.class.name={class}: authorization is not there yet; leave the key out to let every client do everything"))
+    Some(format!(
+        "authorizer.class.name={class}: authorization is not there yet; leave the key out to let every client do everything"
+    ))
 }
 
 fn other_nodes(config: &BrokerConfig) -> Option<String> {
@@ -42,7 +44,8 @@ fn other_nodes(config: &BrokerConfig) -> Option<String> {
         ));
     }
     let voters = config.list("controller.quorum.voters");
-    let is_other = |voter: &&String| voter.split('@').next().and_then(|id| id.trim().parse().ok()) != Some(config.node_id);
+    let is_other =
+        |voter: &&String| voter.split('@').next().and_then(|id| id.trim().parse().ok()) != Some(config.node_id);
     if let Some(other) = voters.iter().find(is_other) {
         return Some(format!(
             "controller.quorum.voters names {other}, which is not this node ({}): a quorum of several is not there yet; name this node alone",

@@ -18,7 +18,8 @@ use crate::kafka::java_order::{sort_as_hash_map, sort_by_hash};
 use crate::kafka::{java_exception, java_number, output};
 
 /// Quotas of users and clients.
-const CLIENT_QUOTAS: [&str; 4] = ["producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"];
+const CLIENT_QUOTAS: [&str; 4] =
+    ["producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"];
 /// Quotas of addresses.
 const IP_QUOTAS: [&str; 1] = ["connection_creation_rate"];
 /// Java: `ConfigCommand.DEFAULT_SCRAM_ITERATIONS`, and the least that a broker takes.
@@ -112,8 +113,11 @@ async fn quotas(admin: &Admin, asked: &Asked) -> Result<Quotas, Ended> {
 
 async fn alter_quotas(admin: &Admin, asked: &Asked, changes: &[Change]) -> Result<(), Ended> {
     let old = quotas(admin, asked).await?.into_values().next().unwrap_or_default();
-    let missing: Vec<&str> =
-        changes.iter().filter(|(key, value)| value.is_none() && !old.contains_key(key)).map(|(key, _)| key.as_str()).collect();
+    let missing: Vec<&str> = changes
+        .iter()
+        .filter(|(key, value)| value.is_none() && !old.contains_key(key))
+        .map(|(key, _)| key.as_str())
+        .collect();
     if !missing.is_empty() {
         return fail(format!("Invalid config(s): {}", missing.join(",")));
     }
@@ -163,7 +167,9 @@ fn password(hash: ScramHash, text: &str) -> Result<ScramChange, Ended> {
     };
     match NonZeroU32::new(count).filter(|count| count.get() >= ITERATIONS) {
         Some(iterations) => Ok(ScramChange::Set { hash, iterations, password: Secret::new(password) }),
-        None => fail(format!("Iterations {count} is less than the minimum {ITERATIONS} required for {}", hash.mechanism())),
+        None => {
+            fail(format!("Iterations {count} is less than the minimum {ITERATIONS} required for {}", hash.mechanism()))
+        }
     }
 }
 
@@ -184,10 +190,14 @@ async fn describe(admin: &Admin, asked: &Asked) -> Result<(), Ended> {
         let mut values: Vec<(String, f64)> = values.into_iter().collect();
         let capacity = values.len();
         sort_as_hash_map(&mut values, Some(capacity), |(key, _)| key);
-        let values: Vec<String> = values.into_iter().map(|(key, value)| format!("{key}={}", java_number::double(value))).collect();
+        let values: Vec<String> =
+            values.into_iter().map(|(key, value)| format!("{key}={}", java_number::double(value))).collect();
         println!("Quota configs for {} are {}", spoken(&entity), values.join(", "));
     }
-    if !asked.types.iter().any(|kind| kind == "clients") && asked.types[0] == "users" && !asked.names.iter().any(String::is_empty) {
+    if !asked.types.iter().any(|kind| kind == "clients")
+        && asked.types[0] == "users"
+        && !asked.names.iter().any(String::is_empty)
+    {
         objects.extend(passwords(admin, asked).await?);
     }
     output::as_objects(|| objects);
@@ -216,7 +226,8 @@ async fn passwords(admin: &Admin, asked: &Asked) -> Result<Vec<serde_json::Value
                 objects.push(json!({"entity": {"user": user}, "scram": kept.collect::<Vec<_>>()}));
             }
             Ok(kept) => {
-                let kept: Vec<String> = kept.iter().map(|(hash, count)| format!("{}=iterations={count}", hash.mechanism())).collect();
+                let kept: Vec<String> =
+                    kept.iter().map(|(hash, count)| format!("{}=iterations={count}", hash.mechanism())).collect();
                 println!("SCRAM credential configs for user-principal '{user}' are {}", kept.join(", "));
             }
             // Java lists only users that have a password.

@@ -35,7 +35,11 @@ pub(super) async fn alter(admin: &Admin, entity: &Entity, changes: &[Change]) ->
     let name = entity.name.as_deref().unwrap_or_default();
     if entity.kind == ResourceKind::BrokerLogger {
         let known = admin.describe_configs(entity.kind, name).await.map_err(refused)?;
-        let unknown: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).filter(|key| !known.iter().any(|entry| entry.name == *key)).collect();
+        let unknown: Vec<&str> = changes
+            .iter()
+            .map(|(key, _)| key.as_str())
+            .filter(|key| !known.iter().any(|entry| entry.name == *key))
+            .collect();
         if !unknown.is_empty() {
             return fail(format!("Invalid broker logger(s): {}", unknown.join(",")));
         }
@@ -48,14 +52,20 @@ pub(super) async fn alter(admin: &Admin, entity: &Entity, changes: &[Change]) ->
 /// The names of what there is of a type.
 async fn existing(admin: &Admin, entity: &Entity) -> Result<Vec<String>, Ended> {
     let mut names: Vec<String> = match entity.kind {
-        ResourceKind::Topic => admin.list_topics().await.map_err(refused)?.into_iter().map(|topic| topic.name).collect(),
+        ResourceKind::Topic => {
+            admin.list_topics().await.map_err(refused)?.into_iter().map(|topic| topic.name).collect()
+        }
         ResourceKind::Broker | ResourceKind::BrokerLogger => {
             let ids = admin.brokers().await.map_err(refused)?;
             return Ok(ids.iter().map(ToString::to_string).chain(std::iter::once(String::new())).collect());
         }
-        ResourceKind::Group => {
-            admin.list_consumer_groups(&[], &[]).await.map_err(refused)?.into_iter().map(|group| group.group_id).collect()
-        }
+        ResourceKind::Group => admin
+            .list_consumer_groups(&[], &[])
+            .await
+            .map_err(refused)?
+            .into_iter()
+            .map(|group| group.group_id)
+            .collect(),
         ResourceKind::ClientMetrics => Vec::new(),
     };
     sort_as_hash_map(&mut names, None, |name| name);
@@ -67,7 +77,10 @@ pub(super) async fn describe(admin: &Admin, entity: &Entity, all: bool) -> Resul
     if let Some(name) = entity.name.as_ref().filter(|_| !all)
         && !existing(admin, entity).await?.contains(name)
     {
-        output::say(&format!("The {} '{name}' doesn't exist and doesn't have dynamic config.", singular(&entity.type_name)));
+        output::say(&format!(
+            "The {} '{name}' doesn't exist and doesn't have dynamic config.",
+            singular(&entity.type_name)
+        ));
         return Ok(());
     }
     let names = match &entity.name {
@@ -120,7 +133,13 @@ fn print(entity: &Entity, name: &str, entries: &[ConfigEntry], all: bool) {
             .iter()
             .map(|synonym| format!("{}:{}={}", synonym.source.name(), synonym.name, shown(&synonym.value)))
             .collect();
-        println!("  {}={} sensitive={} synonyms={{{}}}", entry.name, shown(&entry.value), entry.sensitive, synonyms.join(", "));
+        println!(
+            "  {}={} sensitive={} synonyms={{{}}}",
+            entry.name,
+            shown(&entry.value),
+            entry.sensitive,
+            synonyms.join(", ")
+        );
     }
 }
 

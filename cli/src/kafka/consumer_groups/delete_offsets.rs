@@ -65,9 +65,13 @@ pub async fn delete_offsets(admin: &Admin, given: &Given) -> Result<(), Failure>
 
 fn print_rows(rows: &BTreeMap<TopicPartition, Option<ClientError>>) {
     let status = |error: &Option<ClientError>| {
-        error.as_ref().map_or_else(|| "Successful".to_owned(), |error| format!("Error: {}", java_exception::to_string(error)))
+        error
+            .as_ref()
+            .map_or_else(|| "Successful".to_owned(), |error| format!("Error: {}", java_exception::to_string(error)))
     };
-    let row = |(at, error): (&TopicPartition, &Option<ClientError>)| vec![at.topic.clone(), at.partition.to_string(), status(error)];
+    let row = |(at, error): (&TopicPartition, &Option<ClientError>)| {
+        vec![at.topic.clone(), at.partition.to_string(), status(error)]
+    };
     if output::as_json(&["TOPIC", "PARTITION", "STATUS"], &rows.iter().map(row).collect::<Vec<_>>()) {
         return;
     }

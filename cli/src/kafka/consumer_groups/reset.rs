@@ -34,7 +34,9 @@ pub async fn reset(admin: &Admin, given: &Given) -> Result<(), Failure> {
         let plan = if matches!(state.as_str(), "Empty" | "Dead") {
             of_group(admin, given, &group).await?
         } else {
-            println!("\nError: Assignments can only be reset if the group '{group}' is inactive, but the current state is {state}.");
+            println!(
+                "\nError: Assignments can only be reset if the group '{group}' is inactive, but the current state is {state}."
+            );
             Plan::new()
         };
         plans.push((group, plan));
@@ -85,7 +87,8 @@ async fn scope(admin: &Admin, given: &Given, group: &str) -> Result<BTreeSet<Top
     }
     if !whole.is_empty() {
         for topic in admin.describe_topics(&whole, PAGE).await.map_err(said)? {
-            partitions.extend(topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, partition.partition)));
+            partitions
+                .extend(topic.partitions.iter().map(|partition| TopicPartition::new(&topic.name, partition.partition)));
         }
     }
     Ok(partitions)
@@ -93,7 +96,8 @@ async fn scope(admin: &Admin, given: &Given, group: &str) -> Result<BTreeSet<Top
 
 /// `topic:0,1`
 pub fn partitions_of(argument: &str) -> Result<Vec<TopicPartition>, Failure> {
-    let Some((topic, list)) = argument.split_once(':').filter(|(_, list)| !list.is_empty() && !list.contains(':')) else {
+    let Some((topic, list)) = argument.split_once(':').filter(|(_, list)| !list.is_empty() && !list.contains(':'))
+    else {
         return Err(Failure::Misused(format!("Invalid topic arg '{argument}', expected topic name and partitions")));
     };
     let partition = |number: &str| match number.parse() {
@@ -127,7 +131,12 @@ async fn check_partitions(admin: &Admin, partitions: &BTreeSet<TopicPartition>) 
     Ok(())
 }
 
-async fn planned(admin: &Admin, given: &Given, group: &str, partitions: &BTreeSet<TopicPartition>) -> Result<Plan, Failure> {
+async fn planned(
+    admin: &Admin,
+    given: &Given,
+    group: &str,
+    partitions: &BTreeSet<TopicPartition>,
+) -> Result<Plan, Failure> {
     let number = |flag: &str| given.parsed::<i64>(flag);
     if let Some(offset) = number("to-offset")? {
         return bounded(admin, partitions.iter().map(|at| (at.clone(), offset)).collect()).await;
@@ -143,10 +152,16 @@ async fn planned(admin: &Admin, given: &Given, group: &str, partitions: &BTreeSe
     }
     if let Some(text) = given.one("to-datetime")? {
         let when = java_time::parse_datetime(text);
-        return from_time(admin, partitions, when.map_err(|reason| Failure::Said(format!("java.text.ParseException: {reason}")))?).await;
+        return from_time(
+            admin,
+            partitions,
+            when.map_err(|reason| Failure::Said(format!("java.text.ParseException: {reason}")))?,
+        )
+        .await;
     }
     if let Some(text) = given.one("by-duration")? {
-        let back = millstream_base_config::iso_duration::parse(text).ok_or_else(|| Failure::Said("Text cannot be parsed to a Duration".to_owned()))?;
+        let back = millstream_base_config::iso_duration::parse(text)
+            .ok_or_else(|| Failure::Said("Text cannot be parsed to a Duration".to_owned()))?;
         return from_time(admin, partitions, Clock::Real.now_ms().saturating_sub(back)).await;
     }
     if let Some(path) = given.one("from-file")? {
@@ -173,16 +188,24 @@ async fn bounded(admin: &Admin, wanted: Plan) -> Result<Plan, Failure> {
     let ends = offsets(admin, &partitions, OffsetSpec::Latest).await?;
     let bound = |(at, offset): (TopicPartition, i64)| {
         let (start, end) = (starts.get(&at).copied().unwrap_or(offset), ends.get(&at).copied().unwrap_or(offset));
-        let (limit, text) = if offset > end { (end, "higher than latest") } else { (start.max(offset), "lower than earliest") };
+        let (limit, text) =
+            if offset > end { (end, "higher than latest") } else { (start.max(offset), "lower than earliest") };
         if limit != offset {
-            eprintln!("WARN New offset ({offset}) is {text} offset for topic partition {at}. Value will be set to {limit}.");
+            eprintln!(
+                "WARN New offset ({offset}) is {text} offset for topic partition {at}. Value will be set to {limit}."
+            );
         }
         (at, limit)
     };
     Ok(wanted.into_iter().map(bound).collect())
 }
 
-async fn shifted(admin: &Admin, group: &str, partitions: &BTreeSet<TopicPartition>, shift: i64) -> Result<Plan, Failure> {
+async fn shifted(
+    admin: &Admin,
+    group: &str,
+    partitions: &BTreeSet<TopicPartition>,
+    shift: i64,
+) -> Result<Plan, Failure> {
     let committed = admin.committed_offsets(group).await.map_err(|error| wrapped(&error))?;
     let mut wanted = Plan::new();
     for at in partitions {
@@ -197,7 +220,8 @@ async fn shifted(admin: &Admin, group: &str, partitions: &BTreeSet<TopicPartitio
 
 async fn from_time(admin: &Admin, partitions: &BTreeSet<TopicPartition>, ms: i64) -> Result<Plan, Failure> {
     let mut plan = offsets(admin, partitions, OffsetSpec::Timestamp(ms)).await?;
-    let mut behind: Vec<TopicPartition> = plan.iter().filter(|(_, offset)| **offset < 0).map(|(at, _)| at.clone()).collect();
+    let mut behind: Vec<TopicPartition> =
+        plan.iter().filter(|(_, offset)| **offset < 0).map(|(at, _)| at.clone()).collect();
     sort_partitions_as_hash_map(&mut behind, None, |at| at);
     for TopicPartition { topic, partition } in &behind {
         println!("\nWarn: Partition {partition} from topic {topic} is empty. Falling back to latest known offset.");
@@ -208,7 +232,8 @@ async fn from_time(admin: &Admin, partitions: &BTreeSet<TopicPartition>, ms: i64
 
 async fn current(admin: &Admin, group: &str, partitions: &BTreeSet<TopicPartition>) -> Result<Plan, Failure> {
     let committed = admin.committed_offsets(group).await.map_err(|error| wrapped(&error))?;
-    let (known, unknown): (BTreeSet<_>, BTreeSet<_>) = partitions.iter().cloned().partition(|at| committed.contains_key(at));
+    let (known, unknown): (BTreeSet<_>, BTreeSet<_>) =
+        partitions.iter().cloned().partition(|at| committed.contains_key(at));
     let mut plan = offsets(admin, &unknown, OffsetSpec::Latest).await?;
     plan.extend(known.into_iter().filter_map(|at| Some((at.clone(), committed.get(&at)?.offset))));
     Ok(plan)
@@ -216,7 +241,8 @@ async fn current(admin: &Admin, group: &str, partitions: &BTreeSet<TopicPartitio
 
 async fn from_file(admin: &Admin, group: &str, path: &str, single: bool) -> Result<Plan, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::Said(format!("{path}: {error}")))?;
-    let mut plans = read_csv(&text, group, single).map_err(|line| Failure::Said(format!("{path}: no topic,partition,offset: {line}")))?;
+    let mut plans = read_csv(&text, group, single)
+        .map_err(|line| Failure::Said(format!("{path}: no topic,partition,offset: {line}")))?;
     match plans.remove(group) {
         Some(wanted) => {
             check_partitions(admin, &wanted.keys().cloned().collect()).await?;
@@ -232,14 +258,20 @@ async fn from_file(admin: &Admin, group: &str, path: &str, single: bool) -> Resu
 /// Lines of `topic,partition,offset` for the one group, or of `group,topic,partition,offset`.
 fn read_csv(text: &str, group: &str, single: bool) -> Result<BTreeMap<String, Plan>, String> {
     let lines: Vec<Vec<String>> = text.lines().map(csv_cells).collect();
-    let plain = |cells: &[String]| cells.len() == 3 && cells[1].parse::<i32>().is_ok() && cells[2].parse::<i64>().is_ok();
+    let plain =
+        |cells: &[String]| cells.len() == 3 && cells[1].parse::<i32>().is_ok() && cells[2].parse::<i64>().is_ok();
     let without_group = single && lines.first().is_some_and(|first| plain(first));
     let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
     for cells in lines {
         let wrong = || cells.join(",");
-        let (of, rest) = if without_group { (group, &cells[..]) } else { cells.split_first().map(|(of, rest)| (of.as_str(), rest)).ok_or_else(wrong)? };
+        let (of, rest) = if without_group {
+            (group, &cells[..])
+        } else {
+            cells.split_first().map(|(of, rest)| (of.as_str(), rest)).ok_or_else(wrong)?
+        };
         let [topic, partition, offset] = rest else { return Err(wrong()) };
-        let (partition, offset) = (partition.trim().parse().map_err(|_| wrong())?, offset.trim().parse().map_err(|_| wrong())?);
+        let (partition, offset) =
+            (partition.trim().parse().map_err(|_| wrong())?, offset.trim().parse().map_err(|_| wrong())?);
         plans.entry(of.to_owned()).or_default().insert(TopicPartition::new(topic, partition), offset);
     }
     Ok(plans)
@@ -298,7 +330,9 @@ fn print_table(plans: &[(String, Plan)]) {
     let rows: Vec<Vec<String>> = plans
         .iter()
         .flat_map(|(group, plan)| in_order(plan).into_iter().map(move |row| (group, row)))
-        .map(|(group, (at, offset))| vec![group.clone(), at.topic.clone(), at.partition.to_string(), offset.to_string()])
+        .map(|(group, (at, offset))| {
+            vec![group.clone(), at.topic.clone(), at.partition.to_string(), offset.to_string()]
+        })
         .collect();
     if output::as_json(&["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"], &rows) {
         return;

@@ -85,7 +85,10 @@ impl Slice<'_> {
             return Ok(None);
         }
         if front[16] != 2 || size < HEADER_BYTES {
-            return said(format!("a batch of format {} at position {} of {} is not read", front[16], self.position, self.log.name));
+            return said(format!(
+                "a batch of format {} at position {} of {} is not read",
+                front[16], self.position, self.log.name
+            ));
         }
         let mut bytes = vec![0; size];
         self.read(&mut bytes, self.position)?;
@@ -117,7 +120,11 @@ fn plain(batch: &Batch) -> Result<Vec<u8>, Problem> {
 }
 
 fn timestamp(header: &BatchHeader, record: &Record<'_>) -> i64 {
-    if header.is_log_append_time() { header.max_timestamp } else { header.base_timestamp.wrapping_add(record.timestamp_delta) }
+    if header.is_log_append_time() {
+        header.max_timestamp
+    } else {
+        header.base_timestamp.wrapping_add(record.timestamp_delta)
+    }
 }
 
 /// The largest timestamp of a batch's records.
@@ -183,7 +190,14 @@ impl Dump {
         Ok(())
     }
 
-    fn write_records(&self, batch: &Batch, last: &mut i64, path: &Path, faults: &mut Faults, out: &mut impl Write) -> Result<(), Problem> {
+    fn write_records(
+        &self,
+        batch: &Batch,
+        last: &mut i64,
+        path: &Path,
+        faults: &mut Faults,
+        out: &mut impl Write,
+    ) -> Result<(), Problem> {
         let header = &batch.header;
         for record in Records::new(&plain(batch)?, header.record_count) {
             let record = record.or_else(|malformed| said(format!("{malformed:?}")))?;
@@ -266,7 +280,10 @@ fn add_metadata(header: &BatchHeader, record: &Record<'_>, offset: i64, line: &m
 fn add_control(record: &Record<'_>, line: &mut Line) -> Result<(), Problem> {
     let key = record.key.unwrap_or_default();
     let Some((front, _)) = key.split_first_chunk::<4>() else {
-        return said(format!("Invalid value size found for end control record key. Must have at least 4 bytes, but found only {}", key.len()));
+        return said(format!(
+            "Invalid value size found for end control record key. Must have at least 4 bytes, but found only {}",
+            key.len()
+        ));
     };
     let (version, kind) = (i16::from_be_bytes([front[0], front[1]]), i16::from_be_bytes([front[2], front[3]]));
     if version < 0 {
@@ -288,7 +305,10 @@ fn add_control(record: &Record<'_>, line: &mut Line) -> Result<(), Problem> {
     match kind {
         0 | 1 => {
             let Some(fields) = value.first_chunk::<6>() else {
-                return said(format!("Invalid value size found for end transaction marker. Must have at least 6 bytes, but found only {}", value.len()));
+                return said(format!(
+                    "Invalid value size found for end transaction marker. Must have at least 6 bytes, but found only {}",
+                    value.len()
+                ));
             };
             let epoch = i32::from_be_bytes([fields[2], fields[3], fields[4], fields[5]]);
             let marker = if kind == 0 { "ABORT" } else { "COMMIT" };

@@ -31,7 +31,9 @@ impl Class {
             "" | "org.apache.kafka.tools.api.StringDecoder" => Ok(Class::Text),
             "org.apache.kafka.tools.api.IntegerDecoder" => Ok(Class::Integer),
             "org.apache.kafka.tools.api.LongDecoder" => Ok(Class::Long),
-            other => said(format!("Failed to load decoder class {other}; there are StringDecoder, IntegerDecoder and LongDecoder of org.apache.kafka.tools.api")),
+            other => said(format!(
+                "Failed to load decoder class {other}; there are StringDecoder, IntegerDecoder and LongDecoder of org.apache.kafka.tools.api"
+            )),
         }
     }
 
@@ -39,7 +41,9 @@ impl Class {
         let short = || said(format!("a value of {} bytes is too short for its decoder", bytes.len()));
         match self {
             Class::Text => Ok(String::from_utf8_lossy(bytes).into_owned()),
-            Class::Integer => bytes.first_chunk().map_or_else(short, |bytes| Ok(i32::from_be_bytes(*bytes).to_string())),
+            Class::Integer => {
+                bytes.first_chunk().map_or_else(short, |bytes| Ok(i32::from_be_bytes(*bytes).to_string()))
+            }
             Class::Long => bytes.first_chunk().map_or_else(short, |bytes| Ok(i64::from_be_bytes(*bytes).to_string())),
         }
     }
@@ -63,7 +67,11 @@ impl Decoder {
             return Ok(Decoder::Internal(&internal_records::SHARE_GROUP_STATE));
         }
         let asked = given.has("key-decoder-class") || given.has("value-decoder-class");
-        Ok(Decoder::Classes { value: Class::of(given, "value-decoder-class")?, key: Class::of(given, "key-decoder-class")?, asked })
+        Ok(Decoder::Classes {
+            value: Class::of(given, "value-decoder-class")?,
+            key: Class::of(given, "key-decoder-class")?,
+            asked,
+        })
     }
 
     /// Whether a flag named it, which asks for contents too.
@@ -80,20 +88,26 @@ impl Decoder {
             }
             Decoder::Metadata => {
                 let json = record_json::metadata(record.value.unwrap_or_default());
-                let text = json.map_or_else(|reason| format!("Error at {offset}, skipping. {reason}"), |json| json.to_string());
+                let text = json
+                    .map_or_else(|reason| format!("Error at {offset}, skipping. {reason}"), |json| json.to_string());
                 Ok((None, Some(text)))
             }
             Decoder::Internal(topic) => {
                 let Some(key) = record.key else {
-                    return said(format!("Failed to decode message at offset {offset} using the specified decoder (message had a missing key)"));
+                    return said(format!(
+                        "Failed to decode message at offset {offset} using the specified decoder (message had a missing key)"
+                    ));
                 };
                 Ok(match topic.read_deep(key, record.value) {
                     Ok(Internal::Record { kind, key, value }) => {
-                        let value = value.map(|(version, value)| format!("{{\"version\":\"{version}\",\"data\":{value}}}"));
+                        let value =
+                            value.map(|(version, value)| format!("{{\"version\":\"{version}\",\"data\":{value}}}"));
                         let key = format!("{{\"type\":\"{kind}\",\"data\":{key}}}");
                         (Some(key), Some(value.unwrap_or_else(|| "<DELETE>".to_owned())))
                     }
-                    Ok(Internal::Unknown(kind)) => (Some(format!("Unknown record type {kind} at offset {offset}, skipping.")), None),
+                    Ok(Internal::Unknown(kind)) => {
+                        (Some(format!("Unknown record type {kind} at offset {offset}, skipping.")), None)
+                    }
                     Err(error) => (Some(format!("Error at offset {offset}, skipping. {error}")), None),
                 })
             }

@@ -30,7 +30,8 @@ struct Row {
 }
 
 fn rows(text: &str, field: &str) -> Result<Vec<Value>, String> {
-    let json: Value = serde_json::from_str(text).map_err(|error| format!("The input string is not a valid JSON: {error}"))?;
+    let json: Value =
+        serde_json::from_str(text).map_err(|error| format!("The input string is not a valid JSON: {error}"))?;
     match json.get("version").map_or(Some(1), Value::as_i64) {
         Some(1) => {}
         Some(other) => return Err(format!("Not supported version field value {other}")),
@@ -112,7 +113,11 @@ pub fn brokers(text: &str) -> Result<BTreeSet<i32>, String> {
     let numbers = text.split(',').map(|word| word.parse::<i32>().map_err(|_| format!("For input string: \"{word}\"")));
     let numbers: Vec<i32> = numbers.collect::<Result<_, _>>()?;
     let twice = duplicates(&numbers);
-    if twice.is_empty() { Ok(numbers.into_iter().collect()) } else { Err(format!("Broker list contains duplicate entries: {twice:?}")) }
+    if twice.is_empty() {
+        Ok(numbers.into_iter().collect())
+    } else {
+        Err(format!("Broker list contains duplicate entries: {twice:?}"))
+    }
 }
 
 /// The topics of `--topics-to-move-json-file`.
@@ -156,8 +161,12 @@ mod tests {
     #[test]
     fn a_file_is_read_back_as_it_was_written() {
         let at = TopicPartition::new("t", 1);
-        let text = as_json(&BTreeMap::from([(at.clone(), vec![1, 2])]), |(_, broker)| (*broker == 2).then(|| "/d".to_owned()));
-        assert_eq!(text, r#"{"version":1,"partitions":[{"topic":"t","partition":1,"replicas":[1,2],"log_dirs":["any","/d"]}]}"#);
+        let text =
+            as_json(&BTreeMap::from([(at.clone(), vec![1, 2])]), |(_, broker)| (*broker == 2).then(|| "/d".to_owned()));
+        assert_eq!(
+            text,
+            r#"{"version":1,"partitions":[{"topic":"t","partition":1,"replicas":[1,2],"log_dirs":["any","/d"]}]}"#
+        );
         let plan = Plan::parse(&text).unwrap();
         assert_eq!(plan.targets().unwrap(), BTreeMap::from([(at.clone(), vec![1, 2])]));
         assert_eq!(plan.folders, BTreeMap::from([((at, 2), "/d".to_owned())]));
@@ -171,8 +180,12 @@ mod tests {
         assert_eq!(wrong("{}"), "Partition reassignment list cannot be empty");
         let row = |replicas: &str| format!(r#"{{"topic":"t","partition":0,"replicas":{replicas}}}"#);
         assert!(wrong(&format!(r#"{{"partitions":[{}]}}"#, row("[]"))).contains("replica list cannot be empty"));
-        assert!(wrong(&format!(r#"{{"partitions":[{}]}}"#, row("[1,1]"))).contains("t-0 contains multiple entries for 1"));
-        assert!(wrong(&format!(r#"{{"partitions":[{0},{0}]}}"#, row("[1]"))).contains("duplicate topic partitions: t-0"));
+        assert!(
+            wrong(&format!(r#"{{"partitions":[{}]}}"#, row("[1,1]"))).contains("t-0 contains multiple entries for 1")
+        );
+        assert!(
+            wrong(&format!(r#"{{"partitions":[{0},{0}]}}"#, row("[1]"))).contains("duplicate topic partitions: t-0")
+        );
         assert_eq!(brokers("1,2,1").unwrap_err(), "Broker list contains duplicate entries: [1]");
         assert!(topics(r#"{"topics":[{"topic":"a"},{"topic":"a"}]}"#).unwrap_err().contains("[a]"));
     }

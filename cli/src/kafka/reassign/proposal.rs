@@ -20,9 +20,13 @@ pub enum Racks {
 ///
 /// # Errors
 /// When only some of them have a rack, as then nobody knows which are far from each other.
-pub fn usable<'a>(nodes: impl IntoIterator<Item = &'a ClusterNode>, racks: Racks) -> Result<Vec<UsableBroker<'a>>, String> {
+pub fn usable<'a>(
+    nodes: impl IntoIterator<Item = &'a ClusterNode>,
+    racks: Racks,
+) -> Result<Vec<UsableBroker<'a>>, String> {
     let rack = |node: &'a ClusterNode| node.rack.as_deref().filter(|_| racks == Racks::Regarded);
-    let usable: Vec<_> = nodes.into_iter().map(|node| UsableBroker { id: node.id, rack: rack(node), fenced: false }).collect();
+    let usable: Vec<_> =
+        nodes.into_iter().map(|node| UsableBroker { id: node.id, rack: rack(node), fenced: false }).collect();
     let without = usable.iter().filter(|broker| broker.rack.is_none()).count();
     if racks == Racks::Regarded && without != 0 && without != usable.len() {
         return Err("Not all brokers have rack information. Add --disable-rack-aware in command line to make replica assignment without rack information.".to_owned());
@@ -105,7 +109,9 @@ mod tests {
     fn the_start_is_drawn() {
         let nodes = nodes(&[None, None, None]);
         let usable = usable(&nodes, Racks::Regarded).unwrap();
-        let first = |start: usize| proposed(&topic(1, &[0]), &usable, |below| start % below).unwrap()[&TopicPartition::new("t", 0)][0];
+        let first = |start: usize| {
+            proposed(&topic(1, &[0]), &usable, |below| start % below).unwrap()[&TopicPartition::new("t", 0)][0]
+        };
         assert_eq!([first(0), first(1), first(2)], [0, 1, 2]);
     }
 

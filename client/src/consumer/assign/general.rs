@@ -203,6 +203,7 @@ enum Racks {
 /// How uneven: the differences between all pairs of the members that take part.
 fn score(given: &[Vec<Place>], part: &[usize]) -> usize {
     let counts: Vec<usize> = part.iter().map(|member| given[*member].len()).collect();
-    let pairs = counts.iter().enumerate().flat_map(|(at, left)| counts[at + 1..].iter().map(move |right| (left, right)));
+    let pairs =
+        counts.iter().enumerate().flat_map(|(at, left)| counts[at + 1..].iter().map(move |right| (left, right)));
     pairs.map(|(left, right)| left.abs_diff(*right)).sum()
 }

@@ -67,7 +67,8 @@ impl<'a> Topic<'a> {
     /// A run of what is free to each reader, of those partitions only that are near it for [`Runs::Near`].
     fn runs(&mut self, runs: Runs, assignment: &mut Assignment) {
         for reader in 0..self.readers.len() {
-            let fits = |partition: &usize| self.free[*partition] && (runs == Runs::All || self.is_near(reader, *partition));
+            let fits =
+                |partition: &usize| self.free[*partition] && (runs == Runs::All || self.is_near(reader, *partition));
             let run: Vec<usize> = (0..self.free.len()).filter(fits).take(self.room(reader)).collect();
             if !run.is_empty() {
                 self.give(reader, &run, assignment);

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::java_set::JavaSet;
-use crate::java_order::{place_hash, text_hash};
 use super::{Assignment, Assignor, Member, Topics, constrained, general, racks};
 use crate::TopicPartition;
+use crate::java_order::{place_hash, text_hash};
 
 /// Java's `DEFAULT_GENERATION`.
 const NO_GENERATION: i32 = -1;
@@ -62,7 +62,8 @@ impl<'a> Group<'a> {
         let named: Vec<Option<&str>> =
             sorted.iter().map(|member| Some(member.rack.as_str()).filter(|rack| !rack.is_empty())).collect();
         let of_members: BTreeSet<&str> = named.iter().flatten().copied().collect();
-        let near_each = |racks: &&[String]| named.iter().flatten().filter(|rack| racks.iter().any(|known| known == *rack)).count();
+        let near_each =
+            |racks: &&[String]| named.iter().flatten().filter(|rack| racks.iter().any(|known| known == *rack)).count();
         let near = if of_members.is_empty() { Vec::new() } else { place_racks.iter().map(near_each).collect() };
         let count = racks::matter(&of_members, all.values().flatten());
         Group {
@@ -152,7 +153,9 @@ impl Claim {
         if assignor == Assignor::Sticky {
             return match data {
                 None | Some([]) => Claim { places: Vec::new(), generation: None },
-                Some(data) => read_user_data(data).unwrap_or(Claim { places: Vec::new(), generation: Some(NO_GENERATION) }),
+                Some(data) => {
+                    read_user_data(data).unwrap_or(Claim { places: Vec::new(), generation: Some(NO_GENERATION) })
+                }
             };
         }
         let written = || {
@@ -254,7 +257,8 @@ pub(super) fn assign(assignor: Assignor, topics: &Topics, members: &[Member], ne
             given[member].retain(|known| *known != place);
         }
     }
-    let named = |place: Place| TopicPartition::new(group.topics[group.topic_of(place)].name, group.number(place) as i32);
+    let named =
+        |place: Place| TopicPartition::new(group.topics[group.topic_of(place)].name, group.number(place) as i32);
     let mut assignment = Assignment::new();
     for (member, places) in group.members.iter().zip(given) {
         let mut places: Vec<TopicPartition> = places.into_iter().map(named).collect();

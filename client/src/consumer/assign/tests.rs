@@ -81,6 +81,9 @@ fn a_sticky_group_keeps_what_it_has_when_one_joins_and_moves_no_more_than_it_mus
         // The newcomer of a cooperative group waits until the others have given back.
         assert_eq!(second["c"].len(), if assignor == Assignor::Sticky { 3 } else { 0 });
         let third = assign(assignor, &topics, &again(&joined, &second, assignor, 2), &mut -1);
-        assert_eq!((third["a"].clone(), third["b"].clone(), third["c"].len()), (second["a"].clone(), second["b"].clone(), 3));
+        assert_eq!(
+            (third["a"].clone(), third["b"].clone(), third["c"].len()),
+            (second["a"].clone(), second["b"].clone(), 3)
+        );
     }
 }

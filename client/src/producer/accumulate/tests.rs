@@ -169,7 +169,9 @@ fn a_batch_too_large_for_the_broker_is_split_in_order_with_its_deliveries() {
     assert!(all.split(batch).is_ok());
     let mut parts = Vec::new();
     for now_ms in 11.. {
-        let Some((mut part, stamp)) = all.drain(now_ms, |_| Node::Ready).requests.pop().map(|mut request| request.1.remove(0)) else {
+        let Some((mut part, stamp)) =
+            all.drain(now_ms, |_| Node::Ready).requests.pop().map(|mut request| request.1.remove(0))
+        else {
             break;
         };
         let at = 100 + i64::from(stamp.unwrap().base_sequence);
@@ -278,7 +280,8 @@ fn flushes_end_each_at_its_own_batch() {
     let second_flush = all.begin_flush();
     assert!(!all.is_flushed());
     let due = all.drain(0, |_| Node::Ready);
-    let mut batches: Vec<Batch> = due.requests.into_iter().flat_map(|request| request.1).map(|(batch, _)| batch).collect();
+    let mut batches: Vec<Batch> =
+        due.requests.into_iter().flat_map(|request| request.1).map(|(batch, _)| batch).collect();
     batches.sort_by_key(|batch| batch.id);
     all.release(&mut batches[0]);
     assert!(all.is_flushed());

@@ -155,12 +155,18 @@ pub(crate) enum Answer {
     Lost(ClientError),
     /// The coordinator could not be found, with the broker's code.
     NotFound(i16),
-    Init { code: i16, identity: Identity },
+    Init {
+        code: i16,
+        identity: Identity,
+    },
     Partitions(Vec<(Place, i16)>),
     Offsets(i16),
     Committed(Vec<(TopicPartition, i16)>),
     /// The identity of the next transaction, where the broker gave one.
-    Ended { code: i16, identity: Option<Identity> },
+    Ended {
+        code: i16,
+        identity: Option<Identity>,
+    },
 }
 
 impl Answer {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use millstream_base_env::task;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
-use millstream_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+use millstream_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use millstream_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId, InitProducerIdRequest, TransactionalId,
     TxnOffsetCommitRequest,
@@ -131,7 +133,8 @@ impl Coordinators {
             topics.entry(name).or_default().push(place.1);
         }
         let topics = topics.into_iter();
-        let topics = topics.map(|(name, p)| AddPartitionsToTxnTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let topics =
+            topics.map(|(name, p)| AddPartitionsToTxnTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(TransactionalId(text(&self.transactional_id)))
             .with_v3_and_below_producer_id(identity.id.into())
@@ -163,7 +166,8 @@ impl Coordinators {
                 .with_committed_metadata(Some(text(&offset.metadata)))
         };
         let topics = by_topic(task.pending.iter().map(|own| (own.0, partition(own)))).into_iter();
-        let topics = topics.map(|(name, p)| TxnOffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
+        let topics = topics
+            .map(|(name, p)| TxnOffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(p));
         let request = TxnOffsetCommitRequest::default()
             .with_transactional_id(TransactionalId(text(&self.transactional_id)))
             .with_group_id(GroupId(text(&task.group.group_id)))

@@ -159,7 +159,10 @@ fn who_is_fenced_cannot_go_on_and_is_told_to_start_anew() {
         sent(&mut own, false);
         own.answered(Answer::Ended { code: code.code(), identity: None });
         let error = commit.hear().unwrap().unwrap_err();
-        assert_eq!((error.class(), error.code()), (ErrorClass::ApplicationRecoverable, Some(ErrorCode::ProducerFenced)));
+        assert_eq!(
+            (error.class(), error.code()),
+            (ErrorClass::ApplicationRecoverable, Some(ErrorCode::ProducerFenced))
+        );
         assert!(own.fatal_error().is_some() && !own.may_drain(PLACE));
         assert_eq!(own.abort(V2).unwrap_err().class(), ErrorClass::ApplicationRecoverable);
         assert!(own.check_append().is_err());

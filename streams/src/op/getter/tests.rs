@@ -36,8 +36,7 @@ fn run_with<K>(
     text: impl Fn(K) -> String,
 ) -> Vec<String> {
     let topology = builder.build().expect("the topology is sound");
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("app"), cache).expect("it links");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("app"), cache).expect("it links");
     let mut output = driver.output_with("out", serde, StringSerde);
     let mut seen = Vec::new();
     for record in records {
@@ -78,19 +77,17 @@ fn a_stream_joins_a_join_of_tables_that_is_not_kept() {
         (),
     );
     builder.stream::<String, String>("L").join_table(&joined, both, ()).to("out");
-    let seen =
-        run(&builder, 0, &["L k 0 1", "B k b 2", "L k 1 3", "A k a 4", "L k 2 5", "B k - 6", "L k 3 7"]);
+    let seen = run(&builder, 0, &["L k 0 1", "B k b 2", "L k 1 3", "A k a 4", "L k 2 5", "B k - 6", "L k 3 7"]);
     assert_eq!(seen, ["k=2+a/b", "k=3+a/none"]);
 }
 
 #[test]
 fn below_a_suppression_the_value_before_is_seen_until_the_change_goes_on() {
     let builder = StreamsBuilder::new();
-    let slow = table(&builder, "R")
-        .suppress(Suppressed::until_time_limit(Duration::from_millis(10), Buffer::unbounded()));
+    let slow =
+        table(&builder, "R").suppress(Suppressed::until_time_limit(Duration::from_millis(10), Buffer::unbounded()));
     builder.stream::<String, String>("L").join_table(&slow, both, ()).to("out");
-    let records =
-        ["R a x 0", "L a 1 1", "R b z 10", "L a 2 11", "R a y 12", "L a 3 13", "R c z 22", "L a 4 23"];
+    let records = ["R a x 0", "L a 1 1", "R b z 10", "L a 2 11", "R a y 12", "L a 3 13", "R c z 22", "L a 4 23"];
     assert_eq!(run(&builder, 0, &records), ["a=2+x", "a=3+x", "a=4+y"]);
 }
 
@@ -107,8 +104,7 @@ fn tables_of_windows_join_by_key_and_window() {
     let windows = TimeWindows::of_size_and_grace(Duration::from_millis(10), Duration::ZERO);
     for cache in CACHES {
         let builder = StreamsBuilder::new();
-        let count =
-            |topic| builder.stream::<String, String>(topic).group_by_key().windowed_by(windows).count(());
+        let count = |topic| builder.stream::<String, String>(topic).group_by_key().windowed_by(windows).count(());
         let (left, right) = (counts(&count("L")), counts(&count("R")));
         let serde = || TimeWindowedSerde::new(Arc::new(StringSerde), Duration::from_millis(10));
         let produced = crate::dsl::options::Produced::with(serde(), StringSerde);
@@ -124,8 +120,7 @@ fn tables_of_sessions_join_by_key_and_session() {
     let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_millis(5), Duration::ZERO);
     for cache in CACHES {
         let builder = StreamsBuilder::new();
-        let count =
-            |topic| builder.stream::<String, String>(topic).group_by_key().windowed_by(windows).count(());
+        let count = |topic| builder.stream::<String, String>(topic).group_by_key().windowed_by(windows).count(());
         let (left, right) = (counts(&count("L")), counts(&count("R")));
         let serde = || SessionWindowedSerde::new(Arc::new(StringSerde));
         let produced = crate::dsl::options::Produced::with(serde(), StringSerde);
@@ -141,8 +136,7 @@ fn a_kept_filter_sends_no_deletion_of_what_it_never_had() {
     for cache in CACHES {
         let builder = StreamsBuilder::new();
         let kept = table(&builder, "in").filter(|_, value| value != "no", Materialized::named("kept"));
-        let joined =
-            kept.outer_join(&table(&builder, "other"), |left, _| left.cloned().unwrap_or_default(), ());
+        let joined = kept.outer_join(&table(&builder, "other"), |left, _| left.cloned().unwrap_or_default(), ());
         joined.to_stream().to("out");
         let seen = run(&builder, cache, &["in a no 1", "in a x 2", "in a no 3", "in a no 4"]);
         assert_eq!(seen, ["a=x", "a=-"], "cache {cache}");

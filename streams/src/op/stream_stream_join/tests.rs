@@ -12,10 +12,7 @@ use crate::{KStream, StreamsBuilder, Topology};
 type Text = KStream<String, String>;
 
 fn within(difference_ms: u64, grace_ms: u64) -> JoinWindows {
-    JoinWindows::of_time_difference_and_grace(
-        Duration::from_millis(difference_ms),
-        Duration::from_millis(grace_ms),
-    )
+    JoinWindows::of_time_difference_and_grace(Duration::from_millis(difference_ms), Duration::from_millis(grace_ms))
 }
 
 fn shown(side: Option<&String>) -> &str {

@@ -45,7 +45,8 @@ fn a_cluster_that_is_away_is_waited_for_until_task_timeout() {
 #[test]
 fn records_that_could_not_be_written_are_made_again() {
     // Not tried again as a commit is: the next flush would know nothing of them.
-    let late = unwritten(timeout(), Some(&|_: &ProductionContext<'_>| Response::Continue)).expect_err("whoever says what");
+    let late =
+        unwritten(timeout(), Some(&|_: &ProductionContext<'_>| Response::Continue)).expect_err("whoever says what");
     assert!(matches!(verdict(&late, None, Patience::Left), Verdict::Rejoin(_)));
 }
 
@@ -192,7 +193,11 @@ fn what_a_broker_refuses_is_for_the_handler_to_decide_about() {
     };
     assert_eq!(asked(ErrorCode::MessageTooLarge, Response::Continue), (1, true));
     assert_eq!(asked(ErrorCode::InvalidRecord, Response::Fail), (1, false));
-    assert_eq!(asked(ErrorCode::TopicAuthorizationFailed, Response::Continue), (0, false), "no matter of these records");
+    assert_eq!(
+        asked(ErrorCode::TopicAuthorizationFailed, Response::Continue),
+        (0, false),
+        "no matter of these records"
+    );
     assert_eq!(asked(ErrorCode::InvalidProducerEpoch, Response::Continue), (0, false), "another one has the task");
     assert!(unwritten(of_partition(ErrorCode::MessageTooLarge), None).is_err(), "nobody says continue");
 }

@@ -49,7 +49,13 @@ fn names_and_tags_are_those_of_kafka_streams() {
     assert!(theirs.len() > 50, "{theirs:?}");
     let only_ours: Vec<&String> = ours.difference(&theirs).collect();
     // The test driver of Kafka Streams has no copies, of which these two are.
-    assert_eq!(only_ours, ["stream-task-metrics update-rate task-id,thread-id number", "stream-task-metrics update-total task-id,thread-id number"]);
+    assert_eq!(
+        only_ours,
+        [
+            "stream-task-metrics update-rate task-id,thread-id number",
+            "stream-task-metrics update-total task-id,thread-id number"
+        ]
+    );
     assert_eq!(theirs.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
@@ -59,14 +65,20 @@ fn a_round_is_counted_in_its_thread_and_its_tasks() {
     meters.note(&worked(), Duration::from_millis(200));
     let all = meters.metrics(4, "p");
     let (thread, task) = (|name: &str| value(&all, name, false), |name: &str| value(&all, name, true));
-    assert_eq!((thread("process-total"), thread("process-latency-avg"), thread("process-records-max")), (10.0, 2.0, 10.0));
+    assert_eq!(
+        (thread("process-total"), thread("process-latency-avg"), thread("process-records-max")),
+        (10.0, 2.0, 10.0)
+    );
     assert_eq!((thread("poll-total"), thread("poll-latency-max"), thread("poll-records-avg")), (1.0, 50.0, 10.0));
     assert_eq!((thread("commit-total"), thread("commit-latency-avg")), (1.0, 25.0));
     assert_eq!((thread("poll-ratio"), thread("process-ratio"), thread("commit-ratio")), (0.25, 0.1, 0.125));
     assert_eq!((thread("blocked-time-ns-total"), thread("thread-state")), (75e6, 4.0));
     assert_eq!((thread("task-created-total"), thread("task-closed-total")), (1.0, 0.0));
     assert_eq!((task("process-total"), task("process-latency-avg")), (10.0, 2e6));
-    assert_eq!((task("dropped-records-total"), task("enforced-processing-total"), task("punctuate-total")), (2.0, 1.0, 1.0));
+    assert_eq!(
+        (task("dropped-records-total"), task("enforced-processing-total"), task("punctuate-total")),
+        (2.0, 1.0, 1.0)
+    );
     assert_eq!((task("record-lateness-avg"), task("record-lateness-max")), (3.0, 20.0));
     assert_eq!((task("active-buffer-count"), task("active-process-ratio")), (7.0, 1.0));
 }
@@ -82,7 +94,10 @@ fn what_a_task_counts_is_told_once_and_goes_with_the_task() {
     meters.note(&restored, Duration::from_millis(1));
     let all = meters.metrics(4, "p");
     assert_eq!((value(&all, "dropped-records-total", true), value(&all, "record-lateness-avg", true)), (2.0, 1.5));
-    assert_eq!((value(&all, "restore-total", true), value(&all, "restore-remaining-records-total", true)), (40.0, 60.0));
+    assert_eq!(
+        (value(&all, "restore-total", true), value(&all, "restore-remaining-records-total", true)),
+        (40.0, 60.0)
+    );
     assert_eq!(value(&all, "update-total", true), 3.0);
     meters.note(&Round { closed: vec![ID], ..Round::default() }, Duration::from_millis(1));
     let all = meters.metrics(4, "p");

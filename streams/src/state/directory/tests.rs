@@ -49,10 +49,8 @@ fn what_nobody_uses_is_deleted_after_its_time() {
     let held = directory.take(task(0, 0)).expect("a folder");
     drop(directory.take(task(0, 1)).expect("a folder"));
     std::fs::create_dir(directory.path().join("no_task")).expect("a folder");
-    let left = std::fs::metadata(directory.path().join("0_1").join(LEFT_FILE))
-        .expect("a file")
-        .modified()
-        .expect("a time");
+    let left =
+        std::fs::metadata(directory.path().join("0_1").join(LEFT_FILE)).expect("a file").modified().expect("a time");
     let left = left.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     assert_eq!(directory.clean_up(left + 1_000, 1_000).expect("clean up"), [], "just not long enough");
     assert_eq!(directory.clean_up(left + 1_002, 1_000).expect("clean up"), [task(0, 1)]);
@@ -83,15 +81,8 @@ fn directories_of_others_are_refused() {
         std::fs::create_dir(&path).expect("a folder");
         std::fs::write(path.join(PROCESS_FILE), text).expect("a file");
         let error = open(folder.path()).err().expect(text);
-        assert!(
-            matches!(&error, StateError::Foreign { .. }) && error.to_string().contains(expected),
-            "{error}"
-        );
-        assert_eq!(
-            std::fs::read_to_string(path.join(PROCESS_FILE)).expect("a file"),
-            text,
-            "it is left as it is"
-        );
+        assert!(matches!(&error, StateError::Foreign { .. }) && error.to_string().contains(expected), "{error}");
+        assert_eq!(std::fs::read_to_string(path.join(PROCESS_FILE)).expect("a file"), text, "it is left as it is");
     }
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(folder.path().join("app/0_0/rocksdb/counts")).expect("a folder");

@@ -62,8 +62,7 @@ impl RecordContext {
 
     /// How many bytes of memory it takes, as Java counts them for `maxBytes`: texts by their UTF-16 units.
     pub fn memory(&self) -> usize {
-        let headers =
-            self.headers.iter().map(|(name, value)| units(name) + value.as_ref().map_or(0, Bytes::len));
+        let headers = self.headers.iter().map(|(name, value)| units(name) + value.as_ref().map_or(0, Bytes::len));
         20 + units(&self.topic) + headers.sum::<usize>()
     }
 }

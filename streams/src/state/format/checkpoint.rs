@@ -48,11 +48,7 @@ pub fn read(text: &str) -> Result<Vec<Line>, Malformed> {
             return Err(malformed());
         };
         let partition = partition.parse().map_err(|_| malformed())?;
-        lines.push(Line {
-            topic: topic.to_owned(),
-            partition,
-            offset: offset.parse().map_err(|_| malformed())?,
-        });
+        lines.push(Line { topic: topic.to_owned(), partition, offset: offset.parse().map_err(|_| malformed())? });
     }
     if lines.len() != count {
         return Err(malformed());

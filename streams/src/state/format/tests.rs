@@ -92,11 +92,8 @@ fn all_bytes_are_javas() {
 fn keys(name: &str, input: &Input, expected: Option<Vec<u8>>) -> Option<Option<Vec<u8>>> {
     let mut out = Vec::new();
     let row = Bytes::from(expected.unwrap_or_default());
-    let window_key = || window::WindowKey {
-        key: input.bytes("key"),
-        start: input.number("start"),
-        sequence: input.small("seq"),
-    };
+    let window_key =
+        || window::WindowKey { key: input.bytes("key"), start: input.number("start"), sequence: input.small("seq") };
     let session_key = || Windowed { key: input.bytes("key"), window: input.window() };
     match name {
         "time_windowed_key" => {
@@ -109,12 +106,7 @@ fn keys(name: &str, input: &Input, expected: Option<Vec<u8>>) -> Option<Option<V
             assert_eq!(window::read_store_key(row), Ok(window_key()));
         }
         "window_store_key_time_first" => {
-            window::write_time_first_key(
-                &input.bytes("key"),
-                input.number("start"),
-                input.small("seq"),
-                &mut out,
-            );
+            window::write_time_first_key(&input.bytes("key"), input.number("start"), input.small("seq"), &mut out);
             assert_eq!(window::read_time_first_key(row), Ok(window_key()));
         }
         "window_store_key_index" => {
@@ -143,17 +135,19 @@ fn plain(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
     match name {
         "long" => NumberSerde.serialize(&input.number("value"), &mut out).expect("bytes"),
         "int" => NumberSerde.serialize(&input.small("value"), &mut out).expect("bytes"),
-        "short" => NumberSerde.serialize(&i16::try_from(input.number("value")).expect("a short"), &mut out).expect("bytes"),
+        "short" => {
+            NumberSerde.serialize(&i16::try_from(input.number("value")).expect("a short"), &mut out).expect("bytes")
+        }
         "double" => NumberSerde.serialize(&input.0["value"].as_f64().expect("a number"), &mut out).expect("bytes"),
-        "float" => NumberSerde.serialize(&(input.0["value"].as_f64().expect("a number") as f32), &mut out).expect("bytes"),
+        "float" => {
+            NumberSerde.serialize(&(input.0["value"].as_f64().expect("a number") as f32), &mut out).expect("bytes")
+        }
         // Java's UUIDSerializer writes the text.
         "uuid" => out = input.text("value").expect("a text"),
         "boolean" => out.push(u8::from(input.0["value"] == true)),
         "list_string" => {
-            let entries: Vec<Option<Vec<u8>>> = entries(input)
-                .iter()
-                .map(|entry| entry.as_str().map(|text| text.as_bytes().to_vec()))
-                .collect();
+            let entries: Vec<Option<Vec<u8>>> =
+                entries(input).iter().map(|entry| entry.as_str().map(|text| text.as_bytes().to_vec())).collect();
             list::write_list(entries.iter().map(Option::as_deref), &mut out);
             let read = list::read_list(Bytes::from(out.clone()), None).expect("a list");
             assert_eq!(read, entries.iter().map(|entry| entry.clone().map(Bytes::from)).collect::<Vec<_>>());
@@ -168,21 +162,16 @@ fn plain(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
         "list_int" => {
             let number = |entry: &Value| entry.as_i64().map(|number| (number as i32).to_be_bytes());
             let entries: Vec<Option<[u8; 4]>> = entries(input).iter().map(number).collect();
-            let slices: Vec<Option<&[u8]>> =
-                entries.iter().map(|entry| entry.as_ref().map(|e| &e[..])).collect();
+            let slices: Vec<Option<&[u8]>> = entries.iter().map(|entry| entry.as_ref().map(|e| &e[..])).collect();
             list::write_list_of_one_length(&slices, &mut out);
             let read = list::read_list(Bytes::from(out.clone()), Some(4)).expect("a list");
             assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), slices);
         }
         "murmur2" => {
-            out.extend_from_slice(
-                &millstream_protocol::murmur2::murmur2(&input.bytes("value")).to_be_bytes(),
-            );
+            out.extend_from_slice(&millstream_protocol::murmur2::murmur2(&input.bytes("value")).to_be_bytes());
         }
         "murmur3_128" => {
-            murmur3::hash128(&input.bytes("value"))
-                .iter()
-                .for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
+            murmur3::hash128(&input.bytes("value")).iter().for_each(|half| out.extend_from_slice(&half.to_be_bytes()));
         }
         _ => return None,
     }
@@ -223,8 +212,7 @@ fn values(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
         }
         "suppress_buffer_value" => {
             let (prior, old, new) = (input.maybe("prior"), input.maybe("old"), input.maybe("new"));
-            let value =
-                buffer::BufferValue { prior, old, new, context: Input(&input.0["context"]).context() };
+            let value = buffer::BufferValue { prior, old, new, context: Input(&input.0["context"]).context() };
             value.write_with_time(input.number("time"), &mut out);
             let read = buffer::BufferValue::read_with_time(Bytes::from(out.clone()));
             assert_eq!(read, Ok((value.clone(), input.number("time"))));
@@ -234,8 +222,7 @@ fn values(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
             let mut versions: Option<versioned::Versions> = None;
             for version in input.0["versions"].as_array().expect("versions") {
                 let version = Input(version);
-                let (from, to, value) =
-                    (version.number("from"), version.number("to"), version.maybe("value"));
+                let (from, to, value) = (version.number("from"), version.number("to"), version.maybe("value"));
                 match &mut versions {
                     None => versions = Some(versioned::Versions::of(value, from, to)),
                     Some(versions) => versions.insert_as_latest(from, to, value),
@@ -274,9 +261,7 @@ fn joins(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
                 instruction: match input.0["instruction"].as_str().expect("an instruction") {
                     "DELETE_KEY_NO_PROPAGATE" => foreign::Instruction::DeleteNoPropagate,
                     "DELETE_KEY_AND_PROPAGATE" => foreign::Instruction::DeleteAndPropagate,
-                    "PROPAGATE_NULL_IF_NO_FK_VAL_AVAILABLE" => {
-                        foreign::Instruction::PropagateNullIfNoForeignValue
-                    }
+                    "PROPAGATE_NULL_IF_NO_FK_VAL_AVAILABLE" => foreign::Instruction::PropagateNullIfNoForeignValue,
                     _ => foreign::Instruction::PropagateOnlyIfForeignValue,
                 },
                 hash: input.hash(),
@@ -304,8 +289,7 @@ fn metadata(name: &str, input: &Input) -> Option<Option<Vec<u8>>> {
         "topic_partition_metadata" => {
             let processors = input.0["processors"].as_object().expect("processors");
             let number = |number: &Value| number.as_i64().expect("a number");
-            let processors: BTreeMap<String, i64> =
-                processors.iter().map(|(k, v)| (k.clone(), number(v))).collect();
+            let processors: BTreeMap<String, i64> = processors.iter().map(|(k, v)| (k.clone(), number(v))).collect();
             let partition_time = input.number("partition_time");
             let metadata = partition_metadata::PartitionMetadata { partition_time, processors };
             let text = metadata.encode();
@@ -340,8 +324,7 @@ fn metadata_of_other_versions() {
     assert!(PartitionMetadata::decode("not base64").is_err());
     let mut merged = first;
     for number in [3, 7, 5] {
-        let other =
-            PartitionMetadata { partition_time: 9, processors: BTreeMap::from([("p".to_owned(), number)]) };
+        let other = PartitionMetadata { partition_time: 9, processors: BTreeMap::from([("p".to_owned(), number)]) };
         merged.merge(&other);
     }
     assert_eq!((merged.partition_time, merged.processors["p"]), (5, 7));

@@ -87,8 +87,7 @@ impl Versions {
     /// The bytes of the row.
     pub fn write(&self) -> Bytes {
         let values = self.entries.iter().flat_map(|(_, value)| value);
-        let mut out =
-            Vec::with_capacity(16 + 12 * self.entries.len() + values.map(Bytes::len).sum::<usize>());
+        let mut out = Vec::with_capacity(16 + 12 * self.entries.len() + values.map(Bytes::len).sum::<usize>());
         out.extend_from_slice(&self.next.to_be_bytes());
         out.extend_from_slice(&self.min.to_be_bytes());
         for (timestamp, value) in &self.entries {

@@ -14,10 +14,7 @@ fn put(buffer: &mut GraceBuffer, key: &str, timestamp: i64, value: &str) -> Opti
 fn ready(buffer: &mut GraceBuffer) -> String {
     let lossy = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let ready = buffer.take_ready().expect("records");
-    ready
-        .iter()
-        .map(|one| format!("{}@{}={} ", lossy(&one.key), one.context.timestamp, lossy(&one.value)))
-        .collect()
+    ready.iter().map(|one| format!("{}@{}={} ", lossy(&one.key), one.context.timestamp, lossy(&one.value))).collect()
 }
 
 #[test]

@@ -53,9 +53,7 @@ impl Overlay {
     }
 
     fn is_erased(&self, key: &[u8]) -> bool {
-        self.erased
-            .iter()
-            .any(|erased| key >= &erased.from[..] && erased.to.as_deref().is_none_or(|to| key < to))
+        self.erased.iter().any(|erased| key >= &erased.from[..] && erased.to.as_deref().is_none_or(|to| key < to))
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Waiting {
@@ -101,17 +99,14 @@ impl Overlay {
             return Box::new(committed);
         }
         let committed = committed.filter(|row| !matches!(row, Ok((key, _)) if self.is_erased(key)));
-        let bounds = (
-            span.from.map_or(Bound::Unbounded, Bound::Included),
-            span.to.map_or(Bound::Unbounded, Bound::Excluded),
-        );
-        let keys = self.keys.range::<[u8], _>(bounds).map(|(key, value)| {
-            (Bytes::copy_from_slice(key), value.as_deref().map(Bytes::copy_from_slice))
-        });
+        let bounds =
+            (span.from.map_or(Bound::Unbounded, Bound::Included), span.to.map_or(Bound::Unbounded, Bound::Excluded));
+        let keys = self
+            .keys
+            .range::<[u8], _>(bounds)
+            .map(|(key, value)| (Bytes::copy_from_slice(key), value.as_deref().map(Bytes::copy_from_slice)));
         match order {
-            Order::Ascending => {
-                Box::new(Merged { committed: committed.peekable(), keys: keys.peekable(), order })
-            }
+            Order::Ascending => Box::new(Merged { committed: committed.peekable(), keys: keys.peekable(), order }),
             Order::Descending => {
                 Box::new(Merged { committed: committed.peekable(), keys: keys.rev().peekable(), order })
             }

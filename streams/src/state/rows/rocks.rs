@@ -11,9 +11,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRawIterator, ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options,
-    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRawIterator, ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
 use super::overlay::{Overlay, Waiting};
@@ -44,8 +44,7 @@ impl Budget {
         parts.set_num_shard_bits(1);
         let cache = Cache::new_lru_cache_opts(&parts);
         let memtables = memtables.min(total);
-        let manager =
-            WriteBufferManager::new_write_buffer_manager_with_cache(memtables, false, cache.clone());
+        let manager = WriteBufferManager::new_write_buffer_manager_with_cache(memtables, false, cache.clone());
         Budget { cache, memtables: manager, memtable: MEMTABLE.min(memtables.max(64 << 10)) }
     }
 

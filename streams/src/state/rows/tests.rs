@@ -6,8 +6,7 @@ use super::*;
 
 fn text(rows: &dyn Rows, span: Span<'_>, order: Order) -> String {
     let rows = rows.range(span, order).map(|row| row.expect("a row"));
-    rows.map(|(key, value)| format!("{}={} ", String::from_utf8_lossy(&key), String::from_utf8_lossy(&value)))
-        .collect()
+    rows.map(|(key, value)| format!("{}={} ", String::from_utf8_lossy(&key), String::from_utf8_lossy(&value))).collect()
 }
 
 /// The contract of `Rows` on an engine without rows.
@@ -65,10 +64,7 @@ pub(crate) fn equals_a_map(rows: &mut dyn Rows, writes: &[(u8, Vec<u8>, Vec<u8>)
             }
         }
         let read = |order| -> Vec<(Vec<u8>, Vec<u8>)> {
-            rows.range(Span::ALL, order)
-                .map(|row| row.expect("a row"))
-                .map(|(k, v)| (k.to_vec(), v.to_vec()))
-                .collect()
+            rows.range(Span::ALL, order).map(|row| row.expect("a row")).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
         };
         let expected: Vec<_> = map.clone().into_iter().collect();
         assert_eq!(read(Order::Ascending), expected);

@@ -8,11 +8,8 @@ const LAYOUTS: [Layout; 3] =
 
 fn store(layout: Layout) -> SessionRows {
     let mut store = SessionRows::open("s", Box::new(MemoryRows::new()), 60_000, layout).expect("a store");
-    for (key, start, end) in
-        [("a", 0, 10), ("a", 20, 20), ("aa", 5, 12), ("b", 11, 70_000), ("a", 90, 61_000)]
-    {
-        let stored =
-            store.put(key.as_bytes(), Window { start, end }, Some(Bytes::from(format!("{key}{end}"))));
+    for (key, start, end) in [("a", 0, 10), ("a", 20, 20), ("aa", 5, 12), ("b", 11, 70_000), ("a", 90, 61_000)] {
+        let stored = store.put(key.as_bytes(), Window { start, end }, Some(Bytes::from(format!("{key}{end}"))));
         assert_eq!(stored.expect("put"), Stored::Yes);
     }
     store
@@ -44,17 +41,10 @@ fn sessions_of_a_key_that_meet_a_time() {
         let all = "a@9000-11000 a@12000-13000 a@90-61000 a@14000-61000 ";
         assert_eq!(text(store.find(b"a", ANY, Order::Ascending)), all, "{layout:?}");
         let meeting = Meeting { earliest_end: 13_000, latest_start: 12_000 };
-        assert_eq!(
-            text(store.find(b"a", meeting, Order::Descending)),
-            "a@90-61000 a@12000-13000 ",
-            "{layout:?}"
-        );
+        assert_eq!(text(store.find(b"a", meeting, Order::Descending)), "a@90-61000 a@12000-13000 ", "{layout:?}");
         store.remove(b"a", Window { start: 12_000, end: 13_000 }).expect("remove");
         assert_eq!(text(store.find(b"a", meeting, Order::Ascending)), "a@90-61000 ", "{layout:?}");
-        assert_eq!(
-            store.get(b"a", Window { start: 90, end: 61_000 }).expect("get").as_deref(),
-            Some(&b"a61000"[..])
-        );
+        assert_eq!(store.get(b"a", Window { start: 90, end: 61_000 }).expect("get").as_deref(), Some(&b"a61000"[..]));
         assert_eq!(store.get(b"a", Window { start: 20, end: 20 }).expect("get"), None, "expired");
         assert_eq!(store.dump().expect("rows").len(), 4, "{layout:?}");
     }
@@ -62,11 +52,9 @@ fn sessions_of_a_key_that_meet_a_time() {
 
 #[test]
 fn sessions_of_several_keys() {
-    for (layout, expected) in LAYOUTS.into_iter().zip([
-        "a@90-61000 b@11-70000 ",
-        "a@90-61000 b@11-70000 ",
-        "a@90-61000 b@11-70000 ",
-    ]) {
+    for (layout, expected) in
+        LAYOUTS.into_iter().zip(["a@90-61000 b@11-70000 ", "a@90-61000 b@11-70000 ", "a@90-61000 b@11-70000 "])
+    {
         let store = store(layout);
         assert_eq!(text(store.all(Order::Ascending)), expected, "{layout:?}");
         assert_eq!(text(store.find_range((Some(b"aa"), Some(b"b")), ANY, Order::Ascending)), "b@11-70000 ");

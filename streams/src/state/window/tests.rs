@@ -34,11 +34,7 @@ fn a_key_is_fetched_by_time() {
         {
             assert_eq!(put(&mut store, key, start, value), Stored::Yes);
         }
-        assert_eq!(
-            text(store.fetch(b"a", 0, 200_000, Order::Ascending)),
-            "a@0=4 a@5=6 a@150000=3 ",
-            "{layout:?}"
-        );
+        assert_eq!(text(store.fetch(b"a", 0, 200_000, Order::Ascending)), "a@0=4 a@5=6 a@150000=3 ", "{layout:?}");
         assert_eq!(text(store.fetch(b"a", -7, 5, Order::Descending)), "a@5=6 a@0=4 ", "{layout:?}");
         assert_eq!(text(store.fetch(b"c", 0, i64::MAX, Order::Ascending)), "");
         assert_eq!(store.get(b"a", 5).expect("get").as_deref(), Some(&b"6"[..]));
@@ -56,9 +52,7 @@ fn all_keys_lie_as_the_layout_says() {
         "a@0=4 b@4=5 a@5=1 aa@5=2 a@150000=3 ",
     ]) {
         let mut store = store(layout, 200_000, Duplicates::Replaced);
-        for (key, start, value) in
-            [("a", 5, "1"), ("aa", 5, "2"), ("a", 150_000, "3"), ("a", 0, "4"), ("b", 4, "5")]
-        {
+        for (key, start, value) in [("a", 5, "1"), ("aa", 5, "2"), ("a", 150_000, "3"), ("a", 0, "4"), ("b", 4, "5")] {
             put(&mut store, key, start, value);
         }
         assert_eq!(text(store.all(Order::Ascending)), expected, "{layout:?}");
@@ -84,11 +78,7 @@ fn what_stream_time_left_behind_is_gone() {
         put(&mut store, "b", 70_000, "3");
         let slack = if layout == Layout::KeyFirst { "" } else { "a@10000=x " };
         put(&mut store, "a", 10_000, "x");
-        assert_eq!(
-            text(store.fetch(b"a", 0, 99_000, Order::Ascending)),
-            format!("{slack}a@30000=2 "),
-            "{layout:?}"
-        );
+        assert_eq!(text(store.fetch(b"a", 0, 99_000, Order::Ascending)), format!("{slack}a@30000=2 "), "{layout:?}");
         assert_eq!(store.get(b"a", 10).expect("get"), None);
         // A late row whose segment is there is taken, though nobody sees it.
         assert_eq!(put(&mut store, "a", 20, "4"), Stored::Yes);

@@ -3,8 +3,8 @@
 //! changes nothing about what is evicted and when it goes on (Java's caches take such a read for a use).
 
 use super::KeyValueStore;
-use crate::serde::bytes_of;
 use crate::record::Data;
+use crate::serde::bytes_of;
 use crate::task::errors::Failure;
 
 impl<K: Data, S: Data> KeyValueStore<K, S> {

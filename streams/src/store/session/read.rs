@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::SessionStore;
-use crate::serde::bytes_of;
 use crate::record::{Data, Window, Windowed};
+use crate::serde::bytes_of;
 use crate::state::Order;
 use crate::state::format::session as format;
 use crate::state::session::Meeting;

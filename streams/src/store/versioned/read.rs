@@ -1,8 +1,8 @@
 //! What queries read of a versioned store. Called by `query` on the store's own thread.
 
 use super::VersionedStore;
-use crate::serde::bytes_of;
 use crate::record::Data;
+use crate::serde::bytes_of;
 use crate::state::Order;
 use crate::state::versioned::VersionedRow;
 use crate::task::errors::Failure;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::WindowStore;
-use crate::serde::bytes_of;
 use crate::record::{Data, Windowed};
+use crate::serde::bytes_of;
 use crate::state::Order;
 use crate::state::format::window as format;
 use crate::task::errors::Failure;

@@ -276,8 +276,14 @@ fn an_error_has_a_place() {
     task.add(0, [Incoming { offset: 9, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");
     let error = task.process(0).expect_err("refused");
     let place = task.place_of(&error).expect("a record").to_string();
-    assert_eq!((place.as_str(), error.to_string().as_str()), ("topic in partition 0 offset 9", "cannot send to out: no"));
-    assert!(task.place_of(&TaskError::Panic { place: task.place_of(&error).expect("one"), cause: "x".to_owned() }).is_none());
+    assert_eq!(
+        (place.as_str(), error.to_string().as_str()),
+        ("topic in partition 0 offset 9", "cannot send to out: no")
+    );
+    assert!(
+        task.place_of(&TaskError::Panic { place: task.place_of(&error).expect("one"), cause: "x".to_owned() })
+            .is_none()
+    );
 }
 
 /// What was written since the last commit is known, so that it can be made before memory runs out.
@@ -454,9 +460,11 @@ fn the_times_of_an_outer_join_are_forgotten_when_a_task_becomes_a_copy() {
     let mut task = task(&builder.build().expect("sound"), 0);
     task.start().expect("linked");
     one(&mut task, 0);
-    let store = task.stores().names().iter().find_map(|name| {
-        task.stores().get::<crate::store::Unmatched<String, String, String>>(name)
-    });
+    let store = task
+        .stores()
+        .names()
+        .iter()
+        .find_map(|name| task.stores().get::<crate::store::Unmatched<String, String, String>>(name));
     let store = store.expect("the store of both sides");
     assert_eq!(store.borrow().stream_time(), 0);
     task.stop();
@@ -544,7 +552,12 @@ fn caches_stay_within_their_budget() {
     let mut grown = task(&builder.build().expect("sound"), 10_000);
     grown.start().expect("linked");
     for offset in 0..100 {
-        pass(&mut grown, offset, ["a", "b", "c", "d"][offset as usize % 4], "0123456789abcdefghijklmnopqrstuvwxyz".repeat(10).leak());
+        pass(
+            &mut grown,
+            offset,
+            ["a", "b", "c", "d"][offset as usize % 4],
+            "0123456789abcdefghijklmnopqrstuvwxyz".repeat(10).leak(),
+        );
         assert!(grown.context().budget().used() <= 10_000, "record {offset}: {}", grown.context().budget().used());
     }
     let builder = StreamsBuilder::new();
@@ -561,7 +574,11 @@ fn caches_stay_within_their_budget() {
     assert_eq!(store.dump().expect("rows").len(), 500);
     let builder = StreamsBuilder::new();
     let table = builder.table::<String, String>("table", "rows");
-    let joined = builder.stream::<String, String>("in").join_table(&table, |left: &String, right: &String| format!("{left}{right}"), ());
+    let joined = builder.stream::<String, String>("in").join_table(
+        &table,
+        |left: &String, right: &String| format!("{left}{right}"),
+        (),
+    );
     joined.to("out");
     let sent = Sent::default();
     let values = Rc::clone(&sent.values);

@@ -34,8 +34,7 @@ fn run(builder: &StreamsBuilder, seen: &Seen, values: &[Option<&str>]) -> Vec<St
         _ => None,
     });
     let topics: Vec<String> = topics.collect();
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     for (at, value) in values.iter().enumerate() {
         let value = value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
         let record = Incoming { key: Some(Bytes::from_static(b"k")), value, ..Incoming::default() };
@@ -47,8 +46,8 @@ fn run(builder: &StreamsBuilder, seen: &Seen, values: &[Option<&str>]) -> Vec<St
 #[test]
 fn a_record_passes_all_children_before_the_next_one() {
     let (builder, seen) = (StreamsBuilder::new(), Seen::default());
-    let words = stream(&builder, "in")
-        .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<String>>());
+    let words =
+        stream(&builder, "in").flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<String>>());
     watch(&words, &seen, "one");
     watch(&words.map_values(|word| word.to_uppercase()), &seen, "two");
     // The second child is printed before the first, as it is the larger; records go by the order of the calls.
@@ -72,8 +71,7 @@ fn a_split_record_takes_the_first_way_that_holds() {
     let (builder, seen) = (StreamsBuilder::new(), Seen::default());
     let split = stream(&builder, "in").split("s-");
     let split = split.branch(|_, value| value.is_some_and(|value| value.starts_with('a')), "a");
-    let branches =
-        split.branch(|_, value| value.is_some_and(|value| value.len() == 2), "two").default_branch(());
+    let branches = split.branch(|_, value| value.is_some_and(|value| value.len() == 2), "two").default_branch(());
     watch(&branches["s-a"], &seen, "a");
     watch(&branches["s-two"], &seen, "two");
     watch(&branches["s-0"], &seen, "rest");
@@ -100,10 +98,7 @@ fn a_child_of_two_parents_is_one_processor() {
     let (builder, seen) = (StreamsBuilder::new(), Seen::default());
     let (one, two) = (stream(&builder, "in1"), stream(&builder, "in2"));
     watch(&one.merge(&two).process_values((), || Numbered(0)), &seen, "number");
-    assert_eq!(
-        run(&builder, &seen, &[Some("a"), Some("b"), Some("c")]),
-        ["number 1", "number 2", "number 3"]
-    );
+    assert_eq!(run(&builder, &seen, &[Some("a"), Some("b"), Some("c")]), ["number 1", "number 2", "number 3"]);
     // Another task has a processor of its own.
     assert_eq!(run(&builder, &seen, &[Some("d")]), ["number 1"]);
 }
@@ -117,8 +112,7 @@ fn an_error_of_a_closure_ends_the_task_and_names_the_record() {
     });
     failing.to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let record = |value| Incoming { value: Some(Bytes::from_static(value)), ..Incoming::default() };
     driver.pipe("in", record(b"good")).expect("a good value");
     let error = driver.pipe("in", record(b"bad")).expect_err("a bad one");
@@ -132,8 +126,7 @@ fn a_panic_ends_the_task() {
     let builder = StreamsBuilder::new();
     stream(&builder, "in").map_values(|_| -> String { panic!("no value is good") }).to("out");
     let topology = builder.build().expect("the topology is sound");
-    let mut driver =
-        TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
+    let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");
     let record = Incoming { value: Some(Bytes::from_static(b"v")), ..Incoming::default() };
     let error = driver.pipe("in", record).expect_err("a panic");
     assert!(matches!(&error, TaskError::Panic { cause, .. } if cause == "no value is good"), "{error}");

@@ -45,7 +45,8 @@ impl Group {
         metadata.extend_from_slice(topic.as_bytes());
         // Empty user data but for what changes.
         metadata.extend_from_slice(&[0, 0, 0, 1, self.said[usize::from(member % 4)]]);
-        let protocol = |name: &&str| Value::of([("Name", Value::name(name)), ("Metadata", Value::Bytes(metadata.clone()))]);
+        let protocol =
+            |name: &&str| Value::of([("Name", Value::name(name)), ("Metadata", Value::Bytes(metadata.clone()))]);
         let body = Value::of([
             ("GroupId", Value::Text(self.id.clone())),
             ("SessionTimeoutMs", Value::Int(300_000)),
@@ -61,7 +62,8 @@ impl Group {
     }
 
     fn sync(&self, member: u8, version: i16) -> Request {
-        let assignment = |of: &u8| Value::of([("MemberId", self.member(*of)), ("Assignment", Value::Bytes(vec![*of; 5]))]);
+        let assignment =
+            |of: &u8| Value::of([("MemberId", self.member(*of)), ("Assignment", Value::Bytes(vec![*of; 5]))]);
         let leads = self.joined.first() == Some(&member);
         let assignments = if leads { self.joined.iter().map(assignment).collect() } else { Vec::new() };
         let body = Value::of([
@@ -109,11 +111,18 @@ impl Scene<'_, '_> {
             9 => {
                 let group = Value::Text(self.group.id.clone());
                 let version = self.version(15, 0, 6)?;
-                self.alike(&Request::new(15, version, Value::of([("Groups", one(group)), ("IncludeAuthorizedOperations", Value::Int(1))])))
+                self.alike(&Request::new(
+                    15,
+                    version,
+                    Value::of([("Groups", one(group)), ("IncludeAuthorizedOperations", Value::Int(1))]),
+                ))
             }
             10 => self.offsets(),
             _ => {
-                let topic = Value::of([("Name", Value::Text(self.topics[0].clone())), ("Partitions", one(Value::of([("PartitionIndex", Value::Int(0))])))]);
+                let topic = Value::of([
+                    ("Name", Value::Text(self.topics[0].clone())),
+                    ("Partitions", one(Value::of([("PartitionIndex", Value::Int(0))]))),
+                ]);
                 let group = Value::Text(self.group.id.clone());
                 if self.group.joined.is_empty() || self.rng.random_ratio(1, 2) {
                     return self.alike(&Request::new(47, 0, Value::of([("GroupId", group), ("Topics", one(topic))])));
@@ -157,8 +166,13 @@ impl Scene<'_, '_> {
         let oldest = if member == STATIC { 3 } else { 0 };
         let version = self.version(13, oldest, 5)?;
         let (id, instance) = (self.group.member(member), self.group.instance(member));
-        let who = Value::of([("MemberId", if member == STATIC { Value::name("") } else { id.clone() }), ("GroupInstanceId", instance), ("Reason", Value::Null)]);
-        let body = Value::of([("GroupId", Value::Text(self.group.id.clone())), ("MemberId", id), ("Members", one(who))]);
+        let who = Value::of([
+            ("MemberId", if member == STATIC { Value::name("") } else { id.clone() }),
+            ("GroupInstanceId", instance),
+            ("Reason", Value::Null),
+        ]);
+        let body =
+            Value::of([("GroupId", Value::Text(self.group.id.clone())), ("MemberId", id), ("Members", one(who))]);
         let fine = self.alike(&Request::on(member, 13, version, body))?;
         self.forget(member);
         self.group.joined.retain(|one| *one != member);
@@ -182,7 +196,13 @@ impl Scene<'_, '_> {
         fine &= self.alike(&self.group.sync(STATIC, version))?;
         let version = self.version(12, 3, 4)?;
         // The one that was replaced.
-        Ok(fine && self.alike(&self.group.heartbeat(STATIC, version, self.group.generation(STATIC), Value::name("replaced")))?)
+        Ok(fine
+            && self.alike(&self.group.heartbeat(
+                STATIC,
+                version,
+                self.group.generation(STATIC),
+                Value::name("replaced"),
+            ))?)
     }
 
     /// `first` has joined or somebody left: all others join, then all sync.
@@ -198,7 +218,9 @@ impl Scene<'_, '_> {
             let oldest = if other == STATIC { 3 } else { 0 };
             let version = self.version(12, oldest, 4)?;
             let beat = self.group.heartbeat(other, version, self.group.generation(other), self.group.member(other));
-            self.run.both_until(&beat, |outcome| outcome.answer().and_then(|answer| answer.int_of("ErrorCode")) == Some(REBALANCE_IN_PROGRESS))?;
+            self.run.both_until(&beat, |outcome| {
+                outcome.answer().and_then(|answer| answer.int_of("ErrorCode")) == Some(REBALANCE_IN_PROGRESS)
+            })?;
             if !self.alike(&beat)? {
                 return Ok(false);
             }
@@ -242,7 +264,11 @@ impl Scene<'_, '_> {
             ("CommittedLeaderEpoch", Value::Int(0)),
             ("CommittedMetadata", Value::name("from a member")),
         ]);
-        let topics = Value::of([("Name", Value::Text(topic.clone())), ("TopicId", Value::Learnt(Slot::TopicId(topic))), ("Partitions", one(partition))]);
+        let topics = Value::of([
+            ("Name", Value::Text(topic.clone())),
+            ("TopicId", Value::Learnt(Slot::TopicId(topic))),
+            ("Partitions", one(partition)),
+        ]);
         let body = Value::of([
             ("GroupId", Value::Text(self.group.id.clone())),
             ("GenerationIdOrMemberEpoch", generation),
@@ -258,8 +284,18 @@ impl Scene<'_, '_> {
         let group = Value::Text(self.group.id.clone());
         let require_stable = Value::Int(i64::from(self.rng.random_ratio(1, 2)));
         let version = self.version(9, 2, 10)?;
-        let of = Value::of([("GroupId", group.clone()), ("MemberId", Value::Null), ("MemberEpoch", Value::Int(-1)), ("Topics", Value::Null)]);
-        let body = Value::of([("GroupId", group), ("Topics", Value::Null), ("Groups", one(of)), ("RequireStable", require_stable)]);
+        let of = Value::of([
+            ("GroupId", group.clone()),
+            ("MemberId", Value::Null),
+            ("MemberEpoch", Value::Int(-1)),
+            ("Topics", Value::Null),
+        ]);
+        let body = Value::of([
+            ("GroupId", group),
+            ("Topics", Value::Null),
+            ("Groups", one(of)),
+            ("RequireStable", require_stable),
+        ]);
         self.alike(&Request::new(9, version, body))
     }
 }

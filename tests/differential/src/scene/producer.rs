@@ -114,7 +114,8 @@ impl Scene<'_, '_> {
         let count = self.rng.random_range(1..=5);
         let length = self.pick(&[0, 10, 400]);
         let codec = self.pick(&CODECS);
-        let records = (0..count).map(|n| (Some(format!("{key}{n}").into_bytes()), Some(vec![b'v'; length]), clock + n)).collect();
+        let records =
+            (0..count).map(|n| (Some(format!("{key}{n}").into_bytes()), Some(vec![b'v'; length]), clock + n)).collect();
         Batch { producer, base_sequence, codec, records, damage: Damage::None }
     }
 
@@ -196,7 +197,12 @@ impl Scene<'_, '_> {
         let name = self.producers.id(producer).map_or(Value::Null, Value::Text);
         let group = Value::Text(self.group.id.clone());
         if self.rng.random_ratio(1, 2) {
-            let body = Value::of([("TransactionalId", name.clone()), ("ProducerId", id.clone()), ("ProducerEpoch", epoch.clone()), ("GroupId", group.clone())]);
+            let body = Value::of([
+                ("TransactionalId", name.clone()),
+                ("ProducerId", id.clone()),
+                ("ProducerEpoch", epoch.clone()),
+                ("GroupId", group.clone()),
+            ]);
             let version = self.version(25, 0, 4)?;
             if !self.alike(&Request::on(producer, 25, version, body))? {
                 return Ok(false);
@@ -209,7 +215,11 @@ impl Scene<'_, '_> {
             ("CommittedLeaderEpoch", Value::Int(0)),
             ("CommittedMetadata", Value::name("in a transaction")),
         ]);
-        let topics = Value::of([("Name", Value::Text(topic.clone())), ("TopicId", Value::Learnt(Slot::TopicId(topic))), ("Partitions", one(partition))]);
+        let topics = Value::of([
+            ("Name", Value::Text(topic.clone())),
+            ("TopicId", Value::Learnt(Slot::TopicId(topic))),
+            ("Partitions", one(partition)),
+        ]);
         let body = Value::of([
             ("TransactionalId", name),
             ("GroupId", group),
@@ -238,14 +248,30 @@ impl Scene<'_, '_> {
         let topic = self.topic();
         let isolation = Value::Int(self.rng.random_range(0..2));
         let partition = self.rng.random_range(0..2);
-        let asked = Value::of([("PartitionIndex", Value::Int(partition)), ("CurrentLeaderEpoch", Value::Int(-1)), ("Timestamp", Value::Int(-1))]);
+        let asked = Value::of([
+            ("PartitionIndex", Value::Int(partition)),
+            ("CurrentLeaderEpoch", Value::Int(-1)),
+            ("Timestamp", Value::Int(-1)),
+        ]);
         let topics = one(Value::of([("Name", Value::Text(topic.clone())), ("Partitions", one(asked))]));
-        let body = Value::of([("ReplicaId", Value::Int(-1)), ("IsolationLevel", isolation.clone()), ("Topics", topics), ("TimeoutMs", Value::Int(5000))]);
+        let body = Value::of([
+            ("ReplicaId", Value::Int(-1)),
+            ("IsolationLevel", isolation.clone()),
+            ("Topics", topics),
+            ("TimeoutMs", Value::Int(5000)),
+        ]);
         let version = self.version(2, 2, 11)?;
         let fine = self.alike(&Request::new(2, version, body))?;
         let offset = self.rng.random_range(0..20);
         let version = self.version(1, 4, 18)?;
-        let request = super::topic::fetch(9, version, &[(topic, partition, offset)], &[], (Value::Int(0), Value::Int(-1)), isolation);
+        let request = super::topic::fetch(
+            9,
+            version,
+            &[(topic, partition, offset)],
+            &[],
+            (Value::Int(0), Value::Int(-1)),
+            isolation,
+        );
         Ok(fine && self.alike(&request)?)
     }
 }

@@ -20,7 +20,12 @@ const CONNECTION: u8 = 8;
 
 /// A Fetch over `connection` of `(topic, partition, offset)`s that forgets `(topic, partition)`s; it does not wait.
 pub(super) fn fetch(
-    connection: u8, version: i16, partitions: &[(String, i64, i64)], forgotten: &[(String, i64)], session: (Value, Value), isolation: Value,
+    connection: u8,
+    version: i16,
+    partitions: &[(String, i64, i64)],
+    forgotten: &[(String, i64)],
+    session: (Value, Value),
+    isolation: Value,
 ) -> Request {
     let topics = partitions.iter().map(|(topic, partition, offset)| {
         let partition = Value::of([
@@ -66,9 +71,11 @@ impl Scene<'_, '_> {
             return self.alike(&fetch(CONNECTION, version, &partitions, &[], (old, Value::Int(0)), isolation));
         }
         let partitions = self.some_partitions(0);
-        let forgotten = if self.rng.random_ratio(1, 3) { vec![(self.topic(), self.rng.random_range(0..2))] } else { Vec::new() };
+        let forgotten =
+            if self.rng.random_ratio(1, 3) { vec![(self.topic(), self.rng.random_range(0..2))] } else { Vec::new() };
         let version = self.session_version()?;
-        let epoch = if self.rng.random_ratio(1, 15) { Value::Int(1000) } else { Value::Learnt(Slot::SessionEpoch(CONNECTION)) };
+        let epoch =
+            if self.rng.random_ratio(1, 15) { Value::Int(1000) } else { Value::Learnt(Slot::SessionEpoch(CONNECTION)) };
         let session = (Value::Learnt(Slot::Session(CONNECTION)), epoch);
         let (fine, answer) = self.ask(&fetch(CONNECTION, version, &partitions, &forgotten, session, isolation))?;
         if answer.answer().and_then(|answer| answer.int_of("ErrorCode")) != Some(0) {
@@ -115,8 +122,13 @@ impl Scene<'_, '_> {
         let (name, value) = self.pick(&CONFIGS);
         let operation = Value::Int(self.pick(&[0, 0, 0, 0, 1]));
         let topic = self.topics[1].clone();
-        let config = Value::of([("Name", Value::name(name)), ("ConfigOperation", operation), ("Value", Value::name(value))]);
-        let resource = Value::of([("ResourceType", Value::Int(2)), ("ResourceName", Value::Text(topic.clone())), ("Configs", one(config))]);
+        let config =
+            Value::of([("Name", Value::name(name)), ("ConfigOperation", operation), ("Value", Value::name(value))]);
+        let resource = Value::of([
+            ("ResourceType", Value::Int(2)),
+            ("ResourceName", Value::Text(topic.clone())),
+            ("Configs", one(config)),
+        ]);
         let version = self.version(44, 0, 1)?;
         let body = Value::of([("Resources", one(resource)), ("ValidateOnly", Value::Int(0))]);
         let mut fine = self.alike(&Request::new(44, version, body))?;

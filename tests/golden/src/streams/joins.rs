@@ -38,8 +38,8 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
             stream(b, "L").left_join_table(&table, left, ()).to("out");
         }
         "st_versioned_grace" => {
-            let versioned = Materialized::named("v")
-                .versioned(params.time("history_ms"), Some(params.time("segment_ms")));
+            let versioned =
+                Materialized::named("v").versioned(params.time("history_ms"), Some(params.time("segment_ms")));
             let table: Rows = b.table("R", versioned);
             stream(b, "L").join_table(&table, both, joined().grace(params.time("grace_ms"))).to("out");
         }

@@ -31,8 +31,7 @@ pub fn read(path: &Path) -> io::Result<Vec<Group>> {
     let is_packed = path.extension().is_some_and(|end| end == "zst");
     let bytes = if is_packed { zstd::decode_all(bytes.as_slice())? } else { bytes };
     let mut groups: Vec<Group> = Vec::new();
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
-    {
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let wrong = |what: &str| io::Error::other(format!("line {}: {what}", number + 1));
         let value: Value = serde_json::from_slice(line).map_err(|error| wrong(&error.to_string()))?;
         match (value.get("golden"), groups.last_mut()) {

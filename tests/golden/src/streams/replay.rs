@@ -48,8 +48,7 @@ fn settings(group: &Group) -> Settings {
     let number = |name: &str| group.setting(name).and_then(|text| text.parse::<i64>().ok());
     let continues = |name: &str| group.setting(name).is_some_and(|class| class.contains("Continue"));
     settings.max_idle_ms = number("max.task.idle.ms").unwrap_or(0);
-    settings.emit_interval_windows_ms =
-        number("__emit.interval.ms.kstreams.windowed.aggregation__").unwrap_or(1000);
+    settings.emit_interval_windows_ms = number("__emit.interval.ms.kstreams.windowed.aggregation__").unwrap_or(1000);
     settings.emit_interval_joins_ms =
         number("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__").unwrap_or(1000);
     settings.dead_letters = group.setting("errors.dead.letter.queue.topic.name").map(str::to_owned);
@@ -59,9 +58,7 @@ fn settings(group: &Group) -> Settings {
     if continues("deserialization.exception.handler") {
         settings.on_deserialization = Some(std::sync::Arc::new(|_| Response::Continue));
     }
-    if group
-        .setting("default.timestamp.extractor")
-        .is_some_and(|class| class.ends_with("LogAndSkipOnInvalidTimestamp"))
+    if group.setting("default.timestamp.extractor").is_some_and(|class| class.ends_with("LogAndSkipOnInvalidTimestamp"))
     {
         settings.timestamps = TimestampPolicy::Skip;
     }
@@ -85,8 +82,7 @@ pub fn replay_on(
     let topology = topology(group)?;
     let mut rows = engine(&topology).map_err(|error| error.to_string())?;
     let cache = group.setting("statestore.cache.max.bytes").and_then(|text| text.parse().ok());
-    let driver =
-        TopologyTestDriver::with_rows(&topology, settings(group), cache.unwrap_or(CACHE_BYTES), &mut *rows);
+    let driver = TopologyTestDriver::with_rows(&topology, settings(group), cache.unwrap_or(CACHE_BYTES), &mut *rows);
     let mut driver = driver.map_err(|error| error.to_string())?;
     let steps = case["steps"].as_array().ok_or("a case has steps")?;
     for (number, step) in steps.iter().enumerate() {
@@ -132,12 +128,7 @@ fn forms(group: &Group, topic: &str) -> [Form; 2] {
     }
 }
 
-fn compare_step(
-    driver: &mut TopologyTestDriver,
-    group: &Group,
-    case: &Value,
-    number: usize,
-) -> Result<(), String> {
+fn compare_step(driver: &mut TopologyTestDriver, group: &Group, case: &Value, number: usize) -> Result<(), String> {
     let mut outputs = driver.take_outputs();
     outputs.sort_by(|left, right| left.topic.cmp(&right.topic));
     let prefix = format!("{APPLICATION}-");
@@ -147,8 +138,7 @@ fn compare_step(
         let found: Vec<Value> = found.iter().map(|output| shown(group, output)).collect();
         let expected = case[kind][number].as_array().cloned().unwrap_or_default();
         if !same(group, &found, &expected) {
-            let texts =
-                |values: &[Value]| values.iter().map(|value| format!("  {value}\n")).collect::<String>();
+            let texts = |values: &[Value]| values.iter().map(|value| format!("  {value}\n")).collect::<String>();
             let step = &case["steps"][number];
             return Err(format!(
                 "step {number} {step}: {kind} differs\n Java\n{} here\n{}",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use streams::serde::{NumberSerde, StringSerde};
 use streams::{
-    Consumed, Ctx, Failure, KeyValue, KeyWindow, Order, ProcessError, ProcessResult, Processor,
-    PunctuationType, Record, StoreRef, Stores, StreamsBuilder, Timer, TimestampPolicy,
+    Consumed, Ctx, Failure, KeyValue, KeyWindow, Order, ProcessError, ProcessResult, Processor, PunctuationType,
+    Record, StoreRef, Stores, StreamsBuilder, Timer, TimestampPolicy,
 };
 
 use super::Params;

@@ -53,8 +53,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder) -> bool {
         }
         "merge_two_rekeyed" => {
             let one = by_first(&stream(b, "in1"));
-            let other: Text =
-                stream(b, "in2").map_nullable(|k, v: Option<String>| (v.as_deref().map(first), k));
+            let other: Text = stream(b, "in2").map_nullable(|k, v: Option<String>| (v.as_deref().map(first), k));
             let merged = one.merge(&other);
             let materialized = Materialized::with(StringSerde, StringSerde);
             let table = merged.group_by_key_with(grouped()).reduce(|a, v| cat(&a, "+", &v), materialized);

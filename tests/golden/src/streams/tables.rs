@@ -43,8 +43,7 @@ pub(super) fn build(name: &str, b: &StreamsBuilder, params: &Params<'_>) -> bool
         }
         "tt_versioned_out_of_order" => {
             let versioned = |store: &str| {
-                Materialized::named(store)
-                    .versioned(params.time("history_ms"), Some(params.time("segment_ms")))
+                Materialized::named(store).versioned(params.time("history_ms"), Some(params.time("segment_ms")))
             };
             let l: Rows = b.table("L", versioned("vl"));
             let r: Rows = b.table("R", versioned("vr"));

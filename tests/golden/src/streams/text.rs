@@ -30,8 +30,7 @@ impl Form {
             "bytes" => Form::Bytes,
             "session-windowed(string)" => Form::SessionWindowed,
             other => {
-                let size =
-                    other.strip_prefix("time-windowed(string,").and_then(|rest| rest.strip_suffix(')'));
+                let size = other.strip_prefix("time-windowed(string,").and_then(|rest| rest.strip_suffix(')'));
                 let size = size.and_then(|size| size.parse().ok());
                 Form::TimeWindowed(size.unwrap_or_else(|| panic!("a known serde, not {other}")))
             }

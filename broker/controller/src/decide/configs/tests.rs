@@ -60,18 +60,8 @@ fn a_refused_change_gets_apaches_code_and_text() {
             ErrorCode::InvalidRequest,
             "Unable to parse broker name as a base 10 number.",
         ),
-        (
-            ConfigResource::broker("-1"),
-            set("a", "1"),
-            ErrorCode::InvalidRequest,
-            "Invalid negative broker ID.",
-        ),
-        (
-            ConfigResource::broker("9"),
-            set("a", "1"),
-            ErrorCode::BrokerIdNotRegistered,
-            "No node with id 9 found.",
-        ),
+        (ConfigResource::broker("-1"), set("a", "1"), ErrorCode::InvalidRequest, "Invalid negative broker ID."),
+        (ConfigResource::broker("9"), set("a", "1"), ErrorCode::BrokerIdNotRegistered, "No node with id 9 found."),
     ];
     for (resource, op, code, text) in table {
         let refusal = change(&lone_node(), resource, vec![op]).unwrap_err();

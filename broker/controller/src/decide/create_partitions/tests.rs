@@ -3,11 +3,7 @@
 use super::*;
 use crate::decide::create_topic::tests::lone_node;
 
-fn decide(
-    topic: &str,
-    count: i32,
-    assignments: Option<Vec<Vec<i32>>>,
-) -> Result<usize, (ErrorCode, Option<String>)> {
+fn decide(topic: &str, count: i32, assignments: Option<Vec<Vec<i32>>>) -> Result<usize, (ErrorCode, Option<String>)> {
     let request = NewPartitions { topic: topic.to_owned(), count, assignments };
     let (records, mut answers) = create_partitions(&lone_node(), &[request]).unwrap();
     answers.remove(0).map(|()| records.len()).map_err(|refusal| (refusal.code, refusal.message))

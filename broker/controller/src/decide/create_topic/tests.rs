@@ -54,8 +54,7 @@ fn assigned(assignments: &[(i32, &[i32])]) -> NewTopic {
 #[test]
 fn a_refused_topic_gets_apaches_code_and_text() {
     let long = "x".repeat(250);
-    let too_long =
-        format!("Topic name is invalid: the length of '{long}' is longer than the max allowed length 249");
+    let too_long = format!("Topic name is invalid: the length of '{long}' is longer than the max allowed length 249");
     let table = [
         (NewTopic::new("t1", 3, 1), ErrorCode::TopicAlreadyExists, "Topic 't1' already exists."),
         (
@@ -84,11 +83,7 @@ fn a_refused_topic_gets_apaches_code_and_text() {
             ErrorCode::PolicyViolation,
             "Unable to perform excessively large batch operation.",
         ),
-        (
-            NewTopic::new(".", 1, 1),
-            ErrorCode::InvalidTopicException,
-            "Topic name is invalid: '.' is not allowed",
-        ),
+        (NewTopic::new(".", 1, 1), ErrorCode::InvalidTopicException, "Topic name is invalid: '.' is not allowed"),
         (
             NewTopic::new("", 1, 1),
             ErrorCode::InvalidTopicException,
@@ -101,11 +96,7 @@ fn a_refused_topic_gets_apaches_code_and_text() {
              '_' and '-'",
         ),
         (NewTopic::new(long.clone(), 1, 1), ErrorCode::InvalidTopicException, too_long.as_str()),
-        (
-            NewTopic::new("a_b", 1, 1),
-            ErrorCode::InvalidTopicException,
-            "Topic 'a_b' collides with existing topic: a.b",
-        ),
+        (NewTopic::new("a_b", 1, 1), ErrorCode::InvalidTopicException, "Topic 'a_b' collides with existing topic: a.b"),
         (
             assigned(&[(0, &[1]), (2, &[1])]),
             ErrorCode::InvalidReplicaAssignment,
@@ -137,9 +128,7 @@ fn a_refused_topic_gets_apaches_code_and_text() {
             "Invalid value abc for configuration retention.ms: Not a number of type LONG",
         ),
         (
-            NewTopic::new("t7", 1, 1)
-                .config("min.compaction.lag.ms", "10")
-                .config("max.compaction.lag.ms", "5"),
+            NewTopic::new("t7", 1, 1).config("min.compaction.lag.ms", "10").config("max.compaction.lag.ms", "5"),
             ErrorCode::InvalidConfig,
             "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)",
         ),
@@ -189,7 +178,5 @@ fn a_fenced_broker_gets_no_partition() {
     brokers.insert(1, std::sync::Arc::new(broker));
     let (_, answers) = decide(&image, &[NewTopic::new("t2", 1, 1)]).unwrap();
     let message = answers[0].as_ref().unwrap_err().message.clone().unwrap();
-    assert!(
-        message.ends_with("All brokers are currently fenced, or have all their log directories cordoned.")
-    );
+    assert!(message.ends_with("All brokers are currently fenced, or have all their log directories cordoned."));
 }

@@ -7,11 +7,8 @@ fn a_partition_that_has_its_leader_needs_no_election() {
     let (records, answers) = elect_leaders(&lone_node(), ElectionType::Preferred, &partitions).unwrap();
     assert!(records.is_empty());
     let texts: Vec<_> = answers.into_iter().map(|answer| answer.unwrap_err().message.unwrap()).collect();
-    let expected = [
-        "Leader election not needed for topic partition.",
-        "No such partition as t1-99",
-        "No such topic as nope",
-    ];
+    let expected =
+        ["Leader election not needed for topic partition.", "No such partition as t1-99", "No such topic as nope"];
     assert_eq!(texts, expected);
 }
 

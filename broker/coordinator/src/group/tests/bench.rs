@@ -19,9 +19,7 @@ use uuid::Uuid;
 
 use crate::group::GroupShard;
 use crate::group::ask::{GroupConfig, GroupRequest, GroupResponse, JoinAsk, Stability};
-use crate::step::{
-    Append, AppendError, AppendToken, Effects, Event, Machine, Now, Replayed, Token, TransactionResult,
-};
+use crate::step::{Append, AppendError, AppendToken, Effects, Event, Machine, Now, Replayed, Token, TransactionResult};
 
 pub const SESSION_MS: i32 = 10_000;
 pub const REBALANCE_MS: i32 = 60_000;

@@ -4,8 +4,8 @@ use millstream_protocol::error_code::ErrorCode as E;
 use millstream_protocol::messages::{JoinGroupRequest, StrBytes, SyncGroupRequest};
 
 use super::bench::{Appending, Bench, Commit, Join, REBALANCE_MS, SESSION_MS, STRAY, config, group_id, subscription};
-use crate::group::ask::{GroupConfig, GroupRequest, ListFilter, Stability, check_join, check_sync};
 use crate::group::ask::GroupResponse;
+use crate::group::ask::{GroupConfig, GroupRequest, ListFilter, Stability, check_join, check_sync};
 use crate::step::{AppendError, Event};
 
 #[test]
@@ -301,18 +301,15 @@ fn protocols_must_agree() {
 
 #[test]
 fn the_majority_chooses_among_what_all_support() {
-    let both = |first: &'static str, second: &'static str| {
-        vec![(first, subscription(&["t"])), (second, subscription(&["t"]))]
-    };
+    let both =
+        |first: &'static str, second: &'static str| vec![(first, subscription(&["t"])), (second, subscription(&["t"]))];
     for (votes, chosen) in [
         (vec![both("range", "roundrobin"), both("roundrobin", "range"), both("roundrobin", "range")], "roundrobin"),
         (vec![both("range", "sticky"), vec![("sticky", subscription(&["t"]))]], "sticky"),
     ] {
         let mut bench = Bench::new();
-        let tokens: Vec<_> = votes
-            .into_iter()
-            .map(|protocols| bench.join(&Join { protocols, version: 3, ..Join::of("g") }))
-            .collect();
+        let tokens: Vec<_> =
+            votes.into_iter().map(|protocols| bench.join(&Join { protocols, version: 3, ..Join::of("g") })).collect();
         bench.wait(60_000);
         for token in tokens {
             assert_eq!(bench.joined(token).protocol_name.as_deref(), Some(chosen));
@@ -486,9 +483,7 @@ fn an_unknown_append_is_ignored() {
 fn requests_are_checked_before_the_shard_is_asked() {
     let config = GroupConfig::default();
     let join = |group: &str, session_ms| {
-        JoinGroupRequest::default()
-            .with_group_id(super::bench::group_id(group))
-            .with_session_timeout_ms(session_ms)
+        JoinGroupRequest::default().with_group_id(super::bench::group_id(group)).with_session_timeout_ms(session_ms)
     };
     for (request, expected) in [
         (join("g", 6000), Ok(())),

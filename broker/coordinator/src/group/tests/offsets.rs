@@ -82,8 +82,10 @@ fn an_offset_of_another_topic_id_is_none() {
     let mut bench = Bench::new();
     bench.commit(&Commit::simple("s"));
     for (id, offset) in [(Uuid::nil(), 7), (Uuid::from_u128(1), 7), (Uuid::from_u128(2), -1)] {
-        let topic =
-            OffsetFetchRequestTopics::default().with_name(topic_name("t")).with_topic_id(id).with_partition_indexes(vec![0]);
+        let topic = OffsetFetchRequestTopics::default()
+            .with_name(topic_name("t"))
+            .with_topic_id(id)
+            .with_partition_indexes(vec![0]);
         let group = OffsetFetchRequestGroup::default().with_group_id(group_id("s")).with_topics(Some(vec![topic]));
         let token = bench.ask(GroupRequest::Fetch { group, stability: Stability::Any });
         let Some(GroupResponse::Fetch(response)) = bench.reply(token) else { panic!("no answer") };

@@ -55,7 +55,13 @@ fn play(bench: &mut Bench, known: &mut Known, act: &Act) {
     match act {
         Act::Join { member, instance, version, protocol } => {
             let protocols = vec![(*protocol, subscription(&["t"])), ("both", Bytes::new())];
-            bench.join(&Join { member: id(*member), instance: *instance, version: *version, protocols, ..Join::of("g") });
+            bench.join(&Join {
+                member: id(*member),
+                instance: *instance,
+                version: *version,
+                protocols,
+                ..Join::of("g")
+            });
         }
         Act::Sync { member } => {
             let all: Vec<String> = known.ids.values().cloned().collect();
@@ -122,7 +128,10 @@ fn check(bench: &Bench, generation_before: i32) {
     if let (Some(live), Some(stored)) = (live, stored)
         && live.state().name() == "Stable"
     {
-        assert_eq!((live.generation, &live.leader, &live.protocol), (stored.generation, &stored.leader, &stored.protocol));
+        assert_eq!(
+            (live.generation, &live.leader, &live.protocol),
+            (stored.generation, &stored.leader, &stored.protocol)
+        );
         assert_eq!(live.protocol_type, stored.protocol_type);
     }
 }

@@ -163,7 +163,9 @@ impl Bench {
         let token = self.send_init(expected);
         self.settle();
         match self.reply(token) {
-            Some(TxnReply::InitProducerId { error, producer_id, producer_epoch }) => (error, producer_id, producer_epoch),
+            Some(TxnReply::InitProducerId { error, producer_id, producer_epoch }) => {
+                (error, producer_id, producer_epoch)
+            }
             other => panic!("InitProducerId is answered by {other:?}"),
         }
     }
@@ -277,7 +279,11 @@ pub fn init_request(expected: Option<(i64, i16)>) -> InitProducerId {
     InitProducerId { transactional_id: ID.into(), timeout_ms: 60_000, expected }
 }
 
-pub fn add_request((producer_id, producer_epoch): (i64, i16), partition: i32, version: TransactionVersion) -> AddPartitions {
+pub fn add_request(
+    (producer_id, producer_epoch): (i64, i16),
+    partition: i32,
+    version: TransactionVersion,
+) -> AddPartitions {
     AddPartitions {
         transactional_id: ID.into(),
         producer_id,
@@ -287,7 +293,11 @@ pub fn add_request((producer_id, producer_epoch): (i64, i16), partition: i32, ve
     }
 }
 
-pub fn end_request((producer_id, producer_epoch): (i64, i16), result: TransactionResult, version: TransactionVersion) -> EndTxn {
+pub fn end_request(
+    (producer_id, producer_epoch): (i64, i16),
+    result: TransactionResult,
+    version: TransactionVersion,
+) -> EndTxn {
     EndTxn { transactional_id: ID.into(), producer_id, producer_epoch, result, client_version: version }
 }
 

@@ -89,11 +89,8 @@ fn a_new_instance_aborts_what_is_open_and_comes_back_for_a_higher_epoch() {
         bench.add((1000, 0), 0, Tv0);
         let token = bench.send_init(None);
         bench.append_one();
-        let wait = TxnReply::InitProducerId {
-            error: ErrorCode::ConcurrentTransactions,
-            producer_id: -1,
-            producer_epoch: -1,
-        };
+        let wait =
+            TxnReply::InitProducerId { error: ErrorCode::ConcurrentTransactions, producer_id: -1, producer_epoch: -1 };
         assert_eq!(bench.reply(token), Some(wait));
         assert_eq!(bench.markers[0].producer_epoch, 1, "{server:?}: the marker fences the old instance");
         bench.settle();

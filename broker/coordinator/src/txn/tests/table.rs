@@ -4,10 +4,10 @@
 use millstream_protocol::error_code::ErrorCode;
 
 use super::bench::*;
-use crate::txn::shard::*;
-use crate::txn::state::TransactionVersion::{Tv0, Tv2};
 use crate::step::TransactionResult::{self, Abort, Commit};
+use crate::txn::shard::*;
 use crate::txn::state::TransactionVersion;
+use crate::txn::state::TransactionVersion::{Tv0, Tv2};
 use crate::txn::state::TxnState;
 use crate::txn::transaction::TopicPartition;
 

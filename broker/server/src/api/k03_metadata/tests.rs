@@ -1,7 +1,5 @@
 use millstream_broker_controller::Endpoint;
-use millstream_broker_controller::record::{
-    MetadataRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
-};
+use millstream_broker_controller::record::{MetadataRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord};
 use millstream_protocol::messages::metadata_request::MetadataRequestTopic;
 
 use super::*;
@@ -48,9 +46,7 @@ pub(crate) fn image() -> Image {
 
 fn named(names: &[&str]) -> MetadataRequest {
     let topic = |name: &&str| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
-    MetadataRequest::default()
-        .with_topics(Some(names.iter().map(topic).collect()))
-        .with_allow_auto_topic_creation(true)
+    MetadataRequest::default().with_topics(Some(names.iter().map(topic).collect())).with_allow_auto_topic_creation(true)
 }
 
 fn ask(version: i16, request: &MetadataRequest) -> (MetadataResponse, Vec<String>) {
@@ -58,8 +54,7 @@ fn ask(version: i16, request: &MetadataRequest) -> (MetadataResponse, Vec<String
 }
 
 fn names(response: &MetadataResponse) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        response.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
+    let mut names: Vec<&str> = response.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
     names.sort_unstable();
     names
 }
@@ -124,9 +119,8 @@ fn a_leader_that_is_gone_is_said_as_the_version_says_it() {
 
 #[test]
 fn operations_are_answered_where_they_were_asked_for() {
-    let request = named(&["one"])
-        .with_include_topic_authorized_operations(true)
-        .with_include_cluster_authorized_operations(true);
+    let request =
+        named(&["one"]).with_include_topic_authorized_operations(true).with_include_cluster_authorized_operations(true);
     let (response, _) = ask(10, &request);
     assert_eq!(response.topics[0].topic_authorized_operations, 3576);
     assert_eq!(response.cluster_authorized_operations, 8096);

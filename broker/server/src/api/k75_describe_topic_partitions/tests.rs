@@ -5,9 +5,8 @@ use crate::api::k03_metadata::tests::image;
 
 fn request(names: &[&str], limit: i32, cursor: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
     let topics = names.iter().map(|name| TopicRequest::default().with_name(topic_name(name)));
-    let cursor = cursor.map(|(topic, partition)| {
-        From::default().with_topic_name(topic_name(topic)).with_partition_index(partition)
-    });
+    let cursor = cursor
+        .map(|(topic, partition)| From::default().with_topic_name(topic_name(topic)).with_partition_index(partition));
     DescribeTopicPartitionsRequest::default()
         .with_topics(topics.collect())
         .with_response_partition_limit(limit)
@@ -21,8 +20,7 @@ fn page(request: &DescribeTopicPartitionsRequest) -> (Vec<(String, Vec<i32>)>, O
         let name = topic.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
         (name, topic.partitions.iter().map(|partition| partition.partition_index).collect())
     });
-    let cursor =
-        response.next_cursor.as_ref().map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
+    let cursor = response.next_cursor.as_ref().map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
     (topics.collect(), cursor)
 }
 

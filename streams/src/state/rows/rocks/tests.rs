@@ -73,8 +73,7 @@ fn damage_is_told_with_its_store_and_folder() {
         a.commit(&[]).expect("commit");
         a.flush().expect("flush");
     }
-    let entries =
-        || std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries = || std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
     for path in entries().filter(|path| path.extension().is_some_and(|extension| extension == "sst")) {
         let mut bytes = std::fs::read(&path).expect("a file");
         let middle = bytes.len() / 2;
@@ -177,10 +176,7 @@ fn a_killed_process_leaves_the_state_of_its_offsets() {
             let offset = rows.committed("t", 0).expect("offset").unwrap_or_default();
             let found = rows.range(Span::ALL, Order::Ascending).map(|row| row.expect("a row"));
             let found: BTreeMap<Vec<u8>, Vec<u8>> = found.map(|(k, v)| (k.to_vec(), v.to_vec())).collect();
-            assert!(
-                found == state_after(offset),
-                "round {round}: {store} is not in the state of its offset {offset}"
-            );
+            assert!(found == state_after(offset), "round {round}: {store} is not in the state of its offset {offset}");
             offsets.push(offset);
         }
         assert!(offsets[0] >= reached, "round {round}: what was flushed before was lost");
