@@ -265,8 +265,9 @@ pub(super) struct Pace {
 
 /// Records between two looks at the clock, at most: where all of a sudden each takes a second, this many are late.
 const STRIDE_MAX: usize = 16;
-/// Records may take this long between two looks.
-const STRIDE_TIME: Duration = Duration::from_millis(1);
+/// Records may take this long between two looks. More than a turn of another process on the same core, which says nothing
+/// about the records.
+const STRIDE_TIME: Duration = Duration::from_millis(20);
 /// How long each record is watched after one that took longer.
 const WATCH: Duration = Duration::from_secs(1);
 
