@@ -31,8 +31,6 @@ pub mod token;
 use std::any::Any;
 use std::rc::Rc;
 
-use bytes::Bytes;
-
 pub use cache::{Budget, Eldest};
 pub use join_window::JoinWindow;
 pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
@@ -42,8 +40,8 @@ pub use unmatched::{OneSide, Unmatched};
 pub use versioned::VersionedStore;
 pub use waiting::Waiting;
 
-use crate::record::{Change, Header, Record};
-use crate::serde::SharedSerde;
+use crate::record::{Change, Record};
+use crate::serde::{Part, SharedSerde};
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::{Rows, StateError};
 use crate::task::context::Context;
@@ -57,7 +55,7 @@ pub trait TaskStore {
     fn dump(&self) -> Result<Vec<Row>, StateError>;
 
     /// Takes over a record of the changelog (or of the source topic that stands for one).
-    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, headers: &[Header]) -> Result<(), StateError>;
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, timestamp: i64) -> Result<(), StateError>;
 
     /// Writes what waits in the cache, without handing it on; a table's output does both in one.
     fn flush(&self, context: &mut Context) -> Result<(), Failure>;

@@ -67,6 +67,9 @@ impl Default for Memory {
     }
 }
 
+/// From a completed join to the first heartbeat.
+const FIRST_GAP: Duration = Duration::from_millis(50);
+
 /// A group as one member sees it.
 pub(super) struct Coordinator {
     cluster: Cluster,
@@ -84,6 +87,8 @@ pub(super) struct Coordinator {
     pub completed: Mutex<Generation>,
     /// Something happened that a poll should look at.
     pub changed: Notify,
+    /// A join was completed.
+    joined: Arc<Notify>,
     last_poll: Mutex<Moment>,
     /// By assignor's name.
     memory: Mutex<BTreeMap<&'static str, Memory>>,
@@ -106,6 +111,7 @@ impl Coordinator {
             membership: Mutex::new(Membership::new()),
             completed: Mutex::new(Generation::none()),
             changed: Notify::new(),
+            joined: Arc::default(),
             last_poll: Mutex::new(Moment::now()),
             memory: Mutex::default(),
             plugin: Mutex::new(None),
@@ -326,6 +332,7 @@ impl Coordinator {
         if !self.follow(next, code)? {
             return Ok(None);
         }
+        self.joined.notify_one();
         read_assignment(&reply.assignment).map(Some)
     }
 
@@ -382,16 +389,25 @@ impl Coordinator {
         topics.iter().filter_map(count).collect()
     }
 
-    /// Sends heartbeats until the consumer is gone; once begun, it goes on.
+    /// Sends heartbeats until the consumer is gone; once begun, it goes on. After a join they come soon and then ever more
+    /// seldom, up to `heartbeat.interval.ms`: of members that start together each but the last is told by them alone that
+    /// it has to join again.
     pub fn keep_alive(self: &Arc<Self>) {
         if self.beating.swap(true, Ordering::AcqRel) {
             return;
         }
         let (member, interval) = (Arc::downgrade(self), self.config.heartbeat_interval);
+        let joined = Arc::clone(&self.joined);
         task::spawn("group heartbeat", async move {
-            let mut answered = Moment::now();
+            let (mut answered, mut gap) = (Moment::now(), interval);
             loop {
-                task::sleep(interval).await;
+                tokio::select! {
+                    () = joined.notified() => {
+                        gap = FIRST_GAP.min(interval);
+                        continue;
+                    }
+                    () = task::sleep(gap) => gap = (gap * 2).min(interval),
+                }
                 let Some(alive) = Weak::upgrade(&member) else { return };
                 alive.beat(&mut answered).await;
             }

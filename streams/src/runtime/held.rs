@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::pending::Pending;
 use super::topics::changelog_name;
 use crate::assign::TaskId;
+use crate::serde::Part;
 use crate::state::StateError;
 use crate::state::directory::TaskFolder;
 use crate::store::TaskStore;
@@ -199,10 +200,11 @@ impl Held {
 }
 
 /// Puts a record of a changelog into its store.
-pub(super) fn restore(store: &crate::store::Held, record: &OwnedRecord) -> Result<(), StateError> {
+pub(super) fn restore(store: &crate::store::Held, record: &Record<'_>) -> Result<(), StateError> {
+    let part = |bytes| Part::of(record.buffer(), bytes);
     // Rows of a store always have a key; what has none was not written by an application.
-    let Some(key) = record.key.clone() else { return Ok(()) };
-    store.task.restore(key, record.value.clone(), record.timestamp, &headers_of(record))
+    let Some(key) = record.key.map(part) else { return Ok(()) };
+    store.task.restore(key, record.value.map(part), record.timestamp)
 }
 
 fn headers_of(record: &OwnedRecord) -> Vec<crate::record::Header> {

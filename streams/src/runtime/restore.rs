@@ -190,7 +190,7 @@ impl StreamThread {
                 let (end, mut next, mut count) = (log.end.unwrap_or(i64::MAX), log.position, 0);
                 // A source topic goes on behind the end, where the task itself reads.
                 for record in records.of(&log.place).filter(|record| record.offset < end) {
-                    let restored = held::restore(store, &record.to_owned());
+                    let restored = held::restore(store, &record);
                     restored.map_err(|error| StreamsError::State { id: held.id, error })?;
                     (next, count) = (record.offset + 1, count + 1);
                 }

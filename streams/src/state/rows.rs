@@ -91,6 +91,11 @@ pub trait Rows {
     /// Sets the value of a key; None deletes it.
     fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError>;
 
+    /// The same for who reads nothing before the next commit, as rows are restored.
+    fn load(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        self.put(key, value)
+    }
+
     /// The rows of a span, in order. Closed when it is dropped.
     fn range<'a>(&'a self, span: Span<'_>, order: Order) -> RowIter<'a>;
 

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
-use crate::record::{About, Data, Header};
-use crate::serde::{SerdeError, SharedSerde, bytes_of};
+use crate::record::{About, Data};
+use crate::serde::{Part, SerdeError, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::window::write_store_key;
 use crate::state::rows::{ChangelogOffsets, Order, Row};
@@ -105,14 +105,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<JoinWindow<K, V>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        _timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
-        self.borrow_mut().rows.restore(key, value)
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, _timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().rows.restore(key.to_bytes(), value.map(Part::to_bytes))
     }
 
     fn flush(&self, _context: &mut Context) -> Result<(), Failure> {

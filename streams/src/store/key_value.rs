@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Slot, Writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
-use crate::record::{About, Change, Data, Header, Record, own_headers};
+use crate::record::{About, Change, Data, Record, own_headers};
 use crate::serde::{Part, Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
 use crate::state::{Rows, StateError};
@@ -504,18 +504,19 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
         self.borrow().rows.range(Span::ALL, Order::Ascending).collect()
     }
 
-    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, timestamp: i64) -> Result<(), StateError> {
         let mut store = self.borrow_mut();
         let store = &mut *store;
-        let row = value.as_ref().map(|value| {
-            store.value_bytes.clear();
-            if store.stamp > 0 {
-                store.value_bytes.extend_from_slice(&timestamp.to_be_bytes());
+        let row = value.map(|value| {
+            if store.stamp == 0 {
+                return value.as_slice();
             }
-            store.value_bytes.extend_from_slice(value);
-            store.value_bytes.as_slice()
+            store.value_bytes.clear();
+            store.value_bytes.extend_from_slice(&timestamp.to_be_bytes());
+            store.value_bytes.extend_from_slice(value.as_slice());
+            &store.value_bytes
         });
-        store.rows.put(&key, row)
+        store.rows.load(key.as_slice(), row)
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {

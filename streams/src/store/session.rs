@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Updated, writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
-use crate::record::{About, Change, Data, Header, Record, Window, Windowed};
-use crate::serde::{SharedSerde, bytes_of};
+use crate::record::{About, Change, Data, Record, Window, Windowed};
+use crate::serde::{Part, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::session as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
@@ -297,14 +297,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<SessionStore<K, V>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        _timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
-        self.borrow_mut().rows.restore(key, value)
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, _timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().rows.restore(key.to_bytes(), value.map(Part::to_bytes))
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {

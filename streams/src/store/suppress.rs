@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
-use crate::record::{Change, Data, Header, Record, own_headers};
-use crate::serde::{SerdeError, SharedSerde, bytes_of};
+use crate::record::{Change, Data, Record, own_headers};
+use crate::serde::{Part, SerdeError, SharedSerde, bytes_of};
 use crate::state::format::buffer::RecordContext;
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::suppress_buffer::{SuppressBuffer, VERSION_HEADER};
@@ -147,14 +147,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<SuppressStore<K, V>> {
         Ok(self.borrow().buffer.dump())
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        _timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
-        self.borrow_mut().buffer.restore(key, value)
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, _timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().buffer.restore(key.to_bytes(), value.map(Part::to_bytes))
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {

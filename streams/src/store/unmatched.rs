@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::{ChangelogTo, Held, StoreParts, TaskStore};
 use crate::dsl::windows::JoinWindows;
 use crate::op::join::JoinKind;
-use crate::record::{About, Data, Header};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::record::{About, Data};
+use crate::serde::{Part, SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::join::{JoinSide, read_key};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span};
@@ -230,14 +230,8 @@ impl<K: Data, L: Data, R: Data> TaskStore for RefCell<Unmatched<K, L, R>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        _timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
-        self.borrow_mut().rows.restore(&key, value)
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, _timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().rows.restore(key.as_slice(), value.map(Part::to_bytes))
     }
 
     fn flush(&self, _context: &mut Context) -> Result<(), Failure> {

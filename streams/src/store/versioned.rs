@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{ChangelogTo, Held, Stamped, StoreParts, TaskStore};
-use crate::record::{Data, Header};
-use crate::serde::{SharedSerde, bytes_of};
+use crate::record::Data;
+use crate::serde::{Part, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::versioned::{VersionedPut, VersionedRow, VersionedRows};
@@ -110,8 +110,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<VersionedStore<K, V>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
-        self.borrow_mut().rows.restore(&[(key, value, timestamp)])
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().rows.restore(&[(key.to_bytes(), value.map(Part::to_bytes), timestamp)])
     }
 
     fn flush(&self, _context: &mut Context) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::{ChangelogTo, Held, TaskStore};
-use crate::record::{Data, Header, Record};
-use crate::serde::{SerdeError, SharedSerde, bytes_of};
+use crate::record::{Data, Record};
+use crate::serde::{Part, SerdeError, SharedSerde, bytes_of};
 use crate::state::StateError;
 use crate::state::format::buffer::RecordContext;
 use crate::state::grace_buffer::GraceBuffer;
@@ -114,14 +114,8 @@ impl<K: Data, V: Data> TaskStore for RefCell<Waiting<K, V>> {
         self.borrow().buffer.dump()
     }
 
-    fn restore(
-        &self,
-        key: Bytes,
-        value: Option<Bytes>,
-        _timestamp: i64,
-        _headers: &[Header],
-    ) -> Result<(), StateError> {
-        self.borrow_mut().buffer.restore(key, value)
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, _timestamp: i64) -> Result<(), StateError> {
+        self.borrow_mut().buffer.restore(key.to_bytes(), value.map(Part::to_bytes))
     }
 
     fn flush(&self, _context: &mut Context) -> Result<(), Failure> {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Stamped, StampedSerde, Updated, stamp_of, writer};
 use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
-use crate::record::{About, Change, Data, Header, Record, Windowed};
-use crate::serde::{SerdeError, SharedSerde};
+use crate::record::{About, Change, Data, Record, Windowed};
+use crate::serde::{Part, SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::window as format;
 use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
@@ -393,13 +393,13 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
         self.borrow().rows.dump()
     }
 
-    fn restore(&self, key: Bytes, value: Option<Bytes>, timestamp: i64, _headers: &[Header]) -> Result<(), StateError> {
+    fn restore(&self, key: Part<'_>, value: Option<Part<'_>>, timestamp: i64) -> Result<(), StateError> {
         let mut store = self.borrow_mut();
         let row = value.map(|value| match store.stamp {
-            0 => value,
-            _ => Bytes::from([&timestamp.to_be_bytes()[..], &value].concat()),
+            0 => value.to_bytes(),
+            _ => Bytes::from([&timestamp.to_be_bytes()[..], value.as_slice()].concat()),
         });
-        store.rows.restore(key, row)
+        store.rows.restore(key.to_bytes(), row)
     }
 
     fn flush(&self, context: &mut Context) -> Result<(), Failure> {

@@ -162,6 +162,10 @@ impl Application<'_> {
         command.args(["num.stream.threads=2".to_owned(), format!("processing.guarantee={}", self.guarantee)]);
         let state = self.folder.join(format!("state-{engine:?}-{}", self.guarantee));
         command.arg(format!("state.dir={}", state.display())).args(self.settings);
+        if self.scenario == "streams-start" {
+            // A member of no name of its own that comes back is another one, and waits for the session of the first to end.
+            command.arg("group.instance.id=one");
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("application.log"))?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut process = Process { child };

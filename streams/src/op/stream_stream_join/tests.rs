@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::driver::{Output, TopologyTestDriver};
 use crate::dsl::windows::JoinWindows;
 use crate::graph::Optimization;
+use crate::serde::Part;
 use crate::task::Settings;
 use crate::{KStream, StreamsBuilder, Topology};
 
@@ -68,7 +69,8 @@ fn stores_restored_from_their_changelogs_go_on_where_they_were() {
         let stores = second.stores().expect("there is a task");
         let held = stores.held(store.expect("changelogs are of stores")).expect("it was named");
         let key = record.key.expect("rows have keys");
-        held.task.restore(key, record.value, record.timestamp.unwrap_or(-1), &[]).expect("rows are sound");
+        let (key, value) = (Part::of(&key, &key), record.value.as_ref().map(|value| Part::of(value, value)));
+        held.task.restore(key, value, record.timestamp.unwrap_or(-1)).expect("rows are sound");
     }
     for name in &names {
         assert_eq!(first.rows(name).expect("sound"), second.rows(name).expect("sound"), "{name}");

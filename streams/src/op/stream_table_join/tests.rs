@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::driver::TopologyTestDriver;
 use crate::dsl::materialized::Materialized;
 use crate::dsl::options::Joined;
-use crate::serde::StringSerde;
+use crate::serde::{Part, StringSerde};
 use crate::task::Settings;
 use crate::{KStream, KTable, StreamsBuilder, Topology};
 
@@ -86,7 +86,8 @@ fn what_waits_outlives_a_restart() {
         let stores = second.stores().expect("there is a task");
         let held = stores.held(store.expect("changelogs are of stores")).expect("it was named");
         let key = record.key.expect("rows have keys");
-        held.task.restore(key, record.value, record.timestamp.unwrap_or(-1), &[]).expect("rows are sound");
+        let (key, value) = (Part::of(&key, &key), record.value.as_ref().map(|value| Part::of(value, value)));
+        held.task.restore(key, value, record.timestamp.unwrap_or(-1)).expect("rows are sound");
     }
     for name in &names {
         assert_eq!(first.rows(name).expect("sound"), second.rows(name).expect("sound"), "{name}");

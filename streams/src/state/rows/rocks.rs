@@ -129,6 +129,7 @@ impl TaskDb {
             store: store.to_owned(),
             family: family_name(store),
             waiting: Overlay::default(),
+            loaded: Loaded::default(),
         };
         rows.family(&rows.family)?;
         Ok(rows)
@@ -159,6 +160,42 @@ pub struct RocksRows {
     store: String,
     family: String,
     waiting: Overlay,
+    /// What is restored goes behind what waits, as it comes: nobody reads it before it is committed.
+    loaded: Loaded,
+}
+
+/// Rows in the order in which they came, the last of a key counts.
+#[derive(Default)]
+struct Loaded {
+    bytes: Vec<u8>,
+    /// How long key and value are; no value is a deletion.
+    rows: Vec<(usize, Option<usize>)>,
+}
+
+impl Loaded {
+    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.rows.push((key.len(), value.map(<[u8]>::len)));
+    }
+
+    fn write(&self, family: &ColumnFamily, batch: &mut WriteBatch) {
+        let mut rest = &self.bytes[..];
+        for (key, value) in &self.rows {
+            let (key, behind) = rest.split_at(*key);
+            let (value_bytes, behind) = behind.split_at(value.unwrap_or(0));
+            match value {
+                Some(_) => batch.put_cf(family, key, value_bytes),
+                None => batch.delete_cf(family, key),
+            }
+            rest = behind;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows.clear();
+    }
 }
 
 impl RocksRows {
@@ -253,6 +290,11 @@ impl Rows for RocksRows {
         Ok(())
     }
 
+    fn load(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        self.loaded.push(key, value);
+        Ok(())
+    }
+
     fn range<'a>(&'a self, span: Span<'_>, order: Order) -> RowIter<'a> {
         if span.is_empty() {
             return Box::new(std::iter::empty());
@@ -286,12 +328,14 @@ impl Rows for RocksRows {
                 None => batch.delete_cf(family, &key[..]),
             }
         }
+        self.loaded.write(family, &mut batch);
         let offset_family = self.family(OFFSETS)?;
         for (topic, partition, offset) in offsets {
             batch.put_cf(offset_family, self.offset_key(topic, *partition), offset.to_be_bytes());
         }
         self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error))?;
         self.waiting.clear();
+        self.loaded.clear();
         Ok(())
     }
 
@@ -310,6 +354,7 @@ impl Rows for RocksRows {
 
     fn roll_back(&mut self) -> Result<RolledBack, StateError> {
         self.waiting.clear();
+        self.loaded.clear();
         Ok(RolledBack::Yes)
     }
 
@@ -319,7 +364,7 @@ impl Rows for RocksRows {
     }
 
     fn uncommitted_bytes(&self) -> usize {
-        self.waiting.bytes()
+        self.waiting.bytes() + self.loaded.bytes.len()
     }
 
     fn approximate_len(&self) -> u64 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::op::custom::{Ctx, Processor};
 use crate::record::Record;
+use crate::serde::Part as Lent;
 use crate::state::MemoryRows;
 use crate::task::collector::{Fault, Outgoing, SendFailure};
 use crate::{EmitStrategy, KeyValue, StoreRef, StreamsBuilder, TimeWindows};
@@ -58,8 +59,7 @@ fn task_with(topology: &Topology, cache_bytes: usize, settings: Settings, collec
 
 fn restore(task: &Task, store: &str, value: &[u8]) {
     let held = task.stores().held(store).expect("the store");
-    let value = Some(bytes::Bytes::copy_from_slice(value));
-    held.task.restore(bytes::Bytes::from_static(b"a"), value, 0, &[]).expect("restored");
+    held.task.restore(Lent::new(b"a"), Some(Lent::new(value)), 0).expect("restored");
 }
 
 fn one(task: &mut Task, offset: i64) {
@@ -586,7 +586,7 @@ fn caches_stay_within_their_budget() {
     let mut read = task_with(&topology, 10_000, Settings::new("app"), Box::new(sent));
     let store = Rc::clone(&read.stores().held("rows").expect("the store").task);
     for row in 0..500 {
-        store.restore(format!("key {row}").into(), Some("x".into()), 0, &[]).expect("restored");
+        store.restore(Lent::new(format!("key {row}").as_bytes()), Some(Lent::new(b"x")), 0).expect("restored");
     }
     read.start().expect("linked");
     let input = read.inputs().iter().position(|input| input.topic == "in").expect("it is read");
