@@ -1,5 +1,8 @@
 //! The driver over several partitions.
 
+// Bad input and who decides about it.
+mod bad_input;
+
 use super::*;
 use crate::dsl::options::Grouped;
 use crate::serde::StringSerde;

@@ -1,5 +1,6 @@
 //! Panics of the user's code: what is caught is an error like any other, or ends the task.
-//! Asked where a panic is caught: at the edge to a node, around a timer, and around a task's turn. Never catches itself.
+//! Asked where a panic is caught: around a record that is decoded, at the edge to a node, around a timer, and around a
+//! task's turn. Never catches itself.
 
 use std::any::Any;
 use std::panic::resume_unwind;

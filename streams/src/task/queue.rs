@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use client::consumer::Run;
 
 use super::context::{Context, Origin};
 use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, Response, TaskError};
+use super::panics::{self, Thrown};
 use super::settings::TimestampPolicy;
 use crate::op::edge::TimestampExtractor;
 use crate::record::{Data, Header, Record};
@@ -138,7 +140,13 @@ struct Decoded<K, V> {
 struct Refused {
     timestamp: i64,
     headers: Vec<Header>,
-    error: SerdeError,
+    cause: Cause,
+}
+
+/// Why a record was not decoded: its serde said so, or panicked.
+enum Cause {
+    Serde(SerdeError),
+    Panic(Thrown),
 }
 
 struct TypedQueue<K, V> {
@@ -158,15 +166,19 @@ impl<K: Data, V: Data> TypedSource<K, V> {
     fn decode(&self, lent: Lent<'_>, is_traced: bool) -> Decoded<K, V> {
         let Lent { offset, timestamp, key, value, headers } = lent;
         let bytes = || (key.map(Part::to_bytes), value.map(Part::to_bytes));
-        let decoded_key = key.map(|key| self.key.deserialize_part(key)).transpose();
+        let decoded_key = || key.map(|key| self.key.deserialize_part(key)).transpose();
         let decoded_value = || value.map(|value| self.value.deserialize_part(value)).transpose();
-        match decoded_key.and_then(|key| Ok((key, decoded_value()?))) {
-            Ok((key, value)) => {
+        let both = || decoded_key().and_then(|key| Ok((key, decoded_value()?)));
+        // A serde has no state that a panic could leave half changed.
+        let cause = match catch_unwind(AssertUnwindSafe(both)) {
+            Ok(Ok((key, value))) => {
                 let raw = is_traced.then(bytes);
-                Decoded { offset, record: Ok(Record { key, value, timestamp, headers }), raw }
+                return Decoded { offset, record: Ok(Record { key, value, timestamp, headers }), raw };
             }
-            Err(error) => Decoded { offset, record: Err(Refused { timestamp, headers, error }), raw: Some(bytes()) },
-        }
+            Ok(Err(error)) => Cause::Serde(error),
+            Err(thrown) => Cause::Panic(thrown),
+        };
+        Decoded { offset, record: Err(Refused { timestamp, headers, cause }), raw: Some(bytes()) }
     }
 }
 
@@ -200,7 +212,9 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
     /// The time of a record by its source's extractor; negative to leave it out.
     fn timestamp(&self, record: &Record<K, V>, offset: i64, context: &Context) -> Result<i64, TaskError> {
         if let Some(extractor) = &self.source.extractor {
-            return Ok(extractor(record, self.partition_time));
+            // No handler is asked about an extractor (Java: RecordQueue.updateHead, a StreamsException).
+            let extracted = catch_unwind(AssertUnwindSafe(|| extractor(record, self.partition_time)));
+            return extracted.map_err(|thrown| panics::fatal(thrown, self.place(offset)));
         }
         let invalid = record.timestamp < 0;
         match self.source.policy {
@@ -215,7 +229,11 @@ impl<K: Data, V: Data> TypedQueue<K, V> {
 
     #[cold]
     fn refuse(&self, offset: i64, refused: Refused, (key, value): Raw, context: &mut Context) -> Result<(), TaskError> {
-        let (place, cause) = (self.place(offset), ProcessError::of_serde(refused.error));
+        let place = self.place(offset);
+        let cause = match refused.cause {
+            Cause::Serde(error) => ProcessError::of_serde(error),
+            Cause::Panic(thrown) => ProcessError::named("panic", panics::text(&thrown)),
+        };
         let about = ErrorContext {
             node: &self.source.node,
             place: &place,
