@@ -97,8 +97,11 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize, into: &mut Vec<u8>) 
         Codec::Lz4 if lz4::decompress(bytes, limit, into) => Ok(()),
         Codec::Lz4 => {
             let frames = ::lz4::Decoder::new(bytes);
-            let frames = frames.map_err(|error| CompressError::Malformed { codec, reason: error.to_string() })?;
-            read_all(codec, frames, limit, into)
+            let malformed = |error: io::Error| CompressError::Malformed { codec, reason: error.to_string() };
+            let mut frames = frames.map_err(malformed)?;
+            read_all(codec, &mut frames, limit, into)?;
+            // Where a frame is cut the reader answers as at its end (Java's says PREMATURE_EOS).
+            frames.finish().1.map_err(malformed)
         }
         Codec::Zstd => zstd::decompress(bytes, limit, into),
     }
@@ -221,6 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_is_cut_is_malformed() {
+        let plain = text(150_000);
+        let mut own = Vec::new();
+        compress(Codec::Lz4, None, &plain, &mut own).unwrap();
+        let mut other = ::lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
+        other.write_all(&plain).unwrap();
+        let (other, finished) = other.finish();
+        finished.unwrap();
+        for packed in [own, other] {
+            assert_eq!(decompressed(&packed).unwrap(), plain);
+            for at in (0..packed.len()).filter(|at| *at < 300 || *at % 97 == 0 || packed.len() - at < 50) {
+                let cut = decompressed(&packed[..at]);
+                assert!(matches!(cut, Err(CompressError::Malformed { .. })), "cut at {at} of {}", packed.len());
+            }
+        }
+    }
+
+    fn decompressed(packed: &[u8]) -> Result<Vec<u8>, CompressError> {
+        let mut back = Vec::new();
+        decompress(Codec::Lz4, packed, 150_000, &mut back).map(|()| back)
+    }
+
+    #[test]
     fn damaged_bytes_are_an_error_and_never_a_panic() {
         for codec in CODECS.into_iter().skip(1) {
             let mut packed = Vec::new();
@@ -231,7 +257,7 @@ mod tests {
                 let _ = decompress(codec, &damaged, 1 << 20, &mut Vec::new());
                 let mut part = Vec::new();
                 let cut = decompress(codec, &packed[..at], 1 << 20, &mut part);
-                // lz4 frames are taken without their end mark; what comes out is a prefix at any rate.
+                // A stream of snappy has no end mark: one that is cut between two blocks is a shorter one.
                 assert!(cut.is_err() || text(5000).starts_with(&part), "{codec:?} cut at {at}");
             }
         }
