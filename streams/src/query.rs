@@ -40,7 +40,7 @@ pub use asked::Asked;
 pub use error::QueryError;
 pub use key_value::ReadOnlyKeyValue;
 pub use parameters::{Position, StoreQueryParameters};
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, Refused};
 pub use session::ReadOnlySession;
 pub use versioned::ReadOnlyVersioned;
 pub use window::{ReadOnlyWindow, TimestampedKeyWindow};

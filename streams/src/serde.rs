@@ -137,6 +137,9 @@ pub trait Serde<T>: Send + Sync {
     }
     /// Makes a value ready to be kept for long, in a cache: what it shares with a larger buffer, such as a batch of records,
     /// it gets a copy of. The answer is about how many bytes it takes; None if that cannot be told from the value.
+    ///
+    /// A serde of a type with a [`Str`] or `Bytes` in it does this for them: without it each entry of a cache keeps the whole
+    /// batch that it came from, and counts as no more than `size_of` the type until it is written.
     fn hold(&self, value: &mut T) -> Option<usize> {
         let _ = value;
         None

@@ -5,12 +5,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use client::TopicPartition;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
 use super::parameters::Staleness;
-use super::{Asked, Position, QueryError, Queue, StoreQueryParameters};
+use super::{Asked, Position, QueryError, Queue, Refused, StoreQueryParameters};
 use crate::assign::TaskId;
 use crate::runtime::states::ThreadState;
 use crate::task::Stores;
@@ -19,7 +22,7 @@ use crate::task::link::fatal;
 
 /// The threads of an application as a view sees them.
 pub(crate) trait Instance: Send + Sync {
-    /// Where the questions of each thread go.
+    /// Where the questions of each thread that is alive go.
     fn queues(&self) -> Result<Vec<Arc<Queue>>, QueryError>;
 }
 
@@ -165,44 +168,76 @@ impl Asker {
         T: Send + 'static,
         Q: FnOnce(&Local<'_>) -> Result<Vec<(i32, T)>, QueryError> + Send + 'static,
     {
-        let queues = match self.instance.queues() {
-            Ok(queues) => queues,
-            Err(error) => return Asked::known(Err(error)),
-        };
-        // Each thread has the whole of a global store.
-        let count = if self.scope == Scope::Global { 1 } else { queues.len() };
-        let mut answers = Vec::with_capacity(count);
-        for queue in &queues[..count.min(queues.len())] {
+        match self.push_each(question) {
+            Ok(answers) => {
+                let (parameters, scope) = (Arc::clone(&self.parameters), self.scope);
+                Asked::new(async move {
+                    match scope {
+                        Scope::Partitions => together(answers, &parameters).await,
+                        Scope::Global => first(answers, &parameters).await,
+                    }
+                })
+            }
+            Err(error) => Asked::known(Err(error)),
+        }
+    }
+
+    fn push_each<T, Q>(&self, question: impl Fn() -> Q) -> Result<Vec<Answer<T>>, QueryError>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&Local<'_>) -> Result<Vec<(i32, T)>, QueryError> + Send + 'static,
+    {
+        let parameters = &self.parameters;
+        if self.scope == Scope::Global && !parameters.bound.is_empty() {
+            return Err(self.failed("a global store has no position to wait for: it follows its topics by itself"));
+        }
+        let (mut answers, mut refused) = (Vec::new(), None);
+        // Each thread has the whole of a global store: the first one that comes to it answers for all.
+        let is_answered = Arc::new(AtomicBool::new(false));
+        for queue in self.instance.queues()? {
             let (tell, answer) = oneshot::channel();
-            let (question, store) = (question(), self.parameters.store.clone());
+            let (question, store, scope) = (question(), parameters.store.clone(), self.scope);
+            let is_answered = Arc::clone(&is_answered);
             let told = queue.push(Box::new(move |local| {
+                if scope == Scope::Global && (local.globals.is_none() || is_answered.swap(true, Ordering::AcqRel)) {
+                    return;
+                }
                 // A serde that panics must not take the thread with it.
                 let answer = catch_unwind(AssertUnwindSafe(|| question(local)));
                 let panicked = |_| Err(QueryError::Store { store, cause: "the read panicked".to_owned() });
                 _ = tell.send(answer.unwrap_or_else(panicked));
             }));
-            if let Err(error) = told {
-                return Asked::known(Err(error));
+            match told {
+                Ok(()) => answers.push(answer),
+                Err(Refused::Full) => refused = Some(QueryError::Busy),
+                Err(Refused::Closed) => refused = Some(ends(parameters)),
             }
-            answers.push(answer);
         }
-        let parameters = Arc::clone(&self.parameters);
-        Asked::new(async move { together(answers, &parameters).await })
+        match (refused, self.scope) {
+            (Some(error), Scope::Partitions) => Err(error),
+            (Some(error), Scope::Global) if answers.is_empty() => Err(error),
+            _ => Ok(answers),
+        }
     }
 }
 
+/// The answer of one thread, by partition.
+type Answer<T> = oneshot::Receiver<Result<Vec<(i32, T)>, QueryError>>;
+
+/// A thread that ends has its tasks until it has ended, and says nothing of them (Java throws at PENDING_SHUTDOWN, and passes
+/// over a thread that is DEAD).
+fn ends(parameters: &StoreQueryParameters) -> QueryError {
+    QueryError::StreamsRebalancing { store: parameters.store.clone(), state: ThreadState::PendingShutdown }
+}
+
 /// The answers of all threads, by partition.
-async fn together<T>(
-    answers: Vec<oneshot::Receiver<Result<Vec<(i32, T)>, QueryError>>>,
-    parameters: &StoreQueryParameters,
-) -> Result<Vec<(i32, T)>, QueryError> {
+async fn together<T>(answers: Vec<Answer<T>>, parameters: &StoreQueryParameters) -> Result<Vec<(i32, T)>, QueryError> {
     let (mut parts, mut failed) = (Vec::new(), None);
     for answer in answers {
         match answer.await {
             Ok(Ok(found)) => parts.extend(found),
             Ok(Err(error)) => failed = failed.or(Some(error)),
-            // The thread has ended, and its tasks are not here any more.
-            Err(_) => {}
+            Err(_) => failed = failed.or_else(|| Some(ends(parameters))),
         }
     }
     parts.sort_by_key(|(partition, _)| *partition);
@@ -215,6 +250,18 @@ async fn together<T>(
         (None, None) if parts.is_empty() => Err(QueryError::StateStoreMigrated(store)),
         _ => Ok(parts),
     }
+}
+
+/// The answer of the thread that came to the question first; the others have none.
+async fn first<T>(answers: Vec<Answer<T>>, parameters: &StoreQueryParameters) -> Result<Vec<(i32, T)>, QueryError> {
+    let mut answers: FuturesUnordered<Answer<T>> = answers.into_iter().collect();
+    while let Some(answer) = answers.next().await {
+        if let Ok(answer) = answer {
+            return answer;
+        }
+    }
+    // None of them has filled its tables yet.
+    Err(QueryError::StreamsRebalancing { store: parameters.store.clone(), state: ThreadState::Starting })
 }
 
 /// Reads one store of that type.

@@ -7,13 +7,15 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use millstream_base_env::clock::Moment;
 
 use super::QueryError;
 
-/// An answer to come: `asked.await` in an asynchronous program, `asked.wait()` in any other.
+/// An answer to come: `asked.await` in an asynchronous program, `asked.wait()` or `wait_for` in any other.
 #[must_use = "the answer comes by `.await` or `.wait()`"]
 pub struct Asked<T>(BoxFuture<'static, Result<T, QueryError>>);
 
@@ -32,15 +34,41 @@ impl<T: Send + 'static> Asked<T> {
 
     /// Waits for the answer. Of an asynchronous program this holds the whole thread up: there it is awaited.
     ///
+    /// A stream thread answers between two records: a closure that takes its time, or a cluster that a thread waits for, holds
+    /// the answer up.
+    ///
     /// # Errors
     /// Why there is no answer.
     pub fn wait(self) -> Result<T, QueryError> {
+        self.wait_with(|| {
+            std::thread::park();
+            Ok(())
+        })
+    }
+
+    /// The same, for no longer than that.
+    ///
+    /// # Errors
+    /// Why there is no answer, or none yet.
+    pub fn wait_for(self, limit: Duration) -> Result<T, QueryError> {
+        let started = Moment::now();
+        self.wait_with(|| {
+            let left = limit.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(QueryError::TimedOut(limit));
+            }
+            std::thread::park_timeout(left);
+            Ok(())
+        })
+    }
+
+    fn wait_with(self, mut park: impl FnMut() -> Result<(), QueryError>) -> Result<T, QueryError> {
         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
         let (mut context, mut answer) = (Context::from_waker(&waker), pin!(self.0));
         loop {
             match answer.as_mut().poll(&mut context) {
                 Poll::Ready(answer) => return answer,
-                Poll::Pending => std::thread::park(),
+                Poll::Pending => park()?,
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Made by the other parts of `query`; shown to whoever asked.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::Position;
@@ -73,6 +75,12 @@ pub enum QueryError {
     /// More queries wait for a thread than it will answer soon.
     #[error("too many queries wait")]
     Busy,
+    /// The answer did not come within the time that `wait_for` was given.
+    #[error("there was no answer within {0:?}")]
+    TimedOut(Duration),
+    /// A stream thread of the application asks: it would wait for itself.
+    #[error("a stream thread of the application cannot query it: ask on another thread")]
+    OnStreamThread,
 }
 
 impl QueryError {
@@ -86,11 +94,13 @@ impl QueryError {
             | QueryError::NotUpToBound { .. }
             | QueryError::MetadataNotAvailable
             | QueryError::Cluster(_)
-            | QueryError::Busy => true,
+            | QueryError::Busy
+            | QueryError::TimedOut(_) => true,
             QueryError::StreamsStopped(_)
             | QueryError::UnknownStateStore(_)
             | QueryError::InvalidStateStore { .. }
-            | QueryError::Store { .. } => false,
+            | QueryError::Store { .. }
+            | QueryError::OnStreamThread => false,
         }
     }
 }

@@ -7,10 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Local, QueryError};
+use super::Local;
 
 /// A question: what it answers, it tells itself.
 pub(crate) type Question = Box<dyn FnOnce(&Local<'_>) + Send>;
+
+/// Why a question was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The thread ends or has ended.
+    Closed,
+    /// Too many wait.
+    Full,
+}
 
 /// More questions than this that wait at once are refused.
 const WAITING_MAX: usize = 10_000;
@@ -18,7 +27,7 @@ const WAITING_MAX: usize = 10_000;
 /// The questions for one thread.
 pub(crate) struct Queue {
     is_waiting: AtomicBool,
-    /// None once the thread has ended.
+    /// None once the thread ends.
     questions: Mutex<Option<Vec<Question>>>,
     asked: Notify,
 }
@@ -30,13 +39,13 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Adds a question. One for a thread that has ended is dropped, which whoever waits for the answer sees.
-    pub fn push(&self, question: Question) -> Result<(), QueryError> {
+    /// Adds a question. Should the thread end before it comes to it, it is dropped, which whoever waits for the answer sees.
+    pub fn push(&self, question: Question) -> Result<(), Refused> {
         {
             let mut questions = self.questions.lock();
-            let Some(questions) = questions.as_mut() else { return Ok(()) };
+            let questions = questions.as_mut().ok_or(Refused::Closed)?;
             if questions.len() >= WAITING_MAX {
-                return Err(QueryError::Busy);
+                return Err(Refused::Full);
             }
             questions.push(question);
             self.is_waiting.store(true, Ordering::Release);
@@ -62,7 +71,7 @@ impl Queue {
         questions.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The thread has ended: nobody answers any more.
+    /// The thread ends: nobody answers any more.
     pub fn close(&self) {
         let dropped = self.questions.lock().take();
         drop(dropped);

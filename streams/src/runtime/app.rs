@@ -119,9 +119,13 @@ impl Common {
         Arc::clone(&self.directory.lock())
     }
 
-    /// Where the questions of each thread go.
+    /// Where the questions of each thread go that has not ended.
     pub fn all_queues(&self) -> Vec<Arc<Queue>> {
-        self.wishes.lock().values().map(|wishes| Arc::clone(&wishes.queries)).collect()
+        let states = self.states.threads();
+        let is_alive = |index: &usize| states.get(index) != Some(&ThreadState::Dead);
+        let wishes = self.wishes.lock();
+        let alive = wishes.iter().filter(|(index, _)| is_alive(index));
+        alive.map(|(_, wishes)| Arc::clone(&wishes.queries)).collect()
     }
 
     /// They are to end, and whoever waits for it does so for `limit`.
@@ -232,7 +236,7 @@ impl KafkaStreams {
     }
 
     /// Who is told of changes of the state, in their order. It is called by whoever changes it, mostly a stream thread:
-    /// while it takes its time, that thread does nothing else.
+    /// while it takes its time, that thread does nothing else, and no store can be read from there.
     ///
     /// # Errors
     /// After the start.
@@ -365,6 +369,7 @@ impl KafkaStreams {
         self.common.states.set_thread(index, ThreadState::Created);
         let work = move || {
             let _inside = handle.enter();
+            common.mark_stream_thread();
             while live(&common, index, &wishes, &handle) == Uncaught::ReplaceThread {}
             wishes.queries.close();
             common.states.set_thread(index, ThreadState::Dead);

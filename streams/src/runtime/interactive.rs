@@ -1,6 +1,7 @@
 //! Interactive queries at the edges of the runtime: `KafkaStreams` takes them, the stream thread answers them between two
 //! records. What they ask and answer is `query`'s.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,13 +17,16 @@ use super::states::State;
 use super::thread::StreamThread;
 use crate::query::metadata::{KeyQueryMetadata, LagInfo, StreamsMetadata, partition_of};
 use crate::query::{
-    Asked, Asker, ChangelogAt, Instance, Local, LocalTask, Located, Position, QueryError, Queryable, Queue, Scope,
-    Standing, StoreQueryParameters,
+    Asked, Asker, ChangelogAt, Instance, Local, LocalTask, Located, Position, QueryError, Queryable, Queue, Refused,
+    Scope, Standing, StoreQueryParameters,
 };
 use crate::serde::{Serde, SerdeError};
 
 impl KafkaStreams {
     /// A store of the topology, to be read from outside: the partitions that run here, or those that the parameters name.
+    ///
+    /// Stream threads answer, between two records. So what runs on one cannot ask, such as a listener of the state, a handler
+    /// or a processor: each read is [`QueryError::OnStreamThread`] there.
     ///
     /// ```no_run
     /// use streams::{KafkaStreams, KeyValue, QueryError, StoreQueryParameters};
@@ -114,21 +118,25 @@ impl KafkaStreams {
     /// restored too.
     pub fn all_local_store_partition_lags(&self) -> Asked<BTreeMap<String, BTreeMap<i32, LagInfo>>> {
         let Some(runtime) = &self.runtime else { return Asked::known(Err(QueryError::StreamsNotStarted)) };
+        if self.common.is_stream_thread() {
+            return Asked::known(Err(QueryError::OnStreamThread));
+        }
         let mut answers = Vec::new();
         for queue in self.common.all_queues() {
             let (tell, answer) = oneshot::channel();
-            let told = queue.push(Box::new(move |local| _ = tell.send(changelogs(local))));
-            if let Err(error) = told {
-                return Asked::known(Err(error));
+            match queue.push(Box::new(move |local| _ = tell.send(changelogs(local)))) {
+                Ok(()) => answers.push(answer),
+                Err(Refused::Full) => return Asked::known(Err(QueryError::Busy)),
+                // Of a thread that ends nothing is here any more.
+                Err(Refused::Closed) => {}
             }
-            answers.push(answer);
         }
         let admin = self.common.shared.admin.clone();
         let _inside = runtime.enter();
         let lags = task::spawn("store lags", async move {
             let mut all = Vec::new();
             for answer in answers {
-                // Of a thread that has ended nothing is here any more.
+                // None of a thread that has ended meanwhile.
                 all.extend(answer.await.unwrap_or_default());
             }
             let wanted: BTreeMap<_, _> = all.iter().map(|at| (at.place.clone(), OffsetSpec::Latest)).collect();
@@ -152,7 +160,22 @@ impl KafkaStreams {
     }
 }
 
+thread_local! {
+    /// Of which application this is a stream thread.
+    static WORKS_FOR: Cell<*const Common> = const { Cell::new(std::ptr::null()) };
+}
+
 impl Common {
+    /// This thread is one of the application's, and holds on to it until the thread ends.
+    pub(super) fn mark_stream_thread(self: &Arc<Common>) {
+        WORKS_FOR.set(Arc::as_ptr(self));
+    }
+
+    /// Whether this is a thread that alone could answer what it asks: a listener, a handler or a processor asks.
+    fn is_stream_thread(&self) -> bool {
+        std::ptr::eq(WORKS_FOR.get(), self)
+    }
+
     /// KafkaStreams.validateIsRunningOrRebalancing.
     fn check_open(&self) -> Result<(), QueryError> {
         match self.states.state() {
@@ -189,6 +212,9 @@ impl Common {
 impl Instance for Common {
     fn queues(&self) -> Result<Vec<Arc<Queue>>, QueryError> {
         self.check_open()?;
+        if self.is_stream_thread() {
+            return Err(QueryError::OnStreamThread);
+        }
         Ok(self.all_queues())
     }
 }

@@ -86,6 +86,8 @@ impl StreamThread {
     /// Another member may have the tasks by now: all but copies are dropped without a commit. Exactly once, their
     /// transaction ends with them: another producer of the same id aborts it (Java: `TaskManager.handleLostAll`).
     pub(super) fn lose(&mut self) -> Result<(), StreamsError> {
+        // Without its tasks it does not answer for them.
+        self.set_state(ThreadState::PartitionsRevoked);
         let lost = |(_, held): &(TaskId, Held)| held.role != Role::Standby;
         let (lost, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tasks).into_iter().partition(lost);
         self.tasks = kept.into_iter().collect();

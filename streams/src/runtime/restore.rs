@@ -250,7 +250,8 @@ impl StreamThread {
         }
         held.role = Role::Active;
         held.commit_stores().map_err(|error| StreamsError::State { id, error })?;
-        if let Some(listener) = self.common.restore_listener.lock().as_ref() {
+        let listener = self.common.restore_listener.lock().clone();
+        if let Some(listener) = listener {
             for log in held.logs.iter().filter(|log| log.start < log.position) {
                 listener.ended(&log.place, &log.store, log.position - log.start);
             }

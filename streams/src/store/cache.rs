@@ -189,11 +189,13 @@ impl<V> Cache<V> {
         let kept = (slot.waits > 0 && context.has_handler()).then(|| slot.value.clone());
         let before = slot.value.take();
         let mut taken = Taken { cache: self, at, kept, is_back: false };
-        let changed = change(before);
+        let changed = change(before).map(|mut value| {
+            let bytes = value.as_mut().and_then(hold);
+            (value, bytes)
+        });
         taken.is_back = true;
         match changed {
-            Ok(mut value) => {
-                let bytes = value.as_mut().and_then(hold);
+            Ok((value, bytes)) => {
                 let slot = taken.cache.touch(at);
                 slot.value = value;
                 slot.writer.set(about, context);
@@ -421,7 +423,7 @@ struct Taken<'a, V> {
     at: u32,
     /// The value before, of an entry that waits, if somebody may let a panic pass.
     kept: Option<Option<V>>,
-    /// Whether the change came to its end; else it panicked.
+    /// Whether the change, and the serde's `hold`, came to their end; else one of them panicked.
     is_back: bool,
 }
 
