@@ -60,6 +60,11 @@ pub trait TaskStore {
     /// Writes what waits in the cache, without handing it on; a table's output does both in one.
     fn flush(&self, context: &mut Context) -> Result<(), Failure>;
 
+    /// How many entries of its cache wait to be written.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// Drops what is known besides the rows, such as a cache: from here on the rows change without it.
     fn forget(&self) {}
 

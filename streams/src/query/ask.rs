@@ -191,7 +191,7 @@ impl Asker {
         if self.scope == Scope::Global && !parameters.bound.is_empty() {
             return Err(self.failed("a global store has no position to wait for: it follows its topics by itself"));
         }
-        let (mut answers, mut refused) = (Vec::new(), None);
+        let (mut answers, mut is_full) = (Vec::new(), false);
         // Each thread has the whole of a global store: the first one that comes to it answers for all.
         let is_answered = Arc::new(AtomicBool::new(false));
         for queue in self.instance.queues()? {
@@ -208,16 +208,13 @@ impl Asker {
                 _ = tell.send(answer.unwrap_or_else(panicked));
             }));
             match told {
-                Ok(()) => answers.push(answer),
-                Err(Refused::Full) => refused = Some(QueryError::Busy),
-                Err(Refused::Closed) => refused = Some(ends(parameters)),
+                // The answer of one that ends is none.
+                Ok(()) | Err(Refused::Closed) => answers.push(answer),
+                Err(Refused::Full) => is_full = true,
             }
         }
-        match (refused, self.scope) {
-            (Some(error), Scope::Partitions) => Err(error),
-            (Some(error), Scope::Global) if answers.is_empty() => Err(error),
-            _ => Ok(answers),
-        }
+        let is_enough = self.scope == Scope::Global && !answers.is_empty();
+        if is_full && !is_enough { Err(QueryError::Busy) } else { Ok(answers) }
     }
 }
 

@@ -115,7 +115,7 @@ impl Driven {
         for question in self.thread.0.take() {
             question(&local);
         }
-        asked.wait()
+        asked.wait_for(Duration::from_secs(60))
     }
 
     fn get<T: Send + 'static>(&self, asked: Asked<T>) -> T {
@@ -293,8 +293,79 @@ fn who_may_not_answer_says_why() {
     assert_eq!(driven.get(stale.get("a")), Some(3));
     driven.state = ThreadState::PendingShutdown;
     assert!(driven.now(stale.get("a")).is_err());
-    driven.thread.0.close();
-    assert_eq!(counts.get("a").wait(), Err(QueryError::StateStoreMigrated(text("counts"))), "its thread has ended");
+}
+
+/// The threads of an application, which answer when the test lets them.
+struct Threads(Vec<Arc<Queue>>);
+
+impl Instance for Threads {
+    fn queues(&self) -> Result<Vec<Arc<Queue>>, QueryError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A thread that ends has its tasks still: what the others answer is not all.
+#[test]
+fn a_part_is_not_the_whole_while_a_thread_ends() {
+    let driven = filled(0, &[]);
+    let ending = Arc::new(Queue::default());
+    let threads = Arc::new(Threads(vec![Arc::clone(&driven.thread.0), Arc::clone(&ending)]));
+    let store = |parameters: StoreQueryParameters| -> ReadOnlyKeyValue<String, i64> {
+        KeyValue::<String, i64>::read_only(Asker::new(
+            Arc::clone(&threads) as Arc<dyn Instance>,
+            parameters,
+            Scope::Partitions,
+        ))
+    };
+    let (all, one) = (StoreQueryParameters::new("counts"), StoreQueryParameters::new("counts").with_partition(0));
+    let ends = QueryError::StreamsRebalancing { store: text("counts"), state: ThreadState::PendingShutdown };
+    assert!(ends.is_retriable());
+    // It was asked before it closed, and it is asked after that.
+    let (before, before_one) = (store(all.clone()).get("a"), store(one.clone()).get("a"));
+    ending.close();
+    assert_eq!((driven.now(before), driven.now(before_one)), (Err(ends.clone()), Ok(Some(3))));
+    assert_eq!(driven.now(store(all.clone()).get("unknown")), Err(ends.clone()));
+    assert_eq!(driven.now(store(all).all(Order::Ascending)), Err(ends));
+    assert_eq!(driven.now(store(one).get("a")), Ok(Some(3)), "its partition is not of that thread");
+}
+
+/// Each thread has the whole of a global table: one that is busy, that fills its own or that ends holds nobody up.
+#[test]
+fn any_thread_answers_for_a_global_table() {
+    let mut driven = filled(0, &[]);
+    driven.globals = Some(driven.tasks[0].0.stores().clone());
+    let (busy, ended) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
+    ended.close();
+    let threads = Arc::new(Threads(vec![Arc::clone(&busy), ended, Arc::clone(&driven.thread.0)]));
+    let store = |parameters: StoreQueryParameters| -> ReadOnlyKeyValue<String, i64> {
+        KeyValue::<String, i64>::read_only(Asker::new(
+            Arc::clone(&threads) as Arc<dyn Instance>,
+            parameters,
+            Scope::Global,
+        ))
+    };
+    let plain = store(StoreQueryParameters::new("counts"));
+    assert_eq!(driven.now(plain.get("a")), Ok(Some(3)));
+    let bound = StoreQueryParameters::new("counts").with_position_bound(Position::new().with("in", 0, 1));
+    let said = store(bound).get("a").wait().expect_err("it would be ignored").to_string();
+    assert_eq!(said, "store counts: a global store has no position to wait for: it follows its topics by itself");
+    driven.globals = None;
+    let asked = plain.get("a");
+    busy.close();
+    assert!(matches!(driven.now(asked), Err(QueryError::StreamsRebalancing { .. })), "nobody has filled it yet");
+}
+
+#[test]
+fn who_waits_may_wait_no_longer_than_that() {
+    let driven = filled(0, &[]);
+    let counts = driven.store::<KeyValue<String, i64>>("counts");
+    let limit = Duration::from_millis(5);
+    assert_eq!(counts.get("a").wait_for(limit), Err(QueryError::TimedOut(limit)), "the thread does not come to it");
+    let asked = counts.get("a");
+    let answers = std::thread::spawn(move || asked.wait_for(Duration::from_secs(3600)));
+    // The question before is answered too, and nobody hears of it.
+    assert_eq!(driven.get(counts.get("b")), 1.into());
+    assert_eq!(answers.join().expect("no panic"), Ok(Some(3)));
 }
 
 #[test]
@@ -354,7 +425,7 @@ fn questions_beyond_the_bound_are_refused_and_an_awaited_answer_wakes() {
     };
     assert!(!queue.is_waiting());
     let taken = (0..20_000).map_while(|_| queue.push(question()).ok()).count();
-    assert_eq!((taken, queue.is_waiting(), queue.push(question())), (10_000, true, Err(QueryError::Busy)));
+    assert_eq!((taken, queue.is_waiting(), queue.push(question())), (10_000, true, Err(Refused::Full)));
     assert_eq!((queue.take().len(), queue.is_waiting(), queue.take().len()), (10_000, false, 0));
     let (tell, told) = tokio::sync::oneshot::channel::<i32>();
     let asked = Asked::new(async move { Ok(told.await.expect("it is told")) });

@@ -26,6 +26,7 @@ use super::collect::Transaction;
 use super::decide::{self, Membership};
 use super::error::StreamsError;
 use super::held::{Held, Role};
+use super::metrics::Committed;
 use super::thread::StreamThread;
 use crate::config::Guarantee;
 
@@ -72,13 +73,9 @@ impl StreamThread {
 
     /// Commits what was processed since the last time.
     pub(super) fn commit(&mut self) -> Result<Commit, StreamsError> {
-        let started = Moment::now();
         let done = self.try_commit()?;
         match done {
-            Commit::Done => {
-                (self.committed, self.deferred) = (Moment::now(), None);
-                self.measured.committed = Some((started.elapsed(), self.tasks.len()));
-            }
+            Commit::Done => (self.committed, self.deferred) = (Moment::now(), None),
             Commit::Deferred => self.deferred = Some(Moment::now()),
         }
         Ok(done)
@@ -92,9 +89,12 @@ impl StreamThread {
         if needed && self.is_rebalancing(self.check_membership())? {
             return Ok(Commit::Deferred);
         }
+        let (started, mut tasks) = (Moment::now(), 0);
         for held in self.tasks.values_mut().filter(|held| held.role == Role::Active && held.task.is_commit_needed()) {
+            tasks += 1;
             held.task.flush().map_err(|error| StreamsError::Task { id: held.id, place: None, error })?;
         }
+        let flushing = started.elapsed();
         if self.output.guarantee == Guarantee::AtLeastOnce {
             let failures = self.handle.block_on(self.output.producer().flush_each())?;
             let handler = self.settings.on_production.as_deref();
@@ -117,6 +117,9 @@ impl StreamThread {
                 held.committed(&offsets);
             }
             held.commit_stores().map_err(|error| StreamsError::State { id: held.id, error })?;
+        }
+        if tasks > 0 {
+            self.measured.committed = Some(Committed { took: started.elapsed(), flushing, tasks });
         }
         self.say();
         Ok(Commit::Done)

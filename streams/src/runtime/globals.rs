@@ -15,6 +15,7 @@ use client::admin::OffsetSpec;
 use client::config::{ConsumerConfig, Isolation};
 use client::consumer::Consumer;
 use millstream_base_env::Clock;
+use millstream_base_env::clock::Moment;
 
 use super::app::{Common, known};
 use super::collect::{Output, Sender};
@@ -36,6 +37,8 @@ pub(super) struct Globals {
     task: Task,
     consumer: Consumer,
     inputs: BTreeMap<TopicPartition, usize>,
+    /// The first of the errors in a row that may pass.
+    trouble: Option<Moment>,
 }
 
 impl Globals {
@@ -67,7 +70,7 @@ impl Globals {
         let linked = task.and_then(|mut task| task.start().map(|()| task));
         let task = linked.map_err(|error| StreamsError::Link { id: ID, error })?;
         let (config, _) = ConsumerConfig::from_properties(known(common.config.global_consumer(name)))?;
-        let mut globals = Globals { task, consumer: Consumer::connect(config), inputs: BTreeMap::new() };
+        let mut globals = Globals { task, consumer: Consumer::connect(config), inputs: BTreeMap::new(), trouble: None };
         let ends = globals.assign(common, output)?;
         let handle = &output.handle;
         let is_behind = |globals: &Globals| {
@@ -115,8 +118,26 @@ impl Globals {
         Ok(ends?)
     }
 
-    /// Takes over what came since.
-    pub fn advance(&mut self, handle: &tokio::runtime::Handle, wait: Duration) -> Result<(), StreamsError> {
+    /// Takes over what came since. While that is not possible the tasks go on with the tables as they are, up to
+    /// `task.timeout.ms`.
+    pub fn follow(&mut self, handle: &tokio::runtime::Handle, task_timeout: Duration) -> Result<(), StreamsError> {
+        match self.advance(handle, Duration::ZERO) {
+            Ok(()) => self.trouble = None,
+            Err(StreamsError::Client(error)) if error.is_retriable() => {
+                if self.trouble.is_none() {
+                    tracing::warn!(%error, "the global tables are not kept up to date: tried again until task.timeout.ms");
+                }
+                if self.trouble.get_or_insert_with(Moment::now).elapsed() >= task_timeout {
+                    return Err(StreamsError::Late { id: ID, error });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes over what came within that time.
+    fn advance(&mut self, handle: &tokio::runtime::Handle, wait: Duration) -> Result<(), StreamsError> {
         let records = handle.block_on(self.consumer.poll(wait))?;
         let failed = |error: TaskError| StreamsError::Task { id: ID, place: None, error };
         for place in records.partitions() {

@@ -278,3 +278,46 @@ impl StreamThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{KeyValue, StreamsBuilder, StreamsConfig, Uncaught};
+
+    /// What runs on a stream thread would wait there for its own answer.
+    #[test]
+    fn a_stream_thread_cannot_ask_its_own_application() {
+        let app = || {
+            let builder = StreamsBuilder::new();
+            builder.stream::<String, String>("in").group_by_key().count("counts");
+            // Nobody listens there; and no consumer takes that.
+            let config = StreamsConfig::new("asked", "127.0.0.1:1").set("default.dsl.store", "in_memory");
+            let config = config.set("main.consumer.isolation.level", "none");
+            Arc::new(KafkaStreams::new(builder.build().expect("sound"), config).expect("settings are sound"))
+        };
+        let (app, other) = (app(), app());
+        let (inside, seen) = (Arc::downgrade(&app), Arc::new(Mutex::new(Vec::new())));
+        let (told, beside) = (Arc::clone(&seen), Arc::downgrade(&other));
+        app.set_uncaught_handler(move |_| {
+            let (app, other) = (inside.upgrade().expect("it is there"), beside.upgrade().expect("it is there"));
+            let counts = app.store::<KeyValue<String, i64>>("counts").expect("it is open");
+            told.lock().push(counts.get("a").wait().expect_err("it would wait for itself"));
+            told.lock().push(app.all_local_store_partition_lags().wait().expect_err("it would wait for itself"));
+            told.lock().push(other.store::<KeyValue<String, i64>>("counts").err().expect("it was not started"));
+            Uncaught::ShutdownClient
+        })
+        .expect("it is not started");
+        app.start().expect("threads start");
+        assert!(app.wait_ended(Duration::from_secs(60)));
+        use QueryError::{OnStreamThread, StreamsNotStarted};
+        assert_eq!(*seen.lock(), [OnStreamThread, OnStreamThread, StreamsNotStarted]);
+        assert!(
+            app.all_local_store_partition_lags().wait().is_ok_and(|lags| lags.is_empty()),
+            "this is another thread"
+        );
+    }
+}

@@ -42,6 +42,17 @@ pub(super) struct Turn {
     pub tallied: Tallied,
 }
 
+/// A commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Committed {
+    /// How long it took.
+    pub took: Duration,
+    /// How much of that caches were flushed and what they held was processed, while nobody waited for the cluster.
+    pub flushing: Duration,
+    /// How many tasks had something to commit.
+    pub tasks: usize,
+}
+
 /// What a thread did in one round.
 #[derive(Debug, Default)]
 pub(super) struct Round {
@@ -49,12 +60,14 @@ pub(super) struct Round {
     pub polled: Option<(Duration, usize)>,
     /// Of each task that had a turn.
     pub turns: Vec<(TaskId, Turn)>,
-    /// How long the commit took, and how many tasks were committed.
-    pub committed: Option<(Duration, usize)>,
+    /// The commit, if there was anything to commit.
+    pub committed: Option<Committed>,
     /// Tasks that were made.
     pub created: u64,
     /// Tasks that were closed.
     pub closed: Vec<TaskId>,
+    /// Tasks that ran and are copies from now on.
+    pub demoted: Vec<TaskId>,
     /// Rows put into stores of tasks that are to run, and how many are left of each.
     pub restored: Vec<(TaskId, usize, u64)>,
     /// Rows put into stores of copies.
@@ -67,6 +80,7 @@ impl Round {
         (self.polled, self.committed, self.created) = (None, None, 0);
         self.turns.clear();
         self.closed.clear();
+        self.demoted.clear();
         self.restored.clear();
         self.copied.clear();
     }
@@ -183,10 +197,10 @@ impl Inner {
                 self.poll_records.record(records as f64, now_ms);
             }
         }
-        if let Some((took, tasks)) = round.committed {
+        if let Some(Committed { took, flushing, tasks }) = round.committed {
             self.commits.record(ms(took) / tasks.max(1) as f64, now_ms);
             self.committing.record(ms(took), now_ms);
-            self.blocked += took;
+            self.blocked += took.saturating_sub(flushing);
         }
         self.rounds.record(took, now_ms);
         self.processing.record(ms(processing), now_ms);
@@ -209,6 +223,10 @@ impl Inner {
         }
         for (id, count) in &round.copied {
             self.tasks.entry(*id).or_default().updated.record(*count as f64, now_ms);
+        }
+        // Java: `StreamTask.prepareRecycle` removes the sensors too.
+        for id in &round.demoted {
+            self.tasks.remove(id);
         }
         for id in &round.closed {
             self.closed.record(1.0, now_ms);

@@ -164,7 +164,9 @@ impl StreamThread {
             }
         }
         for id in &assignment.standby {
-            self.tasks.get_mut(id).into_iter().for_each(demote);
+            if self.tasks.get_mut(id).is_some_and(demote) {
+                self.measured.demoted.push(*id);
+            }
         }
         self.folders.retain(|id, _| kept(id));
         for id in &assignment.active {
@@ -420,15 +422,17 @@ impl StreamThread {
     }
 }
 
-/// A task that ran becomes a copy of the one that runs elsewhere; it was committed when it was revoked.
-fn demote(held: &mut Held) {
+/// A task that ran becomes a copy of the one that runs elsewhere; it was committed when it was revoked. Whether it was none
+/// before.
+fn demote(held: &mut Held) -> bool {
     if held.role == Role::Standby {
-        return;
+        return false;
     }
     held.role = Role::Standby;
     held.lookup = None;
     held.task.stop();
     held.logs.iter_mut().for_each(|log| log.end = None);
+    true
 }
 
 /// What has to be known of a task: how far its inputs were read, then where its changelogs end, of which it contains some up

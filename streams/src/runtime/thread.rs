@@ -314,7 +314,7 @@ impl StreamThread {
         self.hear()?;
         self.advance()?;
         if let Some(globals) = &mut self.globals {
-            globals.advance(&self.handle, Duration::ZERO)?;
+            globals.follow(&self.handle, self.common.settings.task_timeout)?;
         }
         self.restore()?;
         self.answer();
@@ -578,7 +578,7 @@ fn work(
     }
     turn.processed = ((TURN - left) as u64, began.elapsed());
     task.punctuate_wall_clock(now)?;
-    turn.tallied = task.tallied();
+    turn.tallied = task.take_tallied();
     turn.punctuated = (turn.tallied.punctuated - fired, began.elapsed().saturating_sub(turn.processed.1));
     turn.buffered = (0..task.inputs().len()).map(|input| task.buffered(input)).sum();
     // One that waits for another of its partitions has records too, and nothing to do.

@@ -305,6 +305,10 @@ impl<K: Data, V: Data> TaskStore for RefCell<SessionStore<K, V>> {
         self.borrow_mut().write_waiting(context)
     }
 
+    fn waiting(&self) -> usize {
+        Evicts::waiting(&*self.borrow())
+    }
+
     fn forget(&self) {
         if let Some(cache) = &mut self.borrow_mut().cache {
             cache.clear();

@@ -406,6 +406,10 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
         self.borrow_mut().write_waiting(context)
     }
 
+    fn waiting(&self) -> usize {
+        Evicts::waiting(&*self.borrow())
+    }
+
     fn forget(&self) {
         if let Some(cache) = &mut self.borrow_mut().cache {
             cache.clear();

@@ -61,7 +61,7 @@ pub struct Tallied {
     pub enforced: u64,
     /// By how many milliseconds records were behind stream time, all together.
     pub lateness_sum: i64,
-    /// The largest of these.
+    /// The largest of these since it was last taken.
     pub lateness_max: i64,
 }
 

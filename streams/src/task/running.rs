@@ -331,6 +331,13 @@ impl Task {
         Tallied { enforced: self.group.enforced(), ..self.context.tallied }
     }
 
+    /// The same; the largest lateness is counted anew from here on.
+    pub fn take_tallied(&mut self) -> Tallied {
+        let tallied = self.tallied();
+        self.context.tallied.lateness_max = 0;
+        tallied
+    }
+
     /// Whether there is any record.
     pub fn has_records(&self) -> bool {
         self.group.has_records()
@@ -418,7 +425,25 @@ impl Task {
     }
 
     /// First step of a commit: caches are written and handed on. What this produces must be sent before offsets are.
+    ///
+    /// A processor below one cache may put into another one that was flushed before it, of which the offset would be
+    /// committed past (Java leaves such an entry to the next commit): so there are rounds until nothing waits, as many as
+    /// there are stores. Where processors put into each other's stores for ever, the next commit goes on.
     pub fn flush(&mut self) -> Result<(), TaskError> {
+        for _ in 0..self.flushes.len() {
+            self.flush_each()?;
+            if !self.is_any_waiting() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_any_waiting(&self) -> bool {
+        self.flushes.iter().any(|(_, store)| store.waiting() > 0)
+    }
+
+    fn flush_each(&mut self) -> Result<(), TaskError> {
         for place in 0..self.flushes.len() {
             let ((output, store), context) = (&self.flushes[place], &mut self.context);
             let done = catch_unwind(AssertUnwindSafe(|| match output {
@@ -446,7 +471,7 @@ impl Task {
 
     /// Last step: what was committed needs no commit again.
     pub fn committed(&mut self) {
-        self.commit_needed = false;
+        self.commit_needed = self.is_any_waiting();
         self.context.kept_is_committed();
     }
 

@@ -15,7 +15,7 @@ fn worked() -> Round {
     Round {
         polled: Some((Duration::from_millis(50), 10)),
         turns: vec![(ID, turn)],
-        committed: Some((Duration::from_millis(25), 1)),
+        committed: Some(Committed { took: Duration::from_millis(25), flushing: Duration::from_millis(10), tasks: 1 }),
         created: 1,
         ..Round::default()
     }
@@ -72,7 +72,7 @@ fn a_round_is_counted_in_its_thread_and_its_tasks() {
     assert_eq!((thread("poll-total"), thread("poll-latency-max"), thread("poll-records-avg")), (1.0, 50.0, 10.0));
     assert_eq!((thread("commit-total"), thread("commit-latency-avg")), (1.0, 25.0));
     assert_eq!((thread("poll-ratio"), thread("process-ratio"), thread("commit-ratio")), (0.25, 0.1, 0.125));
-    assert_eq!((thread("blocked-time-ns-total"), thread("thread-state")), (75e6, 4.0));
+    assert_eq!((thread("blocked-time-ns-total"), thread("thread-state")), (65e6, 4.0));
     assert_eq!((thread("task-created-total"), thread("task-closed-total")), (1.0, 0.0));
     assert_eq!((task("process-total"), task("process-latency-avg")), (10.0, 2e6));
     assert_eq!(
@@ -99,10 +99,15 @@ fn what_a_task_counts_is_told_once_and_goes_with_the_task() {
         (40.0, 60.0)
     );
     assert_eq!(value(&all, "update-total", true), 3.0);
-    meters.note(&Round { closed: vec![ID], ..Round::default() }, Duration::from_millis(1));
-    let all = meters.metrics(4, "p");
-    assert!(all.iter().all(|metric| metric.group != TASK));
-    assert_eq!(value(&all, "task-closed-total", false), 1.0);
+    for (over, closed) in
+        [(Round { demoted: vec![ID], ..Round::default() }, 0.0), (Round { closed: vec![ID], ..Round::default() }, 1.0)]
+    {
+        meters.note(&worked(), Duration::from_millis(1));
+        meters.note(&over, Duration::from_millis(1));
+        let all = meters.metrics(4, "p");
+        assert!(all.iter().all(|metric| metric.group != TASK));
+        assert_eq!(value(&all, "task-closed-total", false), closed);
+    }
 }
 
 #[test]

@@ -612,3 +612,89 @@ impl Processor for Writing {
         seen.put(&record.key.unwrap_or_default(), record.value.unwrap_or_default())
     }
 }
+
+/// A processor below a cache puts into a store whose cache was flushed before: that is in the same commit.
+#[test]
+fn a_commit_leaves_nothing_in_caches() {
+    let builder = StreamsBuilder::new();
+    let seen = builder.add_store(crate::Stores::key_value::<String, String>("seen").caching_enabled());
+    let stream = builder.stream::<String, String>("in");
+    stream.process([seen], || Idle);
+    let counted = stream.group_by_key().count("counts").to_stream().map_values(|count| count.to_string());
+    counted.process([seen], || Writing).to("out");
+    let mut task = task(&builder.build().expect("sound"), 1 << 20);
+    task.start().expect("linked");
+    assert_eq!(task.stores().names(), ["seen", "counts"], "in this order they are flushed");
+    pass(&mut task, 0, "a", "x");
+    task.flush().expect("flushed");
+    let store = Rc::clone(&task.stores().held("seen").expect("the store").task);
+    assert_eq!((store.waiting(), store.dump().expect("rows").len()), (0, 1));
+    task.committed();
+    assert!(!task.is_commit_needed());
+}
+
+/// Reads the store that others write.
+struct Idle;
+
+impl Processor for Idle {
+    type In = (String, String);
+    type Out = (String, String);
+
+    fn process(&mut self, _ctx: &mut Ctx<Self>, _record: Record<String, String>) -> ProcessResult {
+        Ok(())
+    }
+}
+
+/// A serde that panics when it is to hold a value leaves the entry as it was, as a closure that panics does.
+#[test]
+fn a_hold_that_panics_leaves_the_aggregate() {
+    struct Holding;
+    impl crate::prelude::Serde<String> for Holding {
+        fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<(), crate::SerdeError> {
+            out.extend_from_slice(value.as_bytes());
+            Ok(())
+        }
+        fn deserialize(&self, bytes: bytes::Bytes) -> Result<String, crate::SerdeError> {
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        fn hold(&self, value: &mut String) -> Option<usize> {
+            assert!(!value.ends_with("bad"), "boom");
+            Some(value.len())
+        }
+    }
+    let builder = StreamsBuilder::new();
+    let sums = crate::Materialized::<String, String>::named("sums").serde(Holding);
+    let reduced = builder.stream::<String, String>("in").group_by_key().reduce(|sum, value| sum + &value, sums);
+    reduced.to_stream().to("out");
+    let mut settings = Settings::new("app");
+    let seen = passing(&mut settings);
+    let sent = Sent::default();
+    let values = Rc::clone(&sent.values);
+    let mut task = task_with(&builder.build().expect("sound"), 1 << 20, settings, Box::new(sent));
+    task.start().expect("linked");
+    for (offset, value) in ["1", "bad", "2"].into_iter().enumerate() {
+        pass(&mut task, offset as i64, "a", value);
+    }
+    task.flush().expect("flushed");
+    assert_eq!((texts(&values, "out"), seen.lock().expect("no panic").len()), (vec![Some("12".to_owned())], 1));
+}
+
+/// The largest lateness is that of the time since it was asked for.
+#[test]
+fn the_largest_lateness_comes_down() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").to("out");
+    let mut task = task(&builder.build().expect("sound"), 0);
+    task.start().expect("linked");
+    for (offset, timestamp) in [10, 3, 10].into_iter().enumerate() {
+        let record = Incoming { offset: offset as i64, timestamp, ..Incoming::default() };
+        task.add(0, [record]).expect("taken");
+        assert!(task.process(0).expect("processed"));
+    }
+    let first = task.take_tallied();
+    let second = task.take_tallied();
+    assert_eq!(
+        [(first.lateness_sum, first.lateness_max), (second.lateness_sum, second.lateness_max)],
+        [(7, 7), (7, 0)]
+    );
+}
