@@ -7,7 +7,8 @@
 //! instance; which one to ask says `metadata.rs`.
 //!
 //! Not done: read committed queries, which are newer than 4.3; the position of a copy of an own changelog (Java keeps
-//! it only with an internal setting); rows come whole, not one by one as they are taken.
+//! it only with an internal setting); rows come whole, not one by one as they are taken: a wide range holds its thread up
+//! until it is read, and is in memory as a whole.
 
 // Where questions wait for a thread.
 mod queue;

@@ -130,7 +130,8 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyKeyValue<K, S> {
         self.asker.ask_rows(self.find, move |store| store.range(from.as_ref(), to.as_ref(), order))
     }
 
-    /// All rows, in the order of their keys' bytes, partition by partition.
+    /// All rows, in the order of their keys' bytes, partition by partition. The stream thread reads them at once, and
+    /// processes nothing meanwhile: of a large store a `range` at a time is kinder.
     pub fn all(&self, order: Order) -> Asked<Vec<(K, S)>> {
         self.asker.ask_rows(self.find, move |store| store.range(None, None, order))
     }

@@ -288,7 +288,9 @@ impl KafkaStreams {
         Ok(())
     }
 
-    /// Who decides about records that cannot be sent, such as those that are too large.
+    /// Who decides about records that cannot be sent, such as those that are too large. Exactly once, a
+    /// record that a broker refuses ends its transaction, as in Java, so that nobody is asked about it; what is too large for
+    /// the producer is asked about all the same.
     ///
     /// # Errors
     /// After the start.
