@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 
 use super::assign::{self, Assignor, Member, Topics};
 use super::embedded::{read_assignment, read_subscription, write_assignment, write_subscription};
-use super::group::{Generation, Membership, Next};
+use super::group::{Generation, Keep, Membership, Next};
 use super::metrics::Tally;
 use super::plugin::{GroupAssignment, GroupAssignor};
 use super::{Leaving, Offsets};
@@ -558,16 +558,17 @@ impl Coordinator {
 
     /// Leaves, unless the member is to be expected back; waits for the answer no longer than a request may take.
     pub async fn leave(&self, reason: &str, leaving: Leaving) {
-        let generation = {
-            let mut membership = self.membership.lock();
-            let generation = membership.generation.clone();
-            membership.left();
-            generation
-        };
         let stays = match leaving {
             Leaving::Default => self.config.instance.is_some(),
             Leaving::Leave => false,
             Leaving::Remain => true,
+        };
+        let comes_back = stays && self.config.instance.is_some();
+        let generation = {
+            let mut membership = self.membership.lock();
+            let generation = membership.generation.clone();
+            membership.left(if comes_back { Keep::Member } else { Keep::Nothing });
+            generation
         };
         if generation.member.is_empty() || stays {
             return;

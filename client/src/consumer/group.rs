@@ -113,9 +113,11 @@ impl Membership {
         }
     }
 
-    /// Leaves of its own accord (`max.poll.interval.ms` has passed, or the consumer closes).
-    pub fn left(&mut self) {
-        self.reset(Keep::Nothing);
+    /// Leaves of its own accord (`max.poll.interval.ms` has passed, or the consumer closes). A static member that may come
+    /// back keeps its id: with it the coordinator can tell it from another one that took its place meanwhile, which it
+    /// would throw out without.
+    pub fn left(&mut self, keep: Keep) {
+        self.reset(keep);
     }
 
     /// What an answer to JoinGroup means; `member` and `generation` are those it carries.
@@ -219,13 +221,15 @@ impl Membership {
         self.phase = Phase::Unjoined;
         self.thrown_out = true;
         // Who replaced this member by its instance id would be thrown out in its turn.
-        self.rejoin |= code != ErrorCode::FencedInstanceId;
+        self.rejoin = code != ErrorCode::FencedInstanceId;
         Next::Fail(code)
     }
 }
 
+/// What is left of a member that is in no generation any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+pub(crate) enum Keep {
+    /// Its id.
     Member,
     Nothing,
 }
@@ -288,7 +292,7 @@ mod tests {
         member.joined(ErrorCode::None, &sent, "m-1", 4);
         assert_eq!(member.to_commit(), Err(ErrorCode::RebalanceInProgress));
         assert_eq!(member.check_transaction(), Err(ErrorCode::RebalanceInProgress), "it is over");
-        member.left();
+        member.left(Keep::Nothing);
         assert_eq!(member.to_commit(), Err(ErrorCode::UnknownMemberId));
         assert_eq!(member.check_transaction(), Err(ErrorCode::UnknownMemberId));
         member.start_join();
@@ -305,6 +309,21 @@ mod tests {
         let sent = member.generation.clone();
         assert_eq!(member.synced(ErrorCode::None, &sent), Next::Proceed);
         assert!(!member.thrown_out && !member.rejoin);
+    }
+
+    #[test]
+    fn a_static_member_does_not_take_back_the_place_that_another_one_took() {
+        let mut member = stable();
+        member.left(Keep::Member);
+        let sent = member.start_join();
+        assert_eq!(sent, Generation { number: -1, member: "m-1".to_owned() });
+        let replaced = ErrorCode::FencedInstanceId;
+        assert_eq!(member.joined(replaced, &sent, "m-1", -1), Next::Fail(replaced));
+        assert!(!member.rejoin);
+        // It was away for longer than its session, and nobody has come.
+        let sent = member.start_join();
+        assert_eq!(member.joined(ErrorCode::UnknownMemberId, &sent, "", -1), Next::Rejoin);
+        assert_eq!(member.start_join(), Generation::none());
     }
 
     #[test]

@@ -145,6 +145,12 @@ impl Consumer {
         self.subscription.as_ref().map(|known| known.topics.clone()).unwrap_or_default()
     }
 
+    /// Whether a topic is read, as far as this consumer subscribed to topics: one that a pattern matched is read no more
+    /// when it was deleted.
+    pub fn reads(&self, topic: &str) -> bool {
+        self.subscription.as_ref().is_none_or(|known| known.topics.iter().any(|known| known == topic))
+    }
+
     /// Reads nothing; leaves the group without a commit. When it is cancelled, nothing is read all the same, but the
     /// coordinator may not have heard of it.
     ///
@@ -221,13 +227,6 @@ impl Consumer {
             return;
         }
         subscription.awaited = None;
-        subscription.rebalance = Rebalance::Settling;
-        subscription.began = Moment::now();
-        let attempt = subscription.attempt;
-        if thrown_out {
-            self.lose();
-            return self.join();
-        }
         let gone: Vec<TopicPartition> = match protocol {
             Protocol::Eager => self.partitions.places(),
             Protocol::Cooperative => {
@@ -235,6 +234,24 @@ impl Consumer {
                 self.partitions.places().into_iter().filter(gone).collect()
             }
         };
+        if self.assignor.is_some() && !thrown_out && !gone.is_empty() {
+            // Who gives out partitions itself commits what was done with them after the poll, which is not possible any
+            // more once this member joins: the next poll does (Java: `onPartitionsRevoked` comes before JoinGroup).
+            let mut offsets =
+                if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
+            offsets.retain(|place, _| gone.contains(place));
+            self.give_back(&gone, &mut offsets);
+            self.owed.append(&mut offsets);
+            self.told = true;
+            return;
+        }
+        subscription.rebalance = Rebalance::Settling;
+        subscription.began = Moment::now();
+        let attempt = subscription.attempt;
+        if thrown_out {
+            self.lose();
+            return self.join();
+        }
         let mut offsets = if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
         offsets.append(&mut self.owed);
         self.give_back(&gone, &mut offsets);

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use millstream_protocol::api_key::ApiKey;
 use millstream_protocol::error_code::ErrorCode;
 use millstream_protocol::messages::fetch_request::FetchTopic;
@@ -95,7 +96,7 @@ async fn who_is_out_of_the_group_shows_what_it_was() {
     assert_eq!(consumer.group_metadata().unwrap().generation, -1);
     let partitions = vec![TopicPartition::new("t", 0)];
     consumer.joined(1, Ok(assigned(GroupAssignment { partitions, user_data: None }))).unwrap();
-    consumer.coordinator().unwrap().membership.lock().left();
+    consumer.coordinator().unwrap().membership.lock().left(super::group::Keep::Nothing);
     let shown = consumer.group_metadata().unwrap();
     assert_eq!((shown.generation, shown.member_id.as_str()), (5, "m"));
     let refused = consumer.check_membership().expect_err("it is out of the group");
@@ -174,6 +175,46 @@ fn make_member(consumer: &Consumer, generation: i32) -> Arc<Coordinator> {
         (membership.phase, membership.rejoin) = (Phase::Stable, false);
     }
     group
+}
+
+/// Never decides.
+struct Plugin;
+
+impl GroupAssignor for Plugin {
+    fn name(&self) -> &str {
+        "plugin"
+    }
+    fn user_data(&self, _: &[String]) -> Option<Bytes> {
+        None
+    }
+    fn assign(&self, _: Vec<GroupMember>) -> BoxFuture<'_, Result<BTreeMap<String, GroupAssignment>, ClientError>> {
+        std::future::pending().boxed()
+    }
+    fn assigned(&self, _: &[TopicPartition], _: Option<Bytes>) {}
+}
+
+/// Kafka Streams commits what it made of the partitions that it loses; of a member that joins no commit is taken.
+#[tokio::test]
+async fn a_poll_ends_between_partitions_that_go_with_their_topic_and_the_join() {
+    let broker = Scripted::start(|asked| other(asked, &[1]));
+    let config = ConsumerConfig { auto_commit: None, ..of_group() };
+    let mut consumer = Consumer::new(Cluster::new(&broker.address), config);
+    consumer.set_assignor(Arc::new(Plugin)).unwrap();
+    consumer.subscribe_pattern("t|gone").unwrap();
+    let group = make_member(&consumer, 5);
+    let kept = TopicPartition::new("t", 0);
+    consumer.partitions.assign([kept.clone(), TopicPartition::new("gone", 0)]);
+    while consumer.subscription().is_empty() {
+        consumer.poll(Duration::from_millis(20)).await.unwrap();
+    }
+    assert!(consumer.reads("t") && !consumer.reads("gone"));
+    group.membership.lock().rejoin = true;
+    consumer.poll(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(consumer.assignment(), [kept]);
+    consumer.check_membership().expect("it has not joined yet");
+    poll_until(&mut consumer, || broker.count(ApiKey::JoinGroup) > 0).await;
+    let refused = consumer.check_membership().expect_err("it joins");
+    assert_eq!(refused.code(), Some(ErrorCode::RebalanceInProgress));
 }
 
 /// Takes what is committed of the first partition into `seen`; the first time it is not for this coordinator.
