@@ -452,6 +452,14 @@ impl KafkaStreams {
         page_of(&self.metrics())
     }
 
+    /// A thread of it that is not started.
+    #[cfg(test)]
+    pub(super) fn thread(&self) -> StreamThread {
+        let handle = self.runtime.as_ref().expect("it is not dropped").handle();
+        let _inside = handle.enter();
+        StreamThread::new(&self.common, 0, Arc::default(), handle.clone()).expect("settings are sound")
+    }
+
     /// Waits until all tasks run; whether they do.
     pub fn wait_running(&self, limit: Duration) -> bool {
         self.common.states.wait(limit, |state| state == State::Running)
@@ -603,7 +611,9 @@ fn failed(common: &Common, wishes: &Wishes, error: StreamsError) -> Uncaught {
         (StreamsError::ApplicationShutdown, _) | (_, None) => Uncaught::ShutdownClient,
         (_, Some(handler)) => handler(&error),
     };
-    if decision == Uncaught::ReplaceThread && wishes.stop.load(Ordering::Acquire) {
+    // Another thread of the same name would throw out whoever took the place of this one.
+    let is_replaced = matches!(error, StreamsError::Replaced(_));
+    if decision == Uncaught::ReplaceThread && (is_replaced || wishes.stop.load(Ordering::Acquire)) {
         decision = Uncaught::ShutdownClient;
     }
     if decision != Uncaught::ReplaceThread {
@@ -701,6 +711,18 @@ mod tests {
         }
         assert!(matches!(app.cause().as_deref(), Some(StreamsError::MissingSourceTopics)));
         assert_eq!(app.state(), State::PendingError);
+    }
+
+    /// A thread that takes the place of one which lost it to a member of the same name would take it back, and so on.
+    #[test]
+    fn who_was_replaced_by_its_name_is_not_replaced_by_another_thread() {
+        let app = idle();
+        app.set_uncaught_handler(|_| Uncaught::ReplaceThread).expect("it is not started");
+        let wishes = Wishes::default();
+        let other = StreamsError::Panic("it may pass".to_owned());
+        assert_eq!(failed(&app.common, &wishes, other), Uncaught::ReplaceThread);
+        let replaced = StreamsError::Replaced("static-1".to_owned());
+        assert_eq!(failed(&app.common, &wishes, replaced), Uncaught::ShutdownClient);
     }
 
     #[test]

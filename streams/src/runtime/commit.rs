@@ -150,6 +150,10 @@ impl StreamThread {
         for held in self.tasks.values().filter(active) {
             for (input, next) in held.task.offsets() {
                 let read = &held.task.inputs()[input];
+                // The coordinator takes no offset of a topic that was deleted: all others would wait for it.
+                if !self.consumer.reads(&read.topic) {
+                    continue;
+                }
                 let place = TopicPartition::new(&read.topic, read.partition);
                 // The consumer has forgotten the position of a partition that is revoked.
                 let behind = held.task.last_offset(input).map(|last| last + 1);

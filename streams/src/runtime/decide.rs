@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::error::ClientError;
 use millstream_protocol::error_code::ErrorCode;
 
-use super::error::{StreamsError, is_migrated};
+use super::error::{StreamsError, is_migrated, is_replaced};
 use crate::assign::TaskId;
 use crate::config::Guarantee;
 use crate::state::StateError;
@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     Wipe(TaskId),
     /// The next round does again what this one could not do.
     Again,
+    /// The thread ends, and no other one takes its place, as a member of another process has it.
+    Replaced,
     /// The thread ends.
     End,
 }
@@ -48,6 +50,7 @@ pub(super) fn verdict(error: &StreamsError, sent: Option<&ClientError>, patience
         _ => None,
     };
     match cause {
+        Some(cause) if is_replaced(cause) => Verdict::Replaced,
         Some(cause) if is_migrated(cause) => Verdict::Rejoin(cause.to_string()),
         Some(cause) if cause.is_retriable() && patience == Patience::Left => {
             // Half a record is no place to go on from.
@@ -127,10 +130,7 @@ pub(super) fn unanswered(id: TaskId, error: ClientError, patience: Patience) -> 
     }
     match patience {
         Patience::Over => Err(StreamsError::Late { id, error }),
-        Patience::Left => {
-            tracing::warn!(task = %id, %error, "tried again until task.timeout.ms");
-            Ok(())
-        }
+        Patience::Left => Ok(()),
     }
 }
 

@@ -4,7 +4,6 @@
 //! so that tasks go to where their state is (Java: `TaskManager.taskOffsetSums`).
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,6 +13,7 @@ use crate::assign::{ProcessId, TaskId};
 use crate::state::StateError;
 use crate::state::directory::{StateDirectory, TaskFolder};
 use crate::state::engines::{Engines, TaskRows};
+use crate::state::format::murmur3::hash128;
 use crate::topology::Topology;
 use crate::topology::store::Store;
 
@@ -43,7 +43,7 @@ impl Disk {
     pub fn process(&self, member: Option<&str>) -> ProcessId {
         match (&self.directory, member) {
             (Some(directory), _) => directory.process(),
-            (None, Some(member)) => ProcessId(named(member).to_be_bytes()),
+            (None, Some(member)) => ProcessId(named(member)),
             (None, None) => ProcessId(*uuid::Uuid::new_v4().as_bytes()),
         }
     }
@@ -160,14 +160,13 @@ impl Disk {
     }
 }
 
-/// The same for the same name in each process of a build.
-fn named(member: &str) -> u128 {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, member).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(0) << 64 | half(1)
+/// The same for the same name in each process of each build.
+fn named(member: &str) -> [u8; 16] {
+    let mut id = [0; 16];
+    for (half, hash) in id.chunks_exact_mut(8).zip(hash128(member.as_bytes())) {
+        half.copy_from_slice(&hash.to_be_bytes());
+    }
+    id
 }
 
 /// The stores of a sub-topology.

@@ -44,6 +44,9 @@ pub enum StreamsError {
     /// The tasks have another owner; the thread joins the group again, so that nobody is told.
     #[error("{0}")]
     Migrated(&'static str),
+    /// Another process has the same `group.instance.id`: joining again would throw it out in its turn.
+    #[error("another member of the group has taken the place of {0:?}, its group.instance.id")]
+    Replaced(String),
     /// Another instance wants the whole application to end.
     #[error("another instance of the application shut it down")]
     ApplicationShutdown,
@@ -104,15 +107,23 @@ pub enum StreamsError {
 }
 
 /// Whether an error of the clients says that the tasks of this thread have another owner by now (TaskMigratedException):
-/// the thread drops them and joins the group again.
+/// the thread drops them and joins the group again. A static member that was replaced has no place to come back to
+/// (Java: FencedInstanceIdException is no TaskMigratedException).
 pub(crate) fn is_migrated(error: &ClientError) -> bool {
+    if is_replaced(error) {
+        return false;
+    }
     let codes = [
         ErrorCode::ProducerFenced,
         ErrorCode::InvalidProducerEpoch,
         ErrorCode::IllegalGeneration,
         ErrorCode::UnknownMemberId,
-        ErrorCode::FencedInstanceId,
         ErrorCode::InvalidProducerIdMapping,
     ];
     error.class() == ErrorClass::ApplicationRecoverable || error.code().is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether another member of the group has the `group.instance.id` of this one.
+pub(crate) fn is_replaced(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::FencedInstanceId)
 }

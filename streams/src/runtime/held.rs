@@ -67,6 +67,8 @@ pub(crate) struct Lookup {
     pub places: Vec<TopicPartition>,
     /// None until it is asked, or asked again.
     pub pending: Option<Pending<Found>>,
+    /// When it was last not answered.
+    pub failed: Option<Moment>,
 }
 
 /// A task of a thread.
@@ -150,6 +152,16 @@ impl Held {
     /// Whether a partition that it reads may not be read yet.
     pub fn is_looked_up(&self, place: &TopicPartition) -> bool {
         self.lookup.as_ref().is_some_and(|lookup| lookup.places.contains(place))
+    }
+
+    /// It reads these partitions no more, so that nothing has to be known of them.
+    pub fn look_up_no_more(&mut self, gone: &[TopicPartition]) {
+        let Some(lookup) = &mut self.lookup else { return };
+        lookup.places.retain(|place| !gone.contains(place));
+        // Of a task that is to run, its changelogs are asked about too.
+        if lookup.places.is_empty() && self.role != Role::Created {
+            self.lookup = None;
+        }
     }
 
     /// Whether every store contains its changelog up to the end.

@@ -26,7 +26,7 @@ use super::globals::Globals;
 use super::held::{Found, Held, Lookup, Role};
 use super::pending::Pending;
 use super::states::ThreadState;
-use super::thread::{StreamThread, Told, producer};
+use super::thread::{PAUSE, StreamThread, Told, producer};
 use crate::assign::{Assignment, Call, RUNNING, TaskId};
 use crate::config::Guarantee;
 use crate::graph::OffsetReset;
@@ -42,17 +42,30 @@ const LOOK: Duration = Duration::from_millis(50);
 impl StreamThread {
     /// Follows what the last poll brought from the group.
     pub(super) fn hear(&mut self) -> Result<(), StreamsError> {
-        let told = std::mem::take(&mut *self.told.lock());
-        for told in told {
-            match told {
-                Told::Revoked(places) => self.revoke(&places)?,
-                Told::Lost => self.lose()?,
-            }
-        }
+        self.hear_losses()?;
         match self.member.take_told() {
             Some(assignment) => self.follow(&assignment),
             None => Ok(()),
         }
+    }
+
+    /// The same at the end: tasks go, and none begins.
+    pub(super) fn hear_last(&mut self) -> Result<(), StreamsError> {
+        self.hear_losses()?;
+        let told = self.member.take_told();
+        // An assignment that could not be made has no tasks in it.
+        if let Some(assignment) = told.filter(|assignment| assignment.call == Call::None) {
+            self.put_away_others(&assignment);
+        }
+        Ok(())
+    }
+
+    fn hear_losses(&mut self) -> Result<(), StreamsError> {
+        let told = std::mem::take(&mut *self.told.lock());
+        told.into_iter().try_for_each(|told| match told {
+            Told::Revoked(places) => self.revoke(&places),
+            Told::Lost => self.lose(),
+        })
     }
 
     fn revoke(&mut self, places: &[TopicPartition]) -> Result<(), StreamsError> {
@@ -80,6 +93,7 @@ impl StreamThread {
                 None => {}
             }
         }
+        self.tasks.values_mut().for_each(|held| held.look_up_no_more(places));
         Ok(())
     }
 
@@ -103,8 +117,10 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Nothing is written before whoever wrote with the same transactional id is shut out.
-    pub(super) fn ready(&mut self) -> Result<(), StreamsError> {
+    /// Nothing is read nor written before whoever wrote with the same transactional id is shut out, and nobody is before the
+    /// group has given tasks: who has lost its place to a member of the same name must not shut that one out (Java:
+    /// `StreamTask.initializeIfNeeded`).
+    fn ready(&mut self) -> Result<(), StreamsError> {
         if !self.is_output_ready && self.output.guarantee == Guarantee::ExactlyOnce {
             self.handle.block_on(self.output.producer().init_transactions())?;
         }
@@ -146,6 +162,18 @@ impl StreamThread {
         self.common.disk.leave(held.id, held.stored());
     }
 
+    /// Closes the tasks that are others' now.
+    fn put_away_others(&mut self, assignment: &Assignment) {
+        let kept = |id: &TaskId| assignment.active.contains(id) || assignment.standby.contains(id);
+        let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !kept(id)).copied().collect();
+        for id in gone {
+            if let Some(held) = self.tasks.remove(&id) {
+                self.put_away(held);
+            }
+        }
+        self.folders.retain(|id, _| kept(id));
+    }
+
     fn follow(&mut self, assignment: &Assignment) -> Result<(), StreamsError> {
         match (assignment.call, self.member.take_failure()) {
             (Call::None, _) => {}
@@ -156,19 +184,12 @@ impl StreamThread {
         }
         self.rebalance_at = assignment.next_rebalance_ms;
         self.set_state(ThreadState::PartitionsAssigned);
-        let kept = |id: &TaskId| assignment.active.contains(id) || assignment.standby.contains(id);
-        let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !kept(id)).copied().collect();
-        for id in gone {
-            if let Some(held) = self.tasks.remove(&id) {
-                self.put_away(held);
-            }
-        }
+        self.put_away_others(assignment);
         for id in &assignment.standby {
             if self.tasks.get_mut(id).is_some_and(demote) {
                 self.measured.demoted.push(*id);
             }
         }
-        self.folders.retain(|id, _| kept(id));
         for id in &assignment.active {
             let held = self.tasks.get_mut(id).filter(|held| held.role == Role::Standby);
             held.into_iter().for_each(|held| held.role = Role::Created);
@@ -198,6 +219,9 @@ impl StreamThread {
 
     /// A step further towards all tasks that were given; what cannot be done yet is done in a later round.
     pub(super) fn advance(&mut self) -> Result<(), StreamsError> {
+        if !self.assignment.active.is_empty() {
+            self.ready()?;
+        }
         if self.is_missing() {
             let Assignment { active, standby, .. } = self.assignment.clone();
             let active = active.into_iter().map(|id| (id, Role::Created));
@@ -222,7 +246,9 @@ impl StreamThread {
         let mut limit = Duration::ZERO;
         for id in &looking {
             let Some(held) = self.tasks.get_mut(id) else { continue };
-            let Some(lookup) = held.lookup.as_mut().filter(|lookup| lookup.pending.is_none()) else { continue };
+            let is_due =
+                |lookup: &&mut Lookup| lookup.pending.is_none() && lookup.failed.is_none_or(|at| at.elapsed() >= PAUSE);
+            let Some(lookup) = held.lookup.as_mut().filter(is_due) else { continue };
             let admin = self.common.shared.admin.clone();
             let places = &lookup.places;
             let committed = (!places.is_empty()).then(|| self.consumer.committed(places));
@@ -241,7 +267,7 @@ impl StreamThread {
                 Some(Ok(found)) => self.begin(id, &found)?,
                 Some(Err(error)) => {
                     let lookup = self.tasks.get_mut(&id).and_then(|held| held.lookup.as_mut());
-                    lookup.into_iter().for_each(|lookup| lookup.pending = None);
+                    lookup.into_iter().for_each(|lookup| (lookup.pending, lookup.failed) = (None, Some(Moment::now())));
                     self.delay(id, error)?;
                 }
             }
@@ -252,6 +278,9 @@ impl StreamThread {
     /// Something that only this task needs was not to be had.
     pub(super) fn delay(&mut self, id: TaskId, error: ClientError) -> Result<(), StreamsError> {
         let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
+        if held.trouble.is_none() && error.is_retriable() {
+            tracing::warn!(task = %id, %error, "tried again until task.timeout.ms");
+        }
         let waited = held.trouble.get_or_insert_with(Moment::now).elapsed();
         let is_over = waited >= self.common.settings.task_timeout;
         decide::unanswered(id, error, if is_over { Patience::Over } else { Patience::Left })
@@ -304,9 +333,10 @@ impl StreamThread {
     /// The partitions of a task that it does not read yet; before they are read it is looked up how far they were.
     fn open_inputs(&mut self, id: TaskId) {
         let Some(held) = self.tasks.get_mut(&id) else { return };
+        let is_new = held.role == Role::Created && held.lookup.is_none();
         let mut places = Vec::new();
         for place in self.assignment.tasks.get(&id).into_iter().flatten() {
-            if held.role != Role::Created && self.inputs.contains_key(place) {
+            if !is_new && self.inputs.contains_key(place) {
                 continue;
             }
             let known = held.task.inputs().iter().position(|input| input.topic == place.topic);
@@ -315,27 +345,29 @@ impl StreamThread {
             self.inputs.insert(place.clone(), (id, input));
             places.push(place.clone());
         }
-        if held.role == Role::Created || !places.is_empty() {
+        if is_new || !places.is_empty() {
             let before = held.lookup.take().map(|lookup| lookup.places).unwrap_or_default();
             places.extend(before);
-            held.lookup = Some(Lookup { places, pending: None });
+            held.lookup = Some(Lookup { places, pending: None, failed: None });
         }
     }
 
-    /// A task that runs reads what its sources match by now (Java: `Task.updateInputPartitions`).
+    /// A task that runs, or will once it is restored, reads what its sources match by now (Java:
+    /// `Task.updateInputPartitions`).
     fn follow_inputs(&mut self, id: TaskId) -> Result<(), StreamsError> {
-        if self.tasks.get(&id).is_none_or(|held| held.role != Role::Active) {
+        // One of which nothing was asked yet begins with all that it has then.
+        let is_new = |held: &Held| held.role == Role::Created && held.lookup.is_none();
+        if self.tasks.get(&id).is_none_or(is_new) {
             return Ok(());
         }
         let Some(given) = self.assignment.tasks.get(&id).cloned() else { return Ok(()) };
         let is_gone = |place: &TopicPartition, of: TaskId| of == id && !given.contains(place);
         let gone: Vec<TopicPartition> =
             self.inputs.iter().filter(|(place, (of, _))| is_gone(place, *of)).map(|(place, _)| place.clone()).collect();
-        for place in gone {
-            let Some((_, input)) = self.inputs.remove(&place) else { continue };
-            if let Some(held) = self.tasks.get_mut(&id) {
-                held.task.clear_input(input);
-            }
+        if let Some(held) = self.tasks.get_mut(&id) {
+            held.look_up_no_more(&gone);
+            let inputs = gone.iter().filter_map(|place| self.inputs.remove(place));
+            inputs.for_each(|(_, input)| held.task.clear_input(input));
         }
         self.open_inputs(id);
         let lookup = self.tasks.get(&id).and_then(|held| held.lookup.as_ref());
@@ -461,3 +493,6 @@ async fn find(
     let ends = ask(logs.iter().map(|(place, _)| (place.clone(), OffsetSpec::Latest)).collect()).await?;
     Ok(Found { committed, ends, firsts })
 }
+
+#[cfg(test)]
+mod tests;

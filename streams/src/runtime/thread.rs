@@ -40,7 +40,9 @@ use crate::topology::{NodeKind, SourceTopics};
 /// Records of a task in a row, before the others have their turn.
 const TURN: usize = 500;
 /// Between two tries of what the cluster could not do.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// Tasks that move twice within this time may move for ever.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the consumer told of partitions, in the order in which it happened.
 pub(super) enum Told {
@@ -96,6 +98,8 @@ pub(crate) struct StreamThread {
     pub(super) common: Arc<Common>,
     pub(super) index: usize,
     pub(super) name: String,
+    /// Its `group.instance.id`, as a static member.
+    instance: Option<String>,
     pub(super) handle: Handle,
     pub(super) wishes: Arc<Wishes>,
     pub(super) consumer: Consumer,
@@ -124,6 +128,8 @@ pub(crate) struct StreamThread {
     pub(super) folders: BTreeMap<TaskId, (Moment, bool)>,
     /// When state that was damaged was deleted.
     wiped: BTreeMap<TaskId, Moment>,
+    /// When it joined anew last.
+    migrated: Option<Moment>,
     /// The last look at the changelogs of copies brought something.
     pub(super) copied: bool,
     /// Whether those before are shut out that wrote with the same transactional id.
@@ -156,6 +162,7 @@ impl StreamThread {
         let name = format!("{}-StreamThread-{index}", common.client_id);
         let pairs = known(common.config.main_consumer(&format!("{name}-consumer"), index));
         let (config, _) = ConsumerConfig::from_properties(pairs)?;
+        let instance = config.instance.clone();
         let mut consumer = Consumer::connect(config);
         let said = Subscription {
             process: common.process,
@@ -176,6 +183,7 @@ impl StreamThread {
             common: Arc::clone(common),
             index,
             name,
+            instance,
             handle,
             wishes,
             consumer,
@@ -193,6 +201,7 @@ impl StreamThread {
             limits: None,
             folders: BTreeMap::new(),
             wiped: BTreeMap::new(),
+            migrated: None,
             copied: false,
             is_output_ready: false,
             trouble: None,
@@ -293,6 +302,7 @@ impl StreamThread {
                 self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
                 Ok(())
             }
+            Verdict::Replaced => Err(StreamsError::Replaced(self.instance.clone().unwrap_or_default())),
             Verdict::End => Err(error),
         }
     }
@@ -300,7 +310,6 @@ impl StreamThread {
     /// Once around.
     fn round(&mut self) -> Result<(), StreamsError> {
         self.budget.resize(self.common.cache_share.load(Ordering::Relaxed));
-        self.ready()?;
         if self.globals.is_none() {
             let (common, is_over) = (&self.common, &self.wishes.stop);
             self.globals = Globals::fill(common, &self.name, &self.output, &self.settings, is_over)?;
@@ -434,7 +443,7 @@ impl StreamThread {
     }
 
     /// Reads on where a task has room again.
-    fn resume(&mut self) -> Result<(), StreamsError> {
+    pub(super) fn resume(&mut self) -> Result<(), StreamsError> {
         let limit = self.common.settings.buffered_records;
         let (tasks, inputs) = (&self.tasks, &self.inputs);
         let is_full = |place: &TopicPartition| {
@@ -456,6 +465,10 @@ impl StreamThread {
     fn migrate(&mut self, why: &str) -> Result<(), StreamsError> {
         tracing::warn!(thread = self.name, why, "the tasks of this thread have moved: joining again");
         self.lose()?;
+        // Whatever it is that sends it away again and again has a moment to pass.
+        if self.migrated.replace(Moment::now()).is_some_and(|at| at.elapsed() < AGAIN) {
+            self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
+        }
         self.handle.block_on(self.consumer.unsubscribe())?;
         self.deferred = None;
         self.told.lock().clear();
@@ -479,14 +492,14 @@ impl StreamThread {
         // Java: members of the classic protocol remain in the group, so that a restart moves no task.
         let leaves = self.wishes.leave.load(Ordering::Acquire);
         let leaving = if leaves { Leaving::Leave } else { Leaving::Remain };
-        self.handle.block_on(self.consumer.close_as(limit, leaving))?;
+        let left = self.handle.block_on(self.consumer.close_as(limit, leaving));
         let closed = self.handle.block_on(self.output.producer().close(limit));
-        match committed {
+        match committed.map_err(|error| (decide::verdict(&error, None, Patience::Left), error)) {
             // Another member does again what this one could not commit any more.
-            Err(error) if matches!(decide::verdict(&error, None, Patience::Left), Verdict::Rejoin(_)) => {}
-            committed => committed?,
+            Ok(()) | Err((Verdict::Rejoin(_) | Verdict::Replaced, _)) => {}
+            Err((_, error)) => return Err(error),
         }
-        Ok(closed?)
+        Ok(left.and(closed)?)
     }
 
     /// The last commit. Where the group rebalances, the thread goes on with that, as only the next generation takes it
@@ -500,10 +513,12 @@ impl StreamThread {
                 );
                 break;
             }
-            let records = self.handle.block_on(self.consumer.poll(decide::DEFERRED))?;
-            // They are not processed, and offsets are those of the first that was not.
-            self.take(records)?;
-            self.hear()?;
+            // Whoever follows reads what comes now, and the first record that nobody can read must not keep what was done
+            // from being committed.
+            self.paused = self.consumer.assignment();
+            self.consumer.pause(&self.paused)?;
+            self.handle.block_on(self.consumer.poll(decide::DEFERRED))?;
+            self.hear_last()?;
         }
         Ok(())
     }

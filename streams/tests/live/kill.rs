@@ -185,6 +185,34 @@ fn who_was_stopped_and_goes_on_is_shut_out() {
     successor.leave();
 }
 
+/// The same of a static member, whose successor has its place and its transactional id at once: the one that was stopped
+/// ends when it goes on, and does not fight for them.
+#[test]
+fn who_was_stopped_and_replaced_by_its_name_ends() {
+    let Some(broker) = Broker::start() else { return };
+    let mut load = Load::new(&broker);
+    let program = |name: &str| program(&broker, name, "in_memory").set("group.instance.id", "static");
+    let mut stopped = program("stopped").start();
+    stopped.wait_running();
+    load.until(Instant::now() + Duration::from_secs(1));
+    stopped.signal("-STOP");
+    let mut successor = program("successor").start();
+    successor.wait_running();
+    load.until(Instant::now() + Duration::from_secs(2));
+    stopped.signal("-CONT");
+    let at = Instant::now();
+    while stopped.is_alive() {
+        assert!(at.elapsed() < Duration::from_secs(20), "it fights for its place: {}", stopped.said());
+        load.go();
+    }
+    load.until(Instant::now() + Duration::from_secs(1));
+    load.check();
+    let said = stopped.said();
+    assert!(said.contains("a thread ended: Replaced(\"static-"), "{said}");
+    successor.check();
+    successor.leave();
+}
+
 #[cfg(feature = "rocksdb")]
 mod on_disk {
     #[test]

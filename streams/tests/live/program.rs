@@ -95,6 +95,10 @@ impl Instance {
         }
     }
 
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
     /// It has not ended.
     pub fn check(&mut self) {
         let ended = self.child.try_wait().expect("a child");

@@ -33,6 +33,14 @@ fn what_another_owner_has_is_left_to_it() {
 }
 
 #[test]
+fn who_was_replaced_by_its_name_does_not_fight_for_its_place() {
+    let replaced = StreamsError::Client(refused(ErrorCode::FencedInstanceId));
+    assert_eq!(verdict(&replaced, None, Patience::Left), Verdict::Replaced);
+    let replaced = refused(ErrorCode::FencedInstanceId);
+    assert_eq!(verdict(&sending(), Some(&replaced), Patience::Left), Verdict::Replaced);
+}
+
+#[test]
 fn a_cluster_that_is_away_is_waited_for_until_task_timeout() {
     let late = StreamsError::Client(timeout());
     assert_eq!(verdict(&late, None, Patience::Left), Verdict::Again);
