@@ -35,7 +35,8 @@ tools:
 
 test-tools: tools
 	@bin/install-tools --optional 'javac:openjdk-17-jdk-headless|default-jdk-headless' mvn:maven kcat:kcat \
-	  'python3 -m ensurepip --version:python3-venv' node:nodejs npm:npm go:golang
+	  'python3 -m ensurepip --version:python3-venv' node:nodejs npm:npm go:golang \
+	  'compgen -G "/usr/lib/llvm-*/lib/libclang-[0-9]*.so*":libclang-dev'
 
 # What the feature `rocksdb` of streams is compiled with: a C++ compiler, and libclang for its bindings.
 disk-tools: tools

@@ -22,6 +22,7 @@ import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.WindowedSerdes;
+import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 public final class Streams {
@@ -42,6 +43,12 @@ public final class Streams {
     var running = new CountDownLatch(1);
     try (var streams = new KafkaStreams(builder.build(), settings)) {
       streams.setStateListener((now, before) -> { if (now == KafkaStreams.State.RUNNING) running.countDown(); });
+      // Nobody would wait in vain: the measurement ends with what was printed.
+      streams.setUncaughtExceptionHandler((Throwable problem) -> {
+        problem.printStackTrace();
+        Runtime.getRuntime().halt(1);
+        return StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
+      });
       long from = System.nanoTime();
       streams.start();
       running.await();

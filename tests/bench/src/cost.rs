@@ -164,7 +164,7 @@ impl Application<'_> {
         command.arg(format!("state.dir={}", state.display())).args(self.settings);
         if self.scenario == "streams-start" {
             // A member of no name of its own that comes back is another one, and waits for the session of the first to end.
-            command.arg("group.instance.id=one");
+            command.arg(format!("group.instance.id={engine:?}"));
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("application.log"))?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
