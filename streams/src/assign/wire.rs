@@ -3,6 +3,9 @@
 //! Called by the runtime's member of the group. Versioned: each begins with a version, and a newer one only adds fields
 //! at the end, so that members of both versions read one another. A group of these members does not mix with Java's.
 //!
+//! Not done: Java's formats. So an application is handed over once the members before have left the group or their sessions
+//! have ended: a static member that takes the place of one of the other kind within its session cannot read its assignment.
+//!
 //! | subscription | assignment |
 //! |---|---|
 //! | version 2, call 1, process 16 | version 2, call 1, next rebalance 8 |
