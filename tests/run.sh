@@ -47,6 +47,8 @@ run "cargo test" cargo test --release --locked --workspace --no-fail-fast
 # Built with the tests; the suite of one group would build it anew, with its dependencies.
 [ -x target/release/examples/member ] && export MEMBER_RUST=$PWD/target/release/examples/member
 run "fresh seeds of Kafka Streams" tests/golden/fresh.sh
+# Of the workspace, so that what was built is used.
+run "applications on Apache's broker" env BROKER=apache cargo test --release --locked --workspace --test live
 # The RocksDB that applications are built with takes long to compile, so that is of the long forms.
 if [ -n "${MILLSTREAM_SOAK:-}" ]; then
   run "stores on disk" cargo test --release --locked -p millstream-streams --features rocksdb
