@@ -1,7 +1,7 @@
 //! Opening a partition: finish or undo what a crash interrupted, check what may not have reached the disk, cut
 //! a torn tail, rebuild indexes and producer state (Java: `LogLoader`, `LogSegment.recover`).
 //!
-//! Segments below the recovery point are trusted; from the one that holds it on, every batch's CRC is
+//! Segments below the recovery point are trusted; from the one that holds the last offset below it on, every batch's CRC is
 //! checked. Nothing here needs free space: rebuilt indexes wait in memory when the disk is full.
 
 use std::collections::BTreeMap;
@@ -353,7 +353,9 @@ impl PartitionLog {
         let unflushed = match opening.shutdown {
             Shutdown::Clean => None,
             Shutdown::Unclean if found.is_empty() => None,
-            Shutdown::Unclean => Some(first_unflushed(writer, opening.recovery_point)),
+            // A recovery point at the base of a segment was the end of the one before when that was flushed: the cut of what
+            // a failed write left there, and its indexes, came later.
+            Shutdown::Unclean => Some(writer.segment_of(opening.recovery_point.saturating_sub(1))),
         };
         Ok(match (damaged, unflushed) {
             (Some(damaged), Some(unflushed)) => Some(damaged.min(unflushed)),
@@ -527,12 +529,6 @@ impl PartitionLog {
         }
         Ok(())
     }
-}
-
-/// The first segment of which something may not have reached the disk. A recovery point at the base of one was the end
-/// of the one before when it was flushed: the cut of what a failed write left there, and its indexes, came after that.
-fn first_unflushed(writer: &Writer, recovery_point: i64) -> usize {
-    writer.segments.partition_point(|segment| segment.base_offset < recovery_point).saturating_sub(1)
 }
 
 /// Whether missing offsets in front of the segment at `base_offset` can be what the power took from the end of the

@@ -234,11 +234,10 @@ impl Consumer {
                 self.partitions.places().into_iter().filter(gone).collect()
             }
         };
+        let mut offsets = if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
         if self.assignor.is_some() && !thrown_out && !gone.is_empty() {
             // Who gives out partitions itself commits what was done with them after the poll, which is not possible any
             // more once this member joins: the next poll does (Java: `onPartitionsRevoked` comes before JoinGroup).
-            let mut offsets =
-                if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
             offsets.retain(|place, _| gone.contains(place));
             self.give_back(&gone, &mut offsets);
             self.owed.append(&mut offsets);
@@ -252,7 +251,6 @@ impl Consumer {
             self.lose();
             return self.join();
         }
-        let mut offsets = if self.config.auto_commit.is_some() { self.partitions.consumed() } else { Offsets::new() };
         offsets.append(&mut self.owed);
         self.give_back(&gone, &mut offsets);
         if offsets.is_empty() || self.settle(offsets, attempt).is_err() {

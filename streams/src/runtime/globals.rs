@@ -19,8 +19,9 @@ use millstream_base_env::clock::Moment;
 
 use super::app::{Common, known};
 use super::collect::{Output, Sender};
+use super::decide;
 use super::error::StreamsError;
-use super::held::incoming;
+use super::held::{self, incoming};
 use crate::assign::TaskId;
 use crate::state::{MemoryRows, Rows};
 use crate::store::Budget;
@@ -123,13 +124,11 @@ impl Globals {
     pub fn follow(&mut self, handle: &tokio::runtime::Handle, task_timeout: Duration) -> Result<(), StreamsError> {
         match self.advance(handle, Duration::ZERO) {
             Ok(()) => self.trouble = None,
-            Err(StreamsError::Client(error)) if error.is_retriable() => {
-                if self.trouble.is_none() {
+            Err(StreamsError::Client(error)) => {
+                if self.trouble.is_none() && error.is_retriable() {
                     tracing::warn!(%error, "the global tables are not kept up to date: tried again until task.timeout.ms");
                 }
-                if self.trouble.get_or_insert_with(Moment::now).elapsed() >= task_timeout {
-                    return Err(StreamsError::Late { id: ID, error });
-                }
+                return decide::unanswered(ID, error, held::patience(&mut self.trouble, task_timeout));
             }
             Err(error) => return Err(error),
         }

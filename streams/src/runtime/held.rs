@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use client::TopicPartition;
 use client::consumer::{Offsets, OwnedRecord, Record};
 use millstream_base_env::clock::Moment;
 
+use super::decide::Patience;
 use super::disk::Disk;
 use super::pending::Pending;
 use super::topics::changelog_name;
@@ -154,6 +156,11 @@ impl Held {
         self.lookup.as_ref().is_some_and(|lookup| lookup.places.contains(place))
     }
 
+    /// Whether nothing of it was asked yet.
+    pub fn is_new(&self) -> bool {
+        self.role == Role::Created && self.lookup.is_none()
+    }
+
     /// It reads these partitions no more, so that nothing has to be known of them.
     pub fn look_up_no_more(&mut self, gone: &[TopicPartition]) {
         let Some(lookup) = &mut self.lookup else { return };
@@ -209,6 +216,12 @@ impl Held {
         log.stored = if log.is_persistent { log.position } else { 0 };
         Ok(())
     }
+}
+
+/// Whether errors in a row, of which the first came at `trouble`, may go on; another one has come.
+pub(super) fn patience(trouble: &mut Option<Moment>, limit: Duration) -> Patience {
+    let waited = trouble.get_or_insert_with(Moment::now).elapsed();
+    if waited >= limit { Patience::Over } else { Patience::Left }
 }
 
 /// Puts a record of a changelog into its store.

@@ -19,11 +19,11 @@ use millstream_base_env::clock::Moment;
 
 use super::collect::Sender;
 use super::commit::Commit;
-use super::decide::{self, Folder, Patience};
+use super::decide::{self, Folder};
 use super::disk::Opened;
 use super::error::StreamsError;
 use super::globals::Globals;
-use super::held::{Found, Held, Lookup, Role};
+use super::held::{self, Found, Held, Lookup, Role};
 use super::pending::Pending;
 use super::states::ThreadState;
 use super::thread::{PAUSE, StreamThread, Told, producer};
@@ -231,7 +231,7 @@ impl StreamThread {
                 }
             }
         }
-        let created = self.tasks.values().filter(|held| held.role == Role::Created && held.lookup.is_none());
+        let created = self.tasks.values().filter(|held| held.is_new());
         let created: Vec<TaskId> = created.map(|held| held.id).collect();
         created.into_iter().for_each(|id| self.open_inputs(id));
         self.look_up()?;
@@ -281,9 +281,8 @@ impl StreamThread {
         if held.trouble.is_none() && error.is_retriable() {
             tracing::warn!(task = %id, %error, "tried again until task.timeout.ms");
         }
-        let waited = held.trouble.get_or_insert_with(Moment::now).elapsed();
-        let is_over = waited >= self.common.settings.task_timeout;
-        decide::unanswered(id, error, if is_over { Patience::Over } else { Patience::Left })
+        let patience = held::patience(&mut held.trouble, self.common.settings.task_timeout);
+        decide::unanswered(id, error, patience)
     }
 
     fn make(&mut self, id: TaskId, role: Role) -> Result<(), StreamsError> {
@@ -333,7 +332,7 @@ impl StreamThread {
     /// The partitions of a task that it does not read yet; before they are read it is looked up how far they were.
     fn open_inputs(&mut self, id: TaskId) {
         let Some(held) = self.tasks.get_mut(&id) else { return };
-        let is_new = held.role == Role::Created && held.lookup.is_none();
+        let is_new = held.is_new();
         let mut places = Vec::new();
         for place in self.assignment.tasks.get(&id).into_iter().flatten() {
             if !is_new && self.inputs.contains_key(place) {
@@ -356,8 +355,7 @@ impl StreamThread {
     /// `Task.updateInputPartitions`).
     fn follow_inputs(&mut self, id: TaskId) -> Result<(), StreamsError> {
         // One of which nothing was asked yet begins with all that it has then.
-        let is_new = |held: &Held| held.role == Role::Created && held.lookup.is_none();
-        if self.tasks.get(&id).is_none_or(is_new) {
+        if self.tasks.get(&id).is_none_or(Held::is_new) {
             return Ok(());
         }
         let Some(given) = self.assignment.tasks.get(&id).cloned() else { return Ok(()) };

@@ -25,7 +25,7 @@ use super::commit::Commit;
 use super::decide::{self, Pace, Patience, Verdict, Waits};
 use super::error::StreamsError;
 use super::globals::Globals;
-use super::held::{Held, Role};
+use super::held::{self, Held, Role};
 use super::member::Membership;
 use super::metrics::{Meters, Round, Turn};
 use super::pending::Pending;
@@ -278,9 +278,7 @@ impl StreamThread {
 
     /// Does what follows an error.
     fn face(&mut self, error: StreamsError) -> Result<(), StreamsError> {
-        let waited = self.trouble.get_or_insert_with(Moment::now).elapsed();
-        let is_over = waited >= self.common.settings.task_timeout;
-        let patience = if is_over { Patience::Over } else { Patience::Left };
+        let patience = held::patience(&mut self.trouble, self.common.settings.task_timeout);
         let sent = match &error {
             StreamsError::Task { error: TaskError::Send(_), .. } => self.output.failure.borrow_mut().take(),
             _ => None,
@@ -299,12 +297,16 @@ impl StreamThread {
             }
             Verdict::Again => {
                 tracing::warn!(thread = self.name, %error, "tried again until task.timeout.ms");
-                self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
+                self.pause();
                 Ok(())
             }
             Verdict::Replaced => Err(StreamsError::Replaced(self.instance.clone().unwrap_or_default())),
             Verdict::End => Err(error),
         }
+    }
+
+    fn pause(&self) {
+        self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
     }
 
     /// Once around.
@@ -467,7 +469,7 @@ impl StreamThread {
         self.lose()?;
         // Whatever it is that sends it away again and again has a moment to pass.
         if self.migrated.replace(Moment::now()).is_some_and(|at| at.elapsed() < AGAIN) {
-            self.handle.block_on(millstream_base_env::task::sleep(PAUSE));
+            self.pause();
         }
         self.handle.block_on(self.consumer.unsubscribe())?;
         self.deferred = None;

@@ -4,11 +4,9 @@
 //! it`, `never package: crates it must not use`, `pure folder: crates its sources must not name`. Test-only
 //! dependencies are free.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::files::{root, text, with_ending};
+use crate::files::{cargo, root, text, with_ending};
 
 /// One line of deps.allow: keyword (empty for a package's own line), subject, list.
 fn laws() -> Vec<(String, String, Vec<String>)> {
@@ -31,12 +29,7 @@ fn laws() -> Vec<(String, String, Vec<String>)> {
 /// # Panics
 /// When cargo does not answer.
 pub fn broken() -> Vec<String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs the tests, so it is there");
+    let output = cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"]);
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
     let laws = laws();
     let mut broken = Vec::new();

@@ -1,11 +1,22 @@
 //! Files of the workspace and lists of exceptions.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// The folder of the workspace.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).expect("tests/tidy lies two folders deep").to_owned()
+}
+
+/// What cargo answers in that folder.
+///
+/// # Panics
+/// When it does not run.
+pub fn cargo(arguments: &[&str]) -> Output {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output();
+    output.expect("cargo runs the tests, so it is there")
 }
 
 /// Every file whose name ends in `ending`, by its path from the root, in order. Build output, hidden folders and

@@ -1,11 +1,9 @@
 //! Lengths of files and functions, their form, ASCII, banned names (house rules; CONTRIBUTING.md).
 
-use std::process::Command;
-
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use crate::files::{exceptions, root, text, with_ending};
+use crate::files::{cargo, exceptions, text, with_ending};
 
 /// Most lines of a file.
 const FILE_LINES_MAX: usize = 800;
@@ -59,12 +57,7 @@ fn found_long_functions() -> Vec<(String, String)> {
 
 /// Files that rustfmt would change.
 pub fn not_formatted() -> Vec<String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(["fmt", "--all", "--check", "--", "-l"])
-        .current_dir(root())
-        .output()
-        .expect("cargo fmt runs: it comes with Rust");
+    let output = cargo(&["fmt", "--all", "--check", "--", "-l"]);
     let files: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     if output.status.success() || !files.is_empty() {
         return files;
