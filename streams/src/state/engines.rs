@@ -22,7 +22,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory { total: 48 << 20, unwritten: 24 << 20 }
+        Memory { total: 40 << 20, unwritten: 20 << 20 }
     }
 }
 

@@ -109,10 +109,8 @@ pub trait Rows {
     /// The offset that was committed last for a changelog partition; None if there is none.
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError>;
 
-    /// Forgets the writes since the last commit, where the engine can tell them apart; says whether it could.
-    fn roll_back(&mut self) -> Result<RolledBack, StateError>;
-
-    /// Brings what was committed to the disk.
+    /// Brings what was committed to the disk; what was written since the last commit, where there is any, stays as it is,
+    /// and may hold up what the commit before it left.
     fn flush(&mut self) -> Result<(), StateError>;
 
     /// About how many bytes of writes wait for a commit (`statestore.uncommitted.max.bytes`).
@@ -120,15 +118,6 @@ pub trait Rows {
 
     /// About how many rows there are.
     fn approximate_len(&self) -> u64;
-}
-
-/// What became of writes that were not committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolledBack {
-    /// They are gone: the rows are those of the committed offsets.
-    Yes,
-    /// They are there; the rows must be restored from the changelog's start.
-    No,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{ChangelogOffsets, Order, RolledBack, RowIter, Rows, Short, Span};
+use super::{ChangelogOffsets, Order, RowIter, Rows, Short, Span};
 use crate::state::error::StateError;
 
 /// Rows in a sorted map.
@@ -85,10 +85,6 @@ impl Rows for MemoryRows {
 
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
         Ok(self.offsets.get(&(topic.to_owned(), partition)).copied())
-    }
-
-    fn roll_back(&mut self) -> Result<RolledBack, StateError> {
-        Ok(if self.uncommitted == 0 { RolledBack::Yes } else { RolledBack::No })
     }
 
     fn flush(&mut self) -> Result<(), StateError> {

@@ -1,4 +1,4 @@
-//! Writes that wait for a commit, over rows that are committed: what is read is both together.
+//! Writes that are not in the database yet, over the rows that are: what is read is both together.
 //! Owned by engines on disk. Without it a flush between two commits could carry rows to the disk that the committed offsets
 //! do not cover.
 
@@ -29,12 +29,19 @@ pub(crate) enum Waiting {
     Unknown,
 }
 
+/// What an entry costs beside its key and value, about.
+const ENTRY: usize = 48;
+
 /// Waiting writes: ranges that go first, then single keys.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     pub(crate) erased: Vec<Erased>,
     pub(crate) keys: BTreeMap<Short, Option<Short>>,
-    bytes: usize,
+    /// Bytes of keys and values written since the last commit.
+    uncommitted: usize,
+    /// Whether anything was written since the last commit.
+    is_open: bool,
+    held: usize,
 }
 
 impl Overlay {
@@ -43,13 +50,27 @@ impl Overlay {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.erased.clear();
-        self.keys.clear();
-        self.bytes = 0;
+        *self = Overlay::default();
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of keys and values written since the last commit.
+    pub(crate) fn uncommitted(&self) -> usize {
+        self.uncommitted
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Whether all of it belongs to a commit.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.is_open
+    }
+
+    /// All of it belongs to a commit from now on.
+    pub(crate) fn settle(&mut self) {
+        (self.uncommitted, self.is_open) = (0, false);
     }
 
     fn is_erased(&self, key: &[u8]) -> bool {
@@ -66,10 +87,20 @@ impl Overlay {
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.bytes += key.len() + value.map_or(0, <[u8]>::len);
-        match self.keys.get_mut(key) {
-            Some(present) => *present = value.map(Short::from),
-            None => {
+        let len = value.map_or(0, <[u8]>::len);
+        self.is_open = true;
+        self.uncommitted += key.len() + len;
+        self.held += len;
+        match (self.keys.get_mut(key), value) {
+            (Some(present), value) => {
+                self.held -= present.as_deref().map_or(0, <[u8]>::len);
+                match (present, value) {
+                    (Some(present), Some(value)) => present.set(value),
+                    (present, value) => *present = value.map(Short::from),
+                }
+            }
+            (None, value) => {
+                self.held += ENTRY + key.len();
                 self.keys.insert(Short::from(key), value.map(Short::from));
             }
         }
@@ -79,9 +110,19 @@ impl Overlay {
         if span.is_empty() {
             return;
         }
-        self.keys.retain(|key, _| !span.contains(key));
+        let held = &mut self.held;
+        self.keys.retain(|key, value| {
+            let stays = !span.contains(key);
+            if !stays {
+                *held -= ENTRY + key.len() + value.as_deref().map_or(0, <[u8]>::len);
+            }
+            stays
+        });
         let (from, to) = (span.from.unwrap_or_default().to_vec(), span.to.map(<[u8]>::to_vec));
-        self.bytes += from.len() + to.as_ref().map_or(0, Vec::len);
+        let len = from.len() + to.as_ref().map_or(0, Vec::len);
+        self.is_open = true;
+        self.uncommitted += len;
+        self.held += ENTRY + len;
         self.erased.push(Erased { from, to });
     }
 

@@ -1,15 +1,22 @@
 //! The engine on disk: RocksDB, one database a task, in it a column family a store and one for the changelogs' offsets.
 //!
-//! No write-ahead log: the changelog is that. Writes wait in memory until their commit, which is one batch of rows and
-//! offsets; column families are flushed together (`atomic_flush`). So what a crash leaves on disk is the state after some
-//! commit, with the offsets of that commit, also under exactly once: uncommitted writes never get there.
+//! No write-ahead log: the changelog is that. Writes wait in memory until their commit, and go to the database with some
+//! commit after that, some seconds or megabytes later, in one batch of rows and offsets: exactly once commits ten times a
+//! second, and what changes each time is written once. Column families are flushed together (`atomic_flush`). So what a
+//! crash leaves on disk is the state after some commit, with the offsets of that commit, also under exactly once:
+//! uncommitted writes never get there. Stores that are closed after a commit leave all of it; stores that are closed
+//! before it leave what the database has, and the rest comes from the changelog again.
 //! Formats on disk are no exchange with Java: those are the changelogs.
 //! All databases of a process share one block cache and one budget of memtables (`Budget`).
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_base_env::clock::Moment;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRawIterator, ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteBatch,
@@ -17,15 +24,23 @@ use rocksdb::{
 };
 
 use super::overlay::{Overlay, Waiting};
-use super::{ChangelogOffsets, Order, RolledBack, Row, RowIter, Rows, Span};
+use super::{ChangelogOffsets, Order, Row, RowIter, Rows, Span};
 use crate::state::error::StateError;
 
 /// The column family of the offsets; every RocksDB has one of this name.
 const OFFSETS: &str = "default";
 /// A memtable's size, as in Kafka Streams.
 const MEMTABLE: usize = 16 << 20;
+/// The pieces in which memtables grow: by default an eighth of their size, which many stores that hold little would
+/// multiply.
+const MEMTABLE_GROWS: usize = 128 << 10;
 /// How many files a database keeps open.
 const OPEN_FILES: i32 = 256;
+/// How long rows of a commit may wait for one that takes them to the database: what is restored after a crash is at least
+/// as much.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// How many erased spans a read may have to look through.
+const ERASED_MAX: usize = 16;
 
 /// How much memory the databases of a process take together. Cheap to clone.
 #[derive(Clone)]
@@ -33,24 +48,30 @@ pub struct Budget {
     cache: Cache,
     memtables: WriteBufferManager,
     memtable: usize,
+    /// How many bytes of committed rows all stores hold that are not in a memtable yet, and how many they may.
+    kept: Arc<AtomicUsize>,
+    kept_max: usize,
 }
 
 impl Budget {
-    /// So many bytes in all, and of these at most so many for memtables.
-    pub fn new(total: usize, memtables: usize) -> Budget {
+    /// So many bytes in all, and of these at most so many for rows that are not in a file yet: half of them in memtables,
+    /// half in front of those.
+    pub fn new(total: usize, unwritten: usize) -> Budget {
+        let kept_max = unwritten.min(total) / 2;
+        let (total, memtables) = (total - kept_max, unwritten.min(total) - kept_max);
         // By default so small a cache is cut into 64 parts, and what is larger than one of them is never kept.
         let mut parts = LruCacheOptions::default();
         parts.set_capacity(total);
         parts.set_num_shard_bits(1);
         let cache = Cache::new_lru_cache_opts(&parts);
-        let memtables = memtables.min(total);
         let manager = WriteBufferManager::new_write_buffer_manager_with_cache(memtables, false, cache.clone());
-        Budget { cache, memtables: manager, memtable: MEMTABLE.min(memtables.max(64 << 10)) }
+        let memtable = MEMTABLE.min(memtables.max(64 << 10));
+        Budget { cache, memtables: manager, memtable, kept: Arc::default(), kept_max }
     }
 
-    /// How many bytes of blocks and memtables there are.
+    /// How many bytes of blocks, memtables and rows in front of them there are.
     pub fn used(&self) -> usize {
-        self.cache.get_usage()
+        self.cache.get_usage() + self.kept.load(Ordering::Relaxed)
     }
 
     fn options(&self) -> Options {
@@ -83,6 +104,7 @@ impl Budget {
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_size(self.memtable);
+        options.set_arena_block_size(MEMTABLE_GROWS.min(self.memtable / 8));
         options.set_max_write_buffer_number(3);
         options.set_compression_type(DBCompressionType::None);
         options
@@ -97,6 +119,7 @@ struct Open {
     db: DB,
     folder: PathBuf,
     writes: WriteOptions,
+    budget: Budget,
 }
 
 impl TaskDb {
@@ -119,7 +142,7 @@ impl TaskDb {
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(failed)?;
         let mut writes = WriteOptions::default();
         writes.disable_wal(true);
-        Ok(TaskDb(Rc::new(Open { db, folder: folder.to_owned(), writes })))
+        Ok(TaskDb(Rc::new(Open { db, folder: folder.to_owned(), writes, budget: budget.clone() })))
     }
 
     /// The rows of a store that was named when the database was opened.
@@ -129,6 +152,7 @@ impl TaskDb {
             store: store.to_owned(),
             family: family_name(store),
             waiting: Overlay::default(),
+            kept: Kept::default(),
             loaded: Loaded::default(),
         };
         rows.family(&rows.family)?;
@@ -159,9 +183,22 @@ pub struct RocksRows {
     open: Rc<Open>,
     store: String,
     family: String,
+    /// What is not in the database, committed or not.
     waiting: Overlay,
+    kept: Kept,
     /// What is restored goes behind what waits, as it comes: nobody reads it before it is committed.
     loaded: Loaded,
+}
+
+/// Of commits that are not in the database yet.
+#[derive(Default)]
+struct Kept {
+    /// Their offsets, by key.
+    offsets: Vec<(Vec<u8>, i64)>,
+    /// Since when there is one.
+    since: Option<Moment>,
+    /// The part of `Budget::kept`.
+    bytes: usize,
 }
 
 /// Rows in the order in which they came, the last of a key counts.
@@ -237,11 +274,63 @@ impl RocksRows {
         Ok(Committed { rows: self, iterator, order, ended: false })
     }
 
+    /// Notes how many bytes it keeps in front of the database; says how many all stores keep.
+    fn keep(&mut self, bytes: usize) -> usize {
+        let before = std::mem::replace(&mut self.kept.bytes, bytes);
+        let all = &self.open.budget.kept;
+        all.fetch_add(bytes, Ordering::Relaxed);
+        all.fetch_sub(before, Ordering::Relaxed) - before
+    }
+
+    /// Takes what was committed to the database, rows and offsets in one batch.
+    fn write(&mut self) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        let family = self.family(&self.family)?;
+        for erased in &self.waiting.erased {
+            let to = match &erased.to {
+                Some(to) => Some(to.clone()),
+                None => self.after_last(&erased.from)?,
+            };
+            if let Some(to) = to {
+                batch.delete_range_cf(family, erased.from.clone(), to);
+            }
+        }
+        for (key, value) in &self.waiting.keys {
+            match value {
+                Some(value) => batch.put_cf(family, &key[..], &value[..]),
+                None => batch.delete_cf(family, &key[..]),
+            }
+        }
+        self.loaded.write(family, &mut batch);
+        let offset_family = self.family(OFFSETS)?;
+        for (key, offset) in &self.kept.offsets {
+            batch.put_cf(offset_family, key, offset.to_be_bytes());
+        }
+        self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error))?;
+        self.waiting.clear();
+        self.loaded.clear();
+        self.kept.offsets.clear();
+        self.kept.since = None;
+        self.keep(0);
+        Ok(())
+    }
+
     /// A key beyond all committed rows from `from` on; None if there are none.
     fn after_last(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         let span = Span { from: Some(from), to: None };
         let last = self.committed_rows(span, Order::Descending)?.next().transpose()?;
         Ok(last.map(|(key, _)| super::after_key(&key)))
+    }
+}
+
+impl Drop for RocksRows {
+    /// What belongs to a commit goes to the database; what does not cannot be told from it, and the changelog has it all.
+    fn drop(&mut self) {
+        let is_left = self.kept.since.is_some() && self.waiting.is_settled();
+        if is_left && let Err(error) = self.write() {
+            tracing::warn!(%error, "rows of the last commits are not on disk, and will be restored from the changelog");
+        }
+        self.keep(0);
     }
 }
 
@@ -311,36 +400,28 @@ impl Rows for RocksRows {
     }
 
     fn commit(&mut self, offsets: ChangelogOffsets<'_>) -> Result<(), StateError> {
-        let mut batch = WriteBatch::default();
-        let family = self.family(&self.family)?;
-        for erased in &self.waiting.erased {
-            let to = match &erased.to {
-                Some(to) => Some(to.clone()),
-                None => self.after_last(&erased.from)?,
-            };
-            if let Some(to) = to {
-                batch.delete_range_cf(family, erased.from.clone(), to);
-            }
-        }
-        for (key, value) in &self.waiting.keys {
-            match value {
-                Some(value) => batch.put_cf(family, &key[..], &value[..]),
-                None => batch.delete_cf(family, &key[..]),
-            }
-        }
-        self.loaded.write(family, &mut batch);
-        let offset_family = self.family(OFFSETS)?;
         for (topic, partition, offset) in offsets {
-            batch.put_cf(offset_family, self.offset_key(topic, *partition), offset.to_be_bytes());
+            let key = self.offset_key(topic, *partition);
+            match self.kept.offsets.iter_mut().find(|(present, _)| *present == key) {
+                Some((_, present)) => *present = *offset,
+                None => self.kept.offsets.push((key, *offset)),
+            }
         }
-        self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error))?;
-        self.waiting.clear();
-        self.loaded.clear();
+        self.waiting.settle();
+        let is_old = self.kept.since.get_or_insert_with(Moment::now).elapsed() >= KEPT_FOR;
+        let is_too_much = self.keep(self.waiting.held()) > self.open.budget.kept_max;
+        if is_old || is_too_much || !self.loaded.rows.is_empty() || self.waiting.erased.len() > ERASED_MAX {
+            self.write()?;
+        }
         Ok(())
     }
 
     fn committed(&self, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
-        let value = self.open.db.get_pinned_cf(self.family(OFFSETS)?, self.offset_key(topic, partition));
+        let key = self.offset_key(topic, partition);
+        if let Some((_, kept)) = self.kept.offsets.iter().find(|(present, _)| *present == key) {
+            return Ok(Some(*kept));
+        }
+        let value = self.open.db.get_pinned_cf(self.family(OFFSETS)?, key);
         let Some(value) = value.map_err(|error| self.error(&error))? else {
             return Ok(None);
         };
@@ -352,19 +433,16 @@ impl Rows for RocksRows {
         Ok(Some(i64::from_be_bytes(offset)))
     }
 
-    fn roll_back(&mut self) -> Result<RolledBack, StateError> {
-        self.waiting.clear();
-        self.loaded.clear();
-        Ok(RolledBack::Yes)
-    }
-
     fn flush(&mut self) -> Result<(), StateError> {
+        if self.waiting.is_settled() {
+            self.write()?;
+        }
         let families = [self.family(OFFSETS)?, self.family(&self.family)?];
         self.open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| self.error(&error))
     }
 
     fn uncommitted_bytes(&self) -> usize {
-        self.waiting.bytes() + self.loaded.bytes.len()
+        self.waiting.uncommitted() + self.loaded.bytes.len()
     }
 
     fn approximate_len(&self) -> u64 {

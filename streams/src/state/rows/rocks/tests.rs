@@ -44,22 +44,52 @@ fn what_was_committed_is_found_again() {
         let (mut a, mut b) = (db.rows("a").expect("rows"), db.rows("b").expect("rows"));
         put(&mut a, "k", "1");
         a.commit(&[("t", 0, 5)]).expect("commit");
-        put(&mut a, "k", "2");
         put(&mut b, "k", "3");
         b.commit(&[("t", 0, 7)]).expect("commit");
         assert!(matches!(TaskDb::open(folder.path(), &[], &budget()), Err(StateError::Locked { .. })));
-        assert_eq!(a.roll_back().expect("roll back"), RolledBack::Yes);
-        assert_eq!(a.get(b"k").expect("get").as_deref(), Some(&b"1"[..]));
     }
     // Another topology, without the store b: its rows stay.
     let db = TaskDb::open(folder.path(), &["a", "c"], &budget()).expect("a database");
-    let a = db.rows("a").expect("rows");
-    assert_eq!(
-        (a.get(b"k").expect("get").as_deref(), a.committed("t", 0).expect("offset")),
-        (Some(&b"1"[..]), Some(5))
-    );
+    let read = |rows: &RocksRows| {
+        let value = rows.get(b"k").expect("get").map(|value| String::from_utf8_lossy(&value).into_owned());
+        (value, rows.committed("t", 0).expect("offset"))
+    };
+    let mut a = db.rows("a").expect("rows");
+    assert_eq!(read(&a), (Some("1".to_owned()), Some(5)));
     assert_eq!(db.rows("b").expect("rows").committed("t", 0).expect("offset"), Some(7));
     assert!(db.rows("d").is_err(), "it was not named");
+    // What no commit has goes, and never without the offsets of what stays.
+    put(&mut a, "k", "2");
+    a.commit(&[("t", 0, 6)]).expect("commit");
+    put(&mut a, "k", "4");
+    drop(a);
+    let found = read(&db.rows("a").expect("rows"));
+    assert!([(Some("1".to_owned()), Some(5)), (Some("2".to_owned()), Some(6))].contains(&found), "{found:?}");
+}
+
+#[test]
+fn rows_of_many_commits_stay_within_their_budget() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let budget = Budget::new(1 << 20, 1 << 20);
+    let db = TaskDb::open(folder.path(), &["a", "b"], &budget).expect("a database");
+    let mut stores = [db.rows("a").expect("rows"), db.rows("b").expect("rows")];
+    let (mut kept, mut was_written) = (0, false);
+    for number in 0..20_000 {
+        let rows = &mut stores[number % 2];
+        put(rows, &format!("{number}"), "value");
+        rows.commit(&[("t", 0, number as i64)]).expect("commit");
+        let now = budget.kept.load(Ordering::Relaxed);
+        assert!(now <= budget.kept_max, "{now}");
+        was_written |= now < kept;
+        kept = now;
+    }
+    assert!(was_written && kept > 0);
+    for (at, rows) in stores.iter().enumerate() {
+        assert_eq!(rows.range(Span::ALL, Order::Ascending).count(), 10_000);
+        assert_eq!(rows.committed("t", 0).expect("offset"), Some(19_998 + at as i64));
+    }
+    drop(stores);
+    assert_eq!(budget.kept.load(Ordering::Relaxed), 0);
 }
 
 #[test]
