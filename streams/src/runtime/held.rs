@@ -11,17 +11,21 @@ use client::consumer::{Offsets, OwnedRecord, Record};
 use millstream_base_env::clock::Moment;
 
 use super::decide::Patience;
-use super::disk::Disk;
+use super::disk::{Disk, Opened};
 use super::pending::Pending;
 use super::topics::changelog_name;
 use crate::assign::TaskId;
 use crate::serde::Part;
 use crate::state::StateError;
 use crate::state::directory::TaskFolder;
+use crate::state::engines::TaskRows;
 use crate::store::TaskStore;
 use crate::task::{Incoming, Task};
 use crate::topology::Topology;
 use crate::topology::store::Changelog;
+
+/// How many records of its changelogs a task lacks that is worth a change of its database's settings and back.
+const FILLS: u64 = 250_000;
 
 /// What a thread does with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,8 @@ pub(crate) struct Held {
     pub trouble: Option<Moment>,
     /// Those of its stores whose rows wait for commits.
     persistent: Vec<Rc<dyn TaskStore>>,
+    rows: TaskRows,
+    is_filling: bool,
     /// Given back when the stores are closed: fields are dropped in their order.
     folder: Option<TaskFolder>,
 }
@@ -96,7 +102,7 @@ impl Held {
     pub fn new(
         id: TaskId,
         task: Task,
-        folder: Option<TaskFolder>,
+        Opened { rows, folder }: Opened,
         (topology, application, disk): (&Topology, &str, &Disk),
         role: Role,
     ) -> Result<Held, StateError> {
@@ -126,15 +132,16 @@ impl Held {
             });
         }
         let committed = BTreeMap::new();
-        Ok(Held { id, task, role, logs, committed, lookup: None, trouble: None, persistent, folder })
+        let (lookup, trouble, is_filling) = (None, None, false);
+        Ok(Held { id, task, role, logs, committed, lookup, trouble, persistent, rows, is_filling, folder })
     }
 
     /// Deletes its state; it is made anew from its changelogs.
     pub fn wipe(self) -> Result<(), StateError> {
-        let Held { mut task, folder, persistent, .. } = self;
+        let Held { mut task, folder, persistent, rows, .. } = self;
         task.close();
         // Closes the database.
-        drop((task, persistent));
+        drop((task, persistent, rows));
         folder.map_or(Ok(()), |folder| folder.wipe())
     }
 
@@ -180,6 +187,27 @@ impl Held {
     pub fn remaining(&self) -> u64 {
         let missing = self.logs.iter().map(|log| log.end.map_or(0, |end| (end - log.position).max(0)));
         missing.map(i64::unsigned_abs).sum()
+    }
+
+    /// Its stores are to be filled: where much is missing, files are merged at the end instead of again and again.
+    pub fn begin_filling(&mut self) {
+        if self.remaining() >= FILLS && !self.is_filling {
+            self.fill(true);
+        }
+    }
+
+    /// Its stores are complete, or are not waited for any more.
+    pub fn end_filling(&mut self) {
+        if self.is_filling {
+            self.fill(false);
+        }
+    }
+
+    fn fill(&mut self, is_filling: bool) {
+        self.is_filling = is_filling;
+        if let Err(error) = self.rows.fill(is_filling) {
+            tracing::warn!(task = %self.id, %error, "when files of the state are merged could not be changed");
+        }
     }
 
     /// The sum of the offsets that its stores contain.

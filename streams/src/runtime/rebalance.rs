@@ -20,7 +20,6 @@ use millstream_base_env::clock::Moment;
 use super::collect::Sender;
 use super::commit::Commit;
 use super::decide::{self, Folder};
-use super::disk::Opened;
 use super::error::StreamsError;
 use super::globals::Globals;
 use super::held::{self, Found, Held, Lookup, Role};
@@ -287,13 +286,13 @@ impl StreamThread {
 
     fn make(&mut self, id: TaskId, role: Role) -> Result<(), StreamsError> {
         let topology = &self.common.shared.topology;
-        let Opened { rows, folder } = match self.common.disk.open(id, topology) {
+        let opened = match self.common.disk.open(id, topology) {
             // Another thread of this process has to close it first.
             Err(StateError::Locked { path }) => return self.wait_for(id, path),
             opened => opened.map_err(|error| StreamsError::State { id, error })?,
         };
         self.folders.remove(&id);
-        let mut rows = |store: &Store| rows.rows(store);
+        let mut rows = |store: &Store| opened.rows.rows(store);
         let task = Task::new(TaskParts {
             topology,
             part: Part::Subtopology(id.subtopology),
@@ -307,7 +306,7 @@ impl StreamThread {
         });
         let task = task.map_err(|error| StreamsError::Link { id, error })?;
         let application = &self.common.settings.application_id;
-        let held = Held::new(id, task, folder, (topology, application, &self.common.disk), role);
+        let held = Held::new(id, task, opened, (topology, application, &self.common.disk), role);
         self.tasks.insert(id, held.map_err(|error| StreamsError::State { id, error })?);
         self.measured.created += 1;
         Ok(())
@@ -460,6 +459,7 @@ fn demote(held: &mut Held) -> bool {
     }
     held.role = Role::Standby;
     held.lookup = None;
+    held.end_filling();
     held.task.stop();
     held.logs.iter_mut().for_each(|log| log.end = None);
     true

@@ -63,6 +63,7 @@ impl StreamThread {
                 listener.started(&log.place, &log.store, log.position, limit);
             }
         }
+        held.begin_filling();
         Ok(())
     }
 
@@ -249,6 +250,7 @@ impl StreamThread {
             }
         }
         held.role = Role::Active;
+        held.end_filling();
         held.commit_stores().map_err(|error| StreamsError::State { id, error })?;
         let listener = self.common.restore_listener.lock().clone();
         if let Some(listener) = listener {

@@ -22,7 +22,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory { total: 40 << 20, unwritten: 20 << 20 }
+        Memory { total: 42 << 20, unwritten: 21 << 20 }
     }
 }
 
@@ -88,6 +88,16 @@ impl TaskRows {
             folder: std::path::PathBuf::new(),
             cause: "the task was opened without it".to_owned(),
         })
+    }
+
+    /// Many rows are put into its stores from here on, which nobody reads meanwhile, or they are complete.
+    pub fn fill(&self, is_filling: bool) -> Result<(), StateError> {
+        #[cfg(feature = "rocksdb")]
+        if let Some(db) = &self.db {
+            return db.fill(is_filling);
+        }
+        let _ = is_filling;
+        Ok(())
     }
 }
 

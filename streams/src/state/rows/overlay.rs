@@ -49,10 +49,6 @@ impl Overlay {
         self.erased.is_empty() && self.keys.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
-        *self = Overlay::default();
-    }
-
     /// Bytes of keys and values written since the last commit.
     pub(crate) fn uncommitted(&self) -> usize {
         self.uncommitted

@@ -34,6 +34,13 @@ const MEMTABLE: usize = 16 << 20;
 /// The pieces in which memtables grow: by default an eighth of their size, which many stores that hold little would
 /// multiply.
 const MEMTABLE_GROWS: usize = 128 << 10;
+/// How many files that memtables left start a merge: as RocksDB has it, and while a store is filled, where each merge before
+/// the last would be done again by the next one.
+const MERGE_FROM: i32 = 4;
+const MERGE_FROM_FILLING: i32 = 32;
+/// How many of them slow writes down, and how many stop them: more than filling leaves to the merge at its end.
+const SLOW_FROM: i32 = 2 * MERGE_FROM_FILLING;
+const STOP_FROM: i32 = 4 * MERGE_FROM_FILLING;
 /// How many files a database keeps open.
 const OPEN_FILES: i32 = 256;
 /// How long rows of a commit may wait for one that takes them to the database: what is restored after a crash is at least
@@ -54,10 +61,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// So many bytes in all, and of these at most so many for rows that are not in a file yet: half of them in memtables,
-    /// half in front of those.
+    /// So many bytes in all, and of these at most so many for rows that are not in a file yet: two thirds of them in
+    /// memtables, one third in front of those.
     pub fn new(total: usize, unwritten: usize) -> Budget {
-        let kept_max = unwritten.min(total) / 2;
+        let kept_max = unwritten.min(total) / 3;
         let (total, memtables) = (total - kept_max, unwritten.min(total) - kept_max);
         // By default so small a cache is cut into 64 parts, and what is larger than one of them is never kept.
         let mut parts = LruCacheOptions::default();
@@ -106,6 +113,9 @@ impl Budget {
         options.set_write_buffer_size(self.memtable);
         options.set_arena_block_size(MEMTABLE_GROWS.min(self.memtable / 8));
         options.set_max_write_buffer_number(3);
+        options.set_level_zero_file_num_compaction_trigger(MERGE_FROM);
+        options.set_level_zero_slowdown_writes_trigger(SLOW_FROM);
+        options.set_level_zero_stop_writes_trigger(STOP_FROM);
         options.set_compression_type(DBCompressionType::None);
         options
     }
@@ -120,6 +130,8 @@ struct Open {
     folder: PathBuf,
     writes: WriteOptions,
     budget: Budget,
+    /// All column families.
+    families: Vec<String>,
 }
 
 impl TaskDb {
@@ -142,7 +154,19 @@ impl TaskDb {
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(failed)?;
         let mut writes = WriteOptions::default();
         writes.disable_wal(true);
-        Ok(TaskDb(Rc::new(Open { db, folder: folder.to_owned(), writes, budget: budget.clone() })))
+        let (folder, budget) = (folder.to_owned(), budget.clone());
+        Ok(TaskDb(Rc::new(Open { db, folder, writes, budget, families: names })))
+    }
+
+    /// Stores are filled from here on, or are complete: files are merged late, or as ever.
+    pub fn fill(&self, is_filling: bool) -> Result<(), StateError> {
+        let from = if is_filling { MERGE_FROM_FILLING } else { MERGE_FROM };
+        let options = [("level0_file_num_compaction_trigger", &*from.to_string())];
+        let families = self.0.families.iter().filter_map(|name| Some((name, self.0.db.cf_handle(name)?)));
+        families.into_iter().try_for_each(|(name, family)| {
+            let set = self.0.db.set_options_cf(family, &options);
+            set.map_err(|error| state_error(name, &self.0.folder, &error))
+        })
     }
 
     /// The rows of a store that was named when the database was opened.
@@ -282,20 +306,26 @@ impl RocksRows {
         all.fetch_sub(before, Ordering::Relaxed) - before
     }
 
-    /// Takes what was committed to the database, rows and offsets in one batch.
+    /// Takes what was committed to the database, rows and offsets in one batch. After an error neither is there: the rows
+    /// are those of the offsets that the database has.
     fn write(&mut self) -> Result<(), StateError> {
-        let mut batch = WriteBatch::default();
+        // Memory of what is in the batch already is given back while it grows.
+        let waiting = std::mem::take(&mut self.waiting);
+        let offsets = std::mem::take(&mut self.kept.offsets);
+        self.kept.since = None;
+        self.keep(0);
+        let mut batch = WriteBatch::with_capacity_bytes(waiting.held() + self.loaded.bytes.len());
         let family = self.family(&self.family)?;
-        for erased in &self.waiting.erased {
-            let to = match &erased.to {
-                Some(to) => Some(to.clone()),
+        for erased in waiting.erased {
+            let to = match erased.to {
+                Some(to) => Some(to),
                 None => self.after_last(&erased.from)?,
             };
             if let Some(to) = to {
-                batch.delete_range_cf(family, erased.from.clone(), to);
+                batch.delete_range_cf(family, erased.from, to);
             }
         }
-        for (key, value) in &self.waiting.keys {
+        for (key, value) in waiting.keys {
             match value {
                 Some(value) => batch.put_cf(family, &key[..], &value[..]),
                 None => batch.delete_cf(family, &key[..]),
@@ -303,16 +333,12 @@ impl RocksRows {
         }
         self.loaded.write(family, &mut batch);
         let offset_family = self.family(OFFSETS)?;
-        for (key, offset) in &self.kept.offsets {
+        for (key, offset) in offsets {
             batch.put_cf(offset_family, key, offset.to_be_bytes());
         }
-        self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error))?;
-        self.waiting.clear();
+        let written = self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error));
         self.loaded.clear();
-        self.kept.offsets.clear();
-        self.kept.since = None;
-        self.keep(0);
-        Ok(())
+        written
     }
 
     /// A key beyond all committed rows from `from` on; None if there are none.

@@ -122,6 +122,32 @@ fn damage_is_told_with_its_store_and_folder() {
     assert!(matches!(error, StateError::Corrupt { .. }), "{error}");
 }
 
+#[test]
+fn files_are_merged_once_a_store_is_filled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = open(folder.path());
+    let mut a = db.rows("a").expect("rows");
+    let files = |rows: &RocksRows| {
+        let family = rows.family(&rows.family).expect("its family");
+        let name = rocksdb::properties::num_files_at_level(0);
+        rows.open.db.property_int_value_cf(family, name).expect("a property").expect("a number")
+    };
+    db.fill(true).expect("it begins");
+    for number in 0..12 {
+        a.load(format!("{number}").as_bytes(), Some(b"value")).expect("load");
+        a.commit(&[("t", 0, number)]).expect("commit");
+        a.flush().expect("flush");
+    }
+    assert_eq!(files(&a), 12, "nothing was merged");
+    db.fill(false).expect("it is complete");
+    let deadline = Moment::now();
+    while files(&a) >= 4 {
+        assert!(deadline.elapsed() < Duration::from_secs(60), "files were not merged");
+        std::thread::yield_now();
+    }
+    assert_eq!(a.range(Span::ALL, Order::Ascending).count(), 12);
+}
+
 /// What the writer of the crash test does at a step; the state after steps up to n is known from n alone.
 fn step(step: i64, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>), erase: impl FnOnce(Vec<u8>, Vec<u8>)) {
     let key = |number: i64| format!("{:04}", number.rem_euclid(997)).into_bytes();
