@@ -562,6 +562,9 @@ fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> 
     let application = &settings.application_id;
     let open = |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
     let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
+    if let Some(why) = engines.missing_disk(topology.stores()) {
+        tracing::warn!("{why}");
+    }
     let opened = persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
     let disk = Disk::new(opened, engines);
     disk.survey(topology, application).map_err(StreamsError::Directory)?;

@@ -1,6 +1,6 @@
 //! Which engine a store's rows are in, and what the engines of one process share. Made once by the runtime; each task opens
 //! its stores by it. Never knows a store's types.
-//! Not done: without the cargo feature `rocksdb` stores on disk are in memory, and restored at each start.
+//! Not done: without the cargo feature `rocksdb` stores on disk are in memory, and restored at each start; a WARN says so.
 
 use std::path::Path;
 
@@ -50,6 +50,26 @@ impl Engines {
     pub fn is_persistent(&self, store: &Store) -> bool {
         let engine = if store.engine == Engine::Configured { self.configured } else { store.engine };
         cfg!(feature = "rocksdb") && engine != Engine::InMemory
+    }
+
+    /// What to tell of stores that are meant to be on disk and, in a build without the cargo feature `rocksdb`, are in memory;
+    /// None where none is.
+    pub fn missing_disk<'a>(&self, stores: impl IntoIterator<Item = &'a Store>) -> Option<String> {
+        if cfg!(feature = "rocksdb") {
+            return None;
+        }
+        let is_meant = |store: &&Store| match store.engine {
+            Engine::Configured => self.configured != Engine::InMemory,
+            engine => engine == Engine::Persistent,
+        };
+        let names: Vec<&str> = stores.into_iter().filter(is_meant).map(|store| store.name.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "stores {names:?} are in memory and restored from their changelogs at each start: this program was built \
+                 without the cargo feature rocksdb of millstream-streams; default.dsl.store=in_memory (or in_memory() where \
+                 a store says persistent()) means it so"
+            )
+        })
     }
 
     /// Opens the database of a task in this folder, if any of its stores is on disk; all of them must be named.
@@ -129,6 +149,14 @@ mod tests {
             }
         }
         let engines = Engines::new(Engine::InMemory, Memory::default());
+        let told = engines.missing_disk(&stores);
+        assert_eq!(
+            told.is_some_and(|told| told.starts_with("stores [\"c\"] are in memory")),
+            !cfg!(feature = "rocksdb")
+        );
+        assert_eq!(engines.missing_disk(&stores[..2]), None, "they are meant to be in memory");
+        let engines_on_disk = Engines::new(Engine::Persistent, Memory::default());
+        assert_eq!(engines_on_disk.missing_disk(&stores).is_some(), !cfg!(feature = "rocksdb"));
         let nothing = engines.open(&folder.path().join("none"), &stores[..2]).expect("no database");
         assert!(!folder.path().join("none").exists());
         assert_eq!(nothing.rows(&stores[2]).is_err(), cfg!(feature = "rocksdb"));
