@@ -87,7 +87,7 @@ pub enum Call {
     Shutdown,
     /// The leader found that a source topic is missing.
     MissingSourceTopics,
-    /// The leader could not decide; its log says why.
+    /// The leader could not decide.
     Failed,
 }
 
@@ -115,6 +115,9 @@ pub struct Assignment {
     pub next_rebalance_ms: Option<i64>,
     /// What it has to do besides.
     pub call: Call,
+    /// Why the leader could not decide, where the call says so: its error, which names the topics. Empty from a leader of a
+    /// version that did not tell.
+    pub cause: String,
 }
 
 impl Assignment {

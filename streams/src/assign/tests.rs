@@ -209,6 +209,7 @@ fn damaged_user_data_is_refused() {
     let assignment = Assignment {
         active: BTreeSet::from([task]),
         tasks: BTreeMap::from([(task, vec![TopicPartition::new("t", 2)])]),
+        cause: "why".to_owned(),
         ..Assignment::default()
     };
     let bytes = assignment.write();
@@ -216,6 +217,18 @@ fn damaged_user_data_is_refused() {
     let mut newer = bytes.to_vec();
     newer[1] = 9;
     newer.extend([1, 2, 3]);
-    assert_eq!(Assignment::read(&newer), Ok(assignment), "what a newer version adds is passed over");
+    assert_eq!(Assignment::read(&newer), Ok(assignment.clone()), "what a newer version adds is passed over");
+    let mut first = bytes[..bytes.len() - "..why".len()].to_vec();
+    first[1] = 1;
+    let cause = String::new();
+    assert_eq!(
+        Assignment::read(&first),
+        Ok(Assignment { cause, ..assignment.clone() }),
+        "the first version has no cause"
+    );
+    let cause = "\u{e4}".repeat(40_000);
+    let long =
+        Assignment::read(&Assignment { cause: cause.clone(), ..assignment }.write()).expect("cut between letters");
+    assert!(long.cause.len() == 65_534 && cause.starts_with(&long.cause));
     assert!(Assignment::read(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]).is_err());
 }

@@ -8,11 +8,12 @@
 //!
 //! | subscription | assignment |
 //! |---|---|
-//! | version 2, call 1, process 16 | version 2, call 1, next rebalance 8 |
+//! | version 2 (1), call 1, process 16 | version 2 (2), call 1, next rebalance 8 |
 //! | endpoint (length 2, bytes) | topics (count 4, each a text) |
 //! | tasks (count 4, each sub-topology 4, partition 4, offset 8) | tasks (count 4, each sub-topology 4, partition 4, partitions read: count 4, each topic 4, partition 4) |
 //! | | active, standby (count 4, each the place of a task 4) |
 //! | | hosts (count 4, each endpoint, active, standby) |
+//! | | from version 2: why the leader could not decide (length 2, bytes) |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +23,10 @@ use thiserror::Error;
 
 use super::{Assignment, Call, Host, ProcessId, Subscription, TaskId};
 
-/// The version that this crate writes.
+/// The version of a subscription, and the first one of an assignment.
 const VERSION: i16 = 1;
+/// The version of an assignment: the second one says why the leader could not decide.
+const ASSIGNMENT_VERSION: i16 = 2;
 /// In place of a time: no rebalance.
 const NEVER: i64 = i64::MAX;
 
@@ -51,9 +54,10 @@ fn call_of(code: i8) -> Call {
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {
-    let text = &text.as_bytes()[..text.len().min(usize::from(u16::MAX))];
+    let fits = (0..=text.len().min(usize::from(u16::MAX))).rev().find(|end| text.is_char_boundary(*end));
+    let text = &text[..fits.unwrap_or(0)];
     out.put_u16(text.len() as u16);
-    out.put_slice(text);
+    out.put_slice(text.as_bytes());
 }
 
 fn put_task(out: &mut BytesMut, task: TaskId) {
@@ -103,7 +107,7 @@ impl Assignment {
     /// The bytes.
     pub fn write(&self) -> Bytes {
         let mut out = BytesMut::new();
-        out.put_i16(VERSION);
+        out.put_i16(ASSIGNMENT_VERSION);
         out.put_i8(call_code(self.call));
         out.put_i64(self.next_rebalance_ms.unwrap_or(NEVER));
         let topics: BTreeSet<&str> = self.tasks.values().flatten().map(|place| place.topic.as_str()).collect();
@@ -133,6 +137,7 @@ impl Assignment {
             put_set(&mut out, &host.active);
             put_set(&mut out, &host.standby);
         }
+        put_text(&mut out, &self.cause);
         out.freeze()
     }
 
@@ -147,7 +152,7 @@ impl Assignment {
 
 fn assignment(mut rest: &[u8]) -> Option<Assignment> {
     let rest = &mut rest;
-    version(rest)?;
+    let version = version(rest)?;
     let call = call_of(take::<1>(rest)?[0] as i8);
     let next = i64::from_be_bytes(take::<8>(rest)?);
     // No count reserves memory: what others wrote is read whoever they are.
@@ -173,7 +178,8 @@ fn assignment(mut rest: &[u8]) -> Option<Assignment> {
         hosts.insert(endpoint, Host { active: set(rest)?, standby: set(rest)? });
     }
     let next_rebalance_ms = Some(next).filter(|next| *next != NEVER);
-    Some(Assignment { active, standby, tasks, hosts, next_rebalance_ms, call })
+    let cause = if version >= ASSIGNMENT_VERSION { text(rest)? } else { String::new() };
+    Some(Assignment { active, standby, tasks, hosts, next_rebalance_ms, call, cause })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

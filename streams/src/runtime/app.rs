@@ -709,10 +709,10 @@ mod tests {
         let app = idle();
         let wishes = Wishes::default();
         assert!(app.common.states.set(State::Rebalancing));
-        for error in [StreamsError::MissingSourceTopics, StreamsError::ApplicationShutdown] {
+        for error in [StreamsError::MissingSourceTopics(String::new()), StreamsError::ApplicationShutdown] {
             assert_eq!(failed(&app.common, &wishes, error), Uncaught::ShutdownClient);
         }
-        assert!(matches!(app.cause().as_deref(), Some(StreamsError::MissingSourceTopics)));
+        assert!(matches!(app.cause().as_deref(), Some(StreamsError::MissingSourceTopics(_))));
         assert_eq!(app.state(), State::PendingError);
     }
 

@@ -35,12 +35,13 @@ pub enum StreamsError {
     /// Tasks cannot be made of the topics that there are.
     #[error(transparent)]
     Topics(#[from] TopicsError),
-    /// The leader of the group found that source topics are missing; its log names them.
-    #[error("source topics are missing: the log of the group's leader names them")]
-    MissingSourceTopics,
-    /// The leader of the group could not give out tasks; its log says why.
-    #[error("tasks could not be given out: the log of the group's leader says why")]
-    NoAssignment,
+    /// The leader of the group, another member, found that source topics are missing (Java: `MissingSourceTopicException`):
+    /// what it said, which names them.
+    #[error("the leader of the group found: {}", told(.0))]
+    MissingSourceTopics(String),
+    /// The leader of the group, another member, could not give out tasks (Java: `TaskAssignmentException`): what it said.
+    #[error("tasks could not be given out; the leader of the group found: {}", told(.0))]
+    NoAssignment(String),
     /// The tasks have another owner; the thread joins the group again, so that nobody is told.
     #[error("{0}")]
     Migrated(&'static str),
@@ -104,6 +105,11 @@ pub enum StreamsError {
     /// The thread panicked outside of a record.
     #[error("thread panicked: {0}")]
     Panic(String),
+}
+
+/// What the leader said; those of the version before did not.
+fn told(cause: &str) -> &str {
+    if cause.is_empty() { "what its log names" } else { cause }
 }
 
 /// Whether an error of the clients says that the tasks of this thread have another owner by now (TaskMigratedException):

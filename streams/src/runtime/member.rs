@@ -92,8 +92,9 @@ impl Membership {
                 tracing::error!(%error, "tasks cannot be given out");
                 let missing = matches!(error, TopicsError::MissingSource(_));
                 let call = if missing { Call::MissingSourceTopics } else { Call::Failed };
+                // The others' errors name the topics too (Java: theirs say only that there was one).
+                let told = Assignment { call, cause: error.to_string(), ..Assignment::default() };
                 *self.failure.lock() = Some(error);
-                let told = Assignment { call, ..Assignment::default() };
                 return Ok(known.into_iter().map(|member| (member.id, told.clone())).collect());
             }
         };
@@ -224,7 +225,8 @@ impl GroupAssignor for Membership {
         let told = user_data.map(|bytes| Assignment::read(&bytes)).unwrap_or(Ok(Assignment::default()));
         *self.told.lock() = Some(told.unwrap_or_else(|malformed| {
             tracing::error!(%malformed, "the leader of the group is no member of this application");
-            Assignment { call: Call::Failed, ..Assignment::default() }
+            let cause = format!("the leader of the group is no member of this application: {malformed}");
+            Assignment { call: Call::Failed, cause, ..Assignment::default() }
         }));
     }
 }

@@ -177,8 +177,10 @@ impl StreamThread {
         match (assignment.call, self.member.take_failure()) {
             (Call::None, _) => {}
             (_, Some(failure)) => return Err(failure.into()),
-            (Call::MissingSourceTopics, None) => return Err(StreamsError::MissingSourceTopics),
-            (Call::Failed, None) => return Err(StreamsError::NoAssignment),
+            (Call::MissingSourceTopics, None) => {
+                return Err(StreamsError::MissingSourceTopics(assignment.cause.clone()));
+            }
+            (Call::Failed, None) => return Err(StreamsError::NoAssignment(assignment.cause.clone())),
             (Call::Shutdown, None) => return Err(StreamsError::ApplicationShutdown),
         }
         self.rebalance_at = assignment.next_rebalance_ms;

@@ -25,10 +25,13 @@ const ADDITIONAL_RETENTION: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TopicsError {
     /// Topics that are read are not there.
-    #[error("source topics are missing: {0:?}")]
+    #[error("source topics are missing: {0:?}; create them before the application is started")]
     MissingSource(Vec<String>),
     /// Topics that are joined differ in their numbers of partitions.
-    #[error("following topics do not have the same number of partitions: {0}")]
+    #[error(
+        "following topics do not have the same number of partitions: {0}; what is joined or merged by key needs as many \
+         partitions on both sides: create one of them anew, or repartition() the stream"
+    )]
     Mismatched(String),
     /// The user fixed a number that the other topics do not have.
     #[error(

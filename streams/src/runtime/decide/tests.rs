@@ -29,7 +29,7 @@ fn what_another_owner_has_is_left_to_it() {
     assert!(matches!(verdict(&fenced, None, Patience::Left), Verdict::Rejoin(_)));
     let fenced = refused(ErrorCode::InvalidProducerEpoch);
     assert!(matches!(verdict(&sending(), Some(&fenced), Patience::Over), Verdict::Rejoin(_)));
-    assert_eq!(verdict(&StreamsError::MissingSourceTopics, None, Patience::Left), Verdict::End);
+    assert_eq!(verdict(&StreamsError::MissingSourceTopics(String::new()), None, Patience::Left), Verdict::End);
 }
 
 #[test]
