@@ -136,6 +136,15 @@ enum Tried {
     Again,
 }
 
+/// What a record that is too large means for an open transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TooLarge {
+    /// It lacks one: it can only be aborted.
+    Missing,
+    /// The caller leaves it out.
+    LeftOut,
+}
+
 struct Shared {
     cluster: Cluster,
     config: ProducerConfig,
@@ -325,6 +334,18 @@ impl Producer {
         }
     }
 
+    /// As [`Producer::push`], but a record that is too large does not spoil an open transaction, of which nothing is missing if
+    /// the caller means to leave that record out.
+    ///
+    /// # Errors
+    /// Those of `push`.
+    pub async fn push_or_leave_out(&self, record: NewRecord<'_>) -> Result<(), ClientError> {
+        match self.try_first(&record, Observed::No, &mut None) {
+            Tried::Over => Ok(()),
+            Tried::Again => Box::pin(self.enter_as(&record, Observed::No, TooLarge::LeftOut)).await.map(drop),
+        }
+    }
+
     /// The common case: nobody is between, and the topic and memory are there.
     #[inline]
     fn try_first(&self, record: &NewRecord<'_>, observed: Observed, delivery: &mut Option<Delivery>) -> Tried {
@@ -338,27 +359,42 @@ impl Producer {
     }
 
     async fn enter(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
+        self.enter_as(record, observed, TooLarge::Missing).await
+    }
+
+    async fn enter_as(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        large: TooLarge,
+    ) -> Result<Option<Delivery>, ClientError> {
         let plugins = &self.handle.shared.plugins;
         if plugins.interceptors.is_empty() {
-            return self.append(record, observed).await;
+            return self.append(record, observed, large).await;
         }
         let mut owned = OwnedRecord::of(record);
         plugins.sent(&mut owned);
         let headers = owned.lent_headers();
-        let appended = self.append(&owned.lend(&headers), observed).await;
+        let appended = self.append(&owned.lend(&headers), observed, large).await;
         if let Err(error) = &appended {
             plugins.acknowledged(&owned.topic, &Err(error.clone()));
         }
         appended
     }
 
-    async fn append(&self, record: &NewRecord<'_>, observed: Observed) -> Result<Option<Delivery>, ClientError> {
+    async fn append(
+        &self,
+        record: &NewRecord<'_>,
+        observed: Observed,
+        large: TooLarge,
+    ) -> Result<Option<Delivery>, ClientError> {
         let error = match self.append_slowly(record, observed).await {
             Ok(delivery) => return Ok(delivery),
             Err(error) => error,
         };
         if let Some(transactions) = &mut self.handle.shared.accumulator.lock().transactions
             && !matches!(error, ClientError::State(_) | ClientError::Transaction { .. })
+            && !(large == TooLarge::LeftOut && matches!(error, ClientError::RecordTooLarge { .. }))
         {
             // A record that is missing spoils the whole (Java: KafkaProducer.doSend).
             transactions.record_failed(&error);

@@ -290,7 +290,8 @@ impl KafkaStreams {
 
     /// Who decides about records that cannot be sent, such as those that are too large. Exactly once, a
     /// record that a broker refuses ends its transaction, as in Java, so that nobody is asked about it; what is too large for
-    /// the producer is asked about all the same.
+    /// the producer is asked about all the same, and where it is left out the transaction goes on (in Java it ends too,
+    /// KAFKA-15259).
     ///
     /// # Errors
     /// After the start.
@@ -561,10 +562,10 @@ fn disk(topology: &Topology, settings: &Settings) -> Result<Disk, StreamsError> 
     let engines = Engines::new(configured, Memory::default());
     let application = &settings.application_id;
     let open = |folder: &str| StateDirectory::open(millstream_base_env::Disk::Real, folder.as_ref(), application);
-    let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
     if let Some(why) = engines.missing_disk(topology.stores()) {
         tracing::warn!("{why}");
     }
+    let persistent = topology.stores().iter().any(|store| engines.is_persistent(store));
     let opened = persistent.then(|| open(&settings.state_dir)).transpose().map_err(StreamsError::Directory)?;
     let disk = Disk::new(opened, engines);
     disk.survey(topology, application).map_err(StreamsError::Directory)?;

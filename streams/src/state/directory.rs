@@ -219,12 +219,17 @@ fn process_id(disk: &Disk, folder: &Path, application: &str) -> Result<ProcessId
                 return Err(foreign("is not Millstream's: choose another state.dir, or delete the folder".to_owned()));
             }
             Some(format) if format > FORMAT => {
-                return Err(foreign(format!("is of format {format}; this version knows {FORMAT}")));
+                let cure =
+                    "take the version that wrote it, or another state.dir, or delete the folder: its state is restored";
+                return Err(foreign(format!("is of format {format}; this version knows {FORMAT}: {cure}")));
             }
             Some(_) => {}
         }
         if read["application"] != application {
-            return Err(foreign(format!("belongs to application {}, not to {application:?}", read["application"])));
+            let owner = &read["application"];
+            return Err(foreign(format!(
+                "belongs to application {owner}, not to {application:?}: choose another state.dir"
+            )));
         }
         let id = read["processId"].as_str().and_then(|text| Uuid::parse_str(text).ok());
         return id.map(|id| ProcessId(id.into_bytes())).ok_or_else(|| foreign("has no processId".to_owned()));

@@ -55,7 +55,10 @@ pub enum StateError {
         cause: std::io::Error,
     },
     /// Another process or thread holds the folder.
-    #[error("{} is locked by another process or thread", path.display())]
+    #[error(
+        "{} is locked by another process or thread: end that one, or give this one a state.dir of its own",
+        path.display()
+    )]
     Locked {
         /// The folder.
         path: PathBuf,

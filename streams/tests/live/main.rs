@@ -1,6 +1,7 @@
 //! Applications against a broker that is a process of its own: what comes out while instances come, go, die and hang.
 #![allow(clippy::disallowed_methods, reason = "a test program from outside: the real clock")]
 
+mod bad_input;
 mod cluster;
 mod differential;
 mod kill;
