@@ -97,18 +97,17 @@ pub use store::token::{
     StoreId, StoreRef, StoreType, TimestampedKeyValue, VersionedKeyValue,
 };
 pub use store::versioned::VersionedRecord;
-pub use task::Clock as PunctuationType;
 pub use task::outcome::{Outcome, Update};
 pub use task::{
-    Clock, ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext,
-    ProductionFault, Response, Settings, TaskError, Timer, TimestampPolicy,
+    ErrorContext, Failure, Handlers, Incoming, LinkError, Origin, ProcessError, ProductionContext, ProductionFault,
+    PunctuationType, Response, Settings, TaskError, Timer, TimestampPolicy,
 };
 pub use topology::Topology;
 pub use topology::processor::{Context, ProcessResult};
 
 /// All that most applications name.
 pub mod prelude {
-    pub use crate::serde::{BytesSerde, DefaultSerde, Json, NumberSerde, Serde, Str, StringSerde};
+    pub use crate::serde::{BytesSerde, DefaultSerde, JsonSerde, NumberSerde, Serde, Str, StringSerde};
     pub use crate::{
         Buffer, Bytes, CloseOptions, Consumed, Ctx, GlobalKTable, Grouped, Handlers, JoinWindows, Joined,
         KGroupedStream, KGroupedTable, KStream, KTable, KafkaStreams, KeySession, KeyValue, KeyWindow, Materialized,

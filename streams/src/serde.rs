@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::record::{Window, Windowed};
 use crate::task::errors::BoxError;
 
-pub use json::{JsonSerde, JsonSerde as Json};
+pub use json::JsonSerde;
 pub use known::Serdes;
 pub use list::ListSerde;
 pub use text::{Str, StrSerde};

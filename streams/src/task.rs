@@ -48,4 +48,4 @@ pub use link::{LinkError, Linking, Stores};
 pub use queue::Incoming;
 pub use running::{Input, Part, Task, TaskParts};
 pub use settings::{Settings, TimestampPolicy};
-pub use timers::{Clock, Timer};
+pub use timers::{PunctuationType, Timer};

@@ -21,7 +21,7 @@ struct Transfer {
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
     let transfers: KStream<String, Transfer> =
-        builder.stream_with(INPUT, Consumed::with(StringSerde, Json::<Transfer>::new()));
+        builder.stream_with(INPUT, Consumed::with(StringSerde, JsonSerde::<Transfer>::new()));
     transfers
         .flat_map(|_, transfer| [(transfer.from, -transfer.cents), (transfer.to, transfer.cents)])
         .group_by_key()
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn balances_add_up_to_nothing() -> anyhow::Result<()> {
         let mut driver = TopologyTestDriver::new(&topology()?, StreamsConfig::new("test", "localhost:9092"))?;
-        let input = driver.input_with(INPUT, StringSerde, Json::<Transfer>::new());
+        let input = driver.input_with(INPUT, StringSerde, JsonSerde::<Transfer>::new());
         for (from, to, cents) in [("ann", "bob", 500), ("bob", "cid", 200)] {
             input.pipe(&mut driver, None, Transfer { from: from.to_owned(), to: to.to_owned(), cents }, 0)?;
         }

@@ -33,9 +33,9 @@ struct Enriched {
 
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
-    let orders = builder.table_with(ORDERS, Consumed::with(StringSerde, Json::<Order>::new()), "orders-store");
+    let orders = builder.table_with(ORDERS, Consumed::with(StringSerde, JsonSerde::<Order>::new()), "orders-store");
     let customers =
-        builder.table_with(CUSTOMERS, Consumed::with(StringSerde, Json::<Customer>::new()), "customers-store");
+        builder.table_with(CUSTOMERS, Consumed::with(StringSerde, JsonSerde::<Customer>::new()), "customers-store");
     orders
         .join_foreign_key(
             &customers,
@@ -45,7 +45,7 @@ fn topology() -> anyhow::Result<Topology> {
                 to: customer.name.clone(),
                 city: customer.city.clone(),
             },
-            Materialized::named("enriched").serdes(StringSerde, Json::<Enriched>::new()),
+            Materialized::named("enriched").serdes(StringSerde, JsonSerde::<Enriched>::new()),
         )
         .to_stream()
         .to(OUTPUT);
@@ -76,9 +76,9 @@ mod tests {
     fn an_order_follows_its_customer() -> anyhow::Result<()> {
         let config = StreamsConfig::new("test", "localhost:9092").set("statestore.cache.max.bytes", 0);
         let mut driver = TopologyTestDriver::new(&topology()?, config)?;
-        let orders = driver.input_with(ORDERS, StringSerde, Json::<Order>::new());
-        let customers = driver.input_with(CUSTOMERS, StringSerde, Json::<Customer>::new());
-        let mut output = driver.output_with(OUTPUT, StringSerde, Json::<Enriched>::new());
+        let orders = driver.input_with(ORDERS, StringSerde, JsonSerde::<Order>::new());
+        let customers = driver.input_with(CUSTOMERS, StringSerde, JsonSerde::<Customer>::new());
+        let mut output = driver.output_with(OUTPUT, StringSerde, JsonSerde::<Enriched>::new());
         let order = Order { customer: "c1".to_owned(), item: "tea".to_owned() };
         orders.pipe(&mut driver, "o1", order, 0)?;
         assert!(output.read(&mut driver).is_empty(), "the customer is not known yet");

@@ -37,7 +37,7 @@ fn is_address(email: &str) -> bool {
 
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
-    let json = || Json::<Signup>::new();
+    let json = || JsonSerde::<Signup>::new();
     let clean = builder.stream_with(INPUT, Consumed::with(StringSerde, json())).map_values(|signup: Signup| Signup {
         name: signup.name.trim().to_owned(),
         email: signup.email.trim().to_lowercase(),
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn each_goes_its_way_without_its_card() -> anyhow::Result<()> {
         let mut driver = TopologyTestDriver::new(&topology()?, StreamsConfig::new("test", "localhost:9092"))?;
-        let input = driver.input_with(INPUT, StringSerde, Json::<Signup>::new());
+        let input = driver.input_with(INPUT, StringSerde, JsonSerde::<Signup>::new());
         let signup = |email: &str, country: &str| Signup {
             name: " Ann ".to_owned(),
             email: email.to_owned(),
@@ -87,7 +87,7 @@ mod tests {
             input.pipe(&mut driver, None, signup(email, country), 0)?;
         }
         let read = |driver: &mut TopologyTestDriver, topic| {
-            driver.output_with(topic, StringSerde, Json::<Signup>::new()).read_values(driver)
+            driver.output_with(topic, StringSerde, JsonSerde::<Signup>::new()).read_values(driver)
         };
         let expected = |email: &str, country: &str| Signup {
             name: "Ann".to_owned(),

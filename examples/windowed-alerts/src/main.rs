@@ -24,13 +24,13 @@ struct Login {
 
 fn topology() -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
-    let by_login = Consumed::with(StringSerde, Json::<Login>::new())
+    let by_login = Consumed::with(StringSerde, JsonSerde::<Login>::new())
         .timestamps(|record, _| record.value.as_ref().map_or(record.timestamp, |login| login.at_ms));
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     builder
         .stream_with(INPUT, by_login)
         .filter(|_, login| !login.ok)
-        .group_by_with(|_, login| login.user.clone(), Grouped::with(StringSerde, Json::<Login>::new()))
+        .group_by_with(|_, login| login.user.clone(), Grouped::with(StringSerde, JsonSerde::<Login>::new()))
         .windowed_by(TimeWindows::of_size_and_grace(minutes(5), minutes(1)))
         .count("failed-logins")
         .to_stream()
@@ -67,7 +67,7 @@ mod tests {
     fn three_failures_within_five_minutes_are_told() -> anyhow::Result<()> {
         let config = StreamsConfig::new("test", "localhost:9092").set("statestore.cache.max.bytes", 0);
         let mut driver = TopologyTestDriver::new(&topology()?, config)?;
-        let input = driver.input_with(INPUT, StringSerde, Json::<Login>::new());
+        let input = driver.input_with(INPUT, StringSerde, JsonSerde::<Login>::new());
         let mut alerts = driver.output::<String, String>(OUTPUT);
         // The fifth comes late, but not too late; ann's fourth is in a window of its own.
         let logins = [

@@ -26,7 +26,7 @@ fn a_sink_without_a_serde_is_refused_by_name() {
 #[test]
 fn a_serde_for_a_type_serves_every_node() {
     let builder = StreamsBuilder::new();
-    builder.default_serde::<Click>(Json::new());
+    builder.default_serde::<Click>(JsonSerde::new());
     clicks(&builder).group_by_key().reduce(|_, last| last, "last").to_stream().to("out");
     let topology = builder.build().expect("the topology is sound");
     let mut driver = TopologyTestDriver::with_settings(&topology, Settings::new("g"), 0).expect("it can be linked");

@@ -12,7 +12,7 @@ use crate::record::{Data, Record};
 use crate::store::token::{StoreId, StoreRef, StoreType};
 use crate::task::errors::TaskError;
 use crate::task::link::Timed;
-use crate::task::timers::{Clock, Timer};
+use crate::task::timers::{PunctuationType, Timer};
 use crate::task::{Origin, panics};
 use crate::topology::processor::{
     AnyLink, Children, Context, LinkError, Linking, Nothing, Operator, Process, ProcessResult,
@@ -159,12 +159,12 @@ impl<P: Processor> Ctx<'_, P> {
 
     /// Sets a timer: `punctuate` is called each time it fires. One of stream time first fires with the first record, one of
     /// the wall clock after an interval.
-    pub fn schedule(&mut self, interval: Duration, clock: Clock) -> Timer {
+    pub fn schedule(&mut self, interval: Duration, clock: PunctuationType) -> Timer {
         self.context.set_timer(clock, interval, None)
     }
 
     /// Sets a timer that fires at `start_ms` since 1970, and whole intervals later.
-    pub fn schedule_from(&mut self, start_ms: i64, interval: Duration, clock: Clock) -> Timer {
+    pub fn schedule_from(&mut self, start_ms: i64, interval: Duration, clock: PunctuationType) -> Timer {
         self.context.set_timer(clock, interval, Some(start_ms))
     }
 

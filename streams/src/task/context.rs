@@ -13,7 +13,7 @@ use super::errors::{
 };
 use super::panics::{self, Thrown};
 use super::settings::Settings;
-use super::timers::{Clock, Timer, Timers};
+use super::timers::{PunctuationType, Timer, Timers};
 use crate::record::{About, Header};
 use crate::serde::SerdeError;
 use crate::store::cache::Budget;
@@ -219,11 +219,16 @@ impl Context {
     }
 
     /// Sets a timer for the processor that is running: its `punctuate` is called each time it fires.
-    pub(crate) fn set_timer(&mut self, clock: Clock, interval: std::time::Duration, start_ms: Option<i64>) -> Timer {
+    pub(crate) fn set_timer(
+        &mut self,
+        clock: PunctuationType,
+        interval: std::time::Duration,
+        start_ms: Option<i64>,
+    ) -> Timer {
         let node = self.timed.expect("a processor of the user is running, which alone sets timers");
         let now = match clock {
-            Clock::StreamTime => self.stream_time,
-            Clock::WallClock => self.wall_clock,
+            PunctuationType::StreamTime => self.stream_time,
+            PunctuationType::WallClock => self.wall_clock,
         };
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         self.timers.schedule(node, clock, interval_ms, now, start_ms)

@@ -16,7 +16,7 @@ use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
 use super::panics;
 use super::queue::{Incoming, SourceNode};
 use super::settings::Settings;
-use super::timers::Clock;
+use super::timers::PunctuationType;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::state::{Rows, StateError};
 use crate::store::{Budget, ChangelogTo, StoreParts, TaskStore};
@@ -380,17 +380,17 @@ impl Task {
     pub fn punctuate_stream_time(&mut self) -> Result<bool, TaskError> {
         match self.context.stream_time() {
             -1 => Ok(false),
-            now => self.punctuate(Clock::StreamTime, now),
+            now => self.punctuate(PunctuationType::StreamTime, now),
         }
     }
 
     /// Fires the timers of the wall clock that are due; whether there was one.
     pub fn punctuate_wall_clock(&mut self, now: i64) -> Result<bool, TaskError> {
         self.context.set_wall_clock(now);
-        self.punctuate(Clock::WallClock, now)
+        self.punctuate(PunctuationType::WallClock, now)
     }
 
-    fn punctuate(&mut self, clock: Clock, now: i64) -> Result<bool, TaskError> {
+    fn punctuate(&mut self, clock: PunctuationType, now: i64) -> Result<bool, TaskError> {
         let mut fired = false;
         while let Some(due) = self.context.timers().due(clock, now) {
             fired = true;

@@ -8,7 +8,7 @@ use super::heap::Heap;
 
 /// By which clock a timer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
+pub enum PunctuationType {
     /// The largest time of a record so far.
     StreamTime,
     /// The time of day.
@@ -48,10 +48,10 @@ impl Timers {
         Timers { stream: Heap::new(), wall: Heap::new(), next: 0, cancelled: HashSet::new() }
     }
 
-    fn heap(&mut self, clock: Clock) -> &mut Heap<Schedule> {
+    fn heap(&mut self, clock: PunctuationType) -> &mut Heap<Schedule> {
         match clock {
-            Clock::StreamTime => &mut self.stream,
-            Clock::WallClock => &mut self.wall,
+            PunctuationType::StreamTime => &mut self.stream,
+            PunctuationType::WallClock => &mut self.wall,
         }
     }
 
@@ -60,7 +60,7 @@ impl Timers {
     pub(crate) fn schedule(
         &mut self,
         node: usize,
-        clock: Clock,
+        clock: PunctuationType,
         interval_ms: i64,
         now: i64,
         start_ms: Option<i64>,
@@ -70,8 +70,8 @@ impl Timers {
         let first = match (start_ms, clock) {
             (Some(start), _) if start < now => after(start, interval_ms, now),
             (Some(start), _) => start,
-            (None, Clock::StreamTime) => 0,
-            (None, Clock::WallClock) => now.saturating_add(interval_ms),
+            (None, PunctuationType::StreamTime) => 0,
+            (None, PunctuationType::WallClock) => now.saturating_add(interval_ms),
         };
         self.heap(clock).push(first, Schedule { timer, node, interval_ms });
         timer
@@ -82,7 +82,7 @@ impl Timers {
     }
 
     /// The next timer that is due; `again` must follow once it has fired.
-    pub(crate) fn due(&mut self, clock: Clock, now: i64) -> Option<Due> {
+    pub(crate) fn due(&mut self, clock: PunctuationType, now: i64) -> Option<Due> {
         while let Some((at, _)) = self.heap(clock).peek() {
             if *at > now {
                 return None;
@@ -97,7 +97,7 @@ impl Timers {
     }
 
     /// Sets a timer that has fired again, unless it was cancelled meanwhile.
-    pub(crate) fn again(&mut self, clock: Clock, due: Due, now: i64) {
+    pub(crate) fn again(&mut self, clock: PunctuationType, due: Due, now: i64) {
         if self.cancelled.remove(&due.timer) {
             return;
         }
@@ -126,12 +126,12 @@ mod tests {
     /// The times at which a timer fires as the clock goes in steps of a second.
     fn fired(start_ms: Option<i64>, now: i64) -> Vec<i64> {
         let mut timers = Timers::new();
-        timers.schedule(0, Clock::WallClock, 10_000, now, start_ms);
+        timers.schedule(0, PunctuationType::WallClock, 10_000, now, start_ms);
         let mut fired = Vec::new();
         for now in (now..now + 30_000).step_by(1000) {
-            while let Some(due) = timers.due(Clock::WallClock, now) {
+            while let Some(due) = timers.due(PunctuationType::WallClock, now) {
                 fired.push(now);
-                timers.again(Clock::WallClock, due, now);
+                timers.again(PunctuationType::WallClock, due, now);
             }
         }
         fired
