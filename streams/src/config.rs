@@ -66,6 +66,17 @@ pub enum DslStore {
     InMemory,
 }
 
+/// What is measured (`metrics.recording.level`). What costs next to nothing is counted at any level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recording {
+    /// Nothing that looks at a clock for each call.
+    Info,
+    /// Also how long each call of a store takes.
+    Debug,
+    /// Also how old each record is when it is put into a store.
+    Trace,
+}
+
 /// Which client a setting is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Client {
@@ -460,6 +471,8 @@ pub struct Settings {
     pub on_deserialization_error: OnError,
     /// `processing.exception.handler`
     pub on_processing_error: OnError,
+    /// `metrics.recording.level`
+    pub recording: Recording,
     /// `errors.dead.letter.queue.topic.name`
     pub dead_letter_queue: Option<String>,
     /// `default.timestamp.extractor`
@@ -542,6 +555,11 @@ impl Settings {
                 OnError::Fail,
             )?,
             on_processing_error: config.class(&["processing.exception.handler"], &HANDLERS[2..], OnError::Fail)?,
+            recording: match config.text("metrics.recording.level")?.as_deref() {
+                Some("DEBUG") => Recording::Debug,
+                Some("TRACE") => Recording::Trace,
+                _ => Recording::Info,
+            },
             dead_letter_queue: config.text("errors.dead.letter.queue.topic.name")?,
             invalid_timestamp: config.class(&["default.timestamp.extractor"], EXTRACTORS, InvalidTimestamp::Fail)?,
             dsl_store: config.class(&["dsl.store.suppliers.class"], SUPPLIERS, older_store)?,

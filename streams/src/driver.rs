@@ -35,11 +35,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use client::metrics::Metric;
+use millstream_base_env::clock::Moment;
 use millstream_protocol::murmur2::partition_for_key;
 
+use crate::assign::TaskId;
 use crate::config::StreamsConfig;
 use crate::record::Header;
 use crate::runtime::error::StreamsError as Error;
+use crate::runtime::metrics::{Meters, Round, Turn};
+use crate::runtime::states::ThreadState;
 use crate::serde::{DefaultSerde, Serde};
 use crate::state::rows::Row;
 use crate::state::{MemoryRows, Rows, StateError};
@@ -136,11 +141,15 @@ pub struct TopologyTestDriver {
     outputs: Vec<Output>,
     offsets: HashMap<(String, u32), i64>,
     now: i64,
+    meters: Meters,
 }
 
 struct DrivenTask {
     partition: u32,
     task: Task,
+    id: TaskId,
+    /// Records, and how long they took, since they were last told.
+    processed: (u64, Duration),
 }
 
 /// Opens the rows of a store.
@@ -258,10 +267,14 @@ impl TopologyTestDriver {
         let mut tasks = Vec::new();
         for (part, partition) in parts {
             let task = made(*part, *partition, settings.clone(), globals.as_ref().map(Task::stores))?;
-            tasks.push(DrivenTask { partition: *partition, task });
+            // A whole topology is the task 0_0, as in Java.
+            let subtopology = if let Part::Subtopology(number) = part { *number } else { 0 };
+            let id = TaskId { subtopology, partition: i32::try_from(*partition).unwrap_or(i32::MAX) };
+            tasks.push(DrivenTask { partition: *partition, task, id, processed: (0, Duration::ZERO) });
         }
         let (outputs, offsets) = (Vec::new(), HashMap::new());
-        Ok(TopologyTestDriver { tasks, globals, partitions, sent, outputs, offsets, now: 0 })
+        let meters = Meters::new(std::thread::current().name().unwrap_or_default());
+        Ok(TopologyTestDriver { tasks, globals, partitions, sent, outputs, offsets, now: 0, meters })
     }
 
     /// Sends a record into a topic that the topology reads, and lets it through.
@@ -361,6 +374,42 @@ impl TopologyTestDriver {
         tasks.map(|task| task.context().dropped()).sum()
     }
 
+    /// What was measured so far, by the names of Java's metrics: of the thread that calls, the tasks with their nodes and
+    /// topics, and the stores (Java: `TopologyTestDriver.metrics`). Ages of records are by the clock that is moved by hand.
+    ///
+    /// ```
+    /// use streams::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").to("out");
+    /// let config = StreamsConfig::new("app", "localhost:9092");
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?, config)?;
+    /// driver.input::<String, String>("in").pipe(&mut driver, None, "hello", 0)?;
+    /// let metrics = driver.metrics();
+    /// let read = metrics.iter().find(|metric| metric.name == "records-consumed-total").expect("a source");
+    /// assert_eq!((read.group, read.value), ("stream-topic-metrics", 1.0));
+    /// assert_eq!((read.tags["topic"].as_str(), read.tags["processor-node-id"].as_str()), ("in", "KSTREAM-SOURCE-0000000000"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn metrics(&mut self) -> Vec<Metric> {
+        let mut round = Round::default();
+        for driven in &mut self.tasks {
+            let task = &mut driven.task;
+            task.gauge();
+            let turn = Turn {
+                processed: std::mem::take(&mut driven.processed),
+                buffered: (0..task.inputs().len()).map(|input| task.buffered(input)).sum(),
+                tallied: task.take_tallied(),
+                tallies: Some(Rc::clone(task.tallies())),
+                ended_ms: self.now,
+                ..Turn::default()
+            };
+            round.turns.push((driven.id, turn));
+        }
+        self.meters.note(&round, Duration::ZERO);
+        self.meters.metrics(ThreadState::Running as usize, "")
+    }
+
     fn next_offset(&mut self, topic: &str, partition: u32) -> i64 {
         let next = self.offsets.entry((topic.to_owned(), partition)).or_default();
         *next += 1;
@@ -416,12 +465,16 @@ impl TopologyTestDriver {
 
     /// Lets the next record of a task through, if there is one that need not wait.
     fn step(&mut self, number: usize) -> Result<bool, TaskError> {
-        let (task, now) = (&mut self.tasks[number].task, self.now);
+        let (driven, now) = (&mut self.tasks[number], self.now);
+        let task = &mut driven.task;
         (0..task.inputs().len()).for_each(|input| task.set_lag(input, Some(0)));
         if !task.has_records() || !task.is_processable(now) {
             return Ok(false);
         }
+        let began = Moment::now();
         task.process(now)?;
+        driven.processed.0 += 1;
+        driven.processed.1 += began.elapsed();
         task.punctuate_stream_time()?;
         commit(task)?;
         self.capture()?;

@@ -62,6 +62,7 @@ pub mod runtime;
 
 // Modules without documentation are the inside: they may change at any time. What applications name is here.
 pub use bytes::Bytes;
+pub use client::metrics::Metric;
 pub use config::{ConfigError, StreamsConfig};
 pub use driver::{TestInput, TestOutput, TopologyTestDriver};
 pub use dsl::branched::{BranchedKStream, Branches};

@@ -36,4 +36,4 @@ mod collect;
 // The order of a commit.
 mod commit;
 // What is measured.
-mod metrics;
+pub(crate) mod metrics;

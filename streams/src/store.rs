@@ -5,6 +5,8 @@
 //! The layers are Java's metered, caching and change-logging stores in one: a value is decoded once when it comes into
 //! the cache, and encoded once when it leaves it; the same bytes go to the rows and to the changelog.
 
+// What a store counts.
+pub(crate) mod tally;
 // Decoded values that wait for a flush.
 pub mod cache;
 // Keys and their latest values.
@@ -36,6 +38,8 @@ pub use join_window::JoinWindow;
 pub use key_value::{KeyValueStore, Stamped, StampedSerde, TableStore};
 pub use output::TableOutput;
 pub use suppress::SuppressStore;
+pub use tally::Gauge;
+pub(crate) use tally::{Call, StoreTally};
 pub use unmatched::{OneSide, Unmatched};
 pub use versioned::VersionedStore;
 pub use waiting::Waiting;
@@ -77,6 +81,11 @@ pub trait TaskStore {
     /// About how many bytes of rows wait for a commit.
     fn uncommitted_bytes(&self) -> usize {
         0
+    }
+
+    /// What its rows tell of themselves; asked every few seconds.
+    fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
     }
 }
 
@@ -121,6 +130,8 @@ pub struct StoreParts<'a> {
     pub budget: Rc<Budget>,
     /// The task's settings.
     pub settings: &'a Settings,
+    /// What it counts.
+    pub(crate) tally: Rc<StoreTally>,
 }
 
 impl StoreParts<'_> {

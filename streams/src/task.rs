@@ -31,6 +31,8 @@ pub mod settings;
 pub mod timers;
 // A heap that orders equal elements as Java's does.
 mod heap;
+// What nodes and stores count.
+pub(crate) mod tally;
 // Bytes in: one partition's records.
 pub mod queue;
 // Which partition's record is next.

@@ -35,13 +35,20 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("built.in.metrics.version", METRICS),
     ("enable.metrics.push", METRICS),
     ("metric.reporters", METRICS),
-    ("metrics.*", METRICS),
+    ("metrics.num.samples", METRICS),
+    ("metrics.sample.window.ms", METRICS),
     ("upgrade.from", "instances of older versions are no members of its groups"),
     ("config.providers", "values are taken as they stand"),
 ];
 
+/// Keys that streams reads and hands on to clients, which do nothing with them.
+const READ_HERE: &[&str] = &["metrics.recording.level"];
+
 /// Why a key of streams changes nothing, `None` where it does what it says.
 pub fn why_streams_without(name: &str) -> Option<&'static str> {
+    if READ_HERE.contains(&name) {
+        return None;
+    }
     reason(WITHOUT_EFFECT, name).or_else(|| handed_on(name).then(|| why_client_without(name)).flatten())
 }
 

@@ -13,6 +13,8 @@ pub mod histogram;
 pub mod registry;
 /// A text page of values that are known only when somebody looks.
 pub mod page;
+/// What applications of streams tell, by Java's names.
+pub mod table_streams;
 /// What the system says about this process.
 pub mod process;
 

@@ -26,6 +26,29 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// The name that Prometheus' JMX exporter makes of a metric of Kafka's clients and streams:
+/// `kafka_streams_stream_thread_metrics_commit_rate`.
+///
+/// ```
+/// use millstream_base_metrics::page::name_of;
+///
+/// assert_eq!(name_of("stream-task-metrics", "process-rate"), "kafka_streams_stream_task_metrics_process_rate");
+/// assert_eq!(name_of("producer-metrics", "record-send-total"), "kafka_producer_producer_metrics_record_send_total");
+/// ```
+pub fn name_of(group: &str, name: &str) -> String {
+    let plain = |text: &str| text.replace(['-', '.'], "_");
+    let domain = group.split('-').next().unwrap_or_default();
+    let domain = if domain == "stream" { "streams" } else { domain };
+    format!("kafka_{domain}_{}_{}", plain(group), plain(name))
+}
+
+/// Whether a metric of Kafka's only grows, by its name.
+pub fn kind_of(name: &str) -> Kind {
+    // What is left to restore, or lies in a cache, goes down as well.
+    let goes_down = name.contains("remaining") || name == "cache-size-bytes-total";
+    if name.ends_with("-total") && !goes_down { Kind::Counter } else { Kind::Gauge }
+}
+
 /// The page of these values, by name.
 pub fn page(samples: &[Sample]) -> String {
     let mut families: BTreeMap<String, Vec<Sample>> = BTreeMap::new();

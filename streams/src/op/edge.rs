@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use crate::record::{Data, Record};
 use crate::serde::{SerdeError, SharedSerde};
-use crate::task::collector::{Outgoing, To, TopicId};
+use crate::task::collector::{Outgoing, SendFailure, To, TopicId};
 use crate::task::errors::{Failure, ProductionFault};
 use crate::task::queue::{SourceNode, TypedSource};
 use crate::task::settings::TimestampPolicy;
+use crate::task::tally::{NodeCounts, Sent, size_of};
 use crate::topology::processor::{AnyLink, Children, Context, LinkError, Linking, Operator, Process, ProcessResult};
 use crate::topology::{NodeKind, SinkTarget};
 
@@ -53,6 +54,8 @@ impl<K: Data, V: Data> Operator for Source<K, V> {
     fn source(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<Box<dyn SourceNode>, LinkError> {
         Ok(Box::new(TypedSource {
             node: Rc::clone(linking.node()),
+            tally: linking.tallies().node(linking.node(), NodeCounts::Source),
+            tallies: Rc::clone(linking.tallies()),
             children: Rc::new(RefCell::new(Children::<K, V>::typed(children)?)),
             key: linking.serde(&self.key)?,
             value: linking.serde(&self.value)?,
@@ -68,6 +71,7 @@ struct Sending<K, V> {
     key: SharedSerde<K>,
     value: SharedSerde<V>,
     partitioner: Option<Partitioner<K, V>>,
+    sent: Sent,
     key_bytes: Vec<u8>,
     value_bytes: Vec<u8>,
 }
@@ -91,8 +95,13 @@ impl<K: Data, V: Data> Operator for Sink<K, V> {
             }
             _ => return Err(LinkError::NotRunnable("sink without a topic")),
         };
+        let mut sent = Sent::new(linking.node(), linking.tallies());
+        if let Target::One(topic, name) = &target {
+            sent.of(*topic, &linking.whole_name(name));
+        }
         Ok(AnyLink::new::<K, V>(Sending {
             target,
+            sent,
             key: linking.serde(&self.key)?,
             value: linking.serde(&self.value)?,
             partitioner: self.partitioner.clone(),
@@ -124,15 +133,20 @@ impl<K: Data, V: Data> Process<K, V> for Sending<K, V> {
             return refuse(topic, name, Some(key), &record, error, context);
         }
         let key = record.key.is_some().then_some(self.key_bytes.as_slice());
+        let value = record.value.is_some().then_some(self.value_bytes.as_slice());
+        let sent = self.sent.of(topic, name);
+        let bytes = size_of(key.map(<[u8]>::len), value.map(<[u8]>::len), &record.headers);
         let send = |to: To<'_>, context: &mut Context| {
             context.send(Outgoing {
                 topic,
                 to,
                 key,
-                value: record.value.is_some().then_some(self.value_bytes.as_slice()),
+                value,
                 timestamp: Some(record.timestamp),
                 headers: &record.headers,
-            })
+            })?;
+            sent.add(bytes);
+            Ok::<(), SendFailure>(())
         };
         let chosen = self.partitioner.as_ref().and_then(|partitioner| {
             let count = context.collector().partitions(topic);

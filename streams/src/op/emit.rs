@@ -3,14 +3,23 @@
 //! Up to which time it did is kept beside committed offsets, under the name of the store (KIP-825), so that windows are
 //! handed on once, whoever has the task.
 
+use std::rc::Rc;
+
+use millstream_base_env::clock::Moment;
+
+use crate::config::Recording;
 use crate::dsl::windows::EmitStrategy;
 use crate::task::Linking;
 use crate::task::context::Context;
+use crate::task::tally::{NodeCounts, NodeTally, add};
 
 /// Emission of one processor.
 pub(crate) struct Emission {
     strategy: EmitStrategy,
     store: String,
+    tally: Rc<NodeTally>,
+    /// Whether it is measured how long handing on takes.
+    is_timed: bool,
     interval_ms: i64,
     /// The wall clock before which closed windows are not looked for again.
     next: i64,
@@ -22,7 +31,9 @@ impl Emission {
     pub(crate) fn new(strategy: EmitStrategy, store: &str, linking: &Linking<'_>) -> Emission {
         let interval_ms = linking.settings().emit_interval_windows_ms;
         let last_close = linking.context().kept(store);
-        Emission { strategy, store: store.to_owned(), interval_ms, next: 0, last_close }
+        let tally = linking.tallies().node(linking.node(), NodeCounts::Final);
+        let is_timed = linking.settings().recording >= Recording::Debug;
+        Emission { strategy, store: store.to_owned(), tally, is_timed, interval_ms, next: 0, last_close }
     }
 
     pub(crate) fn is_on_update(&self) -> bool {
@@ -38,8 +49,17 @@ impl Emission {
         self.last_close.is_none_or(|last| last < close)
     }
 
-    /// All windows that were closed by then have been handed on.
-    pub(crate) fn emitted(&mut self, close: i64, context: &mut Context) {
+    /// Closed windows are about to be looked for: the time, where it is measured.
+    pub(crate) fn begin(&self) -> Option<Moment> {
+        self.is_timed.then(Moment::now)
+    }
+
+    /// All windows that were closed by then, so many, have been handed on.
+    pub(crate) fn emitted(&mut self, (close, count): (i64, usize), begun: Option<Moment>, context: &mut Context) {
+        add(&self.tally.records, count as u64);
+        if let Some(begun) = begun {
+            self.tally.times.add(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX));
+        }
         self.last_close = Some(close);
         context.keep(&self.store, close);
     }

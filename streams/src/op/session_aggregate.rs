@@ -80,13 +80,15 @@ impl<K: Data, V: Data, A: Data> SessionAggregate<K, V, A> {
         if to < 0 || to < from {
             return Ok(());
         }
+        let begun = self.emission.begin();
         let sessions = self.store.borrow().ended(from, to)?;
+        let count = sessions.len();
         for (key, value) in sessions {
             let (timestamp, headers) = (key.window.end, record.headers.clone());
             let value = Some(Change::latest(Some(value), None));
             self.output.forward(Record { key: Some(key), value, timestamp, headers }, context)?;
         }
-        self.emission.emitted(close, context);
+        self.emission.emitted((close, count), begun, context);
         Ok(())
     }
 }

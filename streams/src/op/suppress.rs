@@ -10,6 +10,7 @@ use crate::dsl::suppressed::{Buffer, WhenFull};
 use crate::record::{Change, Data, Record};
 use crate::store::SuppressStore;
 use crate::task::errors::TaskError;
+use crate::task::tally::{NodeCounts, NodeTally, add};
 use crate::topology::processor::{
     AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
 };
@@ -40,6 +41,7 @@ impl<K: Data, V: Data> Operator for Suppress<K, V> {
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
         Ok(AnyLink::new::<K, Change<V>>(Suppressing {
             node: Rc::clone(linking.node()),
+            tally: linking.tallies().node(linking.node(), NodeCounts::Suppression),
             buffer: self.buffer,
             wait_ms: self.wait_ms,
             window_end: self.window_end.clone(),
@@ -52,6 +54,7 @@ impl<K: Data, V: Data> Operator for Suppress<K, V> {
 
 struct Suppressing<K, V> {
     node: Rc<str>,
+    tally: Rc<NodeTally>,
     buffer: Buffer,
     wait_ms: i64,
     window_end: Option<WindowEnd<K>>,
@@ -77,6 +80,7 @@ impl<K: Data, V: Data> Suppressing<K, V> {
             let done = self.children.forward(released.record, context);
             context.replace_origin(before);
             done?;
+            add(&self.tally.records, 1);
         }
         self.store.borrow_mut().remove_first();
         Ok(())

@@ -41,13 +41,15 @@ impl<K: Data, V: Data, A: Data> Parts<K, V, A> {
         record: &Record<K, V>,
         context: &mut Context,
     ) -> ProcessResult {
+        let begun = self.emission.begin();
         let windows = self.store.borrow().fetch_all(from, to, Order::Ascending)?;
+        let count = windows.len();
         for (key, stamped) in windows {
             let (timestamp, headers) = (stamped.timestamp, record.headers.clone());
             let value = Some(Change::latest(Some(stamped.value), None));
             self.output.forward(Record { key: Some(key), value, timestamp, headers }, context)?;
         }
-        self.emission.emitted(close, context);
+        self.emission.emitted((close, count), begun, context);
         Ok(())
     }
 }

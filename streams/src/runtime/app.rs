@@ -431,15 +431,17 @@ impl KafkaStreams {
         self.common.directory().hosts.clone()
     }
 
-    /// What was measured so far, by the names of Java's metrics: of the instance, its threads, their tasks, and of the
-    /// consumers and producers that they work with, whose values may be a second old.
+    /// What was measured so far, by the names of Java's metrics: of the instance, its threads, their tasks with their nodes,
+    /// topics and stores, and of the consumers and producers that they work with, whose values may be a second old. What
+    /// engines tell of stores may be five seconds old.
     pub fn metrics(&self) -> Vec<Metric> {
         let common = &self.common;
         let threads = common.states.threads();
         let alive = threads.values().filter(|state| **state != ThreadState::Dead).count();
         let process = common.process.to_string();
         let numbers = [self.state() as usize, alive, common.failed.load(Ordering::Relaxed)];
-        let mut all = of_instance(&common.client_id, (&process, &common.settings.application_id), numbers);
+        let names = (process.as_str(), common.settings.application_id.as_str());
+        let mut all = of_instance(&common.client_id, names, numbers, common.settings.recording);
         for (index, meters) in common.meters.lock().iter() {
             let state = threads.get(index).copied().unwrap_or(ThreadState::Dead);
             all.append(&mut meters.metrics(state as usize, &process));

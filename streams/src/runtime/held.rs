@@ -19,7 +19,7 @@ use crate::serde::Part;
 use crate::state::StateError;
 use crate::state::directory::TaskFolder;
 use crate::state::engines::TaskRows;
-use crate::store::TaskStore;
+use crate::store::{Call, TaskStore};
 use crate::task::{Incoming, Task};
 use crate::topology::Topology;
 use crate::topology::store::Changelog;
@@ -54,6 +54,8 @@ pub(crate) struct Log {
     pub is_own: bool,
     /// What the rows contain that outlive the process: 0 of a store in memory.
     pub stored: i64,
+    /// Since when it is restored.
+    pub since: Option<Moment>,
     is_persistent: bool,
 }
 
@@ -128,6 +130,7 @@ impl Held {
                 end: None,
                 is_own,
                 stored: if is_persistent { position } else { 0 },
+                since: None,
                 is_persistent,
             });
         }
@@ -240,7 +243,11 @@ impl Held {
     pub fn commit_store(&mut self, log: usize) -> Result<(), StateError> {
         let log = &mut self.logs[log];
         let Some(held) = self.task.stores().held(&log.store) else { return Ok(()) };
+        let begun = Moment::now();
         held.task.commit(&[(log.place.topic.as_str(), log.place.partition, log.position)])?;
+        if let Some(tally) = self.task.tallies().store(&log.store) {
+            tally.took(Call::Commit, begun.elapsed());
+        }
         log.stored = if log.is_persistent { log.position } else { 0 };
         Ok(())
     }

@@ -2,36 +2,53 @@
 //! Prometheus, whose names are those that its JMX exporter makes of Kafka's.
 //!
 //! A thread notes what it does in a [`Round`] of its own, which costs no lock, and hands it over at the end of the round;
-//! nothing is counted per record but what the task counts anyway. Read through `KafkaStreams::metrics`. All are recorded
-//! whatever `metrics.recording.level` says.
+//! nothing is counted per record but in plain numbers of the task, which are emptied then. Read through
+//! `KafkaStreams::metrics` and `TopologyTestDriver::metrics`. All are recorded whatever `metrics.recording.level` says, but
+//! for how long calls of stores take (DEBUG) and how old records are when they are put into one (TRACE).
 //!
-//! Not done: the levels of processor nodes, topics, stores, caches and RocksDB; cache-size-bytes-total; metrics whose
-//! values are texts (version, commit-id, application-id, topology-description, state); process-latency-max of a task is the
-//! largest average of a turn.
+//! Not done: metrics of copies and of global tables but for `update-rate` and `update-total`; metrics whose values are texts
+//! (version, commit-id, application-id, topology-description, state); process-latency-max of a task is the largest average
+//! of a turn.
+
+// Of a task as a whole.
+mod tasks;
+// Of topics that it reads and writes.
+mod topics;
+// Of its nodes.
+mod nodes;
+// Of its stores and their caches.
+mod stores;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use client::metrics::{Metric, Series, Tags, told};
 use millstream_base_env::Clock;
 use millstream_base_env::clock::Moment;
-use millstream_base_metrics::metric::Kind;
-use millstream_base_metrics::page::{Sample, page};
+use millstream_base_metrics::page::{Sample, kind_of, name_of, page};
 use parking_lot::Mutex;
 
 use crate::assign::TaskId;
+use crate::config::Recording;
 use crate::task::Tallied;
+use crate::task::tally::Tallies;
+use tasks::OfTask;
 
 const CLIENT: &str = "stream-metrics";
 const THREAD: &str = "stream-thread-metrics";
 const TASK: &str = "stream-task-metrics";
+const NODE: &str = "stream-processor-node-metrics";
+const TOPIC: &str = "stream-topic-metrics";
+const STORE: &str = "stream-state-metrics";
+const CACHE: &str = "stream-record-cache-metrics";
 
 /// How old what is told of a thread's clients may be.
 const CLIENTS_EVERY: Duration = Duration::from_secs(1);
 
 /// What one task did in one round.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Records, and how long they took.
     pub processed: (u64, Duration),
     /// Timers, and how long they took.
@@ -40,11 +57,15 @@ pub(super) struct Turn {
     pub buffered: usize,
     /// What it counted since it was made.
     pub tallied: Tallied,
+    /// What its nodes and stores counted since the round before.
+    pub tallies: Option<Rc<Tallies>>,
+    /// When it ended, in ms since 1970.
+    pub ended_ms: i64,
 }
 
 /// A commit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// How long it took.
     pub took: Duration,
     /// How much of that caches were flushed and what they held was processed, while nobody waited for the cluster.
@@ -55,7 +76,7 @@ pub(super) struct Committed {
 
 /// What a thread did in one round.
 #[derive(Debug, Default)]
-pub(super) struct Round {
+pub(crate) struct Round {
     /// How long the poll took, and how many records it brought.
     pub polled: Option<(Duration, usize)>,
     /// Of each task that had a turn.
@@ -116,23 +137,6 @@ struct Inner {
     clients_at: Option<Moment>,
 }
 
-#[derive(Default)]
-struct OfTask {
-    processed: Series,
-    process_latency: Series,
-    punctuations: Series,
-    dropped: Series,
-    enforced: Series,
-    lateness: Series,
-    restored: Series,
-    updated: Series,
-    remaining: f64,
-    buffered: f64,
-    ratio: f64,
-    /// As of the round before.
-    before: Tallied,
-}
-
 impl Meters {
     /// Of a thread that begins now.
     pub fn new(name: &str) -> Meters {
@@ -140,7 +144,7 @@ impl Meters {
     }
 
     /// Takes what was done in a round, which took that long as a whole.
-    pub(super) fn note(&self, round: &Round, took: Duration) {
+    pub(crate) fn note(&self, round: &Round, took: Duration) {
         self.inner.lock().note(round, ms(took), Clock::Real.steady_ms());
     }
 
@@ -163,7 +167,7 @@ impl Meters {
         all.append(&mut told(THREAD, &tags, &[("thread-start-time", self.started_ms as f64)]));
         for (id, task) in &inner.tasks {
             tags.insert("task-id", id.to_string());
-            all.append(&mut told(TASK, &tags, &task.values(now_ms)));
+            task.tell(&tags, now_ms, &mut all);
         }
         let tags = Tags::from([("thread-id", self.name.clone()), ("process-id", process.to_owned())]);
         all.append(&mut told(THREAD, &tags, &[("thread-state", state as f64)]));
@@ -271,75 +275,28 @@ impl Inner {
     }
 }
 
-impl OfTask {
-    fn note(&mut self, turn: &Turn, ratio: f64, now_ms: i64) {
-        let (records, took) = turn.processed;
-        let (now, before) = (turn.tallied, self.before);
-        if records > 0 {
-            self.processed.record(records as f64, now_ms);
-            self.process_latency.record(took.as_nanos() as f64 / records as f64, now_ms);
-            let late = (now.lateness_sum - before.lateness_sum) as f64;
-            self.lateness.record_all(late, records as f64, (0.0, now.lateness_max as f64), now_ms);
-        }
-        if turn.punctuated.0 > 0 {
-            let each = turn.punctuated.1.as_nanos() as f64 / turn.punctuated.0 as f64;
-            self.punctuations.record_all(
-                each * turn.punctuated.0 as f64,
-                turn.punctuated.0 as f64,
-                (each, each),
-                now_ms,
-            );
-        }
-        for (series, now, before) in
-            [(&mut self.dropped, now.dropped, before.dropped), (&mut self.enforced, now.enforced, before.enforced)]
-        {
-            if now > before {
-                series.record((now - before) as f64, now_ms);
-            }
-        }
-        (self.buffered, self.ratio, self.remaining, self.before) = (turn.buffered as f64, ratio, 0.0, now);
-    }
-
-    fn values(&self, now_ms: i64) -> [(&'static str, f64); 21] {
-        [
-            ("active-buffer-count", self.buffered),
-            ("active-process-ratio", self.ratio),
-            ("dropped-records-rate", self.dropped.rate(now_ms)),
-            ("dropped-records-total", self.dropped.total),
-            ("enforced-processing-rate", self.enforced.rate(now_ms)),
-            ("enforced-processing-total", self.enforced.total),
-            ("process-latency-avg", self.process_latency.avg(now_ms)),
-            ("process-latency-max", self.process_latency.max(now_ms)),
-            ("process-rate", self.processed.rate(now_ms)),
-            ("process-total", self.processed.total),
-            ("punctuate-latency-avg", self.punctuations.avg(now_ms)),
-            ("punctuate-latency-max", self.punctuations.max(now_ms)),
-            ("punctuate-rate", self.punctuations.count_rate(now_ms)),
-            ("punctuate-total", self.punctuations.count),
-            ("record-lateness-avg", self.lateness.avg(now_ms)),
-            ("record-lateness-max", self.lateness.max(now_ms)),
-            ("restore-rate", self.restored.rate(now_ms)),
-            ("restore-remaining-records-total", self.remaining),
-            ("restore-total", self.restored.total),
-            ("update-rate", self.updated.rate(now_ms)),
-            ("update-total", self.updated.total),
-        ]
-    }
-}
-
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 /// Metrics of the instance as a whole: the number of its state, of the threads that are alive, and of those that failed.
-pub(super) fn of_instance(client_id: &str, (process, application): (&str, &str), numbers: [usize; 3]) -> Vec<Metric> {
+pub(super) fn of_instance(
+    client_id: &str,
+    (process, application): (&str, &str),
+    numbers: [usize; 3],
+    recording: Recording,
+) -> Vec<Metric> {
     let [state, alive, failed] = numbers;
     let mut tags = Tags::from([("client-id", client_id.to_owned())]);
     let mut all =
         told(CLIENT, &tags, &[("alive-stream-threads", alive as f64), ("failed-stream-threads", failed as f64)]);
     tags.insert("process-id", process.to_owned());
-    // Java: INFO is 0.
-    all.append(&mut told(CLIENT, &tags, &[("recording-level", 0.0)]));
+    let level = match recording {
+        Recording::Info => 0.0,
+        Recording::Debug => 1.0,
+        Recording::Trace => 2.0,
+    };
+    all.append(&mut told(CLIENT, &tags, &[("recording-level", level)]));
     tags.insert("application-id", application.to_owned());
     all.append(&mut told(CLIENT, &tags, &[("client-state", state as f64)]));
     all
@@ -352,15 +309,10 @@ pub(super) fn page_of(metrics: &[Metric]) -> String {
 }
 
 fn sample(metric: &Metric) -> Sample {
-    let plain = |text: &str| text.replace(['-', '.'], "_");
-    let domain = metric.group.split('-').next().unwrap_or_default();
-    let domain = if domain == "stream" { "streams" } else { domain };
-    // What is left to restore, or lies in a cache, goes down as well.
-    let is_total = metric.name.ends_with("-total") && !metric.name.contains("remaining");
     Sample {
-        name: format!("kafka_{domain}_{}_{}", plain(metric.group), plain(metric.name)),
-        kind: if is_total { Kind::Counter } else { Kind::Gauge },
-        labels: metric.tags.iter().map(|(key, value)| (plain(key), value.clone())).collect(),
+        name: name_of(metric.group, metric.name),
+        kind: kind_of(metric.name),
+        labels: metric.tags.iter().map(|(key, value)| (key.replace(['-', '.'], "_"), value.clone())).collect(),
         value: metric.value,
     }
 }

@@ -23,6 +23,7 @@ use super::held::{self, Found, Held, Log, Role};
 use super::pending::Pending;
 use super::thread::StreamThread;
 use crate::assign::TaskId;
+use crate::store::Call;
 
 /// How long a round restores at most, while tasks that run wait.
 const TURN: Duration = Duration::from_millis(50);
@@ -59,6 +60,7 @@ impl StreamThread {
             let limit = decide::restore_end(log.is_own, end_of(log), at);
             log.end = Some(limit);
             log.start = log.position;
+            log.since = Some(Moment::now());
             if let Some(listener) = listener.as_ref().filter(|_| log.position < limit) {
                 listener.started(&log.place, &log.store, log.position, limit);
             }
@@ -252,6 +254,12 @@ impl StreamThread {
         held.role = Role::Active;
         held.end_filling();
         held.commit_stores().map_err(|error| StreamsError::State { id, error })?;
+        for log in &mut held.logs {
+            let tally = held.task.tallies().store(&log.store);
+            if let (Some(since), Some(tally)) = (log.since.take(), tally) {
+                tally.took(Call::Restore, since.elapsed());
+            }
+        }
         let listener = self.common.restore_listener.lock().clone();
         if let Some(listener) = listener {
             for log in held.logs.iter().filter(|log| log.start < log.position) {

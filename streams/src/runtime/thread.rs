@@ -41,6 +41,8 @@ use crate::topology::{NodeKind, SourceTopics};
 const TURN: usize = 500;
 /// Between two tries of what the cluster could not do.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How old what the rows of stores tell of themselves may be.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// Tasks that move twice within this time may move for ever.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -146,6 +148,8 @@ pub(crate) struct StreamThread {
     /// When to call for a rebalance, in milliseconds since 1970.
     pub(super) rebalance_at: Option<i64>,
     pub(super) meters: Arc<Meters>,
+    /// When it was last looked what the rows of stores tell of themselves.
+    gauged: Moment,
     /// What was done in this round.
     pub(super) measured: Round,
     pub(super) state: ThreadState,
@@ -212,6 +216,7 @@ impl StreamThread {
             busy: false,
             rebalance_at: None,
             meters,
+            gauged: Moment::now(),
             measured: Round::default(),
             state: ThreadState::Created,
         };
@@ -268,6 +273,10 @@ impl StreamThread {
     fn measure(&mut self, started: Moment) {
         self.meters.note(&self.measured, started.elapsed());
         self.measured.clear();
+        if self.gauged.elapsed() >= GAUGES_EVERY {
+            self.gauged = Moment::now();
+            self.tasks.values().filter(|held| held.role == Role::Active).for_each(|held| held.task.gauge());
+        }
         self.meters.note_clients(|| {
             let mut told = self.consumer.metrics();
             told.extend(self.restorer.iter().flat_map(Consumer::metrics));
@@ -596,6 +605,7 @@ fn work(
     turn.processed = ((TURN - left) as u64, began.elapsed());
     task.punctuate_wall_clock(now)?;
     turn.tallied = task.take_tallied();
+    (turn.tallies, turn.ended_ms) = (Some(Rc::clone(task.tallies())), Clock::Real.now_ms());
     turn.punctuated = (turn.tallied.punctuated - fired, began.elapsed().saturating_sub(turn.processed.1));
     turn.buffered = (0..task.inputs().len()).map(|input| task.buffered(input)).sum();
     // One that waits for another of its partitions has records too, and nothing to do.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::error::StateError;
+use crate::store::Gauge;
 
 // Bytes that are few.
 mod short;
@@ -118,6 +119,16 @@ pub trait Rows {
 
     /// About how many rows there are.
     fn approximate_len(&self) -> u64;
+
+    /// Whether they outlive the process.
+    fn is_on_disk(&self) -> bool {
+        false
+    }
+
+    /// What the engine tells of itself, by Java's names of metrics.
+    fn gauges(&self) -> Vec<Gauge> {
+        vec![("num-keys", self.approximate_len() as f64)]
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::tally::StoreTally;
 use crate::record::{About, Header};
 use crate::state::rows::Short;
 use crate::task::Origin;
@@ -127,10 +128,12 @@ pub(crate) struct Cache<V> {
     fresh: Vec<u32>,
     waiting_len: usize,
     budget: Rc<Budget>,
+    tally: Rc<StoreTally>,
 }
 
 impl<V> Cache<V> {
-    pub(crate) fn new(keys: Keys, budget: Rc<Budget>) -> Cache<V> {
+    pub(crate) fn new(keys: Keys, budget: Rc<Budget>, tally: Rc<StoreTally>) -> Cache<V> {
+        tally.is_cached.set(true);
         let sorted = OnceCell::new();
         if keys == Keys::Ordered {
             sorted.get_or_init(BTreeMap::new);
@@ -147,6 +150,7 @@ impl<V> Cache<V> {
             fresh: Vec::new(),
             waiting_len: 0,
             budget,
+            tally,
         }
     }
 
@@ -156,9 +160,26 @@ impl<V> Cache<V> {
         self.index.find(hash, |at| *self.slots[*at as usize].key == *key).copied()
     }
 
+    /// The same for who wants its value; it is counted whether there is one.
+    pub(crate) fn look_up(&self, key: &[u8]) -> Option<u32> {
+        let found = self.find(key);
+        self.tally.looked_up(found.is_some());
+        found
+    }
+
+    fn hold(&self, bytes: usize) {
+        self.budget.add(bytes);
+        self.tally.cached_bytes.set(self.tally.cached_bytes.get() + bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.budget.remove(bytes);
+        self.tally.cached_bytes.set(self.tally.cached_bytes.get().saturating_sub(bytes));
+    }
+
     /// The entry of a key, which counts as used by it.
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&mut Slot<V>> {
-        let at = self.find(key)?;
+        let at = self.look_up(key)?;
         self.count += 1;
         let slot = &mut self.slots[at as usize];
         slot.used = self.count;
@@ -253,9 +274,9 @@ impl<V> Cache<V> {
         let Some(bytes) = value_bytes else { return };
         let weight = slot.key.len() + bytes + OVERHEAD;
         if weight != slot.weight {
-            self.budget.remove(slot.weight);
-            self.budget.add(weight);
-            slot.weight = weight;
+            let before = std::mem::replace(&mut slot.weight, weight);
+            self.release(before);
+            self.hold(weight);
         }
     }
 
@@ -272,7 +293,7 @@ impl<V> Cache<V> {
 
     fn insert(&mut self, key: &[u8], value: Option<V>, writer: Writer, bytes: usize) -> u32 {
         let weight = bytes + OVERHEAD;
-        self.budget.add(weight);
+        self.hold(weight);
         self.count += 1;
         let slot = Slot { key: key.into(), value, writer, used: self.count, waits: 0, weight };
         let at = match self.free.pop() {
@@ -404,9 +425,10 @@ impl<V> Cache<V> {
             self.waiting_len -= 1;
             self.fresh.retain(|fresh| *fresh != at);
         }
-        self.budget.remove(std::mem::take(&mut slot.weight));
+        let weight = std::mem::take(&mut slot.weight);
         (slot.value, slot.used, slot.waits) = (None, 0, 0);
         let key = std::mem::take(&mut slot.key);
+        self.release(weight);
         if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(&*key), |found| *found == at) {
             entry.remove();
         }
@@ -441,7 +463,7 @@ impl<V> Drop for Taken<'_, V> {
 
 impl<V> Drop for Cache<V> {
     fn drop(&mut self) {
-        self.budget.remove(self.slots.iter().map(|slot| slot.weight).sum());
+        self.release(self.slots.iter().map(|slot| slot.weight).sum());
     }
 }
 
@@ -460,7 +482,7 @@ mod tests {
     #[test]
     fn entries_leave_in_the_order_of_their_last_write() {
         for keys in [Keys::Hashed, Keys::Ordered] {
-            let mut cache = Cache::new(keys, Rc::new(Budget::new(1000)));
+            let mut cache = Cache::new(keys, Rc::new(Budget::new(1000)), StoreTally::unnamed());
             for (key, value) in [("a", 1), ("b", 2), ("c", 3), ("a", 4)] {
                 cache.put(key.as_bytes(), Some(value), Writer::default(), |_| None);
             }
@@ -474,7 +496,7 @@ mod tests {
     #[test]
     fn a_cache_that_is_cleared_forgets_what_waits() {
         let budget = Rc::new(Budget::new(1000));
-        let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget));
+        let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget), StoreTally::unnamed());
         for key in ["a", "b"] {
             cache.put(key.as_bytes(), Some(1), Writer::default(), |_| None);
         }
@@ -488,7 +510,7 @@ mod tests {
     #[test]
     fn what_was_not_used_goes_first_and_deletions_leave() {
         let budget = Rc::new(Budget::new(0));
-        let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget));
+        let mut cache = Cache::new(Keys::Hashed, Rc::clone(&budget), StoreTally::unnamed());
         for key in ["a", "b", "c"] {
             cache.put(key.as_bytes(), Some(1), Writer::default(), |_| None);
         }

@@ -2,10 +2,11 @@
 //! into by the other side. Never cached (Java's join windows are not either) and never joins anything itself.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ChangelogTo, Held, StoreParts, TaskStore};
+use super::{Call, ChangelogTo, Gauge, Held, StoreParts, StoreTally, TaskStore};
 use crate::record::{About, Data};
 use crate::serde::{Part, SerdeError, SharedSerde, bytes_of};
 use crate::state::StateError;
@@ -25,6 +26,7 @@ pub struct JoinWindow<K, V> {
     key: SharedSerde<K>,
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
+    tally: Rc<StoreTally>,
     /// Numbers the records of the changelog. Rows have numbers of their own: a null has one here, but no row.
     sequence: i32,
     key_bytes: Vec<u8>,
@@ -48,8 +50,8 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
         };
         let settings = WindowSettings { retention_ms, size_ms, duplicates, layout: Layout::KeyFirst };
         let rows = WindowRows::open(name.clone(), parts.rows, settings)?;
-        let changelog = parts.changelog;
-        Ok(Held::new(JoinWindow { rows, key, value, changelog, sequence: 0, key_bytes: Vec::new() }))
+        let (changelog, tally) = (parts.changelog, parts.tally);
+        Ok(Held::new(JoinWindow { rows, key, value, changelog, tally, sequence: 0, key_bytes: Vec::new() }))
     }
 
     /// A record's key and value as `put` takes them; the key is appended.
@@ -60,6 +62,19 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
 
     /// Keeps a record. A null is only told to the changelog.
     pub fn put(
+        &mut self,
+        key: &[u8],
+        value: Option<Bytes>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let begun = self.tally.begin();
+        let done = self.put_uncounted(key, value, about, context);
+        self.tally.end_write(Call::Put, begun, about.timestamp);
+        done
+    }
+
+    fn put_uncounted(
         &mut self,
         key: &[u8],
         value: Option<Bytes>,
@@ -86,6 +101,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
 
     /// The values of a key from one time to another, both included, with their times, in that order; appended.
     pub fn fetch(&mut self, key: &K, from: i64, to: i64, found: &mut Vec<(i64, V)>) -> Result<(), Failure> {
+        let begun = self.tally.begin();
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
         for row in self.rows.fetch(&self.key_bytes, from, to, Order::Ascending) {
@@ -96,6 +112,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
             })?;
             found.push((row.start, value));
         }
+        self.tally.end_rows(Call::Fetch, begun);
         Ok(())
     }
 }
@@ -123,5 +140,9 @@ impl<K: Data, V: Data> TaskStore for RefCell<JoinWindow<K, V>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.segments().rows().gauges()
     }
 }

@@ -8,12 +8,14 @@ mod read;
 
 use std::cell::RefCell;
 use std::iter::Peekable;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Slot, Writer};
-use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
+use super::tally::Between;
+use super::{Cached, Call, ChangelogTo, Evicts, Flushed, Gauge, Held, Old, StoreParts, StoreTally, TaskStore};
 use crate::record::{About, Change, Data, Record, own_headers};
 use crate::serde::{Part, Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
@@ -84,6 +86,7 @@ pub struct KeyValueStore<K, S> {
     changelog: Option<ChangelogTo>,
     logged: Logged,
     cache: Option<Cache<S>>,
+    tally: Rc<StoreTally>,
     /// Whether an operator hands on what leaves the cache.
     hands_on: bool,
     key_bytes: Vec<u8>,
@@ -132,7 +135,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     fn new(parts: StoreParts<'_>, key: SharedSerde<K>, value: SharedSerde<S>, stamp: usize) -> Self {
         // Processors of the user look for ranges of keys, operators for one at a time.
         let keys = if stamp == 0 { Keys::Ordered } else { Keys::Hashed };
-        let cache = parts.is_cached().then(|| Cache::new(keys, parts.budget));
+        let cache = parts.is_cached().then(|| Cache::new(keys, parts.budget, Rc::clone(&parts.tally)));
         KeyValueStore {
             name: parts.definition.name.clone(),
             rows: parts.rows,
@@ -142,6 +145,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             changelog: parts.changelog,
             logged: Logged::Alone,
             cache,
+            tally: parts.tally,
             hands_on: false,
             key_bytes: Vec::new(),
             value_bytes: Vec::new(),
@@ -175,6 +179,13 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// What is stored under a key.
     pub fn get(&mut self, key: &K) -> Result<Option<S>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.find(key);
+        self.tally.end(Call::Get, begun);
+        found
+    }
+
+    fn find(&mut self, key: &K) -> Result<Option<S>, Failure> {
         let bytes = self.encode_key(key)?;
         let found = self.get_bytes(&bytes);
         self.key_bytes = bytes;
@@ -198,6 +209,19 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// Sets what is stored under a key; None deletes it. `about` is the record because of which it is set.
     pub fn put(&mut self, key: &K, value: Option<S>, about: About<'_>, context: &mut Context) -> Result<(), Failure> {
+        let begun = self.tally.begin();
+        let done = self.put_uncounted(key, value, about, context);
+        self.tally.end_write(Call::Put, begun, about.timestamp);
+        done
+    }
+
+    fn put_uncounted(
+        &mut self,
+        key: &K,
+        value: Option<S>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
         let bytes = self.encode_key(key)?;
         let done = match &mut self.cache {
             Some(cache) => {
@@ -221,7 +245,11 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         let bytes = self.encode_key(key)?;
+        let tally = Rc::clone(&self.tally);
+        let (begun, between) = (tally.begin(), Between::default());
+        let change = |before| tally.between(&between, || change(before));
         let done = self.update_bytes(&bytes, old, about, context, change);
+        tally.end_update(Call::Get, begun, &between, done.is_ok(), about.timestamp);
         self.key_bytes = bytes;
         done
     }
@@ -235,7 +263,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(cache) = &mut self.cache
-            && let Some(at) = cache.find(key)
+            && let Some(at) = cache.look_up(key)
         {
             let serde = &self.value;
             return cache.update(at, about, context, |value| serde.hold(value), change).map(|()| None);
@@ -289,27 +317,35 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 
     /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
     pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
+        let call = if from.is_none() && to.is_none() { Call::All } else { Call::Range };
         let (from, to) = (
             from.map(|key| bytes_of(&*self.key, key)).transpose()?,
             to.map(|key| bytes_of(&*self.key, key)).transpose()?,
         );
         let to = to.map(|to| after_key(&to));
-        self.merged(Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
+        self.merged(call, Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
     }
 
     /// The next rows behind a key, or the first ones, at most so many.
     pub fn page(&self, after: Option<&K>, limit: usize) -> Result<Vec<(K, S)>, Failure> {
         let from = after.map(|key| bytes_of(&*self.key, key)).transpose()?.map(|key| after_key(&key));
-        self.merged(Span { from: from.as_deref(), to: None }, Order::Ascending, limit)
+        self.merged(Call::Range, Span { from: from.as_deref(), to: None }, Order::Ascending, limit)
     }
 
     /// The rows whose keys begin with these bytes.
     pub fn prefixed(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
         let to = after_prefix(prefix);
-        self.merged(Span { from: Some(prefix), to: to.as_deref() }, order, usize::MAX)
+        self.merged(Call::PrefixScan, Span { from: Some(prefix), to: to.as_deref() }, order, usize::MAX)
     }
 
-    fn merged(&self, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
+    fn merged(&self, call: Call, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.merge(span, order, limit);
+        self.tally.end_rows(call, begun);
+        found
+    }
+
+    fn merge(&self, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
         let cached = self.cache.iter().flat_map(|cache| cache.range(span.from, span.to));
         let mut cached: Peekable<Box<dyn Iterator<Item = &Slot<S>>>> = match order {
             Order::Ascending => (Box::new(cached) as Box<dyn Iterator<Item = _>>).peekable(),
@@ -396,28 +432,46 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
 impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// Sets a key's value; None deletes it.
     pub fn set(&mut self, key: &K, value: Option<V>, context: &mut Context) -> Result<(), Failure> {
-        let headers = std::mem::take(&mut context.headers);
-        let about = About { timestamp: context.timestamp, headers: &headers };
-        let done = self.put(key, value, about, context);
-        context.headers = headers;
-        done?;
-        self.make_room(context)
+        self.set_as(Call::Put, key, |_| Ok((Some(value), ())), context)
+    }
+
+    /// One call of a processor, which may look for the value that is there first; None sets nothing.
+    fn set_as<T>(
+        &mut self,
+        call: Call,
+        key: &K,
+        value: impl FnOnce(&mut Self) -> Result<(Option<Option<V>>, T), Failure>,
+        context: &mut Context,
+    ) -> Result<T, Failure> {
+        let begun = self.tally.begin();
+        let (value, answer) = value(self)?;
+        if let Some(value) = value {
+            let headers = std::mem::take(&mut context.headers);
+            let about = About { timestamp: context.timestamp, headers: &headers };
+            let done = self.put_uncounted(key, value, about, context);
+            context.headers = headers;
+            done?;
+        }
+        match call {
+            Call::Delete => self.tally.end(call, begun),
+            _ => self.tally.end_write(call, begun, context.timestamp),
+        }
+        self.make_room(context)?;
+        Ok(answer)
     }
 
     /// Sets a key's value if there is none, and gives the one that is there.
     pub fn put_if_absent(&mut self, key: &K, value: V, context: &mut Context) -> Result<Option<V>, Failure> {
-        let present = self.get(key)?;
-        if present.is_none() {
-            self.set(key, Some(value), context)?;
-        }
-        Ok(present)
+        let put = |store: &mut Self| {
+            let present = store.find(key)?;
+            Ok((present.is_none().then_some(Some(value)), present))
+        };
+        self.set_as(Call::PutIfAbsent, key, put, context)
     }
 
     /// Deletes a key, and gives the value that was there.
     pub fn delete(&mut self, key: &K, context: &mut Context) -> Result<Option<V>, Failure> {
-        let present = self.get(key)?;
-        self.set(key, None, context)?;
-        Ok(present)
+        self.set_as(Call::Delete, key, |store| Ok((Some(None), store.find(key)?)), context)
     }
 }
 
@@ -543,5 +597,9 @@ impl<K: Data, S: Data> TaskStore for RefCell<KeyValueStore<K, S>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.gauges()
     }
 }

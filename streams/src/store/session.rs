@@ -6,12 +6,13 @@ mod read;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Updated, writer};
-use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
+use super::{Cached, Call, ChangelogTo, Evicts, Flushed, Gauge, Held, Old, StoreParts, StoreTally, TaskStore};
 use crate::record::{About, Change, Data, Record, Window, Windowed};
 use crate::serde::{Part, SharedSerde, bytes_of};
 use crate::state::StateError;
@@ -34,6 +35,7 @@ pub struct SessionStore<K, V> {
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
     cache: Option<Cache<V>>,
+    tally: Rc<StoreTally>,
     /// Whether an operator hands on what leaves the cache.
     hands_on: bool,
     value_bytes: Vec<u8>,
@@ -61,11 +63,11 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         let StoreKind::Session { retention_ms } = parts.definition.kind else {
             return Err(LinkError::UntypedStore(name));
         };
-        let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget));
+        let cache = parts.is_cached().then(|| Cache::new(Keys::Ordered, parts.budget, Rc::clone(&parts.tally)));
         let rows = SessionRows::open(name.clone(), parts.rows, retention_ms, layout)?;
-        let changelog = parts.changelog;
+        let (changelog, tally) = (parts.changelog, parts.tally);
         let (hands_on, value_bytes) = (false, Vec::new());
-        Ok(Held::new(SessionStore { name, rows, key, value, changelog, cache, hands_on, value_bytes }))
+        Ok(Held::new(SessionStore { name, rows, key, value, changelog, cache, tally, hands_on, value_bytes }))
     }
 
     fn broken(&self, error: impl std::fmt::Display) -> Failure {
@@ -78,6 +80,13 @@ impl<K: Data, V: Data> SessionStore<K, V> {
 
     /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier, by their ends.
     pub fn find(&self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<(Window, V)>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.find_uncounted(key, earliest_end, latest_start);
+        self.tally.end_rows(Call::Fetch, begun);
+        found
+    }
+
+    fn find_uncounted(&self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<(Window, V)>, Failure> {
         let key = bytes_of(&*self.key, key)?;
         let times = Meeting { earliest_end, latest_start };
         let mut found = Vec::new();
@@ -107,18 +116,34 @@ impl<K: Data, V: Data> SessionStore<K, V> {
 
     /// The sessions of a time-first store that ended from one time to another, both included.
     pub fn ended(&self, earliest: i64, latest: i64) -> Result<Vec<(Windowed<K>, V)>, Failure> {
+        let begun = self.tally.begin();
         let mut found = Vec::new();
         for row in self.rows.ended(earliest, latest) {
             let (session, value) = row?;
             let key = self.key.deserialize(session.key).map_err(|error| self.broken(error))?;
             found.push((Windowed { key, window: session.window }, self.decode(value)?));
         }
+        self.tally.end_rows(Call::Fetch, begun);
         Ok(found)
     }
 
     /// Sets the value of a session; None removes it.
     pub fn put(
         &mut self,
+        at: (&K, Window),
+        value: Option<V>,
+        about: About<'_>,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let begun = self.tally.begin();
+        let done = self.put_as(Gone::Set, at, value, about, context);
+        self.tally.end_write(Call::Put, begun, about.timestamp);
+        done
+    }
+
+    fn put_as(
+        &mut self,
+        gone: Gone,
         at: (&K, Window),
         value: Option<V>,
         about: About<'_>,
@@ -132,16 +157,15 @@ impl<K: Data, V: Data> SessionStore<K, V> {
             cache.put(&row, value, writer(about, context), |value| serde.hold(value));
             return Ok(());
         }
-        self.write(&key, at.1, value.as_ref(), Gone::Set, about, context).map(drop)
+        self.write(&key, at.1, value.as_ref(), gone, about, context).map(drop)
     }
 
     /// Removes a session.
     pub fn remove(&mut self, at: (&K, Window), about: About<'_>, context: &mut Context) -> Result<(), Failure> {
-        if self.cache.is_some() {
-            return self.put(at, None, about, context);
-        }
-        let key = bytes_of(&*self.key, at.0)?;
-        self.write(&key, at.1, None, Gone::Removed, about, context).map(drop)
+        let begun = self.tally.begin();
+        let done = self.put_as(Gone::Removed, at, None, about, context);
+        self.tally.end(Call::Remove, begun);
+        done
     }
 
     fn write(
@@ -221,6 +245,13 @@ impl<K: Data, V: Data> SessionStore<K, V> {
 
     /// The value of a session.
     pub fn get(&mut self, key: &K, session: Window) -> Result<Option<V>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.get_uncounted(key, session);
+        self.tally.end(Call::Fetch, begun);
+        found
+    }
+
+    fn get_uncounted(&mut self, key: &K, session: Window) -> Result<Option<V>, Failure> {
         let key = bytes_of(&*self.key, key)?;
         if let Some(cache) = &mut self.cache {
             let mut row = Vec::with_capacity(key.len() + 16);
@@ -325,5 +356,9 @@ impl<K: Data, V: Data> TaskStore for RefCell<SessionStore<K, V>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.segments().rows().gauges()
     }
 }

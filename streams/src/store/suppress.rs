@@ -4,10 +4,11 @@
 //! Not done: what waits is restored, but offsets are not kept: it is restored whole.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ChangelogTo, Held, StoreParts, TaskStore};
+use super::{ChangelogTo, Held, StoreParts, StoreTally, TaskStore};
 use crate::record::{Change, Data, Record, own_headers};
 use crate::serde::{Part, SerdeError, SharedSerde, bytes_of};
 use crate::state::format::buffer::RecordContext;
@@ -25,6 +26,7 @@ pub struct SuppressStore<K, V> {
     key: SharedSerde<K>,
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
+    tally: Rc<StoreTally>,
     /// Holds no rows: it knows how far the changelog was read.
     rows: Box<dyn Rows>,
     key_bytes: Vec<u8>,
@@ -46,11 +48,13 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
         value: &Option<SharedSerde<V>>,
     ) -> Result<Held, LinkError> {
         let (key, value) = (parts.serde(key)?, parts.serde(value)?);
+        parts.tally.suppresses();
         Ok(Held::new(SuppressStore {
             buffer: SuppressBuffer::new(parts.definition.name.clone()),
             key,
             value,
             changelog: parts.changelog,
+            tally: parts.tally,
             rows: parts.rows,
             key_bytes: Vec::new(),
         }))
@@ -88,6 +92,7 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
             headers: own_headers(&record.headers),
         };
         self.buffer.put(time, Bytes::from(bytes), old, new, context);
+        self.tally.holds(self.len(), self.memory());
         Ok(())
     }
 
@@ -139,6 +144,7 @@ impl<K: Data, V: Data> SuppressStore<K, V> {
     /// Takes that one out.
     pub fn remove_first(&mut self) {
         self.buffer.pop();
+        self.tally.holds(self.len(), self.memory());
     }
 }
 

@@ -3,10 +3,11 @@
 //! KStreamImplJoin.TimeTracker). Read and written by the join's sides; never forwards.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ChangelogTo, Held, StoreParts, TaskStore};
+use super::{Call, ChangelogTo, Gauge, Held, StoreParts, StoreTally, TaskStore};
 use crate::dsl::windows::JoinWindows;
 use crate::op::join::JoinKind;
 use crate::record::{About, Data};
@@ -63,6 +64,7 @@ pub struct Unmatched<K, L, R> {
     left: SharedSerde<L>,
     right: SharedSerde<R>,
     changelog: Option<ChangelogTo>,
+    tally: Rc<StoreTally>,
     times: Times,
     key_bytes: Vec<u8>,
     value_bytes: Vec<u8>,
@@ -83,6 +85,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
                 left,
                 right,
                 changelog: parts.changelog,
+                tally: parts.tally,
                 times: Times::default(),
                 key_bytes: Vec::new(),
                 value_bytes: Vec::new(),
@@ -108,6 +111,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
+        let begun = self.tally.begin();
         let side = match value {
             OneSide::Left(_) => JoinSide::Left,
             OneSide::Right(_) => JoinSide::Right,
@@ -122,7 +126,9 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
         }?;
         self.times.earliest = self.times.earliest.min(about.timestamp);
         let (row, list) = self.rows.add(about.timestamp, side, key_bytes, value_bytes)?;
-        self.log(&row, Some(&list), about.timestamp, context)
+        self.log(&row, Some(&list), about.timestamp, context)?;
+        self.tally.end_write(Call::Put, begun, about.timestamp);
+        Ok(())
     }
 
     /// Forgets the records of a key, side and time: one of the other side matched.
@@ -134,18 +140,24 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
+        let begun = self.tally.begin();
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
-        match self.rows.remove(timestamp, side, &self.key_bytes)? {
-            Some(row) => self.log(&row, None, about.timestamp, context),
-            None => Ok(()),
+        if let Some(row) = self.rows.remove(timestamp, side, &self.key_bytes)? {
+            self.log(&row, None, about.timestamp, context)?;
         }
+        // Java puts a null where there is none.
+        self.tally.end_write(Call::PutIfAbsent, begun, about.timestamp);
+        Ok(())
     }
 
     /// Forgets a row that went on.
     pub fn remove_row(&mut self, row: &Row, about: About<'_>, context: &mut Context) -> Result<(), Failure> {
+        let begun = self.tally.begin();
         self.rows.rows_mut().put(&row.0, None)?;
-        self.log(&row.0, None, about.timestamp, context)
+        self.log(&row.0, None, about.timestamp, context)?;
+        self.tally.end_write(Call::Put, begun, about.timestamp);
+        Ok(())
     }
 
     fn log(&self, key: &[u8], value: Option<&[u8]>, timestamp: i64, context: &mut Context) -> Result<(), Failure> {
@@ -172,7 +184,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
     /// The rows whose windows are closed, by time. What is told about the earliest row that stays is Java's: it is that of
     /// the row at which the look ends, behind the first of each side whose window is open.
     pub fn closed(&mut self, windows: &JoinWindows, kind: JoinKind) -> Result<Vec<Row>, Failure> {
-        let mut closed = Vec::new();
+        let (begun, mut closed) = (self.tally.begin(), Vec::new());
         let (mut left_open, mut right_open) = (false, false);
         let malformed = |error| self.rows.malformed(error);
         for row in self.rows.rows().range(Span::ALL, Order::Ascending) {
@@ -204,6 +216,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
                 break;
             }
         }
+        self.tally.end_rows(Call::All, begun);
         Ok(closed)
     }
 
@@ -253,5 +266,9 @@ impl<K: Data, L: Data, R: Data> TaskStore for RefCell<Unmatched<K, L, R>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.rows().uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.rows().gauges()
     }
 }

@@ -6,10 +6,11 @@
 mod read;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ChangelogTo, Held, Stamped, StoreParts, TaskStore};
+use super::{Call, ChangelogTo, Gauge, Held, Stamped, StoreParts, StoreTally, TaskStore};
 use crate::record::Data;
 use crate::serde::{Part, SharedSerde, bytes_of};
 use crate::state::StateError;
@@ -29,6 +30,7 @@ pub struct VersionedStore<K, V> {
     key: SharedSerde<K>,
     value: SharedSerde<V>,
     changelog: Option<ChangelogTo>,
+    tally: Rc<StoreTally>,
     key_bytes: Vec<u8>,
 }
 
@@ -45,7 +47,8 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
             return Err(LinkError::UntypedStore(name.clone()));
         };
         let rows = VersionedRows::open(name.clone(), parts.rows, history_ms, segment_ms)?;
-        Ok(Held::new(VersionedStore { rows, key, value, changelog: parts.changelog, key_bytes: Vec::new() }))
+        let (changelog, tally) = (parts.changelog, parts.tally);
+        Ok(Held::new(VersionedStore { rows, key, value, changelog, tally, key_bytes: Vec::new() }))
     }
 
     /// Sets a key's value from a time on; None deletes it then. A time before the history is left out, and counted.
@@ -56,6 +59,7 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
         timestamp: i64,
         context: &mut Context,
     ) -> Result<VersionedPut, Failure> {
+        let begun = self.tally.begin();
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
         let value = value.map(|value| bytes_of(&*self.value, value).map(Bytes::from)).transpose()?;
@@ -73,23 +77,30 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
                 headers: &[],
             })?;
         }
+        self.tally.end_write(Call::Put, begun, timestamp);
         Ok(put)
     }
 
     /// A key's latest value, with the time from which it is valid.
     pub fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        let begun = self.tally.begin();
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
         let row = self.rows.get(&self.key_bytes)?;
-        self.decode(row)
+        let found = self.decode(row);
+        self.tally.end(Call::Get, begun);
+        found
     }
 
     /// The value that a key had at a time, with the time from which it was valid.
     pub fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+        let begun = self.tally.begin();
         self.key_bytes.clear();
         self.key.serialize(key, &mut self.key_bytes)?;
         let row = self.rows.get_as_of(&self.key_bytes, timestamp)?;
-        self.decode(row)
+        let found = self.decode(row);
+        self.tally.end(Call::Get, begun);
+        found
     }
 
     fn decode(&self, row: Option<VersionedRow>) -> Result<Option<Stamped<V>>, Failure> {
@@ -128,5 +139,9 @@ impl<K: Data, V: Data> TaskStore for RefCell<VersionedStore<K, V>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.segments().rows().gauges()
     }
 }

@@ -6,13 +6,15 @@ mod read;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::cache::{Cache, Eldest, Keys, Writer};
 use super::key_value::{Stamped, StampedSerde, Updated, stamp_of, writer};
-use super::{Cached, ChangelogTo, Evicts, Flushed, Held, Old, StoreParts, TaskStore};
+use super::tally::Between;
+use super::{Cached, Call, ChangelogTo, Evicts, Flushed, Gauge, Held, Old, StoreParts, StoreTally, TaskStore};
 use crate::record::{About, Change, Data, Record, Windowed};
 use crate::serde::{Part, SerdeError, SharedSerde};
 use crate::state::StateError;
@@ -40,6 +42,7 @@ pub struct WindowStore<K, S> {
     stamp: usize,
     changelog: Option<ChangelogTo>,
     cache: Option<Cache<S>>,
+    tally: Rc<StoreTally>,
     /// Whether an operator hands on what leaves the cache.
     hands_on: bool,
     key_bytes: Vec<u8>,
@@ -85,7 +88,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             return Err(LinkError::UntypedStore(name));
         };
         let settings = WindowSettings { retention_ms, size_ms, duplicates, layout };
-        let cache = parts.is_cached().then(|| Cache::new(Keys::Hashed, parts.budget));
+        let cache = parts.is_cached().then(|| Cache::new(Keys::Hashed, parts.budget, Rc::clone(&parts.tally)));
         Ok(WindowStore {
             rows: WindowRows::open(name.clone(), parts.rows, settings)?,
             name,
@@ -94,6 +97,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             stamp,
             changelog: parts.changelog,
             cache,
+            tally: parts.tally,
             hands_on: false,
             key_bytes: Vec::new(),
             row_bytes: Vec::new(),
@@ -130,12 +134,14 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 
     /// The value of a key and window start.
     pub fn get(&mut self, key: &K, start: i64) -> Result<Option<S>, Failure> {
+        let begun = self.tally.begin();
         let (key, row) = self.encode(key, start)?;
         let found = match self.cache.as_mut().and_then(|cache| cache.get(&row)) {
             Some(slot) => Ok(slot.value.clone()),
             None => self.read(&key, start),
         };
         (self.key_bytes, self.row_bytes) = (key, row);
+        self.tally.end(Call::Fetch, begun);
         found
     }
 
@@ -148,6 +154,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         about: About<'_>,
         context: &mut Context,
     ) -> Result<(), Failure> {
+        let begun = self.tally.begin();
         let (key, row) = self.encode(key, start)?;
         let done = match &mut self.cache {
             Some(cache) => {
@@ -158,6 +165,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             None => self.write(&key, start, value.as_ref(), about, context).map(drop),
         };
         (self.key_bytes, self.row_bytes) = (key, row);
+        self.tally.end_write(Call::Put, begun, about.timestamp);
         done
     }
 
@@ -171,7 +179,11 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         let (key, row) = self.encode(at.0, at.1)?;
+        let tally = Rc::clone(&self.tally);
+        let (begun, between) = (tally.begin(), Between::default());
+        let change = |before| tally.between(&between, || change(before));
         let done = self.update_bytes(&key, &row, at.1, old, about, context, change);
+        tally.end_update(Call::Fetch, begun, &between, done.is_ok(), about.timestamp);
         (self.key_bytes, self.row_bytes) = (key, row);
         done
     }
@@ -188,7 +200,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         change: impl FnOnce(Option<S>) -> Result<Option<S>, Undone<S>>,
     ) -> Result<Option<Updated<S>>, Failure> {
         if let Some(cache) = &mut self.cache
-            && let Some(at) = cache.find(row)
+            && let Some(at) = cache.look_up(row)
         {
             let serde = &self.value;
             return cache.update(at, about, context, |value| serde.hold(value), change).map(|()| None);
@@ -249,6 +261,13 @@ impl<K: Data, S: Data> WindowStore<K, S> {
 
     /// The windows of a key that start from `from` to `to`, both included, in the order of their starts.
     pub fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.fetch_uncounted(key, from, to, order);
+        self.tally.end_rows(Call::Fetch, begun);
+        found
+    }
+
+    fn fetch_uncounted(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
         let mut key_bytes = Vec::new();
         self.key.serialize(key, &mut key_bytes)?;
         let Some(cache) = &self.cache else {
@@ -426,5 +445,9 @@ impl<K: Data, S: Data> TaskStore for RefCell<WindowStore<K, S>> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.borrow().rows.segments().rows().uncommitted_bytes()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.borrow().rows.segments().rows().gauges()
     }
 }

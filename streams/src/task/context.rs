@@ -13,6 +13,7 @@ use super::errors::{
 };
 use super::panics::{self, Thrown};
 use super::settings::Settings;
+use super::tally::Tallies;
 use super::timers::{PunctuationType, Timer, Timers};
 use crate::record::{About, Header};
 use crate::serde::SerdeError;
@@ -89,6 +90,7 @@ pub struct Context {
     stream_time: i64,
     wall_clock: i64,
     pub(crate) tallied: Tallied,
+    pub(crate) tallies: Rc<Tallies>,
     timers: Timers,
     commit_requested: bool,
     /// Numbers that processors keep beside committed offsets (Java: `ProcessorMetadata`).
@@ -120,6 +122,7 @@ impl Context {
             stream_time: -1,
             wall_clock,
             tallied: Tallied::default(),
+            tallies: Rc::default(),
             timers: Timers::new(),
             commit_requested: false,
             kept: BTreeMap::new(),

@@ -12,6 +12,7 @@ use super::collector::TopicId;
 use super::context::Context;
 use super::errors::{Failure, ProcessResult};
 use super::settings::Settings;
+use super::tally::Tallies;
 use super::timers::Timer;
 use crate::op::custom::Connected;
 use crate::serde::SharedSerde;
@@ -183,6 +184,11 @@ impl<'a> Linking<'a> {
         self.context
     }
 
+    /// Where nodes count.
+    pub(crate) fn tallies(&self) -> &Rc<Tallies> {
+        &self.context.tallies
+    }
+
     /// The task's settings.
     pub fn settings(&self) -> Rc<Settings> {
         Rc::clone(self.context.settings())
@@ -205,8 +211,13 @@ impl<'a> Linking<'a> {
 
     /// The number of a topic of the topology; one of the application's own gets the application id before it.
     pub fn topic(&mut self, name: &str) -> TopicId {
-        let whole = self.topology.whole_name(&self.context.settings().application_id, name);
+        let whole = self.whole_name(name);
         self.context.topic(&whole)
+    }
+
+    /// The name of a topic of the topology, as the cluster knows it.
+    pub(crate) fn whole_name(&self, name: &str) -> String {
+        self.topology.whole_name(&self.context.settings().application_id, name)
     }
 
     /// The serde that was given, or the one that the settings have for the type.

@@ -15,6 +15,7 @@ use super::context::{Context, Origin};
 use super::errors::{ErrorContext, Place, ProcessError, ProcessResult, Response, TaskError};
 use super::panics::{self, Thrown};
 use super::settings::TimestampPolicy;
+use super::tally::{NodeTally, Tallies, TopicTally, Way, add, size_of};
 use crate::op::edge::TimestampExtractor;
 use crate::record::{Data, Header, Record};
 use crate::serde::{Part, SerdeError, SharedSerde};
@@ -74,6 +75,8 @@ pub trait Queue {
 /// The typed source behind the queues.
 pub(crate) struct TypedSource<K, V> {
     pub(crate) node: Rc<str>,
+    pub(crate) tally: Rc<NodeTally>,
+    pub(crate) tallies: Rc<Tallies>,
     pub(crate) children: Rc<RefCell<Children<K, V>>>,
     pub(crate) key: SharedSerde<K>,
     pub(crate) value: SharedSerde<V>,
@@ -86,12 +89,15 @@ impl<K: Data, V: Data> SourceNode for TypedSource<K, V> {
         Box::new(TypedQueue {
             source: TypedSource {
                 node: Rc::clone(&self.node),
+                tally: Rc::clone(&self.tally),
+                tallies: Rc::clone(&self.tallies),
                 children: Rc::clone(&self.children),
                 key: self.key.clone(),
                 value: self.value.clone(),
                 policy: self.policy,
                 extractor: self.extractor.clone(),
             },
+            consumed: self.tallies.topic(&self.node, topic, Way::Consumed),
             topic: topic.into(),
             partition,
             waiting: VecDeque::new(),
@@ -109,6 +115,8 @@ struct Head<K, V> {
     /// None if it only stands for its offset.
     record: Option<Record<K, V>>,
     raw: Option<Raw>,
+    /// How many bytes key, value and headers take; 0 where it only stands for its offset.
+    bytes: u64,
 }
 
 /// Key and value as bytes.
@@ -133,6 +141,7 @@ struct Lent<'a> {
 struct Decoded<K, V> {
     offset: i64,
     record: Result<Record<K, V>, Refused>,
+    bytes: u64,
     /// Where somebody may ask for it.
     raw: Option<Raw>,
 }
@@ -151,6 +160,7 @@ enum Cause {
 
 struct TypedQueue<K, V> {
     source: TypedSource<K, V>,
+    consumed: Rc<TopicTally>,
     topic: Rc<str>,
     partition: i32,
     waiting: VecDeque<Waiting>,
@@ -165,20 +175,23 @@ impl<K: Data, V: Data> TypedSource<K, V> {
     #[inline]
     fn decode(&self, lent: Lent<'_>, is_traced: bool) -> Decoded<K, V> {
         let Lent { offset, timestamp, key, value, headers } = lent;
-        let bytes = || (key.map(Part::to_bytes), value.map(Part::to_bytes));
+        let length = |part: Option<Part<'_>>| part.map(|part| part.as_slice().len());
+        let size = size_of(length(key), length(value), &headers);
+        let raw_bytes = || (key.map(Part::to_bytes), value.map(Part::to_bytes));
         let decoded_key = || key.map(|key| self.key.deserialize_part(key)).transpose();
         let decoded_value = || value.map(|value| self.value.deserialize_part(value)).transpose();
         let both = || decoded_key().and_then(|key| Ok((key, decoded_value()?)));
         // A serde has no state that a panic could leave half changed.
         let cause = match catch_unwind(AssertUnwindSafe(both)) {
             Ok(Ok((key, value))) => {
-                let raw = is_traced.then(bytes);
-                return Decoded { offset, record: Ok(Record { key, value, timestamp, headers }), raw };
+                let raw = is_traced.then(raw_bytes);
+                return Decoded { offset, record: Ok(Record { key, value, timestamp, headers }), bytes: size, raw };
             }
             Ok(Err(error)) => Cause::Serde(error),
             Err(thrown) => Cause::Panic(thrown),
         };
-        Decoded { offset, record: Err(Refused { timestamp, headers, cause }), raw: Some(bytes()) }
+        let record = Err(Refused { timestamp, headers, cause });
+        Decoded { offset, record, bytes: size, raw: Some(raw_bytes()) }
     }
 }
 
@@ -276,7 +289,7 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
     fn refresh(&mut self, context: &mut Context) -> Result<(), TaskError> {
         let mut left_out = None;
         while self.head.is_none() {
-            let Some(Decoded { offset, record, raw }) = self.decode_next(context.trace.is_some()) else { break };
+            let Some(Decoded { offset, record, bytes, raw }) = self.decode_next(context.trace.is_some()) else { break };
             let mut record = match record {
                 Ok(record) => record,
                 Err(refused) => {
@@ -292,10 +305,10 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
                 continue;
             }
             record.timestamp = timestamp;
-            self.head = Some(Head { offset, timestamp, record: Some(record), raw });
+            self.head = Some(Head { offset, timestamp, record: Some(record), raw, bytes });
         }
         if let (None, Some(offset)) = (&self.head, left_out) {
-            self.head = Some(Head { offset, timestamp: -1, record: None, raw: None });
+            self.head = Some(Head { offset, timestamp: -1, record: None, raw: None, bytes: 0 });
         }
         Ok(())
     }
@@ -317,6 +330,7 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
             return Err(TaskError::Broken("a queue without records was asked for one".to_owned()));
         };
         self.partition_time = self.partition_time.max(head.timestamp);
+        self.consumed.add(head.bytes);
         let taken = (head.timestamp, head.offset);
         self.current = Some(head);
         self.refresh(context)?;
@@ -327,6 +341,9 @@ impl<K: Data, V: Data> Queue for TypedQueue<K, V> {
         let Some(Head { offset, record: Some(record), raw, .. }) = self.current.take() else { return Ok(()) };
         let origin = Origin { topic: Some(Rc::clone(&self.topic)), partition: self.partition, offset };
         context.replace_origin(origin);
+        let tally = &self.source.tally;
+        add(&tally.records, 1);
+        tally.times.add(context.wall_clock().saturating_sub(record.timestamp));
         if let (Some(trace), Some((key, value))) = (context.trace.as_mut(), raw) {
             trace.timestamp = record.timestamp;
             trace.headers.clone_from(&record.headers);

@@ -16,10 +16,11 @@ use super::link::{Flush, LinkError, Linking, Stores, TimedNode, fatal};
 use super::panics;
 use super::queue::{Incoming, SourceNode};
 use super::settings::Settings;
+use super::tally::Tallies;
 use super::timers::PunctuationType;
 use crate::state::format::partition_metadata::PartitionMetadata;
 use crate::state::{Rows, StateError};
-use crate::store::{Budget, ChangelogTo, StoreParts, TaskStore};
+use crate::store::{Budget, ChangelogTo, StoreParts, StoreTally, TaskStore};
 use crate::topology::store::{Changelog, Store};
 use crate::topology::{Node, NodeKind, SourceTopics, Topology};
 
@@ -113,7 +114,7 @@ impl Task {
         };
         let places: Vec<usize> =
             (0..topology.nodes().len()).filter(|place| in_task(&topology.nodes()[*place])).collect();
-        let (mut stores, mut changelogs) = (Stores::default(), Vec::new());
+        let (mut stores, mut changelogs, tallies) = (Stores::default(), Vec::new(), Tallies::default());
         let mut topics = |name: &str| {
             changelogs.push(name.to_owned());
             parts.collector.topic(name)
@@ -124,7 +125,9 @@ impl Task {
             let maker = definition.maker.as_ref();
             let maker = maker.ok_or_else(|| LinkError::UntypedStore(definition.name.clone()))?;
             let budget = Rc::clone(&budget);
-            let held = maker.make(StoreParts { definition, rows, changelog, budget, settings: &settings })?;
+            let tally = Rc::new(StoreTally::new(definition, rows.is_on_disk(), settings.recording));
+            tallies.stores.borrow_mut().push(Rc::clone(&tally));
+            let held = maker.make(StoreParts { definition, rows, changelog, budget, settings: &settings, tally })?;
             stores.add(&definition.name, held);
         }
         let source = |place: &usize| {
@@ -133,7 +136,8 @@ impl Task {
             Some(TaskSource { place: *place, topics, node: None })
         };
         let sources: Vec<TaskSource> = places.iter().filter_map(source).collect();
-        let context = Context::new(parts.collector, Rc::clone(&settings), Rc::clone(&budget), parts.wall_clock);
+        let mut context = Context::new(parts.collector, Rc::clone(&settings), Rc::clone(&budget), parts.wall_clock);
+        context.tallies = Rc::new(tallies);
         let mut task = Task {
             topology: topology.clone(),
             places,
@@ -166,9 +170,10 @@ impl Task {
         for name in &self.changelogs {
             collector.topic(name);
         }
-        let (settings, tallied) = (Rc::clone(self.context.settings()), self.context.tallied);
+        let settings = Rc::clone(self.context.settings());
+        let (tallied, tallies) = (self.context.tallied, Rc::clone(&self.context.tallies));
         self.context = Context::new(collector, settings, Rc::clone(&self.budget), wall_clock);
-        self.context.tallied = tallied;
+        (self.context.tallied, self.context.tallies) = (tallied, tallies);
     }
 
     /// Links the nodes and sets processors up, which find their stores restored (Java: `StreamTask.completeRestoration`).
@@ -197,6 +202,7 @@ impl Task {
         }
         set_up(&timed, &mut self.context)?;
         self.timed = timed;
+        self.gauge();
         Ok(())
     }
 
@@ -211,6 +217,8 @@ impl Task {
         self.times.fill(-1);
         self.kept.clear();
         self.commit_needed = false;
+        self.context.tallied = Tallied::default();
+        self.context.tallies.clear();
         for name in self.stores.names() {
             if let Some(held) = self.stores.held(name) {
                 held.task.forget();
@@ -336,6 +344,20 @@ impl Task {
         let tallied = self.tallied();
         self.context.tallied.lateness_max = 0;
         tallied
+    }
+
+    /// What its nodes and stores count; whoever takes it empties it.
+    pub(crate) fn tallies(&self) -> &Rc<Tallies> {
+        &self.context.tallies
+    }
+
+    /// Looks what the rows of its stores tell of themselves.
+    pub(crate) fn gauge(&self) {
+        for tally in self.context.tallies.stores.borrow().iter() {
+            if let Some(held) = self.stores.held(&tally.name) {
+                tally.gauges.replace(Some(held.task.gauges()));
+            }
+        }
     }
 
     /// Whether there is any record.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::errors::{DeserializationHandler, ProcessingHandler, ProductionHandler, Response};
 use super::handlers::Handlers;
-use crate::config::{self, InvalidTimestamp, OnError, StreamsConfig};
+use crate::config::{self, InvalidTimestamp, OnError, Recording, StreamsConfig};
 use crate::serde::{Serdes, SharedSerde};
 use crate::topology::Topology;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub emit_interval_windows_ms: i64,
     /// How often records of an outer join without a match are looked for, in ms of the wall clock.
     pub emit_interval_joins_ms: i64,
+    /// `metrics.recording.level`.
+    pub recording: Recording,
     serdes: Serdes,
 }
 
@@ -60,6 +62,7 @@ impl Settings {
             dead_letters: None,
             emit_interval_windows_ms: 1000,
             emit_interval_joins_ms: 1000,
+            recording: Recording::Info,
             serdes: Serdes::built_in(),
         }
     }
@@ -75,6 +78,7 @@ impl Settings {
             InvalidTimestamp::WallClock => TimestampPolicy::WallClock,
         };
         own.max_idle_ms = settings.task_idle_max_ms;
+        own.recording = settings.recording;
         own.dead_letters.clone_from(&settings.dead_letter_queue);
         if go_on(settings.on_deserialization_error) {
             own.on_deserialization = Some(Arc::new(|about| {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Topology;
 use crate::state::MemoryRows;
-use crate::store::{Budget, StoreParts};
+use crate::store::{Budget, StoreParts, StoreTally};
 use crate::task::collector::SendFailure;
 use crate::task::running::definitions;
 use crate::task::{Collector, Context, LinkError, Linking, Outgoing, Settings, Stores, TopicId};
@@ -57,7 +57,8 @@ impl Topology {
             let maker = definition.maker.as_ref();
             let maker = maker.ok_or_else(|| LinkError::UntypedStore(definition.name.clone()))?;
             let (rows, budget) = (Box::new(MemoryRows::new()), Rc::clone(&budget));
-            let parts = StoreParts { definition, rows, changelog: None, budget, settings };
+            let tally = Rc::new(StoreTally::new(definition, false, settings.recording));
+            let parts = StoreParts { definition, rows, changelog: None, budget, settings, tally };
             stores.add(&definition.name, maker.make(parts)?);
         }
         let mut context = Context::new(Box::new(Nowhere), Rc::clone(settings), budget, 0);

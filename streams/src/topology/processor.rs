@@ -16,6 +16,7 @@ pub use crate::task::context::Context;
 pub use crate::task::errors::{Failure, ProcessError, ProcessResult};
 pub use crate::task::link::{LinkError, Linking};
 use crate::task::queue::SourceNode;
+use crate::task::tally::{NodeCounts, NodeTally};
 
 /// A running node.
 pub trait Process<K, V> {
@@ -133,6 +134,7 @@ pub struct AnyLink {
     link: Box<dyn Any>,
     share: fn(&mut Box<dyn Any>) -> Option<Box<dyn Any>>,
     name: fn(&mut Box<dyn Any>, &Rc<str>),
+    watch: fn(&mut Box<dyn Any>, Rc<NodeTally>),
 }
 
 impl AnyLink {
@@ -148,13 +150,13 @@ impl AnyLink {
 
     fn of<K: Data, V: Data>(child: Child<K, V>) -> AnyLink {
         let link: Link<K, V> = Link { child, node: "".into() };
-        AnyLink { link: Box::new(link), share: share::<K, V>, name: name::<K, V> }
+        AnyLink { link: Box::new(link), share: share::<K, V>, name: name::<K, V>, watch: watch::<K, V> }
     }
 
     /// One more edge to the same processor.
     pub fn again(&mut self) -> Option<AnyLink> {
         let link = (self.share)(&mut self.link)?;
-        Some(AnyLink { link, share: self.share, name: self.name })
+        Some(AnyLink { link, share: self.share, name: self.name, watch: self.watch })
     }
 
     /// The edge by its type.
@@ -185,6 +187,29 @@ fn share<K: Data, V: Data>(link: &mut Box<dyn Any>) -> Option<Box<dyn Any>> {
 fn name<K: Data, V: Data>(link: &mut Box<dyn Any>, node: &Rc<str>) {
     if let Some(link) = link.downcast_mut::<Link<K, V>>() {
         link.node = Rc::clone(node);
+    }
+}
+
+/// Counts what a node without children gets.
+fn watch<K: Data, V: Data>(link: &mut Box<dyn Any>, tally: Rc<NodeTally>) {
+    if let Some(link) = link.downcast_mut::<Link<K, V>>() {
+        let child = std::mem::replace(&mut link.child, Child::Owned(Box::new(Nothing)));
+        link.child = Child::Owned(Box::new(Last { child, tally }));
+    }
+}
+
+/// A node without children, of which is known how old records are when it has had them.
+struct Last<K, V> {
+    child: Child<K, V>,
+    tally: Rc<NodeTally>,
+}
+
+impl<K, V> Process<K, V> for Last<K, V> {
+    fn process(&mut self, record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let timestamp = record.timestamp;
+        self.child.process(record, context)?;
+        self.tally.times.add(timestamp);
+        Ok(())
     }
 }
 
@@ -224,7 +249,11 @@ impl Topology {
                 sources.push((place, operator.source(children, linking)?));
                 continue;
             };
+            let is_last = children.is_empty();
             let mut link = operator.link(children, linking)?.named(linking.node());
+            if is_last {
+                (link.watch)(&mut link.link, linking.tallies().node(linking.node(), NodeCounts::Terminal));
+            }
             for parent in others {
                 edges[*parent].extend(link.again());
             }

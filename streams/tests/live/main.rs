@@ -83,6 +83,13 @@ fn is_measured(app: &KafkaStreams) -> bool {
     sum("stream-thread-metrics", "process-total") > 0.0
         && sum("stream-thread-metrics", "commit-total") > 0.0
         && sum("stream-task-metrics", "process-total") > 0.0
+        && sum("stream-topic-metrics", "records-consumed-total") > 0.0
+        && sum("stream-topic-metrics", "bytes-produced-total") > 0.0
+        && sum("stream-processor-node-metrics", "process-total") > 0.0
+        && sum("stream-state-metrics", "put-rate") > 0.0
+        && sum("stream-state-metrics", "commit-rate") > 0.0
+        && page.contains("kafka_streams_stream_state_metrics_num_keys{in_memory_state_id=\"counts\"")
+        && page.contains("kafka_streams_stream_processor_node_metrics_record_e2e_latency_avg{")
         && sum("consumer-fetch-manager-metrics", "records-consumed-total") > 0.0
         && sum("producer-metrics", "record-send-total") > 0.0
         && page.contains("kafka_streams_stream_metrics_alive_stream_threads{")

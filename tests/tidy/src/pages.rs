@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use millstream_base_metrics::Metric;
 use millstream_base_metrics::mbean::alias;
+use millstream_base_metrics::page::{kind_of, name_of};
+use millstream_base_metrics::table_streams;
 use millstream_broker_server::api::dispatch::SERVED;
 use millstream_protocol::api_key::APIS;
 use millstream_protocol::error_code::ERROR_CODES;
@@ -125,6 +127,24 @@ fn metrics() -> String {
             metric.labels.join(", "),
             metric.help,
             shown_alias(metric)
+        );
+    }
+    page.push_str(
+        "\n## Applications of streams\n\n`KafkaStreams::metrics` and `KafkaStreams::prometheus`, with those of their clients. \
+         Averages, extremes and rates cover the last 30 to 60 seconds. `*` is the kind of a store: `rocksdb`, `rocksdb-window`, \
+         `rocksdb-session`, `in-memory`, `in-memory-window`, `in-memory-session`, `in-memory-suppression`. Calls are counted at \
+         any `metrics.recording.level`.\n\n| name | kind | labels | what | Kafka's group and name |\n|---|---|---|---|---|\n",
+    );
+    for row in table_streams::rows() {
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | `{}`: `{}` |",
+            name_of(row.group, &row.name),
+            format!("{:?}", kind_of(&row.name)).to_lowercase(),
+            row.tags.join(", ").replace('-', "_"),
+            row.help,
+            row.group,
+            row.name
         );
     }
     page

@@ -9,6 +9,9 @@
 //! Formats on disk are no exchange with Java: those are the changelogs.
 //! All databases of a process share one block cache and one budget of memtables (`Budget`).
 
+// What it tells of itself.
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use rocksdb::{
 use super::overlay::{Overlay, Waiting};
 use super::{ChangelogOffsets, Order, Row, RowIter, Rows, Span};
 use crate::state::error::StateError;
+use crate::store::Gauge;
 
 /// The column family of the offsets; every RocksDB has one of this name.
 const OFFSETS: &str = "default";
@@ -178,6 +182,7 @@ impl TaskDb {
             waiting: Overlay::default(),
             kept: Kept::default(),
             loaded: Loaded::default(),
+            moved: told::Moved::default(),
         };
         rows.family(&rows.family)?;
         Ok(rows)
@@ -212,6 +217,7 @@ pub struct RocksRows {
     kept: Kept,
     /// What is restored goes behind what waits, as it comes: nobody reads it before it is committed.
     loaded: Loaded,
+    moved: told::Moved,
 }
 
 /// Of commits that are not in the database yet.
@@ -336,7 +342,9 @@ impl RocksRows {
         for (key, offset) in offsets {
             batch.put_cf(offset_family, key, offset.to_be_bytes());
         }
+        let bytes = batch.size_in_bytes();
         let written = self.open.db.write_opt(batch, &self.open.writes).map_err(|error| self.error(&error));
+        self.moved.wrote(if written.is_ok() { bytes } else { 0 });
         self.loaded.clear();
         written
     }
@@ -395,7 +403,9 @@ impl Rows for RocksRows {
             Waiting::Nothing => Ok(None),
             Waiting::Unknown => {
                 let value = self.open.db.get_pinned_cf(self.family(&self.family)?, key);
-                Ok(value.map_err(|error| self.error(&error))?.map(|value| Bytes::copy_from_slice(&value)))
+                let value = value.map_err(|error| self.error(&error))?;
+                self.moved.read(value.as_ref().map_or(0, |value| value.len()));
+                Ok(value.map(|value| Bytes::copy_from_slice(&value)))
             }
         }
     }
@@ -469,6 +479,14 @@ impl Rows for RocksRows {
 
     fn uncommitted_bytes(&self) -> usize {
         self.waiting.uncommitted() + self.loaded.bytes.len()
+    }
+
+    fn is_on_disk(&self) -> bool {
+        true
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.properties()
     }
 
     fn approximate_len(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::SessionStore;
+use super::{Call, SessionStore};
 use crate::record::{Data, Window, Windowed};
 use crate::serde::bytes_of;
 use crate::state::Order;
@@ -16,12 +16,15 @@ use crate::task::errors::Failure;
 impl<K: Data, V: Data> SessionStore<K, V> {
     /// The value of a session.
     pub fn peek(&self, key: &K, session: Window) -> Result<Option<V>, Failure> {
+        let begun = self.tally.begin();
         let (key, mut row) = (bytes_of(&*self.key, key)?, Vec::new());
         format::write_key(&key, session, &mut row);
-        match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
+        let found = match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
             Some(slot) => Ok(slot.value.clone()),
             None => self.rows.get(&key, session)?.map(|bytes| self.decode(bytes)).transpose(),
-        }
+        };
+        self.tally.end(Call::Fetch, begun);
+        found
     }
 
     /// The sessions of the keys from one to another, both included (None is open), that end at `earliest_end` or later and
@@ -32,6 +35,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         earliest_end: i64,
         latest_start: i64,
     ) -> Result<Vec<(Windowed<K>, V)>, Failure> {
+        let begun = self.tally.begin();
         let bytes = |key: &K| bytes_of(&*self.key, key);
         let (first, last) = (keys.0.map(bytes).transpose()?, keys.1.map(bytes).transpose()?);
         let times = Meeting { earliest_end, latest_start };
@@ -59,6 +63,8 @@ impl<K: Data, V: Data> SessionStore<K, V> {
             let key = self.key.deserialize(key).map_err(|error| self.broken(error))?;
             Ok((Windowed { key, window: Window { start, end } }, value))
         };
-        found.into_iter().map(typed).collect()
+        let found = found.into_iter().map(typed).collect();
+        self.tally.end_rows(Call::Fetch, begun);
+        found
     }
 }

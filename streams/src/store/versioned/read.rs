@@ -1,6 +1,6 @@
 //! What queries read of a versioned store. Called by `query` on the store's own thread.
 
-use super::VersionedStore;
+use super::{Call, VersionedStore};
 use crate::record::Data;
 use crate::serde::bytes_of;
 use crate::state::Order;
@@ -26,12 +26,19 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
 
     /// A key's latest value.
     pub fn latest(&self, key: &K) -> Result<Option<VersionedRecord<V>>, Failure> {
-        self.rows.get(&bytes_of(&*self.key, key)?)?.map(|row| self.versioned(row)).transpose()
+        let begun = self.tally.begin();
+        let found = self.rows.get(&bytes_of(&*self.key, key)?)?.map(|row| self.versioned(row)).transpose();
+        self.tally.end(Call::Get, begun);
+        found
     }
 
     /// The value that a key had at a time.
     pub fn as_of(&self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>, Failure> {
-        self.rows.get_as_of(&bytes_of(&*self.key, key)?, timestamp)?.map(|row| self.versioned(row)).transpose()
+        let begun = self.tally.begin();
+        let row = self.rows.get_as_of(&bytes_of(&*self.key, key)?, timestamp)?;
+        let found = row.map(|row| self.versioned(row)).transpose();
+        self.tally.end(Call::Get, begun);
+        found
     }
 
     /// The values that a key had within these times, both included.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::WindowStore;
+use super::{Call, WindowStore};
 use crate::record::{Data, Windowed};
 use crate::serde::bytes_of;
 use crate::state::Order;
@@ -15,12 +15,15 @@ use crate::task::errors::Failure;
 impl<K: Data, S: Data> WindowStore<K, S> {
     /// The value of a key and window start.
     pub fn peek(&self, key: &K, start: i64) -> Result<Option<S>, Failure> {
+        let begun = self.tally.begin();
         let (bytes, mut row) = (bytes_of(&*self.key, key)?, Vec::new());
         format::write_store_key(&bytes, start, 0, &mut row);
-        match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
+        let found = match self.cache.as_ref().and_then(|cache| cache.peek(&row)) {
             Some(slot) => Ok(slot.value.clone()),
             None => self.read(&bytes, start),
-        }
+        };
+        self.tally.end(Call::Fetch, begun);
+        found
     }
 
     /// The windows of the keys from one to another, both included (None is open), that start from `from` to `to`, as they
@@ -38,6 +41,19 @@ impl<K: Data, S: Data> WindowStore<K, S> {
     }
 
     pub(super) fn fetch_bytes(
+        &self,
+        keys: (Option<&[u8]>, Option<&[u8]>),
+        from: i64,
+        to: i64,
+        order: Order,
+    ) -> Result<Vec<(Windowed<K>, S)>, Failure> {
+        let begun = self.tally.begin();
+        let found = self.merge(keys, from, to, order);
+        self.tally.end_rows(Call::Fetch, begun);
+        found
+    }
+
+    fn merge(
         &self,
         keys: (Option<&[u8]>, Option<&[u8]>),
         from: i64,
