@@ -1,4 +1,7 @@
-//! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered.
+//! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered. While something
+//! of a leader is buffered it is only asked for what is known to be there, so that its answer does not wait: else the
+//! partitions that are read up meanwhile would wait with those that have nothing new (KAFKA-17182; Java asks for nothing
+//! then).
 //!
 //! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` over all brokers and partitions: half of
 //! it is shared by the requests under way, and none leaves while answers that wait to be handed out take the other half
@@ -11,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,6 +38,40 @@ use crate::metadata::{Cluster, Leader, topic_name};
 /// Fetch 13 names topics by id; up to 12 they go by name.
 const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
+
+/// How long a broker may wait for data while there is some of a paused partition, which can be resumed and be read up any
+/// moment.
+const PAUSED_WAIT: Duration = Duration::from_millis(100);
+
+/// What may be asked of a broker.
+#[derive(Debug, Default)]
+struct Ask {
+    /// Partitions that have something to read as far as is known.
+    behind: Wants,
+    /// Partitions that were read up to their end.
+    at_end: Wants,
+    /// Whether something of the broker is buffered that may be handed out.
+    is_buffered: bool,
+    /// Whether something of the broker is buffered that is paused.
+    is_paused: bool,
+}
+
+impl Ask {
+    /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing.
+    fn choose(mut self, wait: Duration, bytes_min: i32) -> Option<(Wants, Duration)> {
+        let wait = match self {
+            // An answer with less than it should have is no use either.
+            Ask { is_buffered: true, .. } if bytes_min > 1 => return None,
+            Ask { is_buffered: true, .. } => Duration::ZERO,
+            Ask { is_paused: true, .. } => wait.min(PAUSED_WAIT),
+            _ => wait,
+        };
+        if !self.is_buffered {
+            self.behind.append(&mut self.at_end);
+        }
+        (!self.behind.is_empty()).then_some((self.behind, wait))
+    }
+}
 
 /// What came of a request or of connecting to a broker.
 pub(super) enum Arrival {
@@ -85,13 +123,20 @@ impl Fetcher {
     /// Starts a request to each broker that leads partitions which are to be fetched; `blocked` tells whether some
     /// have to wait for a while.
     pub fn send(&mut self, partitions: &mut Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
-        let mut wanted: BTreeMap<i32, Wants> = BTreeMap::new();
+        let mut wanted: BTreeMap<i32, Ask> = BTreeMap::new();
         let mut blocked = false;
         if !partitions.any(|partition| partition.fetchable().is_some()) || !self.has_room(partitions) {
             return (Vec::new(), false);
         }
         let now = Moment::now();
         for (place, partition) in partitions.shared() {
+            if partition.fetched.is_some()
+                && let Some(source) = self.source_of(partition, now)
+            {
+                let ask = wanted.entry(source).or_default();
+                ask.is_paused |= partition.paused;
+                ask.is_buffered |= !partition.paused;
+            }
             let Some(offset) = partition.fetchable() else { continue };
             let Some(leader) = partition.leader else {
                 (self.stale, blocked) = (true, true);
@@ -105,8 +150,7 @@ impl Fetcher {
                 continue;
             }
             let want = Want { topic_id: partition.topic_id, offset, leader_epoch: leader.epoch };
-            let nearer = partition.preferred.filter(|(broker, until)| *until > now && self.cluster.knows(*broker));
-            let source = nearer.map_or(leader.broker, |(broker, _)| broker);
+            let source = self.source_of(partition, now).unwrap_or(leader.broker);
             match self.sources.get(&source) {
                 // Its answer comes first.
                 Some(known) if known.busy => continue,
@@ -116,15 +160,27 @@ impl Fetcher {
                 }
                 _ => {}
             }
-            wanted.entry(source).or_default().insert(place.clone(), want);
+            let ask = wanted.entry(source).or_default();
+            let is_behind = partition.end.is_none_or(|end| end > offset);
+            let wants = if is_behind { &mut ask.behind } else { &mut ask.at_end };
+            wants.insert(place.clone(), want);
         }
+        let (wait, bytes_min) = (self.config.fetch_wait, self.config.fetch_bytes_min);
+        let chosen = wanted.into_iter().filter_map(|(broker, ask)| Some((broker, ask.choose(wait, bytes_min)?)));
+        let chosen: Vec<(i32, (Wants, Duration))> = chosen.collect();
         let mut started = Vec::new();
         let busy = self.sources.values().filter(|source| source.busy).count();
-        let share = self.half() / (busy + wanted.len()).max(1);
-        for (broker, wants) in wanted {
-            started.extend(self.start(broker, wants, share));
+        let share = self.half() / (busy + chosen.len()).max(1);
+        for (broker, (wants, wait)) in chosen {
+            started.extend(self.start(broker, wants, share, wait));
         }
         (started, blocked)
+    }
+
+    /// The broker that a partition is read from: its leader, or a replica that is nearer.
+    fn source_of(&self, partition: &Partition, now: Moment) -> Option<i32> {
+        let nearer = partition.preferred.filter(|(broker, until)| *until > now && self.cluster.knows(*broker));
+        nearer.map(|(broker, _)| broker).or(partition.leader.map(|leader| leader.broker))
     }
 
     /// Half of what may be kept at a time.
@@ -141,7 +197,13 @@ impl Fetcher {
         self.held.load(Ordering::Relaxed) <= half
     }
 
-    fn start(&mut self, broker: i32, wants: Wants, bytes_max: usize) -> Option<BoxFuture<'static, Arrival>> {
+    fn start(
+        &mut self,
+        broker: i32,
+        wants: Wants,
+        bytes_max: usize,
+        wait: Duration,
+    ) -> Option<BoxFuture<'static, Arrival>> {
         let soon = self.soon();
         let source = self.sources.entry(broker).or_default();
         source.busy = true;
@@ -153,7 +215,9 @@ impl Fetcher {
         };
         let by_id =
             connection.serves_version(ApiKey::Fetch, BY_ID) && wants.values().all(|want| !want.topic_id.is_nil());
-        let request = request(&self.config, source.session.plan(&wants), by_id).with_max_bytes(bytes_max.max(1) as i32);
+        let request = request(&self.config, source.session.plan(&wants), by_id)
+            .with_max_bytes(bytes_max.max(1) as i32)
+            .with_max_wait_ms(wait.as_millis() as i32);
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
             Ok(pending) => {
@@ -433,7 +497,6 @@ fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
         if by_id { topic.with_topic_id(id) } else { topic.with_topic(topic_name(&place.topic)) }
     };
     FetchRequest::default()
-        .with_max_wait_ms(config.fetch_wait.as_millis() as i32)
         .with_min_bytes(config.fetch_bytes_min)
         .with_isolation_level(i8::from(config.isolation == Isolation::ReadCommitted))
         .with_rack_id(StrBytes::from_string(config.rack.clone()))
@@ -441,4 +504,31 @@ fn request(config: &ConsumerConfig, plan: Plan, by_id: bool) -> FetchRequest {
         .with_session_epoch(plan.session_epoch)
         .with_topics(topics)
         .with_forgotten_topics_data(plan.forget.into_iter().map(forget).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_with_partitions_that_have_nothing_new() {
+        let place = |partition| (Arc::new(TopicPartition::new("t", partition)), Want::default());
+        let ask = |is_buffered, is_paused| Ask {
+            behind: Wants::from([place(0)]),
+            at_end: Wants::from([place(1), place(2)]),
+            is_buffered,
+            is_paused,
+        };
+        let long = Duration::from_millis(500);
+        let chosen = |ask: Ask, bytes_min| {
+            let chosen = ask.choose(long, bytes_min);
+            chosen.map(|(wants, wait)| (wants.keys().map(|place| place.partition).collect::<Vec<_>>(), wait))
+        };
+        assert_eq!(chosen(ask(false, false), 1), Some((vec![0, 1, 2], long)));
+        assert_eq!(chosen(ask(true, false), 1), Some((vec![0], Duration::ZERO)));
+        assert_eq!(chosen(ask(true, true), 1), Some((vec![0], Duration::ZERO)));
+        assert_eq!(chosen(Ask { behind: Wants::new(), ..ask(true, false) }, 1), None, "no answer would have anything");
+        assert_eq!(chosen(ask(true, false), 2), None, "an answer would have too little");
+        assert_eq!(chosen(ask(false, true), 2), Some((vec![0, 1, 2], PAUSED_WAIT)));
+    }
 }

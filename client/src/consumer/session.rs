@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::TopicPartition;
 
 /// What is asked of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Want {
     pub topic_id: Uuid,
     pub offset: i64,

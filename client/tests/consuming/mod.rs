@@ -217,6 +217,29 @@ async fn by_duration_and_streams(node: &mut Node) {
     consumer.close().await.expect("closed");
 }
 
+/// Partitions that have much to read do not wait for data of those that have none, which a broker may wait long for.
+async fn beside_nothing_new(node: &mut Node) {
+    create(node, "beside-much", 1).await;
+    create(node, "beside-nothing", 1).await;
+    let value = "v".repeat(500);
+    push(&Producer::new(node.cluster(), ProducerConfig::default()), "beside-much", (0..2_000).map(|_| value.clone()))
+        .await;
+    // Longer than `read` has patience, and many answers are needed.
+    let fetch_wait = Duration::from_secs(600);
+    let config = ConsumerConfig { fetch_wait, partition_bytes_max: 20_000, ..group("beside") };
+    let mut consumer = Consumer::new(node.cluster(), config);
+    consumer.subscribe(&["beside-much", "beside-nothing"]).expect("a group");
+    let some = read(&mut consumer, |all| all.len() >= 100).await.len();
+    // What is paused may be resumed any moment, and be read up.
+    let much = [TopicPartition::new("beside-much", 0)];
+    consumer.pause(&much).expect("it is read");
+    assert!(consumer.poll(POLL).await.expect("a poll").is_empty());
+    consumer.resume(&much).expect("it is read");
+    let rest = read(&mut consumer, |all| some + all.len() >= 2_000).await;
+    assert_eq!((some + rest.len(), rest.last().map(|(_, offset, _)| *offset)), (2_000, Some(1_999)));
+    consumer.close().await.expect("closed");
+}
+
 pub async fn all(node: &mut Node) {
     patterns(node).await;
     println!("  patterns");
@@ -228,4 +251,6 @@ pub async fn all(node: &mut Node) {
     println!("  read committed");
     by_duration_and_streams(node).await;
     println!("  by duration and streams");
+    beside_nothing_new(node).await;
+    println!("  beside nothing new");
 }
