@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use client::TopicPartition;
 use client::error::ClientError;
 use millstream_protocol::error_code::ErrorCode;
 
@@ -236,21 +237,36 @@ pub(super) fn reads_on(known: Option<Option<i64>>, position: i64) -> bool {
 /// Why a store cannot have come from the changelog as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gap {
-    /// It contains more than the changelog has: the topic was made anew.
-    Ahead,
+    /// It contains more than the changelog has: the topic was made anew, or lost its last records.
+    Ahead { position: i64, end: i64 },
     /// Records that it lacks are gone.
-    Behind,
+    Behind { position: i64, first: i64 },
+}
+
+impl Gap {
+    /// What is lost of a store, and where to look.
+    pub fn describe(self, store: &str, changelog: &TopicPartition) -> String {
+        match self {
+            Gap::Ahead { position, end } => format!(
+                "store {store} contains its changelog {changelog} up to offset {position}, and that ends at {end}: \
+                 updates that only the store had are gone for good. Look whether the topic was deleted and made anew, or \
+                 lost records in an unclean leader election (unclean.leader.election.enable, min.insync.replicas)"
+            ),
+            Gap::Behind { position, first } => format!(
+                "store {store} contains its changelog {changelog} up to offset {position}, and that begins at {first}: \
+                 updates between the two may be missing in the store as it is"
+            ),
+        }
+    }
 }
 
 /// Whether a store that contains its changelog up to `position` can be restored from there; it has the offsets from
 /// `first` to `end`. Records before the first one were deleted in order and belong to no store that begins empty.
 pub(super) fn gap(position: i64, first: Option<i64>, end: i64) -> Option<Gap> {
-    if position > end {
-        Some(Gap::Ahead)
-    } else if position > 0 && first.is_some_and(|first| position < first) {
-        Some(Gap::Behind)
-    } else {
-        None
+    match first {
+        _ if position > end => Some(Gap::Ahead { position, end }),
+        Some(first) if 0 < position && position < first => Some(Gap::Behind { position, first }),
+        _ => None,
     }
 }
 

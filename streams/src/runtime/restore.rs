@@ -17,7 +17,7 @@ use millstream_base_env::clock::Moment;
 
 use super::app::known;
 use super::collect::Sender;
-use super::decide::{self, Gap};
+use super::decide;
 use super::error::StreamsError;
 use super::held::{self, Found, Held, Log, Role};
 use super::pending::Pending;
@@ -48,10 +48,7 @@ impl StreamThread {
         let gap_of = |log: &Log| decide::gap(log.position, found.firsts.get(&log.place).copied(), end_of(log));
         let Some(held) = self.tasks.get_mut(&id) else { return Ok(()) };
         if let Some((log, gap)) = held.logs.iter().find_map(|log| Some((log, gap_of(log)?))) {
-            let why = match gap {
-                Gap::Ahead => format!("a store contains more than {} has", log.place),
-                Gap::Behind => format!("records of {} are gone that a store lacks", log.place),
-            };
+            let why = gap.describe(&log.store, &log.place);
             return self.wipe(id, &why);
         }
         let listener = self.common.restore_listener.lock().clone();

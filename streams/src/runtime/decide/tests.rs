@@ -111,10 +111,21 @@ fn a_source_topic_is_restored_up_to_what_was_committed() {
 #[test]
 fn a_store_out_of_step_with_its_changelog_is_found() {
     assert_eq!(gap(10, Some(0), 10), None);
-    assert_eq!(gap(11, Some(0), 10), Some(Gap::Ahead));
-    assert_eq!(gap(4, Some(5), 10), Some(Gap::Behind));
+    assert_eq!(gap(11, Some(0), 10), Some(Gap::Ahead { position: 11, end: 10 }));
+    assert_eq!(gap(4, Some(5), 10), Some(Gap::Behind { position: 4, first: 5 }));
     assert_eq!(gap(5, Some(5), 10), None);
     assert_eq!(gap(0, Some(5), 10), None, "an empty store takes what is left");
+}
+
+#[test]
+fn who_reads_of_lost_updates_learns_how_many_and_where_to_look() {
+    let changelog = TopicPartition::new("app-counts-changelog", 3);
+    let said = Gap::Ahead { position: 120, end: 100 }.describe("counts", &changelog);
+    for told in ["store counts", "app-counts-changelog-3", "offset 120", "ends at 100", "gone for good", "unclean"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let said = Gap::Behind { position: 4, first: 5 }.describe("counts", &changelog);
+    assert!(said.contains("offset 4") && said.contains("begins at 5") && !said.contains("for good"), "{said}");
 }
 
 #[test]
