@@ -203,6 +203,7 @@ impl KafkaStreams {
             overrides: Overrides { topics: config.topics(), additional_retention: Some(settings.additional_retention) },
             replication_factor: settings.replication_factor,
             admin: Admin::new(Cluster::with_config(connection.connection)),
+            topics_within: settings.poll_interval_max / 2,
         };
         let common = Common {
             shared: Arc::new(shared),

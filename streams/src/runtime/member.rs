@@ -30,6 +30,9 @@ use crate::topology::{NodeKind, SourceTopics, Topology};
 const NAME: &str = "stream";
 /// Partitions in an answer about topics.
 const PAGE: i32 = 2000;
+/// How long the ends of changelogs are asked for: members wait meanwhile, and a task whose end is not known then stays
+/// where its state is until the next probing rebalance asks again.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// How long topics that were made may take to appear everywhere.
 const APPEARS: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -48,6 +51,9 @@ pub(crate) struct Shared {
     pub replication_factor: i16,
     /// Asks the cluster.
     pub admin: Admin,
+    /// How long topics may be looked for and made while the group waits: half of `max.poll.interval.ms`, after which the
+    /// group would go on without the leader (Java: `InternalTopicManager`).
+    pub topics_within: Duration,
 }
 
 /// One thread's membership.
@@ -84,10 +90,12 @@ impl Membership {
                 said.map_err(|_| ClientError::State("a member of the group is no member of this application"))?;
             known.push(Member { id: member.id, owned: member.owned, said });
         }
-        let present = self.present().await?;
-        let plan = Plan::new(&self.shared.topology, &self.shared.application, &present);
-        let layout = match plan.layout(&present, &self.shared.overrides) {
-            Ok(layout) => layout,
+        let limit = self.shared.topics_within;
+        let late =
+            || ClientError::Timeout { doing: "looking for the topics of tasks and making them".to_owned(), limit };
+        let found = tokio::time::timeout(limit, self.laid_out()).await.map_err(|_| late())??;
+        let (layout, made) = match found {
+            Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "tasks cannot be given out");
                 let missing = matches!(error, TopicsError::MissingSource(_));
@@ -98,9 +106,21 @@ impl Membership {
                 return Ok(known.into_iter().map(|member| (member.id, told.clone())).collect());
             }
         };
-        let made = self.make(&layout.own, &present).await?;
         let tasks = Tasks { ends: self.ends(&layout, &made).await, partitions: layout.tasks };
         Ok(assign::assign(&known, &tasks, &self.shared.options, Clock::Real.now_ms()))
+    }
+
+    /// The tasks of the topics that are there, or why there can be none, and the topics that were made for them.
+    async fn laid_out(&self) -> Result<Result<(Layout, BTreeSet<String>), TopicsError>, ClientError> {
+        let present = self.present().await?;
+        let plan = Plan::new(&self.shared.topology, &self.shared.application, &present);
+        match plan.layout(&present, &self.shared.overrides) {
+            Ok(layout) => {
+                let made = self.make(&layout.own, &present).await?;
+                Ok(Ok((layout, made)))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The topics that the topology reads or makes, as far as they are there.
@@ -168,7 +188,7 @@ impl Membership {
         Ok(names.into_iter().collect())
     }
 
-    /// Of each task with state the sum of the ends of its changelogs; None where a broker does not say.
+    /// Of each task with state the sum of the ends of its changelogs; None where a broker does not say so in time.
     async fn ends(&self, layout: &Layout, made: &BTreeSet<String>) -> BTreeMap<TaskId, Option<i64>> {
         let mut wanted = BTreeMap::new();
         let mut of_task: BTreeMap<TaskId, Vec<TopicPartition>> = BTreeMap::new();
@@ -183,10 +203,15 @@ impl Membership {
         }
         let mut found = BTreeMap::new();
         if !wanted.is_empty() {
-            match self.shared.admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await {
+            let admin = self.shared.admin.clone().with_timeout(ENDS_WITHIN.min(self.shared.topics_within));
+            match admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await {
                 Ok(answers) => found = answers,
                 Err(error) => tracing::warn!(%error, "the ends of changelogs cannot be asked for"),
             }
+        }
+        let unknown = || found.values().filter_map(|end| end.as_ref().err());
+        if let Some(error) = unknown().next() {
+            tracing::warn!(count = unknown().count(), %error, "the ends of changelogs are not known: tasks stay in place");
         }
         let end = |place: &TopicPartition| match found.get(place) {
             Some(Ok(end)) => Some(*end),
@@ -228,5 +253,63 @@ impl GroupAssignor for Membership {
             let cause = format!("the leader of the group is no member of this application: {malformed}");
             Assignment { call: Call::Failed, cause, ..Assignment::default() }
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use client::metadata::Cluster;
+
+    use super::*;
+    use crate::{KStream, StreamsBuilder};
+
+    /// A broker takes the connection and says nothing.
+    #[tokio::test]
+    async fn nobody_waits_long_for_a_leader_whose_questions_are_not_answered() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let builder = StreamsBuilder::new();
+        let words: KStream<String, String> = builder.stream("in");
+        words.group_by_key().count("counts");
+        let limit = Duration::from_millis(200);
+        let shared = Shared {
+            topology: builder.build().expect("sound"),
+            application: "app".to_owned(),
+            options: Options::default(),
+            overrides: Overrides::default(),
+            replication_factor: 1,
+            admin: Admin::new(Cluster::new(&silent.local_addr().expect("it is bound").to_string())),
+            topics_within: limit,
+        };
+        let leader = Membership::new(Arc::new(shared), Subscription::default());
+        let started = Moment::now();
+        let topics = leader.decide(Vec::new()).await.expect_err("what is there is not known");
+        assert!(matches!(&topics, ClientError::Timeout { limit: told, .. } if *told == limit), "{topics}");
+        assert!(topics.is_retriable(), "it joins again");
+
+        let present = Counts::from([("in".to_owned(), 2)]);
+        let plan = Plan::new(&leader.shared.topology, "app", &present);
+        let layout = plan.layout(&present, &leader.shared.overrides).expect("all is there");
+        let task = |partition| TaskId { subtopology: 0, partition };
+        let made = BTreeSet::from(["app-counts-changelog".to_owned()]);
+        let ends = leader.ends(&layout, &made).await;
+        assert_eq!(ends, BTreeMap::from([(task(0), Some(0)), (task(1), Some(0))]), "nobody has to be asked");
+        let ends = leader.ends(&layout, &BTreeSet::new()).await;
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        assert_eq!(ends, BTreeMap::from([(task(0), None), (task(1), None)]));
+
+        // Whose state is where is known all the same, and the next probing rebalance asks again.
+        let has = |id: &str, process, at| Member {
+            id: id.to_owned(),
+            owned: Vec::new(),
+            said: Subscription { process, offsets: BTreeMap::from([(at, 7)]), ..Subscription::default() },
+        };
+        let process = |number| assign::ProcessId([number; 16]);
+        let members = [has("a", process(1), task(1)), has("b", process(2), task(0))];
+        let tasks = Tasks { ends, partitions: layout.tasks };
+        let told = assign::assign(&members, &tasks, &leader.shared.options, 1_000);
+        assert_eq!((&told["a"].active, &told["b"].active), (&BTreeSet::from([task(1)]), &BTreeSet::from([task(0)])));
+        assert!(told.values().any(|told| told.next_rebalance_ms == Some(601_000)));
     }
 }
