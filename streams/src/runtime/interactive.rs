@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use client::admin::OffsetSpec;
+use client::TopicPartition;
+use client::admin::{Each, OffsetSpec};
 use client::config::Isolation;
+use client::error::ClientError;
 use millstream_base_env::task;
 use tokio::sync::oneshot;
 
@@ -115,8 +117,9 @@ impl KafkaStreams {
     }
 
     /// How far each store here is behind its changelog, by its name and partition: copies and stores that are being
-    /// restored too.
-    pub fn all_local_store_partition_lags(&self) -> Asked<BTreeMap<String, BTreeMap<i32, LagInfo>>> {
+    /// restored too. A partition whose changelog's end the cluster does not tell is left out, and the log says why; where it
+    /// tells none, that is the error (Java's fails whole with the first one that is not told).
+    pub fn all_local_store_partition_lags(&self) -> Asked<Lags> {
         let Some(runtime) = &self.runtime else { return Asked::known(Err(QueryError::StreamsNotStarted)) };
         if self.common.is_stream_thread() {
             return Asked::known(Err(QueryError::OnStreamThread));
@@ -140,19 +143,12 @@ impl KafkaStreams {
                 all.extend(answer.await.unwrap_or_default());
             }
             let wanted: BTreeMap<_, _> = all.iter().map(|at| (at.place.clone(), OffsetSpec::Latest)).collect();
-            let mut lags: BTreeMap<String, BTreeMap<i32, LagInfo>> = BTreeMap::new();
             if wanted.is_empty() {
-                return Ok(lags);
+                return Ok(Lags::new());
             }
-            let unknown = |error: client::error::ClientError| QueryError::Cluster(error.to_string());
-            let mut ends = admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await.map_err(unknown)?;
-            for ChangelogAt { store, place, position } in all {
-                let Some(end) = ends.get_mut(&place) else { continue };
-                let end = *end.as_ref().map_err(|error| QueryError::Cluster(error.to_string()))?;
-                let lag = LagInfo { current_offset_position: position.unwrap_or(end), end_offset_position: end };
-                lags.entry(store).or_default().insert(place.partition, lag);
-            }
-            Ok(lags)
+            let unknown = |error: ClientError| QueryError::Cluster(error.to_string());
+            let ends = admin.list_each_offset(&wanted, Isolation::ReadUncommitted).await.map_err(unknown)?;
+            lags_of(all, &ends)
         });
         Asked::new(async move {
             lags.await.unwrap_or_else(|_| Err(QueryError::Cluster("the application ended meanwhile".to_owned())))
@@ -216,6 +212,31 @@ impl Instance for Common {
             return Err(QueryError::OnStreamThread);
         }
         Ok(self.all_queues())
+    }
+}
+
+/// By the names of stores, and their partitions.
+type Lags = BTreeMap<String, BTreeMap<i32, LagInfo>>;
+
+/// The lags of stores whose changelogs end there, as far as that is known.
+fn lags_of(all: Vec<ChangelogAt>, ends: &Each<TopicPartition, i64>) -> Result<Lags, QueryError> {
+    let (mut lags, mut failed) = (Lags::new(), None);
+    for ChangelogAt { store, place, position } in all {
+        match ends.get(&place) {
+            Some(Ok(end)) => {
+                let lag = LagInfo { current_offset_position: position.unwrap_or(*end), end_offset_position: *end };
+                lags.entry(store).or_default().insert(place.partition, lag);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(store, changelog = %place, %error, "how far a store is behind is not known");
+                failed = failed.or_else(|| Some(QueryError::Cluster(error.to_string())));
+            }
+            None => {}
+        }
+    }
+    match failed {
+        Some(error) if lags.is_empty() => Err(error),
+        _ => Ok(lags),
     }
 }
 
@@ -287,6 +308,21 @@ mod tests {
 
     use super::*;
     use crate::{KeyValue, StreamsBuilder, StreamsConfig, Uncaught};
+
+    #[test]
+    fn a_changelog_without_a_leader_hides_no_other_lag() {
+        let place = |partition| TopicPartition::new("app-counts-changelog", partition);
+        let at = |partition, position| ChangelogAt { store: "counts".to_owned(), place: place(partition), position };
+        let all = || vec![at(0, Some(3)), at(1, Some(5)), at(2, None)];
+        let topic = || "app-counts-changelog".to_owned();
+        let away = |partition| (place(partition), Err(ClientError::NoLeader { topic: topic(), partition }));
+        let lags =
+            lags_of(all(), &Each::from([(place(0), Ok(10)), away(1), (place(2), Ok(7))])).expect("two are known");
+        let known: Vec<_> = lags["counts"].iter().map(|(partition, lag)| (*partition, lag.offset_lag())).collect();
+        assert_eq!(known, [(0, 7), (2, 0)]);
+        let none = lags_of(all(), &Each::from([0, 1, 2].map(away)));
+        assert!(matches!(&none, Err(QueryError::Cluster(cause)) if cause.contains("changelog-0")), "{none:?}");
+    }
 
     /// What runs on a stream thread would wait there for its own answer.
     #[test]
