@@ -81,8 +81,8 @@ pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Ctx, Pair, Processor};
 pub use query::metadata::{HostInfo, KeyQueryMetadata, LagInfo, StreamsMetadata};
 pub use query::{
-    Asked, Position, QueryError, Queryable, ReadOnlyKeyValue, ReadOnlySession, ReadOnlyVersioned, ReadOnlyWindow,
-    StoreQueryParameters, TimestampedKeyWindow,
+    Asked, AskedRows, Position, QueryError, Queryable, ReadOnlyKeyValue, ReadOnlySession, ReadOnlyVersioned,
+    ReadOnlyWindow, RowsIter, StoreQueryParameters, TimestampedKeyWindow,
 };
 pub use record::{Change, Data, Header, Record, Window, Windowed};
 pub use runtime::app::{CloseOptions, GroupMembership, KafkaStreams, Uncaught};

@@ -7,8 +7,7 @@
 //! instance; which one to ask says `metadata.rs`.
 //!
 //! Not done: read committed queries, which are newer than 4.3; the position of a copy of an own changelog (Java keeps
-//! it only with an internal setting); rows come whole, not one by one as they are taken: a wide range holds its thread up
-//! until it is read, and is in memory as a whole.
+//! it only with an internal setting); the history of a key in a versioned store comes whole, not page by page.
 
 // Where questions wait for a thread.
 mod queue;
@@ -16,6 +15,8 @@ mod queue;
 mod ask;
 // An answer to come.
 mod asked;
+// Rows to come, page by page.
+mod rows;
 // Which stores of which partitions, and how far they must be.
 mod parameters;
 // Why there is no answer.
@@ -34,6 +35,7 @@ pub mod metadata;
 mod tests;
 
 use crate::store::Stamped;
+use crate::store::page::Page;
 
 pub use ask::{Asker, Queryable};
 pub(crate) use ask::{ChangelogAt, Instance, Local, LocalTask, Located, Scope, Standing};
@@ -42,11 +44,12 @@ pub use error::QueryError;
 pub use key_value::ReadOnlyKeyValue;
 pub use parameters::{Position, StoreQueryParameters};
 pub(crate) use queue::{Queue, Refused};
+pub use rows::{AskedRows, RowsIter};
 pub use session::ReadOnlySession;
 pub use versioned::ReadOnlyVersioned;
 pub use window::{ReadOnlyWindow, TimestampedKeyWindow};
 
 /// Rows of a table or an aggregate without their times.
-fn unstamped<T, V>(rows: Vec<(T, Stamped<V>)>) -> Vec<(T, V)> {
-    rows.into_iter().map(|(at, stamped)| (at, stamped.value)).collect()
+fn unstamped<T, V>(page: Page<(T, Stamped<V>)>) -> Page<(T, V)> {
+    page.map(|(at, stamped)| (at, stamped.value))
 }

@@ -9,6 +9,8 @@
 pub(crate) mod tally;
 // Decoded values that wait for a flush.
 pub mod cache;
+// Rows and what waits over them, so many at a time.
+pub mod page;
 // Keys and their latest values.
 pub mod key_value;
 // Values by key and window.

@@ -4,8 +4,8 @@
 //! views (`key_value.rs` and its like) and by the stream thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use client::TopicPartition;
 use futures_util::StreamExt;
@@ -13,9 +13,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
 use super::parameters::Staleness;
-use super::{Asked, Position, QueryError, Queue, Refused, StoreQueryParameters};
+use super::queue::Question;
+use super::rows::{Cursor, Part};
+use super::{Asked, AskedRows, Position, QueryError, Queue, Refused, StoreQueryParameters};
 use crate::assign::TaskId;
 use crate::runtime::states::ThreadState;
+use crate::store::page::{Limit, Page, PageFrom};
 use crate::task::Stores;
 use crate::task::errors::Failure;
 use crate::task::link::fatal;
@@ -97,11 +100,18 @@ pub struct Asker {
     instance: Arc<dyn Instance>,
     parameters: Arc<StoreQueryParameters>,
     scope: Scope,
+    /// What a thread answers at once.
+    page: Limit,
 }
 
 impl Asker {
     pub(crate) fn new(instance: Arc<dyn Instance>, parameters: StoreQueryParameters, scope: Scope) -> Asker {
-        Asker { instance, parameters: Arc::new(parameters), scope }
+        Asker { instance, parameters: Arc::new(parameters), scope, page: Limit::PAGE }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_page(self, page: Limit) -> Asker {
+        Asker { page, ..self }
     }
 
     pub(super) fn failed(&self, error: impl std::fmt::Display) -> QueryError {
@@ -117,7 +127,7 @@ impl Asker {
         let read = Arc::new(read);
         let parameters = Arc::clone(&self.parameters);
         let scope = self.scope;
-        let parts = self.each(move || {
+        let parts = self.each(move |_| {
             let (read, parameters) = (Arc::clone(&read), Arc::clone(&parameters));
             move |local: &Local<'_>| match scope {
                 Scope::Partitions => local.read(&parameters, |task| found(find, task.stores, &parameters, &*read)),
@@ -136,13 +146,77 @@ impl Asker {
         self.ask(find, read).map(|parts| parts.into_iter().flatten().next())
     }
 
-    /// The rows of all parts, one part after the other.
+    /// The rows of all parts, one part after the other. One page of a thread's tasks together comes first; each thread is
+    /// asked at once.
     pub(super) fn ask_rows<F: 'static, T: Send + 'static>(
         &self,
         find: Find<F>,
-        read: impl Fn(&F) -> Result<Vec<T>, Failure> + Send + Sync + 'static,
-    ) -> Asked<Vec<T>> {
-        self.ask(find, read).map(|parts| parts.into_iter().flatten().collect())
+        read: impl Fn(&F, PageFrom<'_>) -> Result<Page<T>, Failure> + Send + Sync + 'static,
+    ) -> AskedRows<T> {
+        let read: ReadPage<F, T> = Arc::new(read);
+        let first = self.each(|thread| {
+            let (read, parameters, thread) = (Arc::clone(&read), Arc::clone(&self.parameters), Arc::downgrade(thread));
+            let (scope, mut limit) = (self.scope, self.page);
+            move |local: &Local<'_>| {
+                let mut begin = |stores: &Stores| {
+                    if limit.is_used() {
+                        return Ok((Vec::new(), Cursor::Begin));
+                    }
+                    let read = |store: &F| read(store, PageFrom { after: None, limit: &mut limit });
+                    found(find, stores, &parameters, read).map(|page| (page.rows, page.next.into()))
+                };
+                let parts = match scope {
+                    Scope::Partitions => local.read(&parameters, |task| begin(task.stores))?,
+                    Scope::Global => local.read_global(&parameters, begin)?,
+                };
+                let part = |(partition, (rows, cursor)): (i32, (Vec<T>, Cursor))| {
+                    let rows = rows.into_iter();
+                    (partition, Part { partition, thread: Weak::clone(&thread), rows, cursor })
+                };
+                Ok(parts.into_iter().map(part).collect())
+            }
+        });
+        let asker = self.clone();
+        let first = first.map(|parts| parts.into_iter().map(|(_, part)| part).collect());
+        AskedRows::new(first, move |part| asker.ask_on(part, find, &read))
+    }
+
+    /// The next page of a part, of the thread that had it.
+    fn ask_on<F: 'static, T: Send + 'static>(
+        &self,
+        part: &Part<T>,
+        find: Find<F>,
+        read: &ReadPage<F, T>,
+    ) -> Asked<Part<T>> {
+        let (partition, thread, cursor) = (part.partition, Weak::clone(&part.thread), part.cursor.clone());
+        let (read, parameters) = (Arc::clone(read), Arc::clone(&self.parameters));
+        let (scope, mut limit) = (self.scope, self.page);
+        let gone = QueryError::StateStoreMigrated(self.parameters.store.clone());
+        let queues = match self.instance.queues() {
+            Ok(queues) => queues,
+            Err(error) => return Asked::known(Err(error)),
+        };
+        let Some(queue) = queues.into_iter().find(|queue| Arc::as_ptr(queue) == thread.as_ptr()) else {
+            return Asked::known(Err(gone));
+        };
+        let (tell, answer) = oneshot::channel();
+        let told = queue.push(answering(tell, &self.parameters, move |local| {
+            let stores = match scope {
+                Scope::Partitions => local.still(&parameters, partition)?,
+                Scope::Global => local.global(&parameters)?,
+            };
+            let after = match &cursor {
+                Cursor::Behind(after) => Some(&after[..]),
+                Cursor::Begin | Cursor::End => None,
+            };
+            let page = found(find, stores, &parameters, |store| read(store, PageFrom { after, limit: &mut limit }))?;
+            Ok(Part { partition, thread, rows: page.rows.into_iter(), cursor: page.next.into() })
+        }));
+        match told {
+            Ok(()) => Asked::new(async move { answer.await.unwrap_or(Err(gone)) }),
+            Err(Refused::Closed) => Asked::known(Err(gone)),
+            Err(Refused::Full) => Asked::known(Err(QueryError::Busy)),
+        }
     }
 
     /// How far the tasks of the store are.
@@ -152,7 +226,7 @@ impl Asker {
             return Asked::known(Ok(Position::new()));
         }
         let parameters = Arc::clone(&self.parameters);
-        let parts = self.each(move || {
+        let parts = self.each(move |_| {
             let parameters = Arc::clone(&parameters);
             move |local: &Local<'_>| local.read(&parameters, |task| Ok(task.located.position()))
         });
@@ -163,7 +237,7 @@ impl Asker {
         })
     }
 
-    fn each<T, Q>(&self, question: impl Fn() -> Q) -> Asked<Vec<(i32, T)>>
+    fn each<T, Q>(&self, question: impl Fn(&Arc<Queue>) -> Q) -> Asked<Vec<(i32, T)>>
     where
         T: Send + 'static,
         Q: FnOnce(&Local<'_>) -> Result<Vec<(i32, T)>, QueryError> + Send + 'static,
@@ -182,7 +256,7 @@ impl Asker {
         }
     }
 
-    fn push_each<T, Q>(&self, question: impl Fn() -> Q) -> Result<Vec<Answer<T>>, QueryError>
+    fn push_each<T, Q>(&self, question: impl Fn(&Arc<Queue>) -> Q) -> Result<Vec<Answer<T>>, QueryError>
     where
         T: Send + 'static,
         Q: FnOnce(&Local<'_>) -> Result<Vec<(i32, T)>, QueryError> + Send + 'static,
@@ -196,16 +270,12 @@ impl Asker {
         let is_answered = Arc::new(AtomicBool::new(false));
         for queue in self.instance.queues()? {
             let (tell, answer) = oneshot::channel();
-            let (question, store, scope) = (question(), parameters.store.clone(), self.scope);
+            let (question, scope) = (answering(tell, parameters, question(&queue)), self.scope);
             let is_answered = Arc::clone(&is_answered);
             let told = queue.push(Box::new(move |local| {
-                if scope == Scope::Global && (local.globals.is_none() || is_answered.swap(true, Ordering::AcqRel)) {
-                    return;
+                if scope == Scope::Partitions || local.globals.is_some() && !is_answered.swap(true, Ordering::AcqRel) {
+                    question(local);
                 }
-                // A serde that panics must not take the thread with it.
-                let answer = catch_unwind(AssertUnwindSafe(|| question(local)));
-                let panicked = |_| Err(QueryError::Store { store, cause: "the read panicked".to_owned() });
-                _ = tell.send(answer.unwrap_or_else(panicked));
             }));
             match told {
                 // The answer of one that ends is none.
@@ -216,6 +286,24 @@ impl Asker {
         let is_enough = self.scope == Scope::Global && !answers.is_empty();
         if is_full && !is_enough { Err(QueryError::Busy) } else { Ok(answers) }
     }
+}
+
+/// Reads a page of one part.
+type ReadPage<F, T> = Arc<dyn Fn(&F, PageFrom<'_>) -> Result<Page<T>, Failure> + Send + Sync>;
+
+/// What a thread runs, which tells the answer.
+fn answering<T: Send + 'static>(
+    tell: oneshot::Sender<Result<T, QueryError>>,
+    parameters: &StoreQueryParameters,
+    question: impl FnOnce(&Local<'_>) -> Result<T, QueryError> + Send + 'static,
+) -> Question {
+    let store = parameters.store.clone();
+    Box::new(move |local| {
+        // A serde that panics must not take the thread with it.
+        let answer = catch_unwind(AssertUnwindSafe(|| question(local)));
+        let panicked = |_| Err(QueryError::Store { store, cause: "the read panicked".to_owned() });
+        _ = tell.send(answer.unwrap_or_else(panicked));
+    })
 }
 
 /// The answer of one thread, by partition.
@@ -266,7 +354,7 @@ fn found<F, T>(
     find: Find<F>,
     stores: &Stores,
     parameters: &StoreQueryParameters,
-    read: &dyn Fn(&F) -> Result<T, Failure>,
+    read: impl FnOnce(&F) -> Result<T, Failure>,
 ) -> Result<T, QueryError> {
     let store = || parameters.store.clone();
     let found = find(stores, &parameters.store);
@@ -280,7 +368,7 @@ impl Local<'_> {
     fn read<T>(
         &self,
         parameters: &StoreQueryParameters,
-        read: impl Fn(&LocalTask<'_>) -> Result<T, QueryError>,
+        mut read: impl FnMut(&LocalTask<'_>) -> Result<T, QueryError>,
     ) -> Result<Vec<(i32, T)>, QueryError> {
         use ThreadState::{PartitionsAssigned, PartitionsRevoked, Running, Starting};
         let is_open = match parameters.staleness {
@@ -310,14 +398,28 @@ impl Local<'_> {
         Ok(parts)
     }
 
+    /// The stores of a task that was read before. Whatever the thread does meanwhile: as in Java, who has an iterator goes
+    /// on for as long as the store is open.
+    fn still(&self, parameters: &StoreQueryParameters, partition: i32) -> Result<&Stores, QueryError> {
+        let is_it = |task: &&LocalTask<'_>| {
+            task.id.partition == partition
+                && (parameters.staleness == Staleness::Any || task.standing == Standing::Active)
+                && task.stores.held(&parameters.store).is_some()
+        };
+        let gone = || QueryError::StateStoreMigrated(parameters.store.clone());
+        self.tasks.iter().find(is_it).map(|task| task.stores).ok_or_else(gone)
+    }
+
+    fn global(&self, parameters: &StoreQueryParameters) -> Result<&Stores, QueryError> {
+        let store = || parameters.store.clone();
+        self.globals.ok_or_else(|| QueryError::StreamsRebalancing { store: store(), state: self.state })
+    }
+
     fn read_global<T>(
         &self,
         parameters: &StoreQueryParameters,
-        read: impl Fn(&Stores) -> Result<T, QueryError>,
+        read: impl FnOnce(&Stores) -> Result<T, QueryError>,
     ) -> Result<Vec<(i32, T)>, QueryError> {
-        let stores = self
-            .globals
-            .ok_or_else(|| QueryError::StreamsRebalancing { store: parameters.store.clone(), state: self.state })?;
-        Ok(vec![(parameters.partition.unwrap_or(0), read(stores)?)])
+        Ok(vec![(parameters.partition.unwrap_or(0), read(self.global(parameters)?)?)])
     }
 }

@@ -3,7 +3,7 @@
 //! Made by every read of `query`. The question is on its way when this is made, whether or not somebody waits.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -62,16 +62,21 @@ impl<T: Send + 'static> Asked<T> {
         })
     }
 
-    fn wait_with(self, mut park: impl FnMut() -> Result<(), QueryError>) -> Result<T, QueryError> {
-        let waker = Waker::from(Arc::new(Parked(std::thread::current())));
-        let (mut context, mut answer) = (Context::from_waker(&waker), pin!(self.0));
+    fn wait_with(mut self, mut park: impl FnMut() -> Result<(), QueryError>) -> Result<T, QueryError> {
+        let waker = parked();
+        let mut context = Context::from_waker(&waker);
         loop {
-            match answer.as_mut().poll(&mut context) {
+            match self.0.as_mut().poll(&mut context) {
                 Poll::Ready(answer) => return answer,
                 Poll::Pending => park()?,
             }
         }
     }
+}
+
+/// Wakes this thread where it parks.
+pub(super) fn parked() -> Waker {
+    Waker::from(Arc::new(Parked(std::thread::current())))
 }
 
 impl<T> Future for Asked<T> {

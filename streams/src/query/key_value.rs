@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::ask::Find;
-use super::{Asked, Asker, Position, Queryable, unstamped};
+use super::{Asked, AskedRows, Asker, Position, Queryable, unstamped};
 use crate::record::Data;
 use crate::serde::{Serde, bytes_of};
 use crate::state::Order;
+use crate::store::page::{Between, Page, PageFrom};
 use crate::store::token::{KeyValue, TimestampedKeyValue};
 use crate::store::{KeyValueStore, Stamped, TableStore};
 use crate::task::Stores;
@@ -18,8 +19,8 @@ use crate::task::errors::Failure;
 /// One part of a store of keys and values.
 pub(crate) trait KeyValueReads<K, S> {
     fn get(&self, key: &K) -> Result<Option<S>, Failure>;
-    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure>;
-    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, S)>, Failure>;
+    fn range(&self, keys: Between<'_, K>, order: Order, from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure>;
+    fn prefix(&self, prefix: &[u8], from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure>;
     fn approximate_len(&self) -> u64;
 }
 
@@ -28,12 +29,12 @@ impl<K: Data, S: Data> KeyValueReads<K, S> for Rc<RefCell<KeyValueStore<K, S>>> 
         self.borrow().peek(key)
     }
 
-    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        self.borrow().range(from, to, order)
+    fn range(&self, keys: Between<'_, K>, order: Order, from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure> {
+        self.borrow().range_page(keys, order, from)
     }
 
-    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, S)>, Failure> {
-        self.borrow().prefixed(prefix, Order::Ascending)
+    fn prefix(&self, prefix: &[u8], from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure> {
+        self.borrow().prefix_page(prefix, Order::Ascending, from)
     }
 
     fn approximate_len(&self) -> u64 {
@@ -49,12 +50,12 @@ impl<K: Data, V: Data> KeyValueReads<K, V> for Unstamped<K, V> {
         Ok(self.0.get(key)?.map(|stamped| stamped.value))
     }
 
-    fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, V)>, Failure> {
-        Ok(unstamped(self.0.range(from, to, order)?))
+    fn range(&self, keys: Between<'_, K>, order: Order, from: PageFrom<'_>) -> Result<Page<(K, V)>, Failure> {
+        Ok(unstamped(self.0.range(keys, order, from)?))
     }
 
-    fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, V)>, Failure> {
-        Ok(unstamped(self.0.prefix(prefix)?))
+    fn prefix(&self, prefix: &[u8], from: PageFrom<'_>) -> Result<Page<(K, V)>, Failure> {
+        Ok(unstamped(self.0.prefix(prefix, from)?))
     }
 
     fn approximate_len(&self) -> u64 {
@@ -72,7 +73,8 @@ type Found<K, S> = Box<dyn KeyValueReads<K, S>>;
 /// fn report(app: &KafkaStreams) -> Result<(), QueryError> {
 ///     let counts = app.store::<KeyValue<String, i64>>("counts")?;
 ///     println!("kafka: {:?}", counts.get("kafka").wait()?);
-///     for (word, count) in counts.all(Order::Ascending).wait()? {
+///     for row in counts.all(Order::Ascending) {
+///         let (word, count) = row?;
 ///         println!("{word}: {count}");
 ///     }
 ///     Ok(())
@@ -125,24 +127,22 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyKeyValue<K, S> {
         from: Option<&Q>,
         to: Option<&Q>,
         order: Order,
-    ) -> Asked<Vec<(K, S)>> {
+    ) -> AskedRows<(K, S)> {
         let (from, to) = (from.map(Q::to_owned), to.map(Q::to_owned));
-        self.asker.ask_rows(self.find, move |store| store.range(from.as_ref(), to.as_ref(), order))
+        self.asker.ask_rows(self.find, move |store, page| store.range((from.as_ref(), to.as_ref()), order, page))
     }
 
-    /// All rows, in the order of their keys' bytes, partition by partition. The stream thread reads them at once, and
-    /// processes nothing meanwhile: of a large store a `range` at a time is kinder.
-    pub fn all(&self, order: Order) -> Asked<Vec<(K, S)>> {
-        self.asker.ask_rows(self.find, move |store| store.range(None, None, order))
+    /// All rows, in the order of their keys' bytes, partition by partition.
+    pub fn all(&self, order: Order) -> AskedRows<(K, S)> {
+        self.asker.ask_rows(self.find, move |store, page| store.range((None, None), order, page))
     }
 
     /// The rows whose keys begin with the bytes that `serde` makes of the prefix.
-    pub fn prefix_scan<P>(&self, prefix: &P, serde: impl Serde<P>) -> Asked<Vec<(K, S)>> {
-        let bytes = match bytes_of(&serde, prefix) {
-            Ok(bytes) => bytes,
-            Err(error) => return Asked::known(Err(self.asker.failed(error))),
-        };
-        self.asker.ask_rows(self.find, move |store| store.prefix(&bytes))
+    pub fn prefix_scan<P>(&self, prefix: &P, serde: impl Serde<P>) -> AskedRows<(K, S)> {
+        match bytes_of(&serde, prefix) {
+            Ok(bytes) => self.asker.ask_rows(self.find, move |store, page| store.prefix(&bytes, page)),
+            Err(error) => AskedRows::failed(self.asker.failed(error)),
+        }
     }
 
     /// About how many rows there are; those that wait in the cache do not count.

@@ -6,9 +6,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::ask::Find;
-use super::{Asked, Asker, Position, Queryable};
+use super::{Asked, AskedRows, Asker, Position, Queryable};
 use crate::record::{Data, Window, Windowed};
 use crate::state::Order;
+use crate::state::session::Meeting;
 use crate::store::session::SessionStore;
 use crate::store::token::KeySession;
 use crate::task::Stores;
@@ -42,13 +43,6 @@ impl<K: Data + Send + Sync, V: Data + Send> Queryable for KeySession<K, V> {
     }
 }
 
-fn ordered<T>(mut rows: Vec<T>, order: Order) -> Vec<T> {
-    if order == Order::Descending {
-        rows.reverse();
-    }
-    rows
-}
-
 impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
     /// The value of the session of a key from one time to another.
     pub fn fetch_session<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q, start: i64, end: i64) -> Asked<Option<V>> {
@@ -57,7 +51,7 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
     }
 
     /// All sessions of a key, by their ends.
-    pub fn fetch<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q, order: Order) -> Asked<Vec<(Window, V)>> {
+    pub fn fetch<Q: ToOwned<Owned = K> + ?Sized>(&self, key: &Q, order: Order) -> AskedRows<(Window, V)> {
         self.find_sessions(key, 0, i64::MAX, order)
     }
 
@@ -68,19 +62,18 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
         earliest_end: i64,
         latest_start: i64,
         order: Order,
-    ) -> Asked<Vec<(Window, V)>> {
-        let key = key.to_owned();
-        self.asker.ask_rows(self.find, move |store| {
-            Ok(ordered(store.borrow().find(&key, earliest_end, latest_start)?, order))
-        })
+    ) -> AskedRows<(Window, V)> {
+        let (key, times) = (key.to_owned(), Meeting { earliest_end, latest_start });
+        self.asker.ask_rows(self.find, move |store, page| store.borrow().find_page(&key, times, order, page))
     }
 
-    /// The sessions of the keys from one to another, both included (None is open), by key and end, partition by partition.
+    /// The sessions of the keys from one to another, both included (None is open), by the bytes of key,
+    /// end and start, partition by partition.
     pub fn fetch_range<Q: ToOwned<Owned = K> + ?Sized>(
         &self,
         keys: (Option<&Q>, Option<&Q>),
         order: Order,
-    ) -> Asked<Vec<(Windowed<K>, V)>> {
+    ) -> AskedRows<(Windowed<K>, V)> {
         self.find_range(keys, 0, i64::MAX, order)
     }
 
@@ -91,11 +84,11 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlySession<K, V> {
         earliest_end: i64,
         latest_start: i64,
         order: Order,
-    ) -> Asked<Vec<(Windowed<K>, V)>> {
+    ) -> AskedRows<(Windowed<K>, V)> {
         let (first, last) = (keys.0.map(Q::to_owned), keys.1.map(Q::to_owned));
-        self.asker.ask_rows(self.find, move |store| {
-            let found = store.borrow().find_range((first.as_ref(), last.as_ref()), earliest_end, latest_start)?;
-            Ok(ordered(found, order))
+        let times = Meeting { earliest_end, latest_start };
+        self.asker.ask_rows(self.find, move |store, page| {
+            store.borrow().range_page((first.as_ref(), last.as_ref()), times, order, page)
         })
     }
 

@@ -1,8 +1,11 @@
 //! Every read of every kind of store, over two partitions: with rows written, with rows that wait in caches, and halfway.
 
+use std::future::IntoFuture;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +24,9 @@ use crate::{
     TimeWindows, TimestampedKeyValue, TimestampedKeyWindow, Topology, VersionedRecord, Window,
 };
 use client::TopicPartition;
+
+// Ranges that come page by page.
+mod pages;
 
 struct At(Position);
 
@@ -93,8 +99,8 @@ impl Driven {
         Q::read_only(Asker::new(Arc::new(self.thread.clone()), parameters.into(), Scope::Partitions))
     }
 
-    /// The thread comes to its questions, then the answer comes.
-    fn now<T: Send + 'static>(&self, asked: Asked<T>) -> Result<T, QueryError> {
+    /// The thread comes to its questions: how many there were.
+    fn answer(&self) -> usize {
         let task = |(number, (task, standing, at)): (usize, &'_ (Task, Standing, At))| {
             (number as i32, task.stores().clone(), *standing, At(at.0.clone()))
         };
@@ -112,13 +118,26 @@ impl Driven {
                 .collect(),
             globals: self.globals.as_ref(),
         };
-        for question in self.thread.0.take() {
-            question(&local);
-        }
-        asked.wait_for(Duration::from_secs(60))
+        let questions = self.thread.0.take();
+        let count = questions.len();
+        questions.into_iter().for_each(|question| question(&local));
+        count
     }
 
-    fn get<T: Send + 'static>(&self, asked: Asked<T>) -> T {
+    /// The thread comes to its questions, then the answer comes.
+    fn now<T: Send + 'static>(&self, asked: impl IntoFuture<IntoFuture = Asked<T>>) -> Result<T, QueryError> {
+        let mut asked = asked.into_future();
+        loop {
+            self.answer();
+            match Pin::new(&mut asked).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending if self.thread.0.is_waiting() => {}
+                Poll::Pending => return asked.wait_for(Duration::from_secs(60)),
+            }
+        }
+    }
+
+    fn get<T: Send + 'static>(&self, asked: impl IntoFuture<IntoFuture = Asked<T>>) -> T {
         self.now(asked).expect("it is answered")
     }
 }

@@ -70,7 +70,8 @@ impl<K: Data + Send + Sync, V: Data + Send> ReadOnlyVersioned<K, V> {
         order: Order,
     ) -> Asked<Vec<VersionedRecord<V>>> {
         let key = key.to_owned();
-        self.asker.ask_rows(self.find, move |store| store.borrow().history(&key, from, to, order))
+        let parts = self.asker.ask(self.find, move |store| store.borrow().history(&key, from, to, order));
+        parts.map(|parts| parts.into_iter().flatten().collect())
     }
 
     /// How far the store is: a bound for a later query.

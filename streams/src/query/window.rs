@@ -7,10 +7,11 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::ask::Find;
-use super::{Asked, Asker, Position, Queryable, unstamped};
+use super::{Asked, AskedRows, Asker, Position, Queryable, unstamped};
 use crate::record::{Data, Windowed};
 use crate::state::Order;
 use crate::store::Stamped;
+use crate::store::page::{Between, Page, PageFrom};
 use crate::store::token::KeyWindow;
 use crate::store::window::{TableWindowStore, WindowStore};
 use crate::task::Stores;
@@ -19,14 +20,21 @@ use crate::task::errors::Failure;
 /// Values by key and time with the time of their last change beside each: the stores of windowed aggregates.
 pub struct TimestampedKeyWindow<K, V>(PhantomData<fn() -> (K, V)>);
 
-/// Keys from one to another, both included; None is open.
-type Keys<'a, K> = (Option<&'a K>, Option<&'a K>);
+/// The first and the last start.
+type Starts = (i64, i64);
+type WindowPage<K, S> = Page<(Windowed<K>, S)>;
 
 /// One part of a store of windows.
 pub(crate) trait WindowReads<K, S> {
     fn get(&self, key: &K, start: i64) -> Result<Option<S>, Failure>;
-    fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure>;
-    fn range(&self, keys: Keys<'_, K>, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, S)>, Failure>;
+    fn fetch(&self, key: &K, starts: Starts, order: Order, from: PageFrom<'_>) -> Result<Page<(i64, S)>, Failure>;
+    fn range(
+        &self,
+        keys: Between<'_, K>,
+        starts: Starts,
+        order: Order,
+        from: PageFrom<'_>,
+    ) -> Result<WindowPage<K, S>, Failure>;
 }
 
 impl<K: Data, S: Data> WindowReads<K, S> for Rc<RefCell<WindowStore<K, S>>> {
@@ -34,12 +42,18 @@ impl<K: Data, S: Data> WindowReads<K, S> for Rc<RefCell<WindowStore<K, S>>> {
         self.borrow().peek(key, start)
     }
 
-    fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
-        self.borrow().fetch(key, from, to, order)
+    fn fetch(&self, key: &K, starts: Starts, order: Order, from: PageFrom<'_>) -> Result<Page<(i64, S)>, Failure> {
+        self.borrow().fetch_page(key, starts, order, from)
     }
 
-    fn range(&self, keys: Keys<'_, K>, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, S)>, Failure> {
-        self.borrow().fetch_range(keys, from, to, order)
+    fn range(
+        &self,
+        keys: Between<'_, K>,
+        starts: Starts,
+        order: Order,
+        from: PageFrom<'_>,
+    ) -> Result<WindowPage<K, S>, Failure> {
+        self.borrow().range_page(keys, starts, order, from)
     }
 }
 
@@ -51,12 +65,18 @@ impl<K: Data, V: Data> WindowReads<K, V> for Unstamped<K, V> {
         Ok(self.0.get(key, start)?.map(|stamped| stamped.value))
     }
 
-    fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, V)>, Failure> {
-        Ok(unstamped(self.0.fetch(key, from, to, order)?))
+    fn fetch(&self, key: &K, starts: Starts, order: Order, from: PageFrom<'_>) -> Result<Page<(i64, V)>, Failure> {
+        Ok(unstamped(self.0.fetch(key, starts, order, from)?))
     }
 
-    fn range(&self, keys: Keys<'_, K>, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, V)>, Failure> {
-        Ok(unstamped(self.0.range(keys, from, to, order)?))
+    fn range(
+        &self,
+        keys: Between<'_, K>,
+        starts: Starts,
+        order: Order,
+        from: PageFrom<'_>,
+    ) -> Result<WindowPage<K, V>, Failure> {
+        Ok(unstamped(self.0.range(keys, starts, order, from)?))
     }
 }
 
@@ -122,9 +142,9 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyWindow<K, S> {
         from: i64,
         to: i64,
         order: Order,
-    ) -> Asked<Vec<(i64, S)>> {
+    ) -> AskedRows<(i64, S)> {
         let key = key.to_owned();
-        self.asker.ask_rows(self.find, move |store| store.fetch(&key, from, to, order))
+        self.asker.ask_rows(self.find, move |store, page| store.fetch(&key, (from, to), order, page))
     }
 
     /// The windows of the keys from one to another, both included (None is open), that start from `from` to `to`, as they
@@ -135,18 +155,20 @@ impl<K: Data + Send + Sync, S: Data + Send> ReadOnlyWindow<K, S> {
         from: i64,
         to: i64,
         order: Order,
-    ) -> Asked<Vec<(Windowed<K>, S)>> {
+    ) -> AskedRows<(Windowed<K>, S)> {
         let (first, last) = (keys.0.map(Q::to_owned), keys.1.map(Q::to_owned));
-        self.asker.ask_rows(self.find, move |store| store.range((first.as_ref(), last.as_ref()), from, to, order))
+        self.asker.ask_rows(self.find, move |store, page| {
+            store.range((first.as_ref(), last.as_ref()), (from, to), order, page)
+        })
     }
 
     /// The windows of all keys that start from `from` to `to`, both included.
-    pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> Asked<Vec<(Windowed<K>, S)>> {
-        self.asker.ask_rows(self.find, move |store| store.range((None, None), from, to, order))
+    pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> AskedRows<(Windowed<K>, S)> {
+        self.asker.ask_rows(self.find, move |store, page| store.range((None, None), (from, to), order, page))
     }
 
     /// All windows.
-    pub fn all(&self, order: Order) -> Asked<Vec<(Windowed<K>, S)>> {
+    pub fn all(&self, order: Order) -> AskedRows<(Windowed<K>, S)> {
         self.fetch_all(0, i64::MAX, order)
     }
 

@@ -60,6 +60,34 @@ impl<'a> Span<'a> {
     pub fn is_empty(&self) -> bool {
         matches!((self.from, self.to), (Some(from), Some(to)) if from >= to)
     }
+
+    /// What is left of it for who read it in this order up to `after`, which does not belong to it any more.
+    pub fn behind(&self, after: &[u8], order: Order) -> SpanBuf {
+        let (from, to) = (self.from.map(<[u8]>::to_vec), self.to.map(<[u8]>::to_vec));
+        match order {
+            Order::Ascending if self.from.is_none_or(|from| from <= after) => {
+                SpanBuf { from: Some(after_key(after)), to }
+            }
+            Order::Descending if self.to.is_none_or(|to| to > after) => SpanBuf { from, to: Some(after.to_vec()) },
+            _ => SpanBuf { from, to },
+        }
+    }
+}
+
+/// A span that owns its ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SpanBuf {
+    /// The smallest key that belongs to it.
+    pub from: Option<Vec<u8>>,
+    /// The smallest key beyond it.
+    pub to: Option<Vec<u8>>,
+}
+
+impl SpanBuf {
+    /// It, lent.
+    pub fn as_span(&self) -> Span<'_> {
+        Span { from: self.from.as_deref(), to: self.to.as_deref() }
+    }
 }
 
 /// The smallest key that is larger than all keys with this prefix; None if there is none.

@@ -6,12 +6,13 @@
 //! expire as those on disk do; Java's drop a row as soon as it is out of retention.
 
 use std::collections::BTreeSet;
+use std::iter::{Map, Peekable};
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
 use super::error::StateError;
-use super::rows::{Order, Row, Rows, Span, after_prefix};
+use super::rows::{Order, Row, RowIter, Rows, Span, SpanBuf, after_prefix};
 
 /// Bytes of the segment's number before a key.
 pub const PREFIX: usize = 8;
@@ -199,16 +200,94 @@ impl Segments {
         last: Option<Vec<u8>>,
         order: Order,
     ) -> impl Iterator<Item = Result<Row, StateError>> + 'a {
+        self.places(segments, (from, last), order, None).map(unnumbered)
+    }
+
+    /// The same behind a place, which was read before; places are keys led by the segment's number.
+    pub fn places<'a>(
+        &'a self,
+        segments: RangeInclusive<i64>,
+        keys: (Option<Vec<u8>>, Option<Vec<u8>>),
+        order: Order,
+        after: Option<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<Row, StateError>> + 'a {
         self.among(segments, order).into_iter().flat_map(move |segment| {
-            let number = segment.to_be_bytes();
-            let lower = [&number[..], from.as_deref().unwrap_or_default()].concat();
-            // The zero makes an excluded end of an included one.
-            let upper = match &last {
-                Some(last) => Some([&number[..], last, &[0]].concat()),
-                None => after_prefix(&number),
-            };
-            let span = Span { from: Some(&lower), to: upper.as_deref() };
-            self.rows.range(span, order).map(|row| row.map(|(key, value)| (key.slice(PREFIX..), value)))
+            let span = within(segment, &keys);
+            match &after {
+                Some(after) => self.rows.range(span.as_span().behind(after, order).as_span(), order),
+                None => self.rows.range(span.as_span(), order),
+            }
         })
+    }
+
+    /// The same rows in the order of their keys, whatever segments they are in, behind a key; keys without the segment's
+    /// number.
+    pub fn by_key<'a>(
+        &'a self,
+        segments: RangeInclusive<i64>,
+        keys: (Option<Vec<u8>>, Option<Vec<u8>>),
+        order: Order,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Row, StateError>> + 'a {
+        let rows = |segment: i64| {
+            let span = within(segment, &keys);
+            let rows = match after {
+                Some(after) => {
+                    let after = [&segment.to_be_bytes()[..], after].concat();
+                    self.rows.range(span.as_span().behind(&after, order).as_span(), order)
+                }
+                None => self.rows.range(span.as_span(), order),
+            };
+            rows.map(unnumbered as Unnumbered).peekable()
+        };
+        ByKey { segments: self.among(segments, order).into_iter().map(rows).collect(), order }
+    }
+}
+
+/// The keys of a segment from the first to the last one, both included.
+fn within(segment: i64, (from, last): &(Option<Vec<u8>>, Option<Vec<u8>>)) -> SpanBuf {
+    let number = segment.to_be_bytes();
+    let lower = [&number[..], from.as_deref().unwrap_or_default()].concat();
+    // The zero makes an excluded end of an included one.
+    let upper = match last {
+        Some(last) => Some([&number[..], last, &[0]].concat()),
+        None => after_prefix(&number),
+    };
+    SpanBuf { from: Some(lower), to: upper }
+}
+
+type Unnumbered = fn(Result<Row, StateError>) -> Result<Row, StateError>;
+
+fn unnumbered(row: Result<Row, StateError>) -> Result<Row, StateError> {
+    row.map(|(key, value)| (key.slice(PREFIX.min(key.len())..), value))
+}
+
+/// Rows of several segments, each in order, as one.
+struct ByKey<'a> {
+    segments: Vec<Peekable<Map<RowIter<'a>, Unnumbered>>>,
+    order: Order,
+}
+
+impl Iterator for ByKey<'_> {
+    type Item = Result<Row, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut first: Option<(usize, Bytes)> = None;
+        for (number, rows) in self.segments.iter_mut().enumerate() {
+            match rows.peek() {
+                None => {}
+                Some(Err(_)) => return rows.next(),
+                Some(Ok((key, _))) => {
+                    let goes_first = first.as_ref().is_none_or(|(_, first)| match self.order {
+                        Order::Ascending => key < first,
+                        Order::Descending => key > first,
+                    });
+                    if goes_first {
+                        first = Some((number, key.clone()));
+                    }
+                }
+            }
+        }
+        self.segments.get_mut(first?.0)?.next()
     }
 }

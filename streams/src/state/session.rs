@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::error::{Malformed, StateError};
 use super::format::session as format;
 use super::format::window::{KEY_FIRST, TIME_FIRST, write_upper_bound};
-use super::rows::{Order, Row, Rows};
+use super::rows::{Order, Row, Rows, SpanBuf, after_key};
 use super::segments::{Segments, Stored, default_interval_ms};
 use super::window::{Index, Layout};
 use crate::record::{Window, Windowed};
@@ -23,6 +23,55 @@ pub type SessionRow = (Windowed<Bytes>, Bytes);
 
 /// Rows of a session store.
 pub type SessionIter<'a> = Box<dyn Iterator<Item = Result<SessionRow, StateError>> + 'a>;
+
+/// What a read of sessions goes through: a span of rows in some segments, with more in it than is asked for.
+#[derive(Debug, Clone)]
+pub struct SessionSpan {
+    keys: (Option<Bytes>, Option<Bytes>),
+    times: Meeting,
+    /// The earliest end that rows are seen of.
+    earliest: i64,
+    /// The first and the last key, both included, of each segment.
+    rows: (Option<Vec<u8>>, Option<Vec<u8>>),
+}
+
+impl SessionSpan {
+    /// Whether a session is asked for; what waits to become a row is not measured by the rows' retention.
+    pub fn contains(&self, key: &[u8], session: Window) -> bool {
+        session.end >= self.times.earliest_end
+            && session.start <= self.times.latest_start
+            && self.keys.0.as_ref().is_none_or(|first| key >= &first[..])
+            && self.keys.1.as_ref().is_none_or(|last| key <= &last[..])
+    }
+
+    /// Where what waits is, by the keys of rows that lie by key.
+    pub fn waiting(&self) -> SpanBuf {
+        let from = match &self.keys {
+            (Some(key), Some(last)) if key == last => {
+                let mut first = Vec::with_capacity(key.len() + format::SUFFIX);
+                format::write_key(key, Window { start: 0, end: self.times.earliest_end.max(0) }, &mut first);
+                Some(first)
+            }
+            _ => self.rows.0.clone(),
+        };
+        SpanBuf { from, to: self.rows.1.as_deref().map(after_key) }
+    }
+}
+
+fn span(
+    keys: (Option<&[u8]>, Option<&[u8]>),
+    times: Meeting,
+    earliest: i64,
+    (first, last): (Vec<u8>, Option<Vec<u8>>),
+) -> SessionSpan {
+    let keys = (keys.0.map(Bytes::copy_from_slice), keys.1.map(Bytes::copy_from_slice));
+    SessionSpan { keys, times, earliest, rows: (Some(first), last) }
+}
+
+fn of_times(keys: (Option<&[u8]>, Option<&[u8]>), times: Meeting, earliest: i64) -> SessionSpan {
+    let first = [&[TIME_FIRST][..], &times.earliest_end.max(earliest).max(0).to_be_bytes()].concat();
+    span(keys, times, earliest, (first, Some(vec![KEY_FIRST])))
+}
 
 /// Which sessions are looked for: those that end at `earliest_end` or later and start at `latest_start` or earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,8 +174,13 @@ impl SessionRows {
 
     /// The sessions of a key that meet these times, by end and start.
     pub fn find<'a>(&'a self, key: &[u8], times: Meeting, order: Order) -> SessionIter<'a> {
-        let times = Meeting { earliest_end: times.earliest_end.max(self.segments.earliest(0)), ..times };
-        let lower = Window { start: 0, end: times.earliest_end.max(0) };
+        self.scan(self.of_key(key, times), order)
+    }
+
+    /// What `find` goes through.
+    pub fn of_key(&self, key: &[u8], times: Meeting) -> SessionSpan {
+        let earliest = self.segments.earliest(0);
+        let lower = Window { start: 0, end: times.earliest_end.max(earliest).max(0) };
         let upper = Window { start: times.latest_start, end: i64::MAX };
         let (mut first, mut last) = (Vec::new(), Vec::new());
         match self.layout {
@@ -143,7 +197,7 @@ impl SessionRows {
                 format::write_time_first_key(key, upper, &mut last);
             }
         }
-        self.scan((Some(key), Some(key)), times, first, Some(last), order)
+        span((Some(key), Some(key)), times, earliest, (first, Some(last)))
     }
 
     /// The sessions of a span of keys, both ends included (None is open), that meet these times.
@@ -153,14 +207,16 @@ impl SessionRows {
         times: Meeting,
         order: Order,
     ) -> SessionIter<'a> {
-        if matches!(keys, (Some(first), Some(last)) if first > last) {
-            return Box::new(std::iter::empty());
-        }
-        let times = Meeting { earliest_end: times.earliest_end.max(self.segments.earliest(0)), ..times };
+        self.scan(self.of_range(keys, times), order)
+    }
+
+    /// What `find_range` goes through.
+    pub fn of_range(&self, keys: (Option<&[u8]>, Option<&[u8]>), times: Meeting) -> SessionSpan {
+        let earliest = self.segments.earliest(0);
         let (mut first, mut last) = match self.layout {
             Layout::KeyFirst => (Vec::new(), Vec::new()),
             Layout::TimeFirst { index: Index::ByKey } => (vec![KEY_FIRST], vec![KEY_FIRST]),
-            Layout::TimeFirst { index: Index::None } => return self.scan_times(keys, times, order),
+            Layout::TimeFirst { index: Index::None } => return of_times(keys, times, earliest),
         };
         first.extend_from_slice(keys.0.unwrap_or_default());
         let last = keys.1.map(|key| {
@@ -169,21 +225,17 @@ impl SessionRows {
             write_upper_bound(key, &suffix, &mut last);
             last
         });
-        self.scan(keys, times, first, last, order)
+        span(keys, times, earliest, (first, last))
     }
 
     /// All sessions within retention, segment by segment as they lie.
     pub fn all(&self, order: Order) -> SessionIter<'_> {
-        let times = Meeting { earliest_end: self.segments.earliest(0).max(0), latest_start: i64::MAX };
+        let earliest = self.segments.earliest(0);
+        let times = Meeting { earliest_end: earliest.max(0), latest_start: i64::MAX };
         match self.layout {
-            Layout::KeyFirst => self.scan((None, None), times, Vec::new(), None, order),
-            Layout::TimeFirst { .. } => self.scan_times((None, None), times, order),
+            Layout::KeyFirst => self.scan(span((None, None), times, earliest, (Vec::new(), None)), order),
+            Layout::TimeFirst { .. } => self.scan(of_times((None, None), times, earliest), order),
         }
-    }
-
-    fn scan_times<'a>(&'a self, keys: (Option<&[u8]>, Option<&[u8]>), times: Meeting, order: Order) -> SessionIter<'a> {
-        let first = [&[TIME_FIRST][..], &times.earliest_end.max(0).to_be_bytes()].concat();
-        self.scan(keys, times, first, Some(vec![KEY_FIRST]), order)
     }
 
     /// The sessions of a time-first store that ended from one time to another, both included, by end, start and key:
@@ -205,35 +257,31 @@ impl SessionRows {
         }))
     }
 
-    fn scan<'a>(
-        &'a self,
-        keys: (Option<&[u8]>, Option<&[u8]>),
-        times: Meeting,
-        first: Vec<u8>,
-        last: Option<Vec<u8>>,
-        order: Order,
-    ) -> SessionIter<'a> {
-        let keys = (keys.0.map(Bytes::copy_from_slice), keys.1.map(Bytes::copy_from_slice));
+    fn scan(&self, span: SessionSpan, order: Order) -> SessionIter<'_> {
         // A session that starts early enough may end at any time.
-        let segments = self.segments.id(times.earliest_end)..=i64::MAX;
-        let rows = self.segments.range(segments, Some(first), last, order);
-        Box::new(rows.filter_map(move |row| self.within(row, &keys, times).transpose()))
+        let segments = self.segments.id(span.times.earliest_end.max(span.earliest))..=i64::MAX;
+        let (first, last) = span.rows.clone();
+        let rows = self.segments.range(segments, first, last, order);
+        Box::new(rows.filter_map(move |row| row.and_then(|row| self.within(row, &span)).transpose()))
     }
 
-    fn within(
-        &self,
-        row: Result<Row, StateError>,
-        keys: &(Option<Bytes>, Option<Bytes>),
-        times: Meeting,
-    ) -> Result<Option<SessionRow>, StateError> {
-        let row = row?;
+    /// All that a read goes through, in the order of the keys of rows, behind one that it came to before. `within` tells
+    /// what is asked for among it.
+    pub fn by_key<'a>(
+        &'a self,
+        span: &SessionSpan,
+        order: Order,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Row, StateError>> + 'a {
+        let segments = self.segments.id(span.times.earliest_end.max(span.earliest))..=i64::MAX;
+        self.segments.by_key(segments, span.rows.clone(), order, after)
+    }
+
+    /// A row that a read came to, if it is asked for.
+    pub fn within(&self, row: Row, span: &SessionSpan) -> Result<Option<SessionRow>, StateError> {
         let index = self.is_index(&row.0);
         let (session, value) = self.read(row)?;
-        let here = session.window.end >= times.earliest_end
-            && session.window.start <= times.latest_start
-            && keys.0.as_ref().is_none_or(|first| session.key >= *first)
-            && keys.1.as_ref().is_none_or(|last| session.key <= *last);
-        match (here, index) {
+        match (session.window.end >= span.earliest && span.contains(&session.key, session.window), index) {
             (false, _) => Ok(None),
             (true, false) => Ok(Some((session, value))),
             (true, true) => {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::error::{Malformed, StateError};
 use super::format::window as format;
 use super::rows::{Order, Row, Rows};
-use super::segments::{Segments, Stored, default_interval_ms};
+use super::segments::{PREFIX, Segments, Stored, default_interval_ms};
 use crate::topology::store::Duplicates;
 
 /// In which order the rows of a window or session store lie.
@@ -155,6 +155,11 @@ impl WindowRows {
 
     /// The rows of a key whose windows start from `from` to `to`, both included, in the order of their starts.
     pub fn fetch<'a>(&'a self, key: &[u8], from: i64, to: i64, order: Order) -> WindowIter<'a> {
+        self.scan(self.of_key(key, from, to), order)
+    }
+
+    /// What `fetch` goes through.
+    pub fn of_key(&self, key: &[u8], from: i64, to: i64) -> WindowSpan {
         let write = match self.settings.layout {
             Layout::KeyFirst => format::write_store_key,
             Layout::TimeFirst { index: Index::ByKey } => format::write_index_key,
@@ -163,7 +168,7 @@ impl WindowRows {
         let (mut first, mut last) = (Vec::new(), Vec::new());
         write(key, from.max(self.earliest()).max(0), 0, &mut first);
         write(key, to, i32::MAX, &mut last);
-        self.scan((Some(key), Some(key)), from, to, first, Some(last), order)
+        self.span((Some(key), Some(key)), from, to, first, Some(last))
     }
 
     /// The rows of a span of keys, both ends included (None is open), whose windows start from `from` to `to`: by key where
@@ -175,13 +180,15 @@ impl WindowRows {
         to: i64,
         order: Order,
     ) -> WindowIter<'a> {
-        if matches!(keys, (Some(first), Some(last)) if first > last) {
-            return WindowIter::empty();
-        }
+        self.scan(self.of_range(keys, from, to), order)
+    }
+
+    /// What `fetch_range` goes through.
+    pub fn of_range(&self, keys: (Option<&[u8]>, Option<&[u8]>), from: i64, to: i64) -> WindowSpan {
         let (mut first, mut last) = match self.settings.layout {
             Layout::KeyFirst => (Vec::new(), Vec::new()),
             Layout::TimeFirst { index: Index::ByKey } => (vec![format::KEY_FIRST], vec![format::KEY_FIRST]),
-            Layout::TimeFirst { index: Index::None } => return self.scan_times(keys, from, to, order),
+            Layout::TimeFirst { index: Index::None } => return self.of_times(keys, from, to),
         };
         first.extend_from_slice(keys.0.unwrap_or_default());
         let last = match keys.1 {
@@ -191,18 +198,23 @@ impl WindowRows {
             }
             None => None,
         };
-        self.scan(keys, from, to, first, last, order)
+        self.span(keys, from, to, first, last)
     }
 
     /// The rows of all keys whose windows start from `from` to `to`, both included, segment by segment as they lie.
     pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> WindowIter<'_> {
+        self.scan(self.of_all(from, to), order)
+    }
+
+    /// What `fetch_all` goes through.
+    pub fn of_all(&self, from: i64, to: i64) -> WindowSpan {
         match self.settings.layout {
-            Layout::KeyFirst => self.scan((None, None), from, to, Vec::new(), None, order),
-            Layout::TimeFirst { .. } => self.scan_times((None, None), from, to, order),
+            Layout::KeyFirst => self.span((None, None), from, to, Vec::new(), None),
+            Layout::TimeFirst { .. } => self.of_times((None, None), from, to),
         }
     }
 
-    fn scan_times(&self, keys: (Option<&[u8]>, Option<&[u8]>), from: i64, to: i64, order: Order) -> WindowIter<'_> {
+    fn of_times(&self, keys: (Option<&[u8]>, Option<&[u8]>), from: i64, to: i64) -> WindowSpan {
         let mut first = vec![format::TIME_FIRST];
         first.extend_from_slice(&from.max(self.earliest()).max(0).to_be_bytes());
         // No row's key is as short as this one, which is larger than all of the last time's; the index begins after it.
@@ -211,44 +223,51 @@ impl WindowRows {
             Some(after) => last.extend_from_slice(&after.to_be_bytes()),
             None => last = vec![format::KEY_FIRST],
         }
-        self.scan(keys, from, to, first, Some(last), order)
+        self.span(keys, from, to, first, Some(last))
     }
 
-    /// The rows, or where the span is one of the index those that it leads to, of some keys and times.
-    fn scan<'a>(
-        &'a self,
+    fn span(
+        &self,
         keys: (Option<&[u8]>, Option<&[u8]>),
         from: i64,
         to: i64,
         first: Vec<u8>,
         last: Option<Vec<u8>>,
-        order: Order,
-    ) -> WindowIter<'a> {
-        let from = from.max(self.earliest());
-        if to < from {
-            return WindowIter::empty();
-        }
+    ) -> WindowSpan {
         let keys = (keys.0.map(Bytes::copy_from_slice), keys.1.map(Bytes::copy_from_slice));
-        let rows = self.segments.range(self.segments.id(from)..=self.segments.id(to), Some(first), last, order);
-        let rows = rows.filter_map(move |row| self.within(row, &keys, from, to).transpose());
+        WindowSpan { keys, from, to, earliest: self.earliest(), rows: (Some(first), last) }
+    }
+
+    /// The rows, or where the span is one of the index those that it leads to.
+    fn scan(&self, span: WindowSpan, order: Order) -> WindowIter<'_> {
+        let rows = self.places(&span, order, None);
+        let rows = rows.filter_map(move |row| row.and_then(|row| self.within(row, &span)).transpose());
         WindowIter(Box::new(rows))
     }
 
-    fn within(
-        &self,
-        row: Result<Row, StateError>,
-        keys: &(Option<Bytes>, Option<Bytes>),
-        from: i64,
-        to: i64,
-    ) -> Result<Option<WindowRow>, StateError> {
-        let row = row?;
-        let index = self.is_index(&row.0);
-        let (row, sequence) = self.read(row)?;
+    /// All that a read goes through, in order, behind a place that it came to before: as it lies, the keys led by the
+    /// numbers of their segments. `within` tells what is asked for among it.
+    pub fn places<'a>(
+        &'a self,
+        span: &WindowSpan,
+        order: Order,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Row, StateError>> + 'a {
+        let rows = span.rows.clone();
+        let found = (!span.is_empty()).then(|| {
+            let segments = self.segments.id(span.from.max(span.earliest))..=self.segments.id(span.to);
+            self.segments.places(segments, rows, order, after.map(<[u8]>::to_vec))
+        });
+        found.into_iter().flatten()
+    }
+
+    /// A row that a read came to, if it is asked for.
+    pub fn within(&self, (key, value): Row, span: &WindowSpan) -> Result<Option<WindowRow>, StateError> {
+        let key = key.slice(PREFIX.min(key.len())..);
+        let index = self.is_index(&key);
+        let (row, sequence) = self.read((key, value))?;
         // Keys have no fixed length: those of others can lie between two starts of this one.
-        let here = (from..=to).contains(&row.start)
-            && keys.0.as_ref().is_none_or(|first| row.key >= *first)
-            && keys.1.as_ref().is_none_or(|last| row.key <= *last);
-        match (here, index) {
+        match (row.start >= span.earliest && span.contains(&row.key, row.start), index) {
             (false, _) => Ok(None),
             (true, false) => Ok(Some(row)),
             (true, true) => {
@@ -293,14 +312,46 @@ impl WindowRows {
     }
 }
 
-/// Rows of a window store.
-pub struct WindowIter<'a>(Box<dyn Iterator<Item = Result<WindowRow, StateError>> + 'a>);
+/// What a read of windows goes through: a span of rows in some segments, with more in it than is asked for.
+#[derive(Debug, Clone)]
+pub struct WindowSpan {
+    keys: (Option<Bytes>, Option<Bytes>),
+    from: i64,
+    to: i64,
+    /// The earliest start that rows are seen of.
+    earliest: i64,
+    /// The first and the last key, both included, of each segment.
+    rows: (Option<Vec<u8>>, Option<Vec<u8>>),
+}
 
-impl WindowIter<'_> {
-    fn empty() -> Self {
-        WindowIter(Box::new(std::iter::empty()))
+impl WindowSpan {
+    fn is_empty(&self) -> bool {
+        self.to < self.from.max(self.earliest) || matches!(&self.keys, (Some(first), Some(last)) if first > last)
+    }
+
+    /// Whether a window is asked for; what waits to become a row is not measured by the rows' retention.
+    pub fn contains(&self, key: &[u8], start: i64) -> bool {
+        (self.from..=self.to).contains(&start)
+            && self.keys.0.as_ref().is_none_or(|first| key >= &first[..])
+            && self.keys.1.as_ref().is_none_or(|last| key <= &last[..])
+    }
+
+    /// The key, if it is one alone.
+    pub fn key(&self) -> Option<&[u8]> {
+        match &self.keys {
+            (Some(first), Some(last)) if first == last => Some(first),
+            _ => None,
+        }
+    }
+
+    /// The first and the last start.
+    pub fn starts(&self) -> (i64, i64) {
+        (self.from, self.to)
     }
 }
+
+/// Rows of a window store.
+pub struct WindowIter<'a>(Box<dyn Iterator<Item = Result<WindowRow, StateError>> + 'a>);
 
 impl Iterator for WindowIter<'_> {
     type Item = Result<WindowRow, StateError>;

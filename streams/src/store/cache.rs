@@ -94,7 +94,8 @@ pub(crate) struct Slot<V> {
     used: u64,
     /// When it was last written, by the same count; 0 if it does not wait.
     waits: u64,
-    weight: usize,
+    /// How many bytes it takes of the budget.
+    pub(crate) weight: usize,
 }
 
 /// Whether keys are looked for in their order.
@@ -413,6 +414,11 @@ impl<V> Cache<V> {
         let bounds = (from.map_or(Bound::Unbounded, Bound::Included), to.map_or(Bound::Unbounded, Bound::Excluded));
         let found = (!is_empty).then(|| self.sorted().range::<[u8], _>(bounds));
         found.into_iter().flatten().map(|(_, at)| &self.slots[*at as usize])
+    }
+
+    /// All entries, in no order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Slot<V>> {
+        self.index.iter().map(|at| &self.slots[*at as usize])
     }
 
     fn sorted(&self) -> &BTreeMap<Short, u32> {

@@ -3,22 +3,21 @@
 //! Called by operators and processors of one task. Rows have Java's layout: 8 bytes of time and the value, or the value
 //! alone. The changelog has the value alone, and the time as that of the record.
 
-// What queries read.
+// What is read without a change: ranges, and all that queries read.
 mod read;
 
 use std::cell::RefCell;
-use std::iter::Peekable;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::{Cache, Eldest, Keys, Slot, Writer};
+use super::cache::{Cache, Eldest, Keys, Writer};
 use super::tally::Between;
 use super::{Cached, Call, ChangelogTo, Evicts, Flushed, Gauge, Held, Old, StoreParts, StoreTally, TaskStore};
 use crate::record::{About, Change, Data, Record, own_headers};
-use crate::serde::{Part, Serde, SerdeError, SharedSerde, bytes_of};
-use crate::state::rows::{ChangelogOffsets, Order, Row, Span, after_key, after_prefix};
+use crate::serde::{Part, Serde, SerdeError, SharedSerde};
+use crate::state::rows::{ChangelogOffsets, Order, Row, Span};
 use crate::state::{Rows, StateError};
 use crate::task::LinkError;
 use crate::task::collector::{Outgoing, To};
@@ -313,74 +312,6 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
             })?;
         }
         Ok(bytes.map(<[u8]>::len))
-    }
-
-    /// The rows from one key to another, both included; None is open. What waits in the cache is among them.
-    pub fn range(&self, from: Option<&K>, to: Option<&K>, order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let call = if from.is_none() && to.is_none() { Call::All } else { Call::Range };
-        let (from, to) = (
-            from.map(|key| bytes_of(&*self.key, key)).transpose()?,
-            to.map(|key| bytes_of(&*self.key, key)).transpose()?,
-        );
-        let to = to.map(|to| after_key(&to));
-        self.merged(call, Span { from: from.as_deref(), to: to.as_deref() }, order, usize::MAX)
-    }
-
-    /// The next rows behind a key, or the first ones, at most so many.
-    pub fn page(&self, after: Option<&K>, limit: usize) -> Result<Vec<(K, S)>, Failure> {
-        let from = after.map(|key| bytes_of(&*self.key, key)).transpose()?.map(|key| after_key(&key));
-        self.merged(Call::Range, Span { from: from.as_deref(), to: None }, Order::Ascending, limit)
-    }
-
-    /// The rows whose keys begin with these bytes.
-    pub fn prefixed(&self, prefix: &[u8], order: Order) -> Result<Vec<(K, S)>, Failure> {
-        let to = after_prefix(prefix);
-        self.merged(Call::PrefixScan, Span { from: Some(prefix), to: to.as_deref() }, order, usize::MAX)
-    }
-
-    fn merged(&self, call: Call, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
-        let begun = self.tally.begin();
-        let found = self.merge(span, order, limit);
-        self.tally.end_rows(call, begun);
-        found
-    }
-
-    fn merge(&self, span: Span<'_>, order: Order, limit: usize) -> Result<Vec<(K, S)>, Failure> {
-        let cached = self.cache.iter().flat_map(|cache| cache.range(span.from, span.to));
-        let mut cached: Peekable<Box<dyn Iterator<Item = &Slot<S>>>> = match order {
-            Order::Ascending => (Box::new(cached) as Box<dyn Iterator<Item = _>>).peekable(),
-            Order::Descending => (Box::new(cached.rev()) as Box<dyn Iterator<Item = _>>).peekable(),
-        };
-        let key = |bytes: &[u8]| self.key.deserialize_part(Part::new(bytes)).map_err(|error| self.broken(error));
-        let mut found = Vec::new();
-        for row in self.rows.range(span, order) {
-            let (row_key, row_value) = row?;
-            let mut replaced = false;
-            let goes_first = |slot: &&Slot<S>| match order {
-                Order::Ascending => *slot.key <= *row_key,
-                Order::Descending => *slot.key >= *row_key,
-            };
-            while let Some(slot) = cached.next_if(goes_first) {
-                replaced |= *slot.key == *row_key;
-                if let Some(value) = &slot.value {
-                    found.push((key(&slot.key)?, value.clone()));
-                }
-            }
-            if !replaced {
-                found.push((key(&row_key)?, self.decode(row_value)?));
-            }
-            if found.len() >= limit {
-                found.truncate(limit);
-                return Ok(found);
-            }
-        }
-        for slot in cached {
-            if let Some(value) = &slot.value {
-                found.push((key(&slot.key)?, value.clone()));
-            }
-        }
-        found.truncate(limit);
-        Ok(found)
     }
 
     /// Writes the entry that waits longest.

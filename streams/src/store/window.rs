@@ -1,11 +1,10 @@
 //! Typed window stores: values by key and window start, with the cache and the changelog of the other typed stores.
 //! Called by the operators of windows and by processors of the user. The rows are those of `state::window`.
 
-// What queries read.
+// What is read without a change: all but one window by its key.
 mod read;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::record::{About, Change, Data, Record, Windowed};
 use crate::serde::{Part, SerdeError, SharedSerde};
 use crate::state::StateError;
 use crate::state::format::window as format;
-use crate::state::rows::{ChangelogOffsets, Order, Row, after_key};
+use crate::state::rows::{ChangelogOffsets, Row};
 use crate::state::segments::Stored;
 use crate::state::window::{Layout, WindowRows, WindowSettings};
 use crate::task::LinkError;
@@ -257,65 +256,6 @@ impl<K: Data, S: Data> WindowStore<K, S> {
             })?;
         }
         Ok(bytes.map(|bytes| bytes.len()))
-    }
-
-    /// The windows of a key that start from `from` to `to`, both included, in the order of their starts.
-    pub fn fetch(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
-        let begun = self.tally.begin();
-        let found = self.fetch_uncounted(key, from, to, order);
-        self.tally.end_rows(Call::Fetch, begun);
-        found
-    }
-
-    fn fetch_uncounted(&self, key: &K, from: i64, to: i64, order: Order) -> Result<Vec<(i64, S)>, Failure> {
-        let mut key_bytes = Vec::new();
-        self.key.serialize(key, &mut key_bytes)?;
-        let Some(cache) = &self.cache else {
-            let rows = self.rows.fetch(&key_bytes, from, to, order);
-            return rows.map(|row| row.map_err(Failure::from)).map(|row| self.started(row?)).collect();
-        };
-        let mut found: BTreeMap<i64, S> = BTreeMap::new();
-        for row in self.rows.fetch(&key_bytes, from, to, Order::Ascending) {
-            let (start, value) = self.started(row?)?;
-            found.insert(start, value);
-        }
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        format::write_store_key(&key_bytes, from.max(0), 0, &mut first);
-        format::write_store_key(&key_bytes, to, i32::MAX, &mut last);
-        for slot in cache.range(Some(&first), Some(&after_key(&last))) {
-            let row = format::read_store_key(Bytes::copy_from_slice(&slot.key)).map_err(|error| self.broken(error))?;
-            if row.key != key_bytes || !(from..=to).contains(&row.start) {
-                continue;
-            }
-            match &slot.value {
-                Some(value) => drop(found.insert(row.start, value.clone())),
-                None => drop(found.remove(&row.start)),
-            }
-        }
-        let found = found.into_iter();
-        Ok(match order {
-            Order::Ascending => found.collect(),
-            Order::Descending => found.rev().collect(),
-        })
-    }
-
-    fn started(&self, row: crate::state::window::WindowRow) -> Result<(i64, S), Failure> {
-        Ok((row.start, self.decode(row.value)?))
-    }
-
-    /// The windows of all keys that start from `from` to `to`, both included, as they lie.
-    pub fn fetch_all(&self, from: i64, to: i64, order: Order) -> Result<Vec<(Windowed<K>, S)>, Failure> {
-        self.fetch_bytes((None, None), from, to, order)
-    }
-
-    /// Where a row lies: its segment, and its key there.
-    fn place(&self, key: &[u8], start: i64) -> (i64, Bytes) {
-        let mut row = Vec::with_capacity(key.len() + format::SUFFIX + 1);
-        match self.rows.settings().layout {
-            Layout::KeyFirst => format::write_store_key(key, start, 0, &mut row),
-            Layout::TimeFirst { .. } => format::write_time_first_key(key, start, 0, &mut row),
-        }
-        (self.rows.segments().id(start), row.into())
     }
 
     fn flush_one(

@@ -149,7 +149,10 @@ fn views(first: &KafkaStreams, second: &KafkaStreams) {
     let mut all = Vec::new();
     for app in [first, second] {
         let counts = app.store::<KeyValue<String, i64>>("counts").expect("it runs");
-        all.extend(counts.all(Order::Ascending).wait().expect("it runs"));
+        let at_once = counts.all(Order::Ascending).wait().expect("it runs");
+        let one_by_one: Result<Vec<_>, _> = counts.all(Order::Descending).into_iter().collect();
+        assert_eq!(one_by_one.map(|rows| rows.len()), Ok(at_once.len()));
+        all.extend(at_once);
         let position = counts.position().wait().expect("it runs");
         assert!(!position.is_empty());
         let parameters = |bound| StoreQueryParameters::new("counts").with_position_bound(bound);
