@@ -38,6 +38,12 @@ pub enum TopologyError {
     /// `until_window_closes` where no window stands above.
     #[error("window close time is only defined for windowed computations, got [{0}]")]
     NoWindow(String),
+    /// `on_window_close` of windows that never close.
+    #[error("ON_WINDOW_CLOSE emit strategy cannot be used for UnlimitedWindows")]
+    NeverCloses,
+    /// A store that was given for a side of a stream-stream join does not fit it.
+    #[error("store suppliers of a stream-stream join do not fit it: {0}")]
+    JoinStore(String),
     /// A join with grace needs the history of a versioned table.
     #[error("table must be versioned to use a grace period in the stream-table join {0}")]
     GraceNeedsVersioned(String),

@@ -20,6 +20,7 @@ pub use optimise::Optimization;
 
 use crate::error::TopologyError;
 use crate::serde::Serdes;
+use crate::store::token::StoreId;
 use crate::topology::processor::Operator;
 use crate::topology::store::Store;
 use crate::topology::{RepartitionTopic, SinkTarget, SourceTopics};
@@ -226,6 +227,22 @@ impl Graph {
             added_stores: Vec::new(),
             error: None,
         }
+    }
+
+    /// The names of the stores that a processor of this name works on.
+    pub(crate) fn names_of(&mut self, node: &str, stores: &[StoreId]) -> Vec<String> {
+        let mut names = Vec::new();
+        for store in stores {
+            match store {
+                StoreId::Named(name) => names.push((*name).to_owned()),
+                StoreId::Added(number) => match self.added_stores.get(*number).cloned() {
+                    Some(name) => names.push(name),
+                    // A token of another builder.
+                    None => self.fail(TopologyError::UnknownStore(format!("{store:?} of {node}"))),
+                },
+            }
+        }
+        names
     }
 
     /// Remembers the first mistake.

@@ -70,15 +70,20 @@ pub use dsl::builder::{GlobalKTable, StreamsBuilder};
 pub use dsl::cogrouped::{CogroupedKStream, WindowedCogroupedKStream};
 pub use dsl::grouped::{KGroupedStream, WindowSpec, WindowedKStream};
 pub use dsl::materialized::Materialized;
-pub use dsl::options::{Consumed, Grouped, Joined, Named, Produced, Repartitioned, Topics};
-pub use dsl::stores::{StoreBuilder, Stores};
+pub use dsl::options::{
+    Consumed, Grouped, Joined, KeyPartitioner, Named, Produced, Repartitioned, TableJoined, Topics,
+};
+pub use dsl::stores::{StoreBuilder, Stores, WindowStoreSupplier};
 pub use dsl::stream::KStream;
 pub use dsl::suppressed::{Buffer, Suppressed};
 pub use dsl::table::{KGroupedTable, KTable};
-pub use dsl::windows::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowsOfSize};
+pub use dsl::windows::{
+    EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows, WindowsOfSize,
+};
 pub use error::TopologyError;
 pub use graph::{OffsetReset, Optimization};
 pub use op::custom::{Ctx, Pair, Processor};
+pub use op::transform::{Transformed, TransformerContext, ValueTransformerWithKey};
 pub use query::metadata::{HostInfo, KeyQueryMetadata, LagInfo, StreamsMetadata};
 pub use query::{
     Asked, AskedRows, Position, QueryError, Queryable, ReadOnlyKeyValue, ReadOnlySession, ReadOnlyVersioned,
@@ -114,7 +119,8 @@ pub mod prelude {
         KGroupedStream, KGroupedTable, KStream, KTable, KafkaStreams, KeySession, KeyValue, KeyWindow, Materialized,
         Named, OffsetReset, Order, ProcessResult, Processor, Produced, PunctuationType, Record, Repartitioned,
         Response, SerdeError, SessionWindows, SlidingWindows, Stamped, State, StoreRef, Stores, StreamsBuilder,
-        StreamsConfig, Suppressed, TimeWindows, Timer, TimestampedKeyValue, Topology, TopologyTestDriver, Uncaught,
-        VersionedKeyValue, Window, Windowed,
+        StreamsConfig, Suppressed, TableJoined, TimeWindows, Timer, TimestampedKeyValue, Topology, TopologyTestDriver,
+        Transformed, TransformerContext, Uncaught, UnlimitedWindows, ValueTransformerWithKey, VersionedKeyValue,
+        Window, Windowed,
     };
 }

@@ -25,6 +25,8 @@ pub mod stream_stream_join;
 pub mod stream_table_join;
 // Tables: source, filter, map, group.
 pub mod table;
+// An object of the user that makes the values of a table.
+pub mod transform;
 // A table that an operator keeps.
 mod keep;
 // What a table has for a key.

@@ -14,15 +14,20 @@ use streams::{
 
 type Text = KStream<String, String>;
 
+/// The 80 scenarios, and those that came to the DSL later.
 fn recorded() -> Vec<Group> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/streams/recorded.jsonl.zst");
-    read(Path::new(path)).expect("the recorded file is in the repository")
+    let paths = [
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/streams/recorded.jsonl.zst"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/streams/further.jsonl.zst"),
+    ];
+    let read = |path| read(Path::new(path)).expect("the recorded file is in the repository");
+    paths.into_iter().flat_map(read).collect()
 }
 
 #[test]
 fn every_scenario_has_javas_text_and_internal_topics() {
     let groups = recorded();
-    assert_eq!(groups.len(), 160, "80 scenarios under both cache sizes");
+    assert_eq!(groups.len(), 2 * (80 + 8), "80 scenarios and 8 under both cache sizes");
     let wrong: Vec<String> = groups
         .iter()
         .filter_map(|group| describe(group).err().map(|error| format!("{}: {error}", group.scenario())))

@@ -14,7 +14,8 @@ use super::table::KTable;
 use crate::config::StreamsConfig;
 use crate::error::TopologyError;
 use crate::graph::table::View;
-use crate::graph::{Graph, Kind, Optimization, ROOT, Scope, Step, TableSource, Traits};
+use crate::graph::{Graph, Kind, OffsetReset, Optimization, ROOT, Scope, Step, TableSource, Traits};
+use crate::op::custom::{Key, Processor, Value, custom};
 use crate::op::edge::Source;
 use crate::op::getter::Getter;
 use crate::op::table::KeepTable;
@@ -170,6 +171,109 @@ impl StreamsBuilder {
         let number = graph.added_stores.len() - 1;
         graph.add(&[ROOT], store.name.clone(), Kind::Store(store), Traits::default());
         StoreRef::added(number)
+    }
+
+    /// A store that each instance has the whole of, filled by a processor of the user from a topic: at the start from the
+    /// topic's beginning, then with each record (`StreamsBuilder.addGlobalStore`). The processor alone writes it; every other
+    /// one may read it, connected or not.
+    ///
+    /// ```
+    /// use streams::prelude::*;
+    ///
+    /// /// Keeps how long each value is.
+    /// struct Lengths(&'static str);
+    ///
+    /// impl Processor for Lengths {
+    ///     type In = (String, String);
+    ///     type Out = (String, String);
+    ///
+    ///     fn process(&mut self, ctx: &mut Ctx<'_, Self>, record: Record<String, String>) -> ProcessResult {
+    ///         let (Some(key), Some(value)) = (record.key, record.value) else { return Ok(()) };
+    ///         Ok(ctx.store(StoreRef::<KeyValue<String, i64>>::named(self.0)).put(&key, value.len() as i64)?)
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let lengths = Stores::key_value::<String, i64>("lengths");
+    /// builder.add_global_store(lengths, "names", Consumed::with(StringSerde, StringSerde), || Lengths("lengths"));
+    /// builder.stream::<String, String>("in").to("out");
+    ///
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?, StreamsConfig::new("app", "localhost:9092"))?;
+    /// driver.input::<String, String>("names").pipe(&mut driver, "ann", "Ann Example", 0)?;
+    /// assert_eq!(driver.store::<KeyValue<String, i64>>("lengths")?.get(&"ann".to_owned())?, Some(11));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_global_store<K: Data, V: Data, T, P: Processor>(
+        &self,
+        store: StoreBuilder<K, V, T>,
+        topic: &str,
+        consumed: impl Into<Consumed<Key<P::In>, Value<P::In>>>,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> StoreRef<T> {
+        let (consumed, store) = (consumed.into(), store.store().uncached());
+        let mut graph = self.graph.borrow_mut();
+        graph.added_stores.push(store.name.clone());
+        let token = StoreRef::added(graph.added_stores.len() - 1);
+        let view = View::Source { store, materialized: true };
+        let mut source = table_source(&mut graph, topic, consumed, view, Scope::Global);
+        source.step.operator = custom(make);
+        graph.add(&[ROOT], source.step.name.clone(), Kind::TableSource(source), Traits::default());
+        token
+    }
+
+    /// A store of each task, filled by a processor of the user from a topic that is its changelog at the same time: a restore
+    /// takes the topic's records as they are (`Topology.addReadOnlyStateStore`). `source` and `processor` are the names of both
+    /// nodes.
+    ///
+    /// ```
+    /// use streams::prelude::*;
+    ///
+    /// struct Keep(&'static str);
+    ///
+    /// impl Processor for Keep {
+    ///     type In = (String, String);
+    ///     type Out = (String, String);
+    ///
+    ///     fn process(&mut self, ctx: &mut Ctx<'_, Self>, record: Record<String, String>) -> ProcessResult {
+    ///         let (Some(key), Some(value)) = (record.key, record.value) else { return Ok(()) };
+    ///         Ok(ctx.store(StoreRef::<KeyValue<String, String>>::named(self.0)).put(&key, value)?)
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let (cities, names) = (Stores::key_value::<String, String>("cities"), ["read-cities", "keep-cities"]);
+    /// builder.add_read_only_state_store(cities, names, "cities", Consumed::with(StringSerde, StringSerde), || Keep("cities"));
+    /// let topology = builder.build()?;
+    /// assert!(topology.internal_topics("app").is_empty(), "the topic is the changelog");
+    /// assert!(topology.describe().contains("Processor: keep-cities (stores: [cities])"));
+    /// # Ok::<(), streams::TopologyError>(())
+    /// ```
+    pub fn add_read_only_state_store<K: Data, V: Data, T, P: Processor>(
+        &self,
+        store: StoreBuilder<K, V, T>,
+        [source, processor]: [&str; 2],
+        topic: &str,
+        consumed: impl Into<Consumed<Key<P::In>, Value<P::In>>>,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> StoreRef<T> {
+        let (consumed, store) = (consumed.into(), store.store());
+        let mut graph = self.graph.borrow_mut();
+        graph.added_stores.push(store.name.clone());
+        let token = StoreRef::added(graph.added_stores.len() - 1);
+        let table = graph.add_table(View::Source { store, materialized: true });
+        let Consumed { key, value, timestamps, policy, .. } = consumed;
+        let (source, processor) = (graph.checked(source), graph.checked(processor));
+        let node = TableSource {
+            source,
+            topic: topic.to_owned(),
+            reader: Arc::new(Source { key, value, timestamps, policy }),
+            reset: Some(OffsetReset::Earliest),
+            step: Step::new(processor.clone(), custom(make)).owning_table(table),
+            table,
+            scope: Scope::TaskFromSource,
+        };
+        graph.add(&[ROOT], processor, Kind::TableSource(node), Traits::default());
+        token
     }
 
     /// The serde of all `T` for which none is named and none is carried along (`default.key.serde`, for each type). Those of

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::grouped::{KGroupedStream, WindowSpec, merger};
 use super::materialized::Materialized;
 use super::table::KTable;
-use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
+use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows};
 use super::{Flow, asked_by_operator, repartition_edge};
 use crate::graph::repartition::Edge;
 use crate::graph::table::View;
@@ -182,13 +182,14 @@ macro_rules! windowed {
                 initial: impl Fn() -> A + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
-                self.cogrouped.windowed(initial, Span::$span(self.windows), &self.windows, materialized.into())
+                self.cogrouped.windowed(initial, Span::$span(self.windows.into()), &self.windows, materialized.into())
             }
         }
     };
 }
 
 windowed!(TimeWindows, Time);
+windowed!(UnlimitedWindows, Time);
 windowed!(SlidingWindows, Sliding);
 
 impl<K: Data, A: Data> WindowedCogroupedKStream<K, A, SessionWindows> {

@@ -8,14 +8,15 @@ use bytes::Bytes;
 
 use super::Flow;
 use super::materialized::Materialized;
+use super::options::{KeyPartitioner, TableJoined};
 use super::stream_join::{both, left};
 use super::table::KTable;
 use crate::graph::table::{Force, View};
 use crate::graph::{Graph, Kind, NodeId, Step, Traits};
 use crate::op::edge::{Partitioner, Sink, Source};
 use crate::op::foreign_key::{
-    Answer, AnswerAll, AnswerOne, AnswerSerde, ReceiveSubscription, ResolveAnswer, SendSubscription, SubscriptionSerde,
-    SubscriptionStore,
+    Answer, AnswerAll, AnswerOne, AnswerSerde, AnswerSink, ReceiveSubscription, ResolveAnswer, SendSubscription,
+    SubscriptionSerde, SubscriptionStore,
 };
 use crate::op::getter::Getter;
 use crate::op::join::{JoinKind, Joiner, KeySelector};
@@ -60,7 +61,21 @@ impl<K: Data, V: Data> KTable<K, V> {
         join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(other, JoinKind::Inner, foreign_selector(foreign_key), both(join), materialized.into())
+        let joiner = (foreign_selector(foreign_key), both(join));
+        self.join_foreign(other, JoinKind::Inner, joiner, self.unnamed(), materialized.into())
+    }
+
+    /// The same with names and partitioners (`TableJoined`).
+    pub fn join_foreign_key_with<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
+        &self,
+        other: &KTable<F, R>,
+        foreign_key: impl Fn(&K, &V) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, &R) -> X + Send + Sync + 'static,
+        joined: impl Into<TableJoined<K, F>>,
+        materialized: impl Into<Materialized<K, O>>,
+    ) -> KTable<K, O> {
+        let joiner = (foreign_selector(foreign_key), both(join));
+        self.join_foreign(other, JoinKind::Inner, joiner, joined.into(), materialized.into())
     }
 
     /// A row for each row of this table; None is no foreign key.
@@ -71,7 +86,26 @@ impl<K: Data, V: Data> KTable<K, V> {
         join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
         materialized: impl Into<Materialized<K, O>>,
     ) -> KTable<K, O> {
-        self.join_foreign(other, JoinKind::Left, foreign_selector(foreign_key), left(join), materialized.into())
+        let joiner = (foreign_selector(foreign_key), left(join));
+        self.join_foreign(other, JoinKind::Left, joiner, self.unnamed(), materialized.into())
+    }
+
+    /// The same with names and partitioners (`TableJoined`).
+    pub fn left_join_foreign_key_with<F: Data, R: Data, O: Data, S: Outcome<Option<F>>, X: Outcome<O>>(
+        &self,
+        other: &KTable<F, R>,
+        foreign_key: impl Fn(&K, &V) -> S + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&R>) -> X + Send + Sync + 'static,
+        joined: impl Into<TableJoined<K, F>>,
+        materialized: impl Into<Materialized<K, O>>,
+    ) -> KTable<K, O> {
+        let joiner = (foreign_selector(foreign_key), left(join));
+        self.join_foreign(other, JoinKind::Left, joiner, joined.into(), materialized.into())
+    }
+
+    /// By the name that the user gave the next operator, if any.
+    fn unnamed<F>(&self) -> TableJoined<K, F> {
+        TableJoined { name: self.flow.given.clone(), ..TableJoined::from(()) }
     }
 
     /// KTableImpl.doJoinOnForeignKey, in its order.
@@ -79,14 +113,14 @@ impl<K: Data, V: Data> KTable<K, V> {
         &self,
         other: &KTable<F, R>,
         kind: JoinKind,
-        selector: KeySelector<K, V, F>,
-        joiner: Joiner<K, V, R, O>,
+        (selector, joiner): (KeySelector<K, V, F>, Joiner<K, V, R, O>),
+        joined: TableJoined<K, F>,
         materialized: Materialized<K, O>,
     ) -> KTable<K, O> {
         let mut graph = self.flow.graph();
         graph.send_old_values(other.table, Force::Materialize);
         graph.send_old_values(self.table, Force::Materialize);
-        let given = self.flow.given.as_deref();
+        let given = joined.name.as_deref();
         let topic = topic_name(&mut graph, given, &ASKING);
         graph.add_topic(&topic);
         let send = SendSubscription {
@@ -97,7 +131,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             value: self.value.clone(),
         };
         let send = SEND.below(&mut graph, given, self.flow.node, send, Vec::new(), Vec::new());
-        let asked = topic_between(&mut graph, given, &[send], topic, &ASKING, asking(&other.key));
+        let asked =
+            topic_between(&mut graph, given, &[send], topic, &ASKING, asking(&other.key, joined.other_partitioner));
         graph.copartition(&[&other.flow.sources, std::slice::from_ref(&asked.1)]);
         let store = graph.suffixed_or(given, "-subscription-store", "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-");
         let subscriptions = subscriptions(&store);
@@ -110,7 +145,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         let all = ANSWER_ALL.below(&mut graph, given, other.flow.node, all, vec![subscriptions], Vec::new());
         let topic = topic_name(&mut graph, given, &ANSWERING);
         graph.add_topic(&topic);
-        let answered = topic_between(&mut graph, given, &[one, all], topic, &ANSWERING, answering(&self.key));
+        let answered =
+            topic_between(&mut graph, given, &[one, all], topic, &ANSWERING, answering(&self.key, joined.partitioner));
         let sources = graph.copartition(&[&self.flow.sources, std::slice::from_ref(&answered.1)]);
         let stores = graph.stores_of(self.table);
         let resolve = ResolveAnswer {
@@ -122,7 +158,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         };
         let resolve = RESOLVE.below(&mut graph, given, answered.0, resolve, Vec::new(), stores);
         drop(graph);
-        self.foreign_result(resolve, sources, materialized)
+        self.foreign_result(resolve, sources, given, materialized)
     }
 
     /// The result is a table like one that is read from a topic.
@@ -130,11 +166,11 @@ impl<K: Data, V: Data> KTable<K, V> {
         &self,
         parent: NodeId,
         sources: Vec<String>,
+        given: Option<&str>,
         materialized: Materialized<K, O>,
     ) -> KTable<K, O> {
         let materialized = materialized.or_serdes(&self.key, &None);
         let mut graph = self.flow.graph();
-        let given = self.flow.given.as_deref();
         let name = graph.suffixed_or(given, "-result", "KTABLE-FK-JOIN-OUTPUT-");
         let store = materialized.store(&mut graph, "KTABLE-FK-JOIN-OUTPUT-", StoreKind::KeyValue);
         let getter = Getter::of_store(&store.name);
@@ -206,17 +242,29 @@ struct Ends {
     reader: Arc<dyn Operator>,
 }
 
-fn asking<F: Data>(key: &Option<SharedSerde<F>>) -> Ends {
+fn asking<F: Data>(key: &Option<SharedSerde<F>>, partitioner: Option<KeyPartitioner<F>>) -> Ends {
     let value: Option<SharedSerde<Subscription>> = Some(Arc::new(SubscriptionSerde));
+    let partitioner = partitioner.map(|partitioner| {
+        let of_key = move |topic: &str, key: Option<&F>, _: Option<&Subscription>, count| {
+            partitioner(topic, key, count).map(|partition| vec![partition])
+        };
+        Arc::new(of_key) as Partitioner<F, Subscription>
+    });
     Ends {
-        writer: Arc::new(Sink { key: key.clone(), value: value.clone(), partitioner: None, chooser: None }),
+        writer: Arc::new(Sink { key: key.clone(), value: value.clone(), partitioner, chooser: None }),
         reader: Arc::new(Source { key: key.clone(), value, timestamps: None, policy: None }),
     }
 }
 
-/// Answers go to the partition that asked.
-fn answering<K: Data>(key: &Option<SharedSerde<K>>) -> Ends {
+/// Answers go to the partition that asked, or to where the user says that the key is.
+fn answering<K: Data>(key: &Option<SharedSerde<K>>, partitioner: Option<KeyPartitioner<K>>) -> Ends {
     let value: Option<SharedSerde<Answer>> = Some(Arc::new(AnswerSerde));
+    if let Some(partitioner) = partitioner {
+        return Ends {
+            writer: Arc::new(AnswerSink { key: key.clone(), partitioner }),
+            reader: Arc::new(Source { key: key.clone(), value, timestamps: None, policy: None }),
+        };
+    }
     let to_asker: Partitioner<Bytes, Answer> = Arc::new(|_, _, answer: Option<&Answer>, _| {
         answer.and_then(|answer| u32::try_from(answer.partition?).ok()).map(|partition| vec![partition])
     });

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::cogrouped::CogroupedKStream;
 use super::materialized::{Materialized, Origin};
 use super::table::KTable;
-use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
+use super::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows};
 use super::{Flow, asked_by_operator, repartition_edge};
+use crate::error::TopologyError;
 use crate::graph::table::View;
 use crate::graph::{NodeId, Step, Traits};
 use crate::op::aggregate::{Aggregation, Aggregator, Initializer, Merger, Span};
@@ -298,11 +299,12 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::TimeWindows {}
+    impl Sealed for super::UnlimitedWindows {}
     impl Sealed for super::SlidingWindows {}
     impl Sealed for super::SessionWindows {}
 }
 
-/// What `windowed_by` takes: time windows, sliding windows, sessions.
+/// What `windowed_by` takes: time windows, unlimited windows, sliding windows, sessions.
 pub trait WindowSpec: sealed::Sealed + Copy + 'static {
     /// How long a window waits after its end.
     #[doc(hidden)]
@@ -319,6 +321,9 @@ pub trait WindowSpec: sealed::Sealed + Copy + 'static {
     /// Whether `count` uses up a number more (sliding windows never did).
     #[doc(hidden)]
     const COUNT_BURNS: bool;
+    /// Whether a window ever closes.
+    #[doc(hidden)]
+    const CLOSES: bool = true;
 }
 
 fn window_kind(size_ms: i64, retention_ms: i64) -> StoreKind {
@@ -339,6 +344,24 @@ impl WindowSpec for TimeWindows {
 
     fn store_kind(&self, retention_ms: Option<i64>) -> StoreKind {
         window_kind(self.size_ms, retention_ms.unwrap_or(self.size_ms.saturating_add(self.grace_ms)))
+    }
+}
+
+impl WindowSpec for UnlimitedWindows {
+    const CLOSED_INDEX: Index = Index::None;
+    fn key_serde<K: 'static>(&self, key: SharedSerde<K>) -> SharedSerde<Windowed<K>> {
+        Arc::new(TimeWindowedSerde::of_millis(key, i64::MAX))
+    }
+
+    const COUNT_BURNS: bool = true;
+    const CLOSES: bool = false;
+
+    fn close_ms(&self) -> i64 {
+        0
+    }
+
+    fn store_kind(&self, retention_ms: Option<i64>) -> StoreKind {
+        window_kind(i64::MAX, retention_ms.unwrap_or(i64::MAX))
     }
 }
 
@@ -386,8 +409,11 @@ pub struct WindowedKStream<K, V, W> {
 }
 
 impl<K: Data, V: Data, W: WindowSpec> WindowedKStream<K, V, W> {
-    /// When results are handed on.
+    /// When results are handed on. A window that never closes is not handed on when it does: `build` refuses that.
     pub fn emit_strategy(self, emit: EmitStrategy) -> WindowedKStream<K, V, W> {
+        if emit == EmitStrategy::OnWindowClose && !W::CLOSES {
+            self.grouped.flow.graph().fail(TopologyError::NeverCloses);
+        }
         WindowedKStream { emit, ..self }
     }
 
@@ -422,7 +448,7 @@ macro_rules! windowed {
                 materialized: impl Into<Materialized<K, V>>,
             ) -> KTable<Windowed<K>, V> {
                 let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
-                self.windowed(nullable_reduce_plan(reduce), materialized, Span::$span(self.windows))
+                self.windowed(nullable_reduce_plan(reduce), materialized, Span::$span(self.windows.into()))
             }
 
             /// One aggregate a key and window, of a closure that also sees nulls.
@@ -433,7 +459,7 @@ macro_rules! windowed {
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
                 let plan = nullable_aggregate_plan(initial, aggregate);
-                self.windowed(plan, materialized.into(), Span::$span(self.windows))
+                self.windowed(plan, materialized.into(), Span::$span(self.windows.into()))
             }
 
             /// How many records each key and window has.
@@ -441,7 +467,7 @@ macro_rules! windowed {
                 let materialized = materialized.into();
                 let plan = count_plan(&materialized);
                 let plan = Plan { burns: plan.burns && $windows::COUNT_BURNS, ..plan };
-                self.windowed(plan, materialized, Span::$span(self.windows))
+                self.windowed(plan, materialized, Span::$span(self.windows.into()))
             }
 
             /// One value a key and window.
@@ -451,7 +477,7 @@ macro_rules! windowed {
                 materialized: impl Into<Materialized<K, V>>,
             ) -> KTable<Windowed<K>, V> {
                 let materialized = materialized.into().or_serdes(&None, &self.grouped.value);
-                self.windowed(reduce_plan(reduce), materialized, Span::$span(self.windows))
+                self.windowed(reduce_plan(reduce), materialized, Span::$span(self.windows.into()))
             }
 
             /// One aggregate a key and window.
@@ -461,13 +487,14 @@ macro_rules! windowed {
                 aggregate: impl Fn(&K, V, A) -> R + Send + Sync + 'static,
                 materialized: impl Into<Materialized<K, A>>,
             ) -> KTable<Windowed<K>, A> {
-                self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::$span(self.windows))
+                self.windowed(aggregate_plan(initial, aggregate), materialized.into(), Span::$span(self.windows.into()))
             }
         }
     };
 }
 
 windowed!(TimeWindows, Time);
+windowed!(UnlimitedWindows, Time);
 windowed!(SlidingWindows, Sliding);
 
 impl<K: Data, V: Data> WindowedKStream<K, V, SessionWindows> {

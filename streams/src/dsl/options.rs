@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::stores::WindowStoreSupplier;
 use crate::graph::OffsetReset;
 use crate::op::edge::{Partitioner, TimestampExtractor};
 use crate::record::Record;
@@ -207,10 +208,12 @@ impl<K, V> Repartitioned<K, V> {
     }
 }
 
-/// How two streams, or a stream and a table, are joined; `()` for nothing special.
+/// How two streams, or a stream and a table, are joined; `()` for nothing special. For streams it is Java's `StreamJoined`.
 pub struct Joined<K, L, R> {
     pub(crate) name: Option<String>,
     pub(crate) store_name: Option<String>,
+    pub(crate) this_store: Option<WindowStoreSupplier>,
+    pub(crate) other_store: Option<WindowStoreSupplier>,
     pub(crate) key: Option<SharedSerde<K>>,
     pub(crate) left: Option<SharedSerde<L>>,
     pub(crate) right: Option<SharedSerde<R>>,
@@ -242,6 +245,32 @@ impl<K, L, R> Joined<K, L, R> {
         Joined { store_name: Some(name.into()), ..self }
     }
 
+    /// Where the records of this side of a stream-stream join are kept (`StreamJoined.withThisStoreSupplier`). The store must
+    /// retain duplicates, for as long as the join's windows and their grace; `build` refuses any other.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use streams::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let (clicks, orders) = (builder.stream::<String, String>("clicks"), builder.stream::<String, String>("orders"));
+    /// let minute = Duration::from_secs(60);
+    /// let store = |name| Stores::in_memory_window_store(name, 2 * minute, 2 * minute).retain_duplicates();
+    /// let joined = Joined::from(()).with_this_store_supplier(store("clicks")).with_other_store_supplier(store("orders"));
+    /// let windows = JoinWindows::of_time_difference_no_grace(minute);
+    /// clicks.join(&orders, |click: &String, order: &String| format!("{click} -> {order}"), windows, joined).to("out");
+    /// assert!(builder.build()?.describe().contains("(stores: [clicks])"));
+    /// # Ok::<(), streams::TopologyError>(())
+    /// ```
+    pub fn with_this_store_supplier(self, store: WindowStoreSupplier) -> Joined<K, L, R> {
+        Joined { this_store: Some(store), ..self }
+    }
+
+    /// The same of the other side (`StreamJoined.withOtherStoreSupplier`).
+    pub fn with_other_store_supplier(self, store: WindowStoreSupplier) -> Joined<K, L, R> {
+        Joined { other_store: Some(store), ..self }
+    }
+
     /// How long a record waits for late changes of a versioned table.
     pub fn grace(self, grace: Duration) -> Joined<K, L, R> {
         Joined { grace: Some(grace), ..self }
@@ -250,12 +279,85 @@ impl<K, L, R> Joined<K, L, R> {
 
 impl<K, L, R> From<()> for Joined<K, L, R> {
     fn from((): ()) -> Joined<K, L, R> {
-        Joined { name: None, store_name: None, key: None, left: None, right: None, grace: None }
+        let (this_store, other_store) = (None, None);
+        Joined {
+            name: None,
+            store_name: None,
+            this_store,
+            other_store,
+            key: None,
+            left: None,
+            right: None,
+            grace: None,
+        }
     }
 }
 
 impl<K, L, R> From<&str> for Joined<K, L, R> {
     fn from(name: &str) -> Joined<K, L, R> {
         Joined::from(()).named(name)
+    }
+}
+
+/// The partition of a key in a topic of so many; None is for the hash of the key to say.
+pub type KeyPartitioner<K> = Arc<dyn Fn(&str, Option<&K>, u32) -> Option<u32> + Send + Sync>;
+
+/// How two tables are joined by a foreign key; `()` for nothing special, a text is the name of the join's nodes.
+///
+/// A table whose topic was not written by the hash of its keys needs the partitioner that it was written by: subscriptions go
+/// to where the other table's rows are, answers to where the rows of this one are.
+///
+/// ```
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let (orders, people) = (builder.table::<i64, String>("orders", ()), builder.table::<String, String>("people", ()));
+/// // Orders are where their number says.
+/// let joined = TableJoined::from("named").with_partitioner(|_topic, order, count| order.map(|order| *order as u32 % count));
+/// let person = |_: &i64, order: &String| Some(order.clone());
+/// let name = |_: &String, person: &String| person.clone();
+/// orders.join_foreign_key_with(&people, person, name, joined, ()).to_stream().to("out");
+/// assert!(builder.build()?.describe().contains("named-subscription-registration-sink"));
+/// # Ok::<(), streams::TopologyError>(())
+/// ```
+pub struct TableJoined<K, F> {
+    pub(crate) name: Option<String>,
+    pub(crate) partitioner: Option<KeyPartitioner<K>>,
+    pub(crate) other_partitioner: Option<KeyPartitioner<F>>,
+}
+
+impl<K, F> TableJoined<K, F> {
+    /// The name of the join's nodes.
+    pub fn with_name(self, name: impl Into<String>) -> TableJoined<K, F> {
+        TableJoined { name: Some(name.into()), ..self }
+    }
+
+    /// Where the rows of this table are: the partition of a key, of so many of the topic; None is for the hash of the key to
+    /// say.
+    pub fn with_partitioner(
+        self,
+        partitioner: impl Fn(&str, Option<&K>, u32) -> Option<u32> + Send + Sync + 'static,
+    ) -> TableJoined<K, F> {
+        TableJoined { partitioner: Some(Arc::new(partitioner)), ..self }
+    }
+
+    /// Where the rows of the other table are.
+    pub fn with_other_partitioner(
+        self,
+        partitioner: impl Fn(&str, Option<&F>, u32) -> Option<u32> + Send + Sync + 'static,
+    ) -> TableJoined<K, F> {
+        TableJoined { other_partitioner: Some(Arc::new(partitioner)), ..self }
+    }
+}
+
+impl<K, F> From<()> for TableJoined<K, F> {
+    fn from((): ()) -> TableJoined<K, F> {
+        TableJoined { name: None, partitioner: None, other_partitioner: None }
+    }
+}
+
+impl<K, F> From<&str> for TableJoined<K, F> {
+    fn from(name: &str) -> TableJoined<K, F> {
+        TableJoined::from(()).with_name(name)
     }
 }

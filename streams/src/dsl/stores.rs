@@ -70,6 +70,45 @@ impl Stores {
     }
 }
 
+impl Stores {
+    /// Rows of a stream-stream join's side on disk, kept so long after stream time; `size` is how long a window is
+    /// (`Stores.persistentWindowStore`).
+    pub fn persistent_window_store(
+        name: impl Into<String>,
+        retention: Duration,
+        size: Duration,
+    ) -> WindowStoreSupplier {
+        WindowStoreSupplier::new(name, (retention, size), Engine::Persistent)
+    }
+
+    /// The same in memory (`Stores.inMemoryWindowStore`).
+    pub fn in_memory_window_store(name: impl Into<String>, retention: Duration, size: Duration) -> WindowStoreSupplier {
+        WindowStoreSupplier::new(name, (retention, size), Engine::InMemory)
+    }
+}
+
+/// A window store without the types of its rows, for one side of a stream-stream join (`WindowBytesStoreSupplier`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowStoreSupplier {
+    pub(crate) name: String,
+    pub(crate) retention_ms: i64,
+    pub(crate) size_ms: i64,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) engine: Engine,
+}
+
+impl WindowStoreSupplier {
+    fn new(name: impl Into<String>, (retention, size): (Duration, Duration), engine: Engine) -> WindowStoreSupplier {
+        let (retention_ms, size_ms) = (millis(retention), millis(size));
+        WindowStoreSupplier { name: name.into(), retention_ms, size_ms, duplicates: Duplicates::Replaced, engine }
+    }
+
+    /// Several records of one key and time stay.
+    pub fn retain_duplicates(self) -> WindowStoreSupplier {
+        WindowStoreSupplier { duplicates: Duplicates::Kept, ..self }
+    }
+}
+
 type Make<K, V> = fn(StoreParts<'_>, &Option<SharedSerde<K>>, &Option<SharedSerde<V>>) -> Result<Held, LinkError>;
 
 /// A store of a processor, before it is added.

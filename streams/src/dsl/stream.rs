@@ -15,7 +15,6 @@ use super::materialized::Materialized;
 use super::options::{Grouped, Named, Produced, Repartitioned};
 use super::table::KTable;
 use super::{Flow, asked_by_operator, repartition_edge};
-use crate::error::TopologyError;
 use crate::graph::repartition::AskedBy;
 use crate::graph::table::View;
 use crate::graph::{Kind, Step, Traits};
@@ -553,17 +552,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             Some(name) => graph.checked(name),
             None => graph.new_name(prefix),
         };
-        let mut connected = Vec::new();
-        for store in stores {
-            match store {
-                StoreId::Named(name) => connected.push((*name).to_owned()),
-                StoreId::Added(number) => match graph.added_stores.get(*number).cloned() {
-                    Some(name) => connected.push(name),
-                    // A token of another builder.
-                    None => graph.fail(TopologyError::UnknownStore(format!("{store:?} of {name}"))),
-                },
-            }
-        }
+        let connected = graph.names_of(&name, stores);
         drop(graph);
         self.flow.step(Step::new(name, operator).connecting(connected), Traits::default())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::builder::GlobalKTable;
 use super::options::Joined;
+use super::stores::WindowStoreSupplier;
 use super::stream::KStream;
 use super::table::KTable;
 use super::windows::{JoinWindows, millis};
@@ -20,7 +21,7 @@ use crate::record::Data;
 use crate::serde::SharedSerde;
 use crate::store::{JoinWindow, Unmatched, Waiting};
 use crate::task::outcome::Outcome;
-use crate::topology::store::{Duplicates, Store, StoreKind, StoreMaker};
+use crate::topology::store::{Changelog, Duplicates, Engine, Store, StoreKind};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Joins each record with those of the other stream near it in time.
@@ -170,12 +171,17 @@ impl<K: Data, V: Data> KStream<K, V> {
         let key = joined.key.clone().or(self.key.clone());
         let left = joined.left.clone().or(self.value.clone());
         let right = joined.right.clone().or(other.value.clone());
+        let suppliers = (joined.this_store.as_ref(), joined.other_store.as_ref());
+        check_suppliers(&mut graph, suppliers, windows);
         let stores = JoinStores {
-            this: window_store(&names.this_store, windows, JoinWindow::maker(key.clone(), left.clone())),
-            other: window_store(&names.other_store, windows, JoinWindow::maker(key.clone(), right.clone())),
+            this: window_store(&names.this_store, windows, suppliers.0)
+                .made_by(JoinWindow::maker(key.clone(), left.clone())),
+            other: window_store(&names.other_store, windows, suppliers.1)
+                .made_by(JoinWindow::maker(key.clone(), right.clone())),
             unmatched: names.unmatched.as_ref().map(|name| {
                 let store = Store::new(name.clone(), StoreKind::OuterJoin).uncached();
-                store.made_by(Unmatched::maker(key.clone(), left, right))
+                let engine = suppliers.0.map_or(Engine::Configured, |supplier| supplier.engine);
+                Store { engine, ..store }.made_by(Unmatched::maker(key.clone(), left, right))
             }),
         };
         keep_window::<K, V>(&mut graph, this.node, &names.this_window, stores.this.clone());
@@ -272,14 +278,18 @@ impl JoinNames {
             Some(base) => format!("{base}{suffix}-store"),
             None => format!("{generated}-store"),
         };
+        let supplied = |store: &Option<WindowStoreSupplier>| store.as_ref().map(|store| store.name.clone());
         // OuterStreamJoinStoreFactory: the number of this side's name.
         let number = this.rsplit_once('-').map_or("", |(_, number)| number);
         let shared = if right_outer { "-outer-shared-join" } else { "-left-shared-join" };
-        let unmatched = left_outer.then(|| based(&format!("KSTREAM-OUTERSHARED-{number}"), shared));
+        let unmatched = left_outer.then(|| match &joined.this_store {
+            Some(store) => format!("{}{shared}-store", store.name),
+            None => based(&format!("KSTREAM-OUTERSHARED-{number}"), shared),
+        });
         let node = |generated: &str, suffix: &str| given.map_or(generated.to_owned(), |name| format!("{name}{suffix}"));
         JoinNames {
-            this_store: based(&this, this_suffix),
-            other_store: based(&other, other_suffix),
+            this_store: supplied(&joined.this_store).unwrap_or_else(|| based(&this, this_suffix)),
+            other_store: supplied(&joined.other_store).unwrap_or_else(|| based(&other, other_suffix)),
             this: node(&this, this_suffix),
             other: node(&other, other_suffix),
             this_window,
@@ -298,14 +308,44 @@ struct JoinStores {
 }
 
 /// Both values of one key and time stay, so the changelog cannot be compacted.
-fn window_store(name: &str, windows: JoinWindows, maker: StoreMaker) -> Store {
+fn window_store(name: &str, windows: JoinWindows, supplier: Option<&WindowStoreSupplier>) -> Store {
     let size_ms = windows.size_ms();
     let kind = StoreKind::Window {
         retention_ms: size_ms.saturating_add(windows.grace_ms),
         size_ms,
         duplicates: Duplicates::Kept,
     };
-    Store::new(name, kind).uncached().made_by(maker)
+    let store = Store::new(name, kind).uncached();
+    let Some(supplier) = supplier else { return store };
+    // Java makes the changelog of a store that was given as that of any window store.
+    let policy = ("cleanup.policy".to_owned(), "compact,delete".to_owned());
+    Store { engine: supplier.engine, changelog: Changelog::Own([policy].into()), ..store }
+}
+
+/// KStreamImplJoin.assertWindowSettings and assertUniqueStoreNames.
+fn check_suppliers(
+    graph: &mut Graph,
+    (this, other): (Option<&WindowStoreSupplier>, Option<&WindowStoreSupplier>),
+    windows: JoinWindows,
+) {
+    let (size_ms, retention_ms) = (windows.size_ms(), windows.size_ms().saturating_add(windows.grace_ms));
+    for store in [this, other].into_iter().flatten() {
+        let name = &store.name;
+        if store.duplicates != Duplicates::Kept {
+            graph.fail(TopologyError::JoinStore(format!("store {name} must retain duplicates: retain_duplicates()")));
+        } else if (store.size_ms, store.retention_ms) != (size_ms, retention_ms) {
+            let (size, retention) = (store.size_ms, store.retention_ms);
+            graph.fail(TopologyError::JoinStore(format!(
+                "store {name} has windows of {size} ms and keeps them for {retention} ms; the join needs {size_ms} ms and \
+                 {retention_ms} ms"
+            )));
+        }
+    }
+    if let (Some(this), Some(other)) = (this, other)
+        && this.name == other.name
+    {
+        graph.fail(TopologyError::JoinStore(format!("both stores have the name {}", this.name)));
+    }
 }
 
 /// The processors of both sides, what brings their results together, and what stands for all of it in a self-join.

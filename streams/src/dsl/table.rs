@@ -1,6 +1,5 @@
 //! `KTable`: the latest value of each key, and what can be made of it.
 //! Called by applications. Joins stand in `table_join` and `foreign_key_join`. Never keeps rows unless something needs them.
-//! Not done: transform_values.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,9 +19,11 @@ use crate::op::stateless::stateless;
 use crate::op::suppress::Suppress;
 use crate::op::table::{RowFunction, RowSelector, SelectRows, Transform, TransformRows};
 use crate::op::table_aggregate::{ChangeTopic, RowAggregator, TableAggregation};
+use crate::op::transform::{self, MakeTransformer, TransformValues, ValueTransformerWithKey};
 use crate::record::{Change, Data, Record};
 use crate::serde::SharedSerde;
 use crate::store::SuppressStore;
+use crate::store::token::Connect;
 use crate::task::errors::{BoxError, Failure};
 use crate::task::outcome::{Outcome, Update, told, update};
 use crate::topology::processor::{Children, Context};
@@ -158,6 +159,41 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Materialized<K, W>,
     ) -> KTable<K, W> {
         self.transform("KTABLE-MAPVALUES-", Transform::Map, Arc::new(row), &materialized)
+    }
+
+    /// Another value for each row, deletions among them, of an object of the user that works on these stores: `()`, tokens of
+    /// `add_store`, or names (`KTable.transformValues`).
+    pub fn transform_values<T: ValueTransformerWithKey<Key = K, In = V>>(
+        &self,
+        stores: impl Connect,
+        make: impl Fn() -> T + Send + Sync + 'static,
+        materialized: impl Into<Materialized<K, T::Out>>,
+    ) -> KTable<K, T::Out> {
+        let materialized = materialized.into();
+        let mut graph = self.flow.graph();
+        let name = graph.name_or(self.flow.given.as_deref(), "KTABLE-TRANSFORMVALUES-");
+        let connected = graph.names_of(&name, &stores.ids());
+        let with_serdes = materialized.clone().or_serdes(&self.key, &None);
+        let store = materialized.name.clone().map(|name| with_serdes.named_store(name, StoreKind::KeyValue));
+        let kept = store.as_ref().map(|store| store.name.clone());
+        let make: MakeTransformer<T> = Arc::new(make);
+        let getter = match &kept {
+            Some(store) => Getter::of_store(store),
+            None => transform::getter(&self.getter, &make, connected.clone()),
+        };
+        let table = graph.add_table(View::Derived { parent: self.table, store: kept.clone() });
+        drop(graph);
+        let operator = TransformValues { make, connected: connected.clone(), store: kept };
+        let is_given = materialized.origin == Origin::Given;
+        let traits = Traits { versioned: is_given.then(|| materialized.is_versioned()), ..Traits::default() };
+        let step = Step::new(name, Arc::new(operator)).owning(store.into_iter().collect()).connecting(connected);
+        KTable {
+            flow: self.flow.step(step.table(table), traits),
+            table,
+            key: with_serdes.key,
+            value: materialized.value,
+            getter,
+        }
     }
 
     /// KTableImpl.doFilter and doMapValues: a Materialized without a name uses up a number, but keeps nothing.

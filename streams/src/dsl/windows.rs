@@ -55,6 +55,64 @@ impl TimeWindows {
     }
 }
 
+/// One window, of everything from a time on (`UnlimitedWindows`). Earlier records belong to no window.
+///
+/// ```
+/// use streams::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let words = builder.stream::<String, String>("words").group_by_key();
+/// words.windowed_by(UnlimitedWindows::of().start_on(1_000)).count("counts");
+///
+/// let mut driver = TopologyTestDriver::new(&builder.build()?, StreamsConfig::new("app", "localhost:9092"))?;
+/// let input = driver.input::<String, String>("words");
+/// for time in [999, 1_000, 5_000_000] {
+///     input.pipe(&mut driver, "key", "word", time)?;
+/// }
+/// let counts = driver.store::<KeyWindow<String, i64>>("counts")?.fetch_all(0, i64::MAX)?;
+/// assert_eq!(counts.len(), 1);
+/// assert_eq!((counts[0].0.window, counts[0].1), (Window { start: 1_000, end: i64::MAX }, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnlimitedWindows {
+    pub(crate) start_ms: i64,
+}
+
+impl UnlimitedWindows {
+    /// Of everything since 1970.
+    pub fn of() -> UnlimitedWindows {
+        UnlimitedWindows { start_ms: 0 }
+    }
+
+    /// Of everything from this time on, in milliseconds since 1970; none before that begins a window.
+    pub fn start_on(self, start_ms: u64) -> UnlimitedWindows {
+        UnlimitedWindows { start_ms: i64::try_from(start_ms).unwrap_or(i64::MAX) }
+    }
+}
+
+/// The windows of fixed length that hold a time, for the operator of both kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSpans {
+    pub(crate) size_ms: i64,
+    pub(crate) advance_ms: i64,
+    pub(crate) grace_ms: i64,
+    /// Where the only window starts, if there is but one.
+    pub(crate) only_ms: Option<i64>,
+}
+
+impl From<TimeWindows> for TimeSpans {
+    fn from(TimeWindows { size_ms, advance_ms, grace_ms }: TimeWindows) -> TimeSpans {
+        TimeSpans { size_ms, advance_ms, grace_ms, only_ms: None }
+    }
+}
+
+impl From<UnlimitedWindows> for TimeSpans {
+    fn from(windows: UnlimitedWindows) -> TimeSpans {
+        TimeSpans { size_ms: i64::MAX, advance_ms: i64::MAX, grace_ms: 0, only_ms: Some(windows.start_ms) }
+    }
+}
+
 /// Windows around records: all records within a distance of each other share one (KIP-450).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlidingWindows {

@@ -1,21 +1,21 @@
 //! Aggregations of a stream by key over all time, and what the user gave for any other, typed.
 //! Recorded by `dsl`; the stores keep the aggregates. Those by window stand in `window_aggregate`, by session in
 //! `session_aggregate`, those of a table in `table_aggregate`.
-//! Not done: aggregates in versioned stores.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::emit::Emission;
+use super::keep::Versions;
 use super::session_aggregate::SessionAggregate;
 use super::sliding_aggregate::SlidingAggregate;
 use super::window_aggregate::{Parts, TimeAggregate};
-use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows};
+use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeSpans};
 use crate::record::{Change, Data, Record};
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
-use crate::store::{Old, Stamped, TableOutput, TableStore};
+use crate::store::{Old, Stamped, TableOutput, TableStore, VersionedStore};
 use crate::task::outcome::Undone;
 use crate::topology::processor::{
     AnyLink, Children, Context, Failure, LinkError, Linking, Operator, Process, ProcessResult,
@@ -47,7 +47,7 @@ pub enum Span<K, A> {
     /// All of it.
     Forever,
     /// Windows of fixed length.
-    Time(TimeWindows),
+    Time(TimeSpans),
     /// Windows that end or start at a record.
     Sliding(SlidingWindows),
     /// Sessions; two that meet are merged.
@@ -78,6 +78,11 @@ impl<K: Data, V: Data, A: Data> Operator for Aggregation<K, V, A> {
     fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
         match &self.span {
             Span::Forever => {
+                if let Ok(store) = linking.store::<VersionedStore<K, A>>(&self.store) {
+                    let versions = Versions::new(linking, store, Children::typed(children)?);
+                    let (initializer, aggregator) = (Arc::clone(&self.initializer), Arc::clone(&self.aggregator));
+                    return Ok(AnyLink::new::<K, V>(RunningVersions { initializer, aggregator, versions }));
+                }
                 let store = linking.store::<TableStore<K, A>>(&self.store)?;
                 let output = TableOutput::new(linking, &self.store, &store, Children::typed(children)?);
                 Ok(AnyLink::new::<K, V>(Running {
@@ -181,5 +186,29 @@ impl<K: Data, V: Data, A: Data> Process<K, V> for Running<K, V, A> {
         let (new, old) = (updated.new.map(|new| new.value), updated.old.map(|old| old.value).or(started));
         let value = Some(Change::latest(new, old));
         self.output.forward(Record { key: Some(key), value, timestamp, headers: record.headers }, context)
+    }
+}
+
+/// KStreamAggregate and KStreamReduce over a store with a history. An aggregate is never older than the one before it: a late
+/// value is added to the latest one.
+struct RunningVersions<K, V, A> {
+    initializer: Initializer<A>,
+    aggregator: Aggregator<K, V, A>,
+    versions: Versions<K, A>,
+}
+
+impl<K: Data, V: Data, A: Data> Process<K, V> for RunningVersions<K, V, A> {
+    fn process(&mut self, mut record: Record<K, V>, context: &mut Context) -> ProcessResult {
+        let (Some(key), Some(value)) = (record.key.take(), record.value.take()) else {
+            context.drop_record();
+            return Ok(());
+        };
+        let (so_far, timestamp) = match self.versions.get(&key)? {
+            Some(before) => (Some(before.value), record.timestamp.max(before.timestamp)),
+            None => ((self.initializer)(), record.timestamp),
+        };
+        let old = if self.versions.old() == Old::Sent { so_far.clone() } else { None };
+        let value = (self.aggregator)(&key, Some(value), so_far).map_err(|undone| undone.failure)?;
+        self.versions.put(Record { key: Some(key), value, timestamp, headers: record.headers }, old, context)
     }
 }

@@ -126,22 +126,7 @@ impl<P: Processor> Ctx<'_, P> {
     /// # Panics
     /// If it is neither, or of another type: this ends the task, whatever the handlers say.
     pub fn store<T: StoreType>(&mut self, store: StoreRef<T>) -> T::Lent<'_> {
-        let is_meant = |connected: &&Connected| match store.id() {
-            StoreId::Added(number) => connected.number == Some(number),
-            StoreId::Named(name) => connected.name == name,
-        };
-        let Some(found) = self.stores.iter().find(is_meant) else {
-            panics::stop(TaskError::Broken(format!(
-                "{} has no access to store {:?}: it must be added, and given to process",
-                self.node,
-                store.id()
-            )));
-        };
-        let Some(typed) = found.store.downcast_ref::<RefCell<T::Store>>() else {
-            let is = std::any::type_name::<T>();
-            panics::stop(TaskError::Broken(format!("{}: store {} is no {is}", self.node, found.name)));
-        };
-        T::lend(typed, self.context)
+        lent(self.node, self.stores, store, self.context)
     }
 
     /// Hands a record to all nodes below.
@@ -197,6 +182,30 @@ impl<P: Processor> Ctx<'_, P> {
     pub fn commit(&mut self) {
         self.context.request_commit();
     }
+}
+
+/// A store of those that a processor or transformer is connected to.
+pub(crate) fn lent<'a, T: StoreType>(
+    node: &str,
+    stores: &'a [Connected],
+    store: StoreRef<T>,
+    context: &'a mut Context,
+) -> T::Lent<'a> {
+    let is_meant = |connected: &&Connected| match store.id() {
+        StoreId::Added(number) => connected.number == Some(number),
+        StoreId::Named(name) => connected.name == name,
+    };
+    let Some(found) = stores.iter().find(is_meant) else {
+        panics::stop(TaskError::Broken(format!(
+            "{node} has no access to store {:?}: it must be added, and given to process",
+            store.id()
+        )));
+    };
+    let Some(typed) = found.store.downcast_ref::<RefCell<T::Store>>() else {
+        let is = std::any::type_name::<T>();
+        panics::stop(TaskError::Broken(format!("{node}: store {} is no {is}", found.name)));
+    };
+    T::lend(typed, context)
 }
 
 struct Custom<F, P> {

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::edge::{Partitioner, Sink};
 use super::getter::{Getter, LinkedGetter};
 use super::join::{JoinKind, Joiner, KeySelector};
+use crate::dsl::options::KeyPartitioner;
 use crate::record::{Change, Data, Header, Record};
-use crate::serde::{Serde, SerdeError, SharedSerde, bytes_of};
+use crate::serde::{BytesSerde, Serde, SerdeError, SharedSerde, bytes_of};
 use crate::state::Order;
 use crate::state::format::foreign::{Instruction, Response, Subscription, ValueHash, write_combined_key, write_prefix};
 use crate::state::format::murmur3::hash128;
@@ -68,6 +70,32 @@ impl Serde<Answer> for AnswerSerde {
             Ok(response) => Ok(Answer { response, partition: None }),
             Err(_) => Err(SerdeError::Malformed { expected: "answer to a subscription", found }),
         }
+    }
+}
+
+/// Sends answers to where the user says that the primary key is (KTableImpl.ForeignResponseSinkPartitioner).
+pub struct AnswerSink<K> {
+    /// Of the primary keys, which are bytes here.
+    pub key: Option<SharedSerde<K>>,
+    /// The partition of a key.
+    pub partitioner: KeyPartitioner<K>,
+}
+
+impl<K: Data> Operator for AnswerSink<K> {
+    fn name(&self) -> &'static str {
+        "foreign-key answer"
+    }
+
+    fn link(&self, children: Vec<AnyLink>, linking: &mut Linking<'_>) -> Result<AnyLink, LinkError> {
+        let (serde, partitioner) = (linking.serde(&self.key)?, Arc::clone(&self.partitioner));
+        let of_key: Partitioner<Bytes, Answer> = Arc::new(move |topic, key, _, count| {
+            // The serde wrote these bytes: where it cannot read them itself, nobody reads the answer either.
+            let key = key.and_then(|key| serde.deserialize(key.clone()).ok());
+            partitioner(topic, key.as_ref(), count).map(|partition| vec![partition])
+        });
+        let (key, value): (SharedSerde<Bytes>, SharedSerde<Answer>) = (Arc::new(BytesSerde), Arc::new(AnswerSerde));
+        let sink = Sink { key: Some(key), value: Some(value), partitioner: Some(of_key), chooser: None };
+        sink.link(children, linking)
     }
 }
 
@@ -318,7 +346,7 @@ impl<F: Data, R: Data> Process<F, Subscription> for Answering<F, R> {
             return Ok(());
         };
         let row = match &foreign {
-            Some(foreign) => self.getter.get(foreign)?,
+            Some(foreign) => self.getter.get(foreign, context)?,
             None => None,
         };
         let timestamp = row.as_ref().map_or(timestamp, |row| timestamp.max(row.timestamp));
@@ -450,7 +478,7 @@ impl<K: Data, L: Data, R: Data, O: Data> Process<K, Answer> for Resolving<K, L, 
         let Record { key: Some(key), value: Some(answer), timestamp, headers } = record else {
             return Ok(());
         };
-        let row = self.getter.get(&key)?.map(|row| row.value);
+        let row = self.getter.get(&key, context)?.map(|row| row.value);
         let hash = row.as_ref().map(|row| {
             self.bytes.clear();
             self.value.serialize(row, &mut self.bytes).map(|()| hash128(&self.bytes))

@@ -12,16 +12,17 @@ use crate::record::{Data, Windowed};
 use crate::store::session::SessionStore;
 use crate::store::window::TableWindowStore;
 use crate::store::{Stamped, SuppressStore, TableStore, VersionedStore};
+use crate::task::context::Context;
 use crate::task::errors::Failure;
 use crate::task::link::{LinkError, Linking};
 
 /// Looks into a table of one task.
 pub trait ValueGetter<K, V> {
     /// The value of a key; the latest one of a table with a history.
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure>;
+    fn get(&mut self, key: &K, context: &mut Context) -> Result<Option<Stamped<V>>, Failure>;
 
     /// The value that a key had at a time; of a table without a history the present one.
-    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure>;
+    fn get_as_of(&mut self, key: &K, timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure>;
 
     /// Whether the table has a history.
     fn is_versioned(&self) -> bool;
@@ -30,7 +31,7 @@ pub trait ValueGetter<K, V> {
 /// A getter of one task.
 pub type LinkedGetter<K, V> = Box<dyn ValueGetter<K, V>>;
 
-type Find<K, V> = dyn Fn(&Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> + Send + Sync;
+type Find<K, V> = dyn Fn(&mut Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> + Send + Sync;
 
 /// How a task finds the values of a table.
 pub struct Getter<K, V>(Arc<Find<K, V>>);
@@ -51,6 +52,13 @@ impl<K: Data, V: Data> Getter<K, V> {
             }
             Ok(Box::new(Latest(linking.store::<TableStore<K, V>>(&name)?)))
         }))
+    }
+
+    /// By what this makes for a task.
+    pub(crate) fn new(
+        find: impl Fn(&mut Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> + Send + Sync + 'static,
+    ) -> Getter<K, V> {
+        Getter(Arc::new(find))
     }
 
     /// Worked out from the value of another table.
@@ -85,7 +93,7 @@ impl<K: Data, V: Data> Getter<K, V> {
     }
 
     /// The getter of the task whose node is being linked.
-    pub fn link(&self, linking: &Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> {
+    pub fn link(&self, linking: &mut Linking<'_>) -> Result<LinkedGetter<K, V>, LinkError> {
         (self.0)(linking)
     }
 }
@@ -106,12 +114,17 @@ impl<K: Data, V: Data> Getter<Windowed<K>, V> {
 struct Windows<K, V>(Rc<RefCell<TableWindowStore<K, V>>>);
 
 impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Windows<K, V> {
-    fn get(&mut self, key: &Windowed<K>) -> Result<Option<Stamped<V>>, Failure> {
+    fn get(&mut self, key: &Windowed<K>, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get(&key.key, key.window.start)
     }
 
-    fn get_as_of(&mut self, key: &Windowed<K>, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key)
+    fn get_as_of(
+        &mut self,
+        key: &Windowed<K>,
+        _timestamp: i64,
+        context: &mut Context,
+    ) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
     }
 
     fn is_versioned(&self) -> bool {
@@ -122,15 +135,20 @@ impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Windows<K, V> {
 struct Sessions<K, V>(Rc<RefCell<SessionStore<K, V>>>);
 
 impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Sessions<K, V> {
-    fn get(&mut self, key: &Windowed<K>) -> Result<Option<Stamped<V>>, Failure> {
+    fn get(&mut self, key: &Windowed<K>, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         let found = self.0.borrow().find(&key.key, key.window.end, key.window.start)?;
         let session = found.into_iter().find(|(window, _)| *window == key.window);
         // The time of a session's value is its end.
         Ok(session.map(|(window, value)| Stamped { value, timestamp: window.end }))
     }
 
-    fn get_as_of(&mut self, key: &Windowed<K>, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key)
+    fn get_as_of(
+        &mut self,
+        key: &Windowed<K>,
+        _timestamp: i64,
+        context: &mut Context,
+    ) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
     }
 
     fn is_versioned(&self) -> bool {
@@ -141,12 +159,12 @@ impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Sessions<K, V> {
 struct Latest<K, V>(Rc<RefCell<TableStore<K, V>>>);
 
 impl<K: Data, V: Data> ValueGetter<K, V> for Latest<K, V> {
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+    fn get(&mut self, key: &K, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get(key)
     }
 
-    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key)
+    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
     }
 
     fn is_versioned(&self) -> bool {
@@ -157,11 +175,11 @@ impl<K: Data, V: Data> ValueGetter<K, V> for Latest<K, V> {
 struct Versions<K, V>(Rc<RefCell<VersionedStore<K, V>>>);
 
 impl<K: Data, V: Data> ValueGetter<K, V> for Versions<K, V> {
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+    fn get(&mut self, key: &K, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get(key)
     }
 
-    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
+    fn get_as_of(&mut self, key: &K, timestamp: i64, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get_as_of(key, timestamp)
     }
 
@@ -184,13 +202,13 @@ impl<K: Data, P: Data, V: Data> Transformed<K, P, V> {
 }
 
 impl<K: Data, P: Data, V: Data> ValueGetter<K, V> for Transformed<K, P, V> {
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
-        let parent = self.parent.get(key)?;
+    fn get(&mut self, key: &K, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        let parent = self.parent.get(key, context)?;
         self.apply(key, parent)
     }
 
-    fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        let parent = self.parent.get_as_of(key, timestamp)?;
+    fn get_as_of(&mut self, key: &K, timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        let parent = self.parent.get_as_of(key, timestamp, context)?;
         self.apply(key, parent)
     }
 
@@ -208,12 +226,12 @@ struct Joined<K, L, R, V> {
 }
 
 impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V> {
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
-        let left = self.left.get(key)?;
+    fn get(&mut self, key: &K, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        let left = self.left.get(key, context)?;
         if left.is_none() && self.kind != JoinKind::Outer {
             return Ok(None);
         }
-        let right = self.right.get(key)?;
+        let right = self.right.get(key, context)?;
         let missing = match self.kind {
             JoinKind::Inner => right.is_none(),
             JoinKind::Left => false,
@@ -230,8 +248,8 @@ impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V
         Ok(Some(Stamped { value, timestamp }))
     }
 
-    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key)
+    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
     }
 
     fn is_versioned(&self) -> bool {
@@ -246,17 +264,17 @@ struct Suppressed<K, V> {
 }
 
 impl<K: Data, V: Data> ValueGetter<K, V> for Suppressed<K, V> {
-    fn get(&mut self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+    fn get(&mut self, key: &K, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         let prior = self.waiting.borrow_mut().prior(key)?;
         match prior {
             // The time of the value before is not known (RecordQueue.UNKNOWN).
             Some(prior) => Ok(prior.map(|value| Stamped { value, timestamp: -1 })),
-            None => self.parent.get(key),
+            None => self.parent.get(key, context),
         }
     }
 
-    fn get_as_of(&mut self, key: &K, _timestamp: i64) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key)
+    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
     }
 
     fn is_versioned(&self) -> bool {

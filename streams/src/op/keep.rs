@@ -34,7 +34,7 @@ impl<K: Data, V: Data> Keep<K, V> {
         children: Children<K, Change<V>>,
     ) -> Result<Keep<K, V>, LinkError> {
         if let Ok(store) = linking.store::<VersionedStore<K, V>>(name) {
-            return Ok(Keep::Versions(Versions { store, old: linking.sends_old(), children }));
+            return Ok(Keep::Versions(Versions::new(linking, store, children)));
         }
         let store = linking.store::<TableStore<K, V>>(name)?;
         let output = TableOutput::new(linking, name, &store, children);
@@ -119,8 +119,27 @@ impl<K: Data, V: Data> Keep<K, V> {
 }
 
 impl<K: Data, V: Data> Versions<K, V> {
+    /// Of the operator that is being linked.
+    pub(crate) fn new(
+        linking: &Linking<'_>,
+        store: Rc<RefCell<VersionedStore<K, V>>>,
+        children: Children<K, Change<V>>,
+    ) -> Versions<K, V> {
+        Versions { store, old: linking.sends_old(), children }
+    }
+
+    /// Whether changes carry the value before.
+    pub(crate) fn old(&self) -> Old {
+        self.old
+    }
+
+    /// The latest value of a key.
+    pub(crate) fn get(&self, key: &K) -> Result<Option<Stamped<V>>, Failure> {
+        self.store.borrow_mut().get(key)
+    }
+
     /// What is too old to be kept does not go on either.
-    fn put(&mut self, record: Record<K, V>, old: Option<V>, context: &mut Context) -> ProcessResult {
+    pub(crate) fn put(&mut self, record: Record<K, V>, old: Option<V>, context: &mut Context) -> ProcessResult {
         let Record { key: Some(key), value: new, timestamp, headers } = record else { return Ok(()) };
         let put = self.store.borrow_mut().put(&key, new.as_ref(), timestamp, context)?;
         let latest = match put {

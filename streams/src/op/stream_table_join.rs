@@ -98,7 +98,7 @@ impl<K: Data, L: Data, F: Data, R: Data, O: Data> Lookup<K, L, F, R, O> {
         }
         let row = match key {
             // A table without a history answers with the present.
-            Some(key) => self.table.get_as_of(key, record.timestamp)?.map(|row| row.value),
+            Some(key) => self.table.get_as_of(key, record.timestamp, context)?.map(|row| row.value),
             None => None,
         };
         if row.is_none() && self.kind == JoinKind::Inner {

@@ -91,7 +91,7 @@ impl<K: Data, T: Data, U: Data, O: Data> Process<K, Change<T>> for Joining<K, T,
             context.drop_record();
             return Ok(());
         }
-        let other = self.getter.get(&key)?;
+        let other = self.getter.get(&key, context)?;
         let lacks_both = change.new.is_none() && change.old.is_none();
         if other.is_none() && (self.other == Presence::Required || lacks_both) {
             return Ok(());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::aggregate::{Aggregator, Initializer};
 use super::emit::Emission;
-use crate::dsl::windows::TimeWindows;
+use crate::dsl::windows::TimeSpans;
 use crate::record::{Change, Data, Record, Window, Windowed};
 use crate::state::Order;
 use crate::store::window::TableWindowStore;
@@ -55,15 +55,18 @@ impl<K: Data, V: Data, A: Data> Parts<K, V, A> {
 }
 
 pub(crate) struct TimeAggregate<K: Data, V, A: Data> {
-    pub(crate) windows: TimeWindows,
+    pub(crate) windows: TimeSpans,
     pub(crate) parts: Parts<K, V, A>,
 }
 
-impl TimeWindows {
+impl TimeSpans {
     /// The starts of the windows that hold a time.
     fn starts(self, timestamp: i64) -> impl Iterator<Item = i64> {
-        let first = (timestamp - self.size_ms + self.advance_ms).max(0) / self.advance_ms * self.advance_ms;
-        (0..).map(move |number| first + number * self.advance_ms).take_while(move |start| *start <= timestamp)
+        let (first, count) = match self.only_ms {
+            Some(start) => (start, 1),
+            None => ((timestamp - self.size_ms + self.advance_ms).max(0) / self.advance_ms * self.advance_ms, i64::MAX),
+        };
+        (0..count).map(move |number| first + number * self.advance_ms).take_while(move |start| *start <= timestamp)
     }
 
     fn window(self, start: i64) -> Window {

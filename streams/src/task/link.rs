@@ -233,7 +233,11 @@ impl<'a> Linking<'a> {
 
     /// The stores that are connected to the node, and all global ones.
     pub(crate) fn connected(&self) -> Vec<Connected> {
-        let own = self.topology_node().stores.iter();
+        self.connected_to(&self.topology_node().stores)
+    }
+
+    /// These stores, and all global ones.
+    pub(crate) fn connected_to(&self, own: &[String]) -> Vec<Connected> {
         let global = self.topology.global_stores().iter().map(|store| &store.name);
         let held = |name: &String| {
             let holders = [Some(self.stores), self.globals];
@@ -241,7 +245,7 @@ impl<'a> Linking<'a> {
             let number = self.topology.added_stores().iter().position(|added| added == name);
             Some(Connected { name: name.clone(), number, store: Rc::clone(&found.any) })
         };
-        own.chain(global).filter_map(held).collect()
+        own.iter().chain(global).filter_map(held).collect()
     }
 
     /// What is called to flush the cache of a store, instead of the store itself.

@@ -2,6 +2,7 @@
 # Kafka Streams 4.3.1 from Maven Central, as the oracle of the streams crate.
 #   oracle.sh libs                                     fetches the jars once, prints their folder
 #   oracle.sh streams SEED CASES OUT [SCENARIO...]     recorded scenarios (all, or those named); OUT may end in .zst
+#   oracle.sh further SEED CASES OUT [SCENARIO...]     the same of what came to the DSL after the 80
 #   oracle.sh bytes OUT                                byte goldens
 #   oracle.sh metrics OUT                              names of metrics
 # The form of these files is in ../README.md.
@@ -44,6 +45,6 @@ run() {
 
 case "${1:-}" in
   libs) libs ;;
-  streams|bytes|metrics) run "$@" ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  streams|further|bytes|metrics) run "$@" ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

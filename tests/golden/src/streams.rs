@@ -1,4 +1,4 @@
-//! The 80 scenarios of `tests/golden/README.md`, built with our DSL, and the replay of what Kafka Streams did with them.
+//! The scenarios of `tests/golden/README.md`, built with our DSL, and the replay of what Kafka Streams did with them.
 //! Compared are the text and internal topics of each topology, and for each case the outputs of each step, the rows of
 //! the stores, the records that were dropped, and what ended it.
 
@@ -16,6 +16,8 @@ mod tables;
 mod joins;
 // 71 to 80.
 mod runtime;
+// 81 to 88.
+mod further;
 // A recording, read.
 mod recording;
 // A case, run and compared.
@@ -78,6 +80,7 @@ pub fn build(name: &str, params: &Params<'_>) -> Option<StreamsBuilder> {
         || tables::build(name, &builder, params)
         || tables::build_foreign_keys(name, &builder)
         || joins::build(name, &builder, params)
-        || runtime::build(name, &builder, params);
+        || runtime::build(name, &builder, params)
+        || further::build(name, &builder, params);
     known.then_some(builder)
 }

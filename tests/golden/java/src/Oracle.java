@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
 
-/** Records what Kafka Streams 4.3.1 does: `streams SEED CASES OUT [SCENARIO...]`, `bytes OUT` or `metrics OUT`. */
+/** Records what Kafka Streams 4.3.1 does: `streams SEED CASES OUT [SCENARIO...]`, the same with `further`, `bytes OUT` or `metrics OUT`. */
 public final class Oracle {
     private Oracle() { }
 
@@ -17,17 +17,25 @@ public final class Oracle {
         final boolean complete;
         if (args.length >= 4 && args[0].equals("streams")) {
             final List<String> only = List.of(args).subList(4, args.length);
-            complete = write(Path.of(args[3]), out -> streams(Long.parseLong(args[1]), Integer.parseInt(args[2]), only, out));
+            complete = record(args, only, Scenarios.all());
+        } else if (args.length >= 4 && args[0].equals("further")) {
+            complete = record(args, List.of(args).subList(4, args.length), Scenarios.further());
         } else if (args.length == 2 && args[0].equals("bytes")) {
             complete = write(Path.of(args[1]), ByteGoldens::write);
         } else if (args.length == 2 && args[0].equals("metrics")) {
             complete = write(Path.of(args[1]), MetricNames::write);
         } else {
-            System.err.println("usage: streams SEED CASES OUT [SCENARIO...] | bytes OUT | metrics OUT");
+            System.err.println("usage: streams|further SEED CASES OUT [SCENARIO...] | bytes OUT | metrics OUT");
             System.exit(2);
             return;
         }
         System.exit(complete ? 0 : 1);
+    }
+
+    private static boolean record(final String[] args, final List<String> only, final List<Scenario> all) throws Exception {
+        final long seed = Long.parseLong(args[1]);
+        final int cases = Integer.parseInt(args[2]);
+        return write(Path.of(args[3]), out -> streams(seed, cases, only, all, out));
     }
 
     private interface Content {
@@ -61,8 +69,8 @@ public final class Oracle {
     }
 
     /** The cases are dealt to the scenarios in turn. */
-    private static boolean streams(final long seed, final int cases, final List<String> only, final PrintStream out) throws Exception {
-        final List<Scenario> all = Scenarios.all();
+    private static boolean streams(final long seed, final int cases, final List<String> only, final List<Scenario> all,
+                                   final PrintStream out) throws Exception {
         boolean complete = true;
         for (int index = 0; index < all.size(); index++) {
             final Scenario scenario = all.get(index);

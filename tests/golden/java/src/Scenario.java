@@ -37,6 +37,7 @@ final class Scenario {
     Input input = new Input();
     private final Map<String, String> config = new LinkedHashMap<>();
     private Consumer<StreamsBuilder> topology;
+    private Consumer<Topology> then = topology -> { };
 
     Scenario(final String name) {
         this.name = name;
@@ -98,6 +99,12 @@ final class Scenario {
         return this;
     }
 
+    /** What is added to the topology after it was built. */
+    Scenario then(final Consumer<Topology> add) {
+        then = add;
+        return this;
+    }
+
     int variants() {
         return CACHES.size();
     }
@@ -112,6 +119,8 @@ final class Scenario {
     Topology build(final Properties properties) {
         final StreamsBuilder builder = new StreamsBuilder();
         topology.accept(builder);
-        return builder.build(properties);
+        final Topology built = builder.build(properties);
+        then.accept(built);
+        return built;
     }
 }
