@@ -1,7 +1,7 @@
 //! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered. While something
-//! of a leader is buffered it is only asked for what is known to be there, so that its answer does not wait: else the
-//! partitions that are read up meanwhile would wait with those that have nothing new (KAFKA-17182; Java asks for nothing
-//! then).
+//! of a leader is buffered its answers do not wait, and it is asked for what is known to be there, for the rest now and
+//! then: else the partitions that are read up meanwhile would wait with those that have nothing new (Java asks for nothing
+//! then, so that those with something new wait for those that are read up slowly).
 //!
 //! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` over all brokers and partitions: half of
 //! it is shared by the requests under way, and none leaves while answers that wait to be handed out take the other half
@@ -40,8 +40,8 @@ const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
 
 /// How long a broker may wait for data while there is some of a paused partition, which can be resumed and be read up any
-/// moment.
-const PAUSED_WAIT: Duration = Duration::from_millis(100);
+/// moment; and how often it is asked for partitions that were at their end while there is some of others.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What may be asked of a broker.
 #[derive(Debug, Default)]
@@ -57,20 +57,35 @@ struct Ask {
 }
 
 impl Ask {
-    /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing.
-    fn choose(mut self, wait: Duration, bytes_min: i32) -> Option<(Wants, Duration)> {
-        let wait = match self {
-            // An answer with less than it should have is no use either.
-            Ask { is_buffered: true, .. } if bytes_min > 1 => return None,
-            Ask { is_buffered: true, .. } => Duration::ZERO,
-            Ask { is_paused: true, .. } => wait.min(PAUSED_WAIT),
-            _ => wait,
-        };
-        if !self.is_buffered {
-            self.behind.append(&mut self.at_end);
+    /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing. All was asked for last so long ago.
+    fn choose(self, wait: Duration, bytes_min: i32, looked: Duration) -> Option<Chosen> {
+        let Ask { behind: mut wants, mut at_end, is_buffered, is_paused } = self;
+        // Answers that do not wait may have less than they should.
+        let is_due = looked >= if bytes_min > 1 { wait } else { wait.min(LOOK_EVERY) };
+        let all = !is_buffered || is_due;
+        if is_buffered && bytes_min > 1 && !is_due {
+            return None;
         }
-        (!self.behind.is_empty()).then_some((self.behind, wait))
+        if all {
+            wants.append(&mut at_end);
+        }
+        let wait = match (is_buffered, is_paused) {
+            (true, _) => Duration::ZERO,
+            (false, true) => wait.min(LOOK_EVERY),
+            (false, false) => wait,
+        };
+        (!wants.is_empty()).then_some(Chosen { wants, wait, all })
     }
+}
+
+/// A request.
+#[derive(Debug, PartialEq, Eq)]
+struct Chosen {
+    wants: Wants,
+    /// How long the broker may wait.
+    wait: Duration,
+    /// Whether it is for all partitions of which nothing is buffered.
+    all: bool,
 }
 
 /// What came of a request or of connecting to a broker.
@@ -86,6 +101,8 @@ struct Source {
     busy: bool,
     /// Not before; after a failure.
     not_before: Option<Moment>,
+    /// When it was last asked for all partitions of which nothing was buffered.
+    looked: Option<Moment>,
 }
 
 /// Requests under way and what is needed to make them.
@@ -166,13 +183,16 @@ impl Fetcher {
             wants.insert(place.clone(), want);
         }
         let (wait, bytes_min) = (self.config.fetch_wait, self.config.fetch_bytes_min);
-        let chosen = wanted.into_iter().filter_map(|(broker, ask)| Some((broker, ask.choose(wait, bytes_min)?)));
-        let chosen: Vec<(i32, (Wants, Duration))> = chosen.collect();
+        let chosen = wanted.into_iter().filter_map(|(broker, ask)| {
+            let looked = self.sources.get(&broker).and_then(|source| source.looked);
+            Some((broker, ask.choose(wait, bytes_min, looked.map_or(Duration::MAX, |at| at.elapsed()))?))
+        });
+        let chosen: Vec<(i32, Chosen)> = chosen.collect();
         let mut started = Vec::new();
         let busy = self.sources.values().filter(|source| source.busy).count();
         let share = self.half() / (busy + chosen.len()).max(1);
-        for (broker, (wants, wait)) in chosen {
-            started.extend(self.start(broker, wants, share, wait));
+        for (broker, chosen) in chosen {
+            started.extend(self.start(broker, chosen, share));
         }
         (started, blocked)
     }
@@ -197,13 +217,8 @@ impl Fetcher {
         self.held.load(Ordering::Relaxed) <= half
     }
 
-    fn start(
-        &mut self,
-        broker: i32,
-        wants: Wants,
-        bytes_max: usize,
-        wait: Duration,
-    ) -> Option<BoxFuture<'static, Arrival>> {
+    fn start(&mut self, broker: i32, chosen: Chosen, bytes_max: usize) -> Option<BoxFuture<'static, Arrival>> {
+        let Chosen { wants, wait, all } = chosen;
         let soon = self.soon();
         let source = self.sources.entry(broker).or_default();
         source.busy = true;
@@ -221,6 +236,9 @@ impl Fetcher {
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
             Ok(pending) => {
+                if all {
+                    source.looked = Some(Moment::now());
+                }
                 let (tally, started) = (self.tally.clone(), Moment::now());
                 Some(Box::pin(async move {
                     let result = Box::new(pending.await_reply().await);
@@ -520,15 +538,21 @@ mod tests {
             is_paused,
         };
         let long = Duration::from_millis(500);
-        let chosen = |ask: Ask, bytes_min| {
-            let chosen = ask.choose(long, bytes_min);
-            chosen.map(|(wants, wait)| (wants.keys().map(|place| place.partition).collect::<Vec<_>>(), wait))
+        let chosen = |ask: Ask, bytes_min, looked| {
+            let chosen = ask.choose(long, bytes_min, Duration::from_millis(looked))?;
+            let partitions: Vec<i32> = chosen.wants.keys().map(|place| place.partition).collect();
+            Some((partitions, chosen.wait, chosen.all))
         };
-        assert_eq!(chosen(ask(false, false), 1), Some((vec![0, 1, 2], long)));
-        assert_eq!(chosen(ask(true, false), 1), Some((vec![0], Duration::ZERO)));
-        assert_eq!(chosen(ask(true, true), 1), Some((vec![0], Duration::ZERO)));
-        assert_eq!(chosen(Ask { behind: Wants::new(), ..ask(true, false) }, 1), None, "no answer would have anything");
-        assert_eq!(chosen(ask(true, false), 2), None, "an answer would have too little");
-        assert_eq!(chosen(ask(false, true), 2), Some((vec![0, 1, 2], PAUSED_WAIT)));
+        let none_behind = || Ask { behind: Wants::new(), ..ask(true, false) };
+        assert_eq!(chosen(ask(false, false), 1, 0), Some((vec![0, 1, 2], long, true)));
+        assert_eq!(chosen(ask(true, false), 1, 99), Some((vec![0], Duration::ZERO, false)));
+        assert_eq!(chosen(ask(true, true), 1, 99), Some((vec![0], Duration::ZERO, false)));
+        assert_eq!(chosen(none_behind(), 1, 99), None, "no answer would have anything");
+        // Nor do they wait until what others have is read up, however slowly.
+        assert_eq!(chosen(none_behind(), 1, 100), Some((vec![1, 2], Duration::ZERO, true)));
+        assert_eq!(chosen(ask(true, false), 1, 100), Some((vec![0, 1, 2], Duration::ZERO, true)));
+        assert_eq!(chosen(ask(true, false), 2, 499), None, "an answer would have too little");
+        assert_eq!(chosen(ask(true, false), 2, 500), Some((vec![0, 1, 2], Duration::ZERO, true)));
+        assert_eq!(chosen(ask(false, true), 2, 0), Some((vec![0, 1, 2], LOOK_EVERY, true)));
     }
 }
