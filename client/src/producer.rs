@@ -346,6 +346,14 @@ impl Producer {
         }
     }
 
+    /// An open transaction can only be aborted from here on, as after a record that could not be written; for who left a record
+    /// out ([`Producer::push_or_leave_out`]) that may not be missing.
+    pub fn spoil(&self, error: &ClientError) {
+        if let Some(transactions) = &mut self.handle.shared.accumulator.lock().transactions {
+            transactions.record_failed(error);
+        }
+    }
+
     /// The common case: nobody is between, and the topic and memory are there.
     #[inline]
     fn try_first(&self, record: &NewRecord<'_>, observed: Observed, delivery: &mut Option<Delivery>) -> Tried {

@@ -1,6 +1,6 @@
 //! Fetches ahead: one request to each leader at a time, for the partitions of which nothing is buffered. While something
-//! of a leader is buffered its answers do not wait, and it is asked for what is known to be there, for the rest now and
-//! then: else the partitions that are read up meanwhile would wait with those that have nothing new (Java asks for nothing
+//! of a leader is buffered its answers do not wait, and it is asked when something is known to be there, else now and
+//! then: otherwise the partitions that are read up meanwhile would wait with those that have nothing new (Java asks for nothing
 //! then, so that those with something new wait for those that are read up slowly).
 //!
 //! Called by `consumer.rs` within poll. Memory is bounded by `fetch.max.bytes` over all brokers and partitions: half of
@@ -40,7 +40,7 @@ const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
 
 /// How long a broker may wait for data while there is some of a paused partition, which can be resumed and be read up any
-/// moment; and how often it is asked for partitions that were at their end while there is some of others.
+/// moment; and how often it is asked while there is some, where nothing new is known.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What may be asked of a broker.
@@ -57,24 +57,23 @@ struct Ask {
 }
 
 impl Ask {
-    /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing. All was asked for last so long ago.
+    /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing. The last was so long ago.
     fn choose(self, wait: Duration, bytes_min: i32, looked: Duration) -> Option<Chosen> {
         let Ask { behind: mut wants, mut at_end, is_buffered, is_paused } = self;
         // Answers that do not wait may have less than they should.
-        let is_due = looked >= if bytes_min > 1 { wait } else { wait.min(LOOK_EVERY) };
-        let all = !is_buffered || is_due;
-        if is_buffered && bytes_min > 1 && !is_due {
+        let is_batched = bytes_min > 1;
+        let is_due = looked >= if is_batched { wait } else { wait.min(LOOK_EVERY) };
+        if is_buffered && !is_due && (is_batched || wants.is_empty()) {
             return None;
-        }
-        if all {
-            wants.append(&mut at_end);
         }
         let wait = match (is_buffered, is_paused) {
             (true, _) => Duration::ZERO,
-            (false, true) => wait.min(LOOK_EVERY),
-            (false, false) => wait,
+            (false, true) if !is_batched => wait.min(LOOK_EVERY),
+            (false, _) => wait,
         };
-        (!wants.is_empty()).then_some(Chosen { wants, wait, all })
+        // In a session they cost nothing.
+        wants.append(&mut at_end);
+        (!wants.is_empty()).then_some(Chosen { wants, wait })
     }
 }
 
@@ -84,8 +83,6 @@ struct Chosen {
     wants: Wants,
     /// How long the broker may wait.
     wait: Duration,
-    /// Whether it is for all partitions of which nothing is buffered.
-    all: bool,
 }
 
 /// What came of a request or of connecting to a broker.
@@ -101,7 +98,7 @@ struct Source {
     busy: bool,
     /// Not before; after a failure.
     not_before: Option<Moment>,
-    /// When it was last asked for all partitions of which nothing was buffered.
+    /// When it was last asked.
     looked: Option<Moment>,
 }
 
@@ -218,7 +215,7 @@ impl Fetcher {
     }
 
     fn start(&mut self, broker: i32, chosen: Chosen, bytes_max: usize) -> Option<BoxFuture<'static, Arrival>> {
-        let Chosen { wants, wait, all } = chosen;
+        let Chosen { wants, wait } = chosen;
         let soon = self.soon();
         let source = self.sources.entry(broker).or_default();
         source.busy = true;
@@ -236,9 +233,7 @@ impl Fetcher {
         let timeout = self.config.connection.request_timeout + self.config.fetch_wait;
         match connection.start(if by_id { i16::MAX } else { BY_NAME }, &request, timeout) {
             Ok(pending) => {
-                if all {
-                    source.looked = Some(Moment::now());
-                }
+                source.looked = Some(Moment::now());
                 let (tally, started) = (self.tally.clone(), Moment::now());
                 Some(Box::pin(async move {
                     let result = Box::new(pending.await_reply().await);
@@ -541,18 +536,18 @@ mod tests {
         let chosen = |ask: Ask, bytes_min, looked| {
             let chosen = ask.choose(long, bytes_min, Duration::from_millis(looked))?;
             let partitions: Vec<i32> = chosen.wants.keys().map(|place| place.partition).collect();
-            Some((partitions, chosen.wait, chosen.all))
+            Some((partitions, chosen.wait))
         };
         let none_behind = || Ask { behind: Wants::new(), ..ask(true, false) };
-        assert_eq!(chosen(ask(false, false), 1, 0), Some((vec![0, 1, 2], long, true)));
-        assert_eq!(chosen(ask(true, false), 1, 99), Some((vec![0], Duration::ZERO, false)));
-        assert_eq!(chosen(ask(true, true), 1, 99), Some((vec![0], Duration::ZERO, false)));
+        assert_eq!(chosen(ask(false, false), 1, 0), Some((vec![0, 1, 2], long)));
+        assert_eq!(chosen(ask(true, false), 1, 0), Some((vec![0, 1, 2], Duration::ZERO)));
+        assert_eq!(chosen(ask(true, true), 1, 0), Some((vec![0, 1, 2], Duration::ZERO)));
         assert_eq!(chosen(none_behind(), 1, 99), None, "no answer would have anything");
         // Nor do they wait until what others have is read up, however slowly.
-        assert_eq!(chosen(none_behind(), 1, 100), Some((vec![1, 2], Duration::ZERO, true)));
-        assert_eq!(chosen(ask(true, false), 1, 100), Some((vec![0, 1, 2], Duration::ZERO, true)));
+        assert_eq!(chosen(none_behind(), 1, 100), Some((vec![1, 2], Duration::ZERO)));
         assert_eq!(chosen(ask(true, false), 2, 499), None, "an answer would have too little");
-        assert_eq!(chosen(ask(true, false), 2, 500), Some((vec![0, 1, 2], Duration::ZERO, true)));
-        assert_eq!(chosen(ask(false, true), 2, 0), Some((vec![0, 1, 2], LOOK_EVERY, true)));
+        assert_eq!(chosen(ask(true, false), 2, 500), Some((vec![0, 1, 2], Duration::ZERO)));
+        assert_eq!(chosen(ask(false, true), 1, 0), Some((vec![0, 1, 2], LOOK_EVERY)));
+        assert_eq!(chosen(ask(false, true), 2, 0), Some((vec![0, 1, 2], long)));
     }
 }

@@ -102,10 +102,19 @@ fn known(members: &[Member], tasks: &Tasks) -> Instances {
             }
         }
     }
+    let unknown = tasks.ends.iter().filter(|(_, end)| end.is_none());
+    let most: BTreeMap<TaskId, i64> = unknown.map(|(task, _)| (*task, most(&instances, *task))).collect();
     for instance in instances.values_mut() {
-        instance.measure(&tasks.ends);
+        instance.measure(&tasks.ends, &most);
     }
     instances
+}
+
+/// What stands for the end of a task's changelogs where that is not known: nobody but who runs it is known to have all; if
+/// nobody runs it, who has most is nearest (Java keeps all tasks in place then: `FallbackPriorTaskAssignor`).
+fn most(instances: &Instances, task: TaskId) -> i64 {
+    let offsets = || instances.values().filter_map(|instance| instance.offsets.get(&task).copied());
+    if offsets().any(|offset| offset == super::RUNNING) { i64::MAX } else { offsets().max().unwrap_or(i64::MAX) }
 }
 
 /// Gives the tasks of one instance to its threads.

@@ -24,19 +24,14 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Java: `ClientState.computeTaskLags`. Where the end is unknown, what is here is taken for complete.
-    pub fn measure(&mut self, ends: &BTreeMap<TaskId, Option<i64>>) {
+    /// Java: `ClientState.computeTaskLags`. Where the end is unknown, `most` stands for it, but who has nothing is nowhere near.
+    pub fn measure(&mut self, ends: &BTreeMap<TaskId, Option<i64>>, most: &BTreeMap<TaskId, i64>) {
         for (task, end) in ends {
             let lag = match (self.offsets.get(task).copied().unwrap_or(0), end) {
                 (RUNNING, _) => RUNNING,
                 (UNKNOWN, _) => i64::MAX,
-                (offset, None) => {
-                    if offset > 0 {
-                        0
-                    } else {
-                        i64::MAX
-                    }
-                }
+                (offset, None) if offset <= 0 => i64::MAX,
+                (offset, None) => most.get(task).copied().unwrap_or(i64::MAX).saturating_sub(offset),
                 // It claims more than there is: what it has is wrong, and is restored from the start.
                 (offset, Some(end)) if *end < offset => *end,
                 (offset, Some(end)) => end - offset,

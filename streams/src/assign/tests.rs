@@ -117,6 +117,29 @@ impl World {
 }
 
 #[test]
+fn tasks_stay_where_they_run_while_the_ends_of_their_changelogs_are_not_known() {
+    let mut world = World::new(&[(0, 4, true)], Options::default());
+    world.join(1, 1);
+    world.settle(0);
+    let all = world.of_instance(1);
+    assert_eq!(all.len(), 4);
+    world.tasks.ends.values_mut().for_each(|end| *end = None);
+    // It has a little of each.
+    world.join(2, 1);
+    world.members.get_mut("2-0").expect("it joined").1.standby = all.iter().copied().collect();
+    world.rebalance(999_990);
+    assert_eq!(world.of_instance(1), all);
+    // Nobody runs them any more: who has most goes on.
+    world.leave(1);
+    world.join(3, 1);
+    world.members.get_mut("3-0").expect("it joined").1.standby = all.iter().copied().take(1).collect();
+    world.members.get_mut("2-0").expect("it joined").1.standby = all.iter().copied().skip(1).collect();
+    world.rebalance(10);
+    assert_eq!(world.of_instance(3), all.iter().copied().take(1).collect());
+    assert_eq!(world.of_instance(2), all.iter().copied().skip(1).collect());
+}
+
+#[test]
 fn every_task_runs_once_whatever_comes_and_goes() {
     for seed in 0..300 {
         let mut rng = Rng(seed);

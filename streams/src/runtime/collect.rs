@@ -166,13 +166,20 @@ impl Collector for Sender {
             headers: &headers,
         };
         let producer = self.output.producer.borrow();
-        // What is too large is for the handler: the transaction goes on if that leaves it out (in Java it does not).
+        // What is too large is for the handler: the transaction goes on if that leaves out what goes to a sink (in Java it
+        // does not).
         let sent = match producer.push_or_leave_out(new).now_or_never() {
             Some(sent) => sent,
             None => self.output.handle.block_on(producer.push_or_leave_out(new)),
         };
         drop(producer);
         sent.map_err(|error| self.failure(record.topic, error))
+    }
+
+    fn spoil(&mut self) {
+        if let Some(error) = &*self.output.failure.borrow() {
+            self.output.producer.borrow().spoil(error);
+        }
     }
 }
 

@@ -73,6 +73,10 @@ impl StreamThread {
 
     /// Commits what was processed since the last time.
     pub(super) fn commit(&mut self) -> Result<Commit, StreamsError> {
+        let runs = |held: &&mut Held| held.role == Role::Active && !held.task.is_commit_needed();
+        for held in self.tasks.values_mut().filter(runs) {
+            held.write_kept().map_err(|error| StreamsError::State { id: held.id, error })?;
+        }
         let done = self.try_commit()?;
         match done {
             Commit::Done => (self.committed, self.deferred) = (Moment::now(), None),

@@ -27,6 +27,9 @@ use crate::topology::store::Changelog;
 /// How many records of its changelogs a task lacks that is worth a change of its database's settings and back.
 const FILLS: u64 = 250_000;
 
+/// How long the stores of a task that has nothing to do keep rows of its last commit to themselves.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+
 /// What a thread does with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -95,6 +98,8 @@ pub(crate) struct Held {
     persistent: Vec<Rc<dyn TaskStore>>,
     rows: TaskRows,
     is_filling: bool,
+    /// When its stores were committed last, if what they keep since was not written.
+    kept: Option<Moment>,
     /// Given back when the stores are closed: fields are dropped in their order.
     folder: Option<TaskFolder>,
 }
@@ -135,8 +140,8 @@ impl Held {
             });
         }
         let committed = BTreeMap::new();
-        let (lookup, trouble, is_filling) = (None, None, false);
-        Ok(Held { id, task, role, logs, committed, lookup, trouble, persistent, rows, is_filling, folder })
+        let (lookup, trouble, is_filling, kept) = (None, None, false, None);
+        Ok(Held { id, task, role, logs, committed, lookup, trouble, persistent, rows, is_filling, kept, folder })
     }
 
     /// Deletes its state; it is made anew from its changelogs.
@@ -223,6 +228,22 @@ impl Held {
         self.logs.iter().map(|log| log.stored).sum()
     }
 
+    /// The same where it is closed with writes that no commit has.
+    pub fn durable(&self) -> i64 {
+        let of_log = |log: &Log| self.rows.durable(&log.store, &log.place.topic, log.place.partition).ok().flatten();
+        self.logs.iter().filter(|log| log.is_persistent).filter_map(of_log).sum()
+    }
+
+    /// Has its stores write what they keep of commits, of which the last is long ago.
+    pub fn write_kept(&mut self) -> Result<(), StateError> {
+        if self.kept.is_none_or(|at| at.elapsed() < KEPT_FOR) {
+            return Ok(());
+        }
+        self.kept = None;
+        // A commit without offsets is written at once.
+        self.persistent.iter().try_for_each(|store| store.commit(&[]))
+    }
+
     /// How many bytes of rows wait in memory for a commit; rows that stay in memory do not wait.
     pub fn uncommitted_bytes(&self) -> usize {
         self.persistent.iter().map(|store| store.uncommitted_bytes()).sum()
@@ -230,6 +251,7 @@ impl Held {
 
     /// Makes rows durable together with the offsets that they contain.
     pub fn commit_stores(&mut self) -> Result<(), StateError> {
+        self.kept = (!self.persistent.is_empty()).then(Moment::now);
         (0..self.logs.len()).try_for_each(|log| self.commit_store(log))?;
         let stores = self.task.stores();
         for name in stores.names().iter().filter(|name| !self.logs.iter().any(|log| log.store == **name)) {

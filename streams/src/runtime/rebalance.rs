@@ -157,8 +157,10 @@ impl StreamThread {
         {
             tracing::warn!(task = %held.id, %error, "what was restored last will be restored again");
         }
+        let is_clean = held.role != Role::Active || !held.task.is_commit_needed();
+        let sum = if is_clean { held.stored() } else { held.durable() };
         held.task.close();
-        self.common.disk.leave(held.id, held.stored());
+        self.common.disk.leave(held.id, sum);
     }
 
     /// Closes the tasks that are others' now.

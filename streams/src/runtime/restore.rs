@@ -239,6 +239,8 @@ impl StreamThread {
         if held.role != Role::Restoring || !held.is_restored() {
             return Ok(());
         }
+        // What was restored: what processors write as they begin belongs to the next commit.
+        held.commit_stores().map_err(|error| StreamsError::State { id, error })?;
         held.task.renew(Box::new(Sender::new(self.output.clone())), Clock::Real.now_ms());
         held.task.start().map_err(|error| StreamsError::Link { id, error })?;
         for input in 0..held.task.inputs().len() {
@@ -250,7 +252,6 @@ impl StreamThread {
         }
         held.role = Role::Active;
         held.end_filling();
-        held.commit_stores().map_err(|error| StreamsError::State { id, error })?;
         for log in &mut held.logs {
             let tally = held.task.tallies().store(&log.store);
             if let (Some(since), Some(tally)) = (log.since.take(), tally) {

@@ -110,6 +110,16 @@ impl TaskRows {
         })
     }
 
+    /// The offset that a store on disk contains of a changelog partition when it is closed before its next commit.
+    pub fn durable(&self, store: &str, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        #[cfg(feature = "rocksdb")]
+        if let Some(db) = &self.db {
+            return db.durable(store, topic, partition);
+        }
+        let _ = (store, topic, partition);
+        Ok(None)
+    }
+
     /// Many rows are put into its stores from here on, which nobody reads meanwhile, or they are complete.
     pub fn fill(&self, is_filling: bool) -> Result<(), StateError> {
         #[cfg(feature = "rocksdb")]

@@ -32,6 +32,8 @@ pub struct GraceBuffer {
     grace_ms: i64,
     sequence: i32,
     len: usize,
+    /// No row lies before this one; where None, that is not known.
+    first: Option<Bytes>,
 }
 
 impl GraceBuffer {
@@ -39,12 +41,19 @@ impl GraceBuffer {
     pub fn open(name: impl Into<String>, rows: Box<dyn Rows>, grace_ms: i64) -> Result<GraceBuffer, StateError> {
         // One segment for all of time: what waits is never dropped.
         let segments = Segments::open(rows, i64::MAX, i64::MAX)?;
-        let mut buffer = GraceBuffer { name: name.into(), segments, grace_ms, sequence: 0, len: 0 };
+        let mut buffer = GraceBuffer { name: name.into(), segments, grace_ms, sequence: 0, len: 0, first: None };
         for row in buffer.dump()? {
             let key = read_time_first_key(row.0).map_err(|malformed| buffer.malformed(malformed))?;
             buffer.counted(key.sequence);
         }
         Ok(buffer)
+    }
+
+    /// A row is put: what was deleted before the first one need not be passed over (Java: `minTimestamp`).
+    fn begins(&mut self, row: &Bytes) {
+        if self.len == 0 || self.first.as_ref().is_some_and(|first| row < first) {
+            self.first = Some(row.clone());
+        }
     }
 
     fn counted(&mut self, sequence: i32) {
@@ -93,6 +102,7 @@ impl GraceBuffer {
         let (mut stored, row) = (Vec::new(), Bytes::from(row));
         BufferValue { prior: None, old: None, new: Some(value), context }.write(&mut stored);
         self.segments.put_live(timestamp, |out| out.extend_from_slice(&row), Some(Bytes::from(stored.clone())))?;
+        self.begins(&row);
         self.len += 1;
         // Java writes 0 for the time that it waits for.
         stored.extend_from_slice(&0_i64.to_be_bytes());
@@ -105,11 +115,13 @@ impl GraceBuffer {
         if self.len == 0 || last < 0 {
             return Ok(Vec::new());
         }
-        let mut ready = Vec::new();
-        for row in self.segments.range(0..=0, None, None, Order::Ascending) {
+        let (mut ready, mut first) = (Vec::new(), None);
+        let from = self.first.as_ref().map(|first| first.to_vec());
+        for row in self.segments.range(0..=0, from, None, Order::Ascending) {
             let (row, value) = row?;
             let key = read_time_first_key(row.clone()).map_err(|malformed| self.malformed(malformed))?;
             if key.start > last {
+                first = Some(row);
                 break;
             }
             let value = BufferValue::read(value).map_err(|malformed| self.malformed(malformed))?;
@@ -120,6 +132,7 @@ impl GraceBuffer {
             self.segments.put(0, |out| out.extend_from_slice(&waited.row), None)?;
         }
         self.len -= ready.len();
+        self.first = first;
         Ok(ready)
     }
 
@@ -137,7 +150,10 @@ impl GraceBuffer {
             }
         };
         match (was_there, value.is_some()) {
-            (false, true) => self.counted(key.sequence),
+            (false, true) => {
+                self.begins(&row);
+                self.counted(key.sequence);
+            }
             (true, false) => self.len -= 1,
             _ => {}
         }

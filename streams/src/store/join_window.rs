@@ -88,7 +88,7 @@ impl<K: Data, V: Data> JoinWindow<K, V> {
         self.sequence = self.sequence.wrapping_add(1) & i32::MAX;
         self.key_bytes.clear();
         write_store_key(key, about.timestamp, self.sequence, &mut self.key_bytes);
-        context.send(Outgoing {
+        context.log(Outgoing {
             topic: to.topic,
             to: To::Partition(to.partition),
             key: Some(&self.key_bytes),

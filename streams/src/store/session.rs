@@ -191,7 +191,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         if let Some(to) = self.changelog {
             let mut row = Vec::with_capacity(key.len() + 16);
             format::write_key(key, session, &mut row);
-            context.send(Outgoing {
+            context.log(Outgoing {
                 topic: to.topic,
                 to: To::Partition(to.partition),
                 key: Some(&row),

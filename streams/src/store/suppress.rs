@@ -163,7 +163,7 @@ impl<K: Data, V: Data> TaskStore for RefCell<SuppressStore<K, V>> {
         let (name, version) = VERSION_HEADER;
         let version = [(name.to_owned(), Some(Bytes::from_static(version)))];
         for (key, value) in store.buffer.take_changes() {
-            context.send(Outgoing {
+            context.log(Outgoing {
                 topic: to.topic,
                 to: To::Partition(to.partition),
                 key: Some(&key),

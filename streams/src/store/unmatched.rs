@@ -163,7 +163,7 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
     fn log(&self, key: &[u8], value: Option<&[u8]>, timestamp: i64, context: &mut Context) -> Result<(), Failure> {
         let Some(to) = self.changelog else { return Ok(()) };
         let (topic, to) = (to.topic, To::Partition(to.partition));
-        context.send(Outgoing { topic, to, key: Some(key), value, timestamp: Some(timestamp), headers: &[] })?;
+        context.log(Outgoing { topic, to, key: Some(key), value, timestamp: Some(timestamp), headers: &[] })?;
         Ok(())
     }
 

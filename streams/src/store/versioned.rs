@@ -68,7 +68,7 @@ impl<K: Data, V: Data> VersionedStore<K, V> {
         }
         let put = self.rows.put(&self.key_bytes, value.clone(), timestamp)?;
         if let Some(to) = self.changelog {
-            context.send(Outgoing {
+            context.log(Outgoing {
                 topic: to.topic,
                 to: To::Partition(to.partition),
                 key: Some(&self.key_bytes),

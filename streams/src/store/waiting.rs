@@ -100,7 +100,7 @@ impl<K: Data, V: Data> Waiting<K, V> {
     fn log(&self, row: &[u8], value: Option<&[u8]>, context: &mut Context) -> Result<(), Failure> {
         let Some(to) = self.changelog else { return Ok(()) };
         let (topic, to) = (to.topic, To::Partition(to.partition));
-        context.send(Outgoing { topic, to, key: Some(row), value, timestamp: None, headers: &[] })?;
+        context.log(Outgoing { topic, to, key: Some(row), value, timestamp: None, headers: &[] })?;
         Ok(())
     }
 

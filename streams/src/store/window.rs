@@ -246,7 +246,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
                 (Some(bytes), 1..) => stamp_of(bytes),
                 _ => about.timestamp,
             };
-            context.send(Outgoing {
+            context.log(Outgoing {
                 topic: to.topic,
                 to: To::Partition(to.partition),
                 key: Some(&row),

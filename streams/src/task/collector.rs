@@ -46,6 +46,9 @@ pub trait Collector {
 
     /// Takes a record. An error ends the task; what the producer finds out later comes with its flush.
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure>;
+
+    /// The record that no broker takes, of the last failure, may not be missing: an open transaction is not committed.
+    fn spoil(&mut self) {}
 }
 
 /// What a send that failed means for those after it.

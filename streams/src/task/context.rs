@@ -249,7 +249,23 @@ impl Context {
     /// Gives a record to the collector.
     pub fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure> {
         match self.collector.send(record) {
-            Err(failure) if failure.fault == Fault::Record => self.fail_production(failure, &record),
+            Err(failure) if failure.fault == Fault::Record => {
+                let left_out = self.fail_production(failure, &record);
+                // Whatever becomes of the error above.
+                left_out.inspect_err(|_| self.collector.spoil())
+            }
+            sent => sent,
+        }
+    }
+
+    /// The same of what a store writes to its changelog. The handler is asked about it too, but the row is in the store by
+    /// now: exactly once, nothing of that is committed, whatever the handler says.
+    pub fn log(&mut self, record: Outgoing<'_>) -> Result<(), SendFailure> {
+        match self.collector.send(record) {
+            Err(failure) if failure.fault == Fault::Record => {
+                self.collector.spoil();
+                self.fail_production(failure, &record)
+            }
             sent => sent,
         }
     }

@@ -272,7 +272,8 @@ mod on_disk {
     fn a_damaged_database_is_restored_from_its_changelog() {
         let Some(broker) = Broker::start() else { return };
         let (producer, folder) = (prepared(&broker), tempfile::tempdir().expect("a folder"));
-        let damages: [(&str, &dyn Fn(&str) -> bool, &dyn Fn(&Path)); 4] = [
+        type Damage<'a> = (&'a str, &'a dyn Fn(&str) -> bool, &'a dyn Fn(&Path));
+        let damages: [Damage<'_>; 4] = [
             ("rows", &|name| name.ends_with(".sst"), &overwrite_middle),
             ("the list of files", &|name| name.starts_with("MANIFEST"), &overwrite_middle),
             ("its name", &|name| name == "CURRENT", &|path| std::fs::write(path, b"").expect("a file")),

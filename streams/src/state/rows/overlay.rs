@@ -42,6 +42,8 @@ pub(crate) struct Overlay {
     /// Whether anything was written since the last commit.
     is_open: bool,
     held: usize,
+    /// How often a key was deleted.
+    deletions: usize,
 }
 
 impl Overlay {
@@ -57,6 +59,11 @@ impl Overlay {
     /// About how many bytes of memory it takes.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// At most so many keys are deleted.
+    pub(crate) fn deletions(&self) -> usize {
+        self.deletions
     }
 
     /// Whether all of it belongs to a commit.
@@ -87,6 +94,7 @@ impl Overlay {
         self.is_open = true;
         self.uncommitted += key.len() + len;
         self.held += len;
+        self.deletions += usize::from(value.is_none());
         match (self.keys.get_mut(key), value) {
             (Some(present), value) => {
                 self.held -= present.as_deref().map_or(0, <[u8]>::len);
@@ -138,10 +146,7 @@ impl Overlay {
         let committed = committed.filter(|row| !matches!(row, Ok((key, _)) if self.is_erased(key)));
         let bounds =
             (span.from.map_or(Bound::Unbounded, Bound::Included), span.to.map_or(Bound::Unbounded, Bound::Excluded));
-        let keys = self
-            .keys
-            .range::<[u8], _>(bounds)
-            .map(|(key, value)| (Bytes::copy_from_slice(key), value.as_deref().map(Bytes::copy_from_slice)));
+        let keys = self.keys.range::<[u8], _>(bounds).map(|(key, value)| (&**key, value.as_deref()));
         match order {
             Order::Ascending => Box::new(Merged { committed: committed.peekable(), keys: keys.peekable(), order }),
             Order::Descending => {
@@ -158,10 +163,10 @@ struct Merged<C: Iterator, K: Iterator> {
     order: Order,
 }
 
-impl<C, K> Iterator for Merged<C, K>
+impl<'k, C, K> Iterator for Merged<C, K>
 where
     C: Iterator<Item = Result<Row, StateError>>,
-    K: Iterator<Item = (Bytes, Option<Bytes>)>,
+    K: Iterator<Item = (&'k [u8], Option<&'k [u8]>)>,
 {
     type Item = Result<Row, StateError>;
 
@@ -169,8 +174,8 @@ where
         loop {
             let order = match (self.committed.peek(), self.keys.peek()) {
                 (Some(Ok((committed, _))), Some((waiting, _))) => match self.order {
-                    Order::Ascending => committed.cmp(waiting),
-                    Order::Descending => waiting.cmp(committed),
+                    Order::Ascending => (**committed).cmp(waiting),
+                    Order::Descending => (*waiting).cmp(committed),
                 },
                 (None, Some(_)) => std::cmp::Ordering::Greater,
                 _ => return self.committed.next(),
@@ -182,7 +187,7 @@ where
                 self.committed.next();
             }
             if let (key, Some(value)) = self.keys.next()? {
-                return Some(Ok((key, value)));
+                return Some(Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))));
             }
         }
     }

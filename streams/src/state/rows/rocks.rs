@@ -52,6 +52,8 @@ const OPEN_FILES: i32 = 256;
 const KEPT_FOR: Duration = Duration::from_secs(10);
 /// How many erased spans a read may have to look through.
 const ERASED_MAX: usize = 16;
+/// How many deleted keys a read of a range may have to pass over.
+const DELETIONS_MAX: usize = 1_000;
 
 /// How much memory the databases of a process take together. Cheap to clone.
 #[derive(Clone)]
@@ -138,7 +140,28 @@ struct Open {
     families: Vec<String>,
 }
 
+impl Open {
+    /// The offset that the database has of a changelog partition.
+    fn offset(&self, store: &str, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        let failed = |error: rocksdb::Error| state_error(store, &self.folder, &error);
+        let family = self.db.cf_handle(OFFSETS);
+        let read = |family| self.db.get_pinned_cf(family, offset_key(store, topic, partition));
+        let Some(value) = family.map(read).transpose().map_err(failed)?.flatten() else { return Ok(None) };
+        let offset = value.as_ref().try_into().map_err(|_| StateError::Corrupt {
+            store: store.to_owned(),
+            folder: self.folder.clone(),
+            cause: format!("the offset of {topic}-{partition} has {} bytes", value.len()),
+        })?;
+        Ok(Some(i64::from_be_bytes(offset)))
+    }
+}
+
 impl TaskDb {
+    /// The offset that a store contains of a changelog partition when it is closed before its next commit.
+    pub fn durable(&self, store: &str, topic: &str, partition: i32) -> Result<Option<i64>, StateError> {
+        self.0.offset(store, topic, partition)
+    }
+
     /// Opens the database in a folder, which is made if there is none, with at least these stores in it.
     pub fn open(folder: &Path, stores: &[&str], budget: &Budget) -> Result<TaskDb, StateError> {
         let failed = |error: rocksdb::Error| state_error("", folder, &error);
@@ -192,6 +215,17 @@ impl TaskDb {
 /// So that a store may be called `default` too.
 fn family_name(store: &str) -> String {
     format!("s.{store}")
+}
+
+/// Where the offset of a store's changelog partition is.
+fn offset_key(store: &str, topic: &str, partition: i32) -> Vec<u8> {
+    let mut key = store.as_bytes().to_vec();
+    // Neither names of topics nor of stores have a zero in them.
+    key.push(0);
+    key.extend_from_slice(topic.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&partition.to_be_bytes());
+    key
 }
 
 fn state_error(store: &str, folder: &Path, error: &rocksdb::Error) -> StateError {
@@ -279,13 +313,7 @@ impl RocksRows {
     }
 
     fn offset_key(&self, topic: &str, partition: i32) -> Vec<u8> {
-        let mut key = self.store.as_bytes().to_vec();
-        // Neither names of topics nor of stores have a zero in them.
-        key.push(0);
-        key.extend_from_slice(topic.as_bytes());
-        key.push(0);
-        key.extend_from_slice(&partition.to_be_bytes());
-        key
+        offset_key(&self.store, topic, partition)
     }
 
     fn committed_rows<'a>(&'a self, span: Span<'_>, order: Order) -> Result<Committed<'a>, StateError> {
@@ -446,7 +474,10 @@ impl Rows for RocksRows {
         self.waiting.settle();
         let is_old = self.kept.since.get_or_insert_with(Moment::now).elapsed() >= KEPT_FOR;
         let is_too_much = self.keep(self.waiting.held()) > self.open.budget.kept_max;
-        if is_old || is_too_much || !self.loaded.rows.is_empty() || self.waiting.erased.len() > ERASED_MAX {
+        let slows_reads = self.waiting.erased.len() > ERASED_MAX || self.waiting.deletions() > DELETIONS_MAX;
+        // Rows of a store without a changelog are nowhere else.
+        let is_only = offsets.is_empty();
+        if is_old || is_too_much || slows_reads || is_only || !self.loaded.rows.is_empty() {
             self.write()?;
         }
         Ok(())
@@ -457,16 +488,7 @@ impl Rows for RocksRows {
         if let Some((_, kept)) = self.kept.offsets.iter().find(|(present, _)| *present == key) {
             return Ok(Some(*kept));
         }
-        let value = self.open.db.get_pinned_cf(self.family(OFFSETS)?, key);
-        let Some(value) = value.map_err(|error| self.error(&error))? else {
-            return Ok(None);
-        };
-        let offset = value.as_ref().try_into().map_err(|_| StateError::Corrupt {
-            store: self.store.clone(),
-            folder: self.open.folder.clone(),
-            cause: format!("the offset of {topic}-{partition} has {} bytes", value.len()),
-        })?;
-        Ok(Some(i64::from_be_bytes(offset)))
+        self.open.offset(&self.store, topic, partition)
     }
 
     fn flush(&mut self) -> Result<(), StateError> {

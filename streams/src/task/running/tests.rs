@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -222,8 +222,14 @@ fn a_panic_is_for_the_handler_to_decide_about() {
     assert_eq!(*seen.lock().expect("no panic"), ["KSTREAM-MAPVALUES-0000000001 panic boom"]);
 }
 
-/// Takes nothing, for the one reason or the other.
-struct Refusing(Fault);
+/// Takes nothing, for the one reason or the other; counts how often that spoils a transaction.
+struct Refusing(Fault, Rc<Cell<usize>>);
+
+impl Refusing {
+    fn new(fault: Fault) -> Refusing {
+        Refusing(fault, Rc::default())
+    }
+}
 
 impl Collector for Refusing {
     fn topic(&mut self, _name: &str) -> TopicId {
@@ -237,6 +243,10 @@ impl Collector for Refusing {
     fn send(&mut self, _record: Outgoing<'_>) -> Result<(), SendFailure> {
         Err(SendFailure { topic: "out".to_owned(), cause: "no".to_owned(), fault: self.0 })
     }
+
+    fn spoil(&mut self) {
+        self.1.set(self.1.get() + 1);
+    }
 }
 
 /// A record that no broker takes is left out if the handler says so; a producer that fails is no matter for it.
@@ -248,7 +258,7 @@ fn a_record_that_cannot_be_sent_is_for_the_handler_to_decide_about() {
     let dropped = |fault: Fault, handler: Option<crate::task::errors::ProductionHandler>| {
         let mut settings = Settings::new("app");
         settings.on_production = handler;
-        let mut task = task_with(&topology, 0, settings, Box::new(Refusing(fault)));
+        let mut task = task_with(&topology, 0, settings, Box::new(Refusing::new(fault)));
         task.start().expect("linked");
         let value = Some(bytes::Bytes::from_static(b"x"));
         task.add(0, [Incoming { offset: 0, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");
@@ -264,13 +274,39 @@ fn a_record_that_cannot_be_sent_is_for_the_handler_to_decide_about() {
     assert_eq!(dropped(Fault::Producer, Some(go_on)), None);
 }
 
+/// Exactly once, a record that is missing is not committed but for one of a sink that the handler leaves out: rows of stores
+/// would differ from their changelog, and who said Fail meant it, whatever a processor makes of the error.
+#[test]
+fn what_may_not_be_missing_spoils_the_transaction() {
+    let spoilt = |build: &dyn Fn(&StreamsBuilder), answer: crate::Response| {
+        let builder = StreamsBuilder::new();
+        build(&builder);
+        let topology = builder.build().expect("sound");
+        let mut settings = Settings::new("app");
+        settings.on_production = Some(Arc::new(move |_| answer));
+        let (refusing, count) = (Refusing::new(Fault::Record), Rc::default());
+        let mut task = task_with(&topology, 0, settings, Box::new(Refusing(refusing.0, Rc::clone(&count))));
+        task.start().expect("linked");
+        let (key, value) = (Some(bytes::Bytes::from_static(b"k")), Some(bytes::Bytes::from_static(b"x")));
+        task.add(0, [Incoming { offset: 0, timestamp: 0, key, value, headers: Vec::new() }]).expect("taken");
+        let is_over = task.process(0).is_err();
+        (is_over, count.get())
+    };
+    let sink = |builder: &StreamsBuilder| builder.stream::<String, String>("in").to("out");
+    let store = |builder: &StreamsBuilder| drop(builder.stream::<String, String>("in").group_by_key().count("counts"));
+    assert_eq!(spoilt(&sink, crate::Response::Continue), (false, 0));
+    assert_eq!(spoilt(&sink, crate::Response::Fail), (true, 1));
+    assert_eq!(spoilt(&store, crate::Response::Continue), (false, 1));
+    assert!(spoilt(&store, crate::Response::Fail).0);
+}
+
 /// The log says of which record a store or the producer failed.
 #[test]
 fn an_error_has_a_place() {
     let builder = StreamsBuilder::new();
     builder.stream::<String, String>("in").to("out");
     let topology = builder.build().expect("sound");
-    let mut task = task_with(&topology, 0, Settings::new("app"), Box::new(Refusing(Fault::Producer)));
+    let mut task = task_with(&topology, 0, Settings::new("app"), Box::new(Refusing::new(Fault::Producer)));
     task.start().expect("linked");
     let value = Some(bytes::Bytes::from_static(b"x"));
     task.add(0, [Incoming { offset: 9, timestamp: 0, key: None, value, headers: Vec::new() }]).expect("taken");

@@ -68,6 +68,50 @@ fn what_was_committed_is_found_again() {
 }
 
 #[test]
+fn rows_that_are_in_no_changelog_are_written_with_their_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = open(folder.path());
+    let mut a = db.rows("a").expect("rows");
+    put(&mut a, "k", "1");
+    a.commit(&[]).expect("commit");
+    put(&mut a, "k", "2");
+    drop(a);
+    assert_eq!(db.rows("a").expect("rows").get(b"k").expect("get").as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
+fn what_is_durable_is_what_the_database_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = open(folder.path());
+    let mut a = db.rows("a").expect("rows");
+    put(&mut a, "k", "1");
+    a.commit(&[("t", 0, 5)]).expect("commit");
+    let durable = || db.durable("a", "t", 0).expect("offset");
+    assert_eq!((a.committed("t", 0).expect("offset"), durable()), (Some(5), None));
+    put(&mut a, "k", "2");
+    drop(a);
+    assert_eq!((db.rows("a").expect("rows").committed("t", 0).expect("offset"), durable()), (None, None));
+    let mut a = db.rows("a").expect("rows");
+    put(&mut a, "k", "3");
+    a.commit(&[("t", 0, 6)]).expect("commit");
+    drop(a);
+    assert_eq!(durable(), Some(6));
+}
+
+#[test]
+fn reads_pass_over_few_deletions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut a = open(folder.path()).rows("a").expect("rows");
+    for number in 0..5_000_i64 {
+        put(&mut a, &format!("{number:05}"), "value");
+        a.put(format!("{:05}", number - 1).as_bytes(), None).expect("delete");
+        a.commit(&[("t", 0, number)]).expect("commit");
+        assert!(a.waiting.deletions() <= DELETIONS_MAX);
+    }
+    assert_eq!(a.range(Span::ALL, Order::Ascending).count(), 1);
+}
+
+#[test]
 fn rows_of_many_commits_stay_within_their_budget() {
     let folder = tempfile::tempdir().expect("a folder");
     let budget = Budget::new(1 << 20, 1 << 20);
