@@ -45,25 +45,26 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What may be asked of a broker.
 #[derive(Debug, Default)]
-struct Ask {
-    /// Partitions that have something to read as far as is known.
-    behind: Wants,
-    /// Partitions that were read up to their end.
-    at_end: Wants,
+struct Ask<'a> {
+    /// Partitions of which nothing is buffered: looked through at each poll, so nothing is made of them before they are
+    /// asked for.
+    wants: Vec<(&'a Arc<TopicPartition>, Want)>,
+    /// Whether one of them has something to read as far as is known.
+    is_behind: bool,
     /// Whether something of the broker is buffered that may be handed out.
     is_buffered: bool,
     /// Whether something of the broker is buffered that is paused.
     is_paused: bool,
 }
 
-impl Ask {
+impl Ask<'_> {
     /// What to ask, and how long the broker may wait for `bytes_min`; None for nothing. The last was so long ago.
     fn choose(self, wait: Duration, bytes_min: i32, looked: Duration) -> Option<Chosen> {
-        let Ask { behind: mut wants, mut at_end, is_buffered, is_paused } = self;
+        let Ask { wants, is_behind, is_buffered, is_paused } = self;
         // Answers that do not wait may have less than they should.
         let is_batched = bytes_min > 1;
         let is_due = looked >= if is_batched { wait } else { wait.min(LOOK_EVERY) };
-        if is_buffered && !is_due && (is_batched || wants.is_empty()) {
+        if wants.is_empty() || is_buffered && !is_due && (is_batched || !is_behind) {
             return None;
         }
         let wait = match (is_buffered, is_paused) {
@@ -71,9 +72,9 @@ impl Ask {
             (false, true) if !is_batched => wait.min(LOOK_EVERY),
             (false, _) => wait,
         };
-        // In a session they cost nothing.
-        wants.append(&mut at_end);
-        (!wants.is_empty()).then_some(Chosen { wants, wait })
+        // Those at their end cost nothing in a session.
+        let wants = wants.into_iter().map(|(place, want)| (Arc::clone(place), want)).collect();
+        Some(Chosen { wants, wait })
     }
 }
 
@@ -137,7 +138,7 @@ impl Fetcher {
     /// Starts a request to each broker that leads partitions which are to be fetched; `blocked` tells whether some
     /// have to wait for a while.
     pub fn send(&mut self, partitions: &mut Partitions) -> (Vec<BoxFuture<'static, Arrival>>, bool) {
-        let mut wanted: BTreeMap<i32, Ask> = BTreeMap::new();
+        let mut wanted: BTreeMap<i32, Ask<'_>> = BTreeMap::new();
         let mut blocked = false;
         if !partitions.any(|partition| partition.fetchable().is_some()) || !self.has_room(partitions) {
             return (Vec::new(), false);
@@ -175,9 +176,8 @@ impl Fetcher {
                 _ => {}
             }
             let ask = wanted.entry(source).or_default();
-            let is_behind = partition.end.is_none_or(|end| end > offset);
-            let wants = if is_behind { &mut ask.behind } else { &mut ask.at_end };
-            wants.insert(place.clone(), want);
+            ask.is_behind |= partition.end.is_none_or(|end| end > offset);
+            ask.wants.push((place, want));
         }
         let (wait, bytes_min) = (self.config.fetch_wait, self.config.fetch_bytes_min);
         let chosen = wanted.into_iter().filter_map(|(broker, ask)| {
@@ -525,20 +525,16 @@ mod tests {
 
     #[test]
     fn nobody_waits_with_partitions_that_have_nothing_new() {
-        let place = |partition| (Arc::new(TopicPartition::new("t", partition)), Want::default());
-        let ask = |is_buffered, is_paused| Ask {
-            behind: Wants::from([place(0)]),
-            at_end: Wants::from([place(1), place(2)]),
-            is_buffered,
-            is_paused,
-        };
+        let places = [0, 1, 2].map(|partition| Arc::new(TopicPartition::new("t", partition)));
+        let wants = || places.iter().map(|place| (place, Want::default())).collect::<Vec<_>>();
+        let ask = |is_buffered, is_paused| Ask { wants: wants(), is_behind: true, is_buffered, is_paused };
         let long = Duration::from_millis(500);
-        let chosen = |ask: Ask, bytes_min, looked| {
+        let chosen = |ask: Ask<'_>, bytes_min, looked| {
             let chosen = ask.choose(long, bytes_min, Duration::from_millis(looked))?;
             let partitions: Vec<i32> = chosen.wants.keys().map(|place| place.partition).collect();
             Some((partitions, chosen.wait))
         };
-        let none_behind = || Ask { behind: Wants::new(), ..ask(true, false) };
+        let none_behind = || Ask { wants: wants().split_off(1), is_behind: false, ..ask(true, false) };
         assert_eq!(chosen(ask(false, false), 1, 0), Some((vec![0, 1, 2], long)));
         assert_eq!(chosen(ask(true, false), 1, 0), Some((vec![0, 1, 2], Duration::ZERO)));
         assert_eq!(chosen(ask(true, true), 1, 0), Some((vec![0, 1, 2], Duration::ZERO)));
