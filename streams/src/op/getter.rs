@@ -22,10 +22,14 @@ pub trait ValueGetter<K, V> {
     fn get(&mut self, key: &K, context: &mut Context) -> Result<Option<Stamped<V>>, Failure>;
 
     /// The value that a key had at a time; of a table without a history the present one.
-    fn get_as_of(&mut self, key: &K, timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure>;
+    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
+        self.get(key, context)
+    }
 
     /// Whether the table has a history.
-    fn is_versioned(&self) -> bool;
+    fn is_versioned(&self) -> bool {
+        false
+    }
 }
 
 /// A getter of one task.
@@ -117,19 +121,6 @@ impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Windows<K, V> {
     fn get(&mut self, key: &Windowed<K>, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get(&key.key, key.window.start)
     }
-
-    fn get_as_of(
-        &mut self,
-        key: &Windowed<K>,
-        _timestamp: i64,
-        context: &mut Context,
-    ) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key, context)
-    }
-
-    fn is_versioned(&self) -> bool {
-        false
-    }
 }
 
 struct Sessions<K, V>(Rc<RefCell<SessionStore<K, V>>>);
@@ -141,19 +132,6 @@ impl<K: Data, V: Data> ValueGetter<Windowed<K>, V> for Sessions<K, V> {
         // The time of a session's value is its end.
         Ok(session.map(|(window, value)| Stamped { value, timestamp: window.end }))
     }
-
-    fn get_as_of(
-        &mut self,
-        key: &Windowed<K>,
-        _timestamp: i64,
-        context: &mut Context,
-    ) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key, context)
-    }
-
-    fn is_versioned(&self) -> bool {
-        false
-    }
 }
 
 struct Latest<K, V>(Rc<RefCell<TableStore<K, V>>>);
@@ -161,14 +139,6 @@ struct Latest<K, V>(Rc<RefCell<TableStore<K, V>>>);
 impl<K: Data, V: Data> ValueGetter<K, V> for Latest<K, V> {
     fn get(&mut self, key: &K, _context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
         self.0.borrow_mut().get(key)
-    }
-
-    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key, context)
-    }
-
-    fn is_versioned(&self) -> bool {
-        false
     }
 }
 
@@ -217,7 +187,7 @@ impl<K: Data, P: Data, V: Data> ValueGetter<K, V> for Transformed<K, P, V> {
     }
 }
 
-/// KTableKTableInnerJoinValueGetter and its like.
+/// KTableKTableInnerJoinValueGetter and its like. KIP-914: the result of a join has no history, even if both sides have one.
 struct Joined<K, L, R, V> {
     left: LinkedGetter<K, L>,
     right: LinkedGetter<K, R>,
@@ -247,15 +217,6 @@ impl<K: Data, L: Data, R: Data, V: Data> ValueGetter<K, V> for Joined<K, L, R, V
         let value = (self.joiner)(Some(key), left.as_ref(), right.as_ref())?;
         Ok(Some(Stamped { value, timestamp }))
     }
-
-    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key, context)
-    }
-
-    fn is_versioned(&self) -> bool {
-        // KIP-914: the result of a join has no history, even if both sides have one.
-        false
-    }
 }
 
 struct Suppressed<K, V> {
@@ -271,14 +232,6 @@ impl<K: Data, V: Data> ValueGetter<K, V> for Suppressed<K, V> {
             Some(prior) => Ok(prior.map(|value| Stamped { value, timestamp: -1 })),
             None => self.parent.get(key, context),
         }
-    }
-
-    fn get_as_of(&mut self, key: &K, _timestamp: i64, context: &mut Context) -> Result<Option<Stamped<V>>, Failure> {
-        self.get(key, context)
-    }
-
-    fn is_versioned(&self) -> bool {
-        false
     }
 }
 

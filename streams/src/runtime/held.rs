@@ -18,7 +18,7 @@ use crate::assign::TaskId;
 use crate::serde::Part;
 use crate::state::StateError;
 use crate::state::directory::TaskFolder;
-use crate::state::engines::TaskRows;
+use crate::state::engines::{KEPT_FOR, TaskRows};
 use crate::store::{Call, TaskStore};
 use crate::task::{Incoming, Task};
 use crate::topology::Topology;
@@ -26,9 +26,6 @@ use crate::topology::store::Changelog;
 
 /// How many records of its changelogs a task lacks that is worth a change of its database's settings and back.
 const FILLS: u64 = 250_000;
-
-/// How long the stores of a task that has nothing to do keep rows of its last commit to themselves.
-const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// What a thread does with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Not done: without the cargo feature `rocksdb` stores on disk are in memory, and restored at each start; a WARN says so.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::StateError;
 #[cfg(feature = "rocksdb")]
@@ -25,6 +26,10 @@ impl Default for Memory {
         Memory { total: 42 << 20, unwritten: 21 << 20 }
     }
 }
+
+/// How long an engine on disk may keep rows of a commit in front of its database: what is restored after a crash is at least
+/// as much. It looks at each commit; who has nothing to commit any more sees to it.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// The engines of a process. Cheap to clone.
 #[derive(Clone)]

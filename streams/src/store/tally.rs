@@ -167,6 +167,16 @@ impl StoreTally {
         }
     }
 
+    /// Reads a page; the pages of a read are one call, that of the first.
+    pub(crate) fn page<R>(&self, call: Call, is_first: bool, read: impl FnOnce() -> R) -> R {
+        let begun = self.begin();
+        let page = read();
+        if is_first {
+            self.end_rows(call, begun);
+        }
+        page
+    }
+
     /// Runs what makes a value of the one before, between the two calls of an update.
     #[inline]
     pub(crate) fn between<R>(&self, between: &Between, change: impl FnOnce() -> R) -> R {

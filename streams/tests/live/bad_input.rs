@@ -2,7 +2,7 @@
 //! together, records that the cluster does not take, state that is damaged or somebody else's.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use client::TopicPartition;
 use client::admin::NewTopic;
@@ -11,7 +11,7 @@ use streams::{
     Error, JoinWindows, KStream, KafkaStreams, Response, State, StreamsBuilder, StreamsConfig, Topology, Uncaught,
 };
 
-use super::cluster::{Broker, PATIENCE};
+use super::cluster::{Broker, PATIENCE, wait_for};
 use super::{LEAVE, config, counted, prepared, produce, read, started};
 
 const CHANGELOG: &str = "live-counts-changelog";
@@ -32,14 +32,6 @@ fn partitions(broker: &Broker, topic: &str) -> Option<usize> {
     let found = broker.runtime.block_on(broker.admin().describe_each_topic(&[topic.to_owned()], 100));
     let found = found.expect("an answer").into_iter().next().expect("one answer");
     found.1.ok().map(|described| described.partitions.len())
-}
-
-fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_there() {
-        assert!(started.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// MissingSourceTopicException: nobody makes the topic again, and the members that do not lead know its name too.
@@ -101,7 +93,7 @@ fn a_changelog_is_deleted_while_the_application_is_stopped(settings: impl Fn(Str
     assert!(first.close_with(LEAVE));
     drop(first);
     delete(&broker, CHANGELOG);
-    wait_for("it is gone", || partitions(&broker, CHANGELOG).is_none());
+    wait_for(|| "it is gone", || partitions(&broker, CHANGELOG).is_none());
     let second = started(&broker, &settings);
     assert!(second.wait_running(PATIENCE), "{:?}", second.threads());
     assert_eq!(partitions(&broker, CHANGELOG), Some(4), "the leader made it again");
@@ -187,16 +179,19 @@ fn send_wide(guarantee: &str, refuses: Refuses, response: Response) {
         broker.send(&producer, &[record]);
     };
     send("good");
-    wait_for("the first record is committed", || committed(&broker) == 1);
+    wait_for(|| "the first record is committed", || committed(&broker) == 1);
     send("wide");
     match response {
         Response::Continue => {
-            wait_for("it is left out and committed", || {
-                assert_eq!(app.state(), State::Running, "{:?}", app.cause());
-                committed(&broker) == 2
-            });
+            wait_for(
+                || "it is left out and committed",
+                || {
+                    assert_eq!(app.state(), State::Running, "{:?}", app.cause());
+                    committed(&broker) == 2
+                },
+            );
             send("good");
-            wait_for("the next is committed", || committed(&broker) == 3);
+            wait_for(|| "the next is committed", || committed(&broker) == 3);
             assert!(app.close_with(LEAVE));
         }
         Response::Fail => {

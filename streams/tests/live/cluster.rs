@@ -190,6 +190,15 @@ fn spawn(kind: &Kind, folder: &std::path::Path, ports: [u16; 2]) -> Child {
     child
 }
 
+/// Looks until it is so; `what` says what it waits for, and how far that is.
+pub fn wait_for<W: std::fmt::Display>(what: impl Fn() -> W, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "never: {}", what());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// What was committed to a topic: of each key all its values, in their order.
 pub struct Reader<'a> {
     broker: &'a Broker,

@@ -19,7 +19,7 @@ use streams::{
     Topology,
 };
 
-use cluster::{Broker, PATIENCE};
+use cluster::{Broker, PATIENCE, wait_for};
 use program::Program;
 
 const LEAVE: CloseOptions = CloseOptions { limit: PATIENCE, membership: GroupMembership::Leave };
@@ -118,11 +118,7 @@ fn counts_are_exact_while_instances_come_and_go() {
         assert_eq!(of_word, (1..=160).collect::<Vec<i64>>(), "{word}");
     }
     // What the clients tell may be a second old.
-    let started = Instant::now();
-    while !is_measured(&second) {
-        assert!(started.elapsed() < PATIENCE, "{}", second.prometheus());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for(|| second.prometheus(), || is_measured(&second));
     assert!(second.close(PATIENCE));
 }
 
@@ -188,11 +184,8 @@ fn a_takeover_by_copies_restores_little() {
     produce(&broker, &producer, WORDS, 1);
     read(&broker, WORDS, 1);
     let (second, told) = instance();
-    let started = Instant::now();
-    while told.copied.load(Ordering::Relaxed) < all {
-        assert!(started.elapsed() < PATIENCE, "{} of {all} rows were copied", told.copied.load(Ordering::Relaxed));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let copied = || told.copied.load(Ordering::Relaxed);
+    wait_for(|| format!("{all} rows, as {} were copied", copied()), || copied() >= all);
     assert!(first.close_with(LEAVE));
     produce(&broker, &producer, WORDS, 1);
     read(&broker, WORDS, 2);

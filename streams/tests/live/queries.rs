@@ -11,7 +11,7 @@ use streams::{
     StreamsConfig,
 };
 
-use super::cluster::{Broker, PATIENCE};
+use super::cluster::{Broker, PATIENCE, wait_for};
 use super::{counted, prepared};
 
 const WORDS: usize = 120;
@@ -80,14 +80,6 @@ fn check(from: &KafkaStreams, all: [Option<&KafkaStreams>; 2]) {
     }
 }
 
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "it never came to {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn every_key_is_found_from_either_instance_during_rebalances_too() {
     let Some(broker) = Broker::start() else { return };
@@ -103,11 +95,14 @@ fn every_key_is_found_from_either_instance_during_rebalances_too() {
         let all = app.streams_metadata_for_store("counts").unwrap_or_default();
         all.iter().filter(|host| !host.state_store_names.is_empty()).count() == count
     };
-    wait("both having a part", || has_parts(&first, 2) && has_parts(&second, 2));
+    wait_for(|| "both having a part", || has_parts(&first, 2) && has_parts(&second, 2));
     assert!(first.wait_running(PATIENCE) && second.wait_running(PATIENCE));
 
     produce(&broker, &producer);
-    wait("all being counted", || (0..WORDS).all(|number| look(&first, both, &word(number)) == Ok(Some(times(number)))));
+    wait_for(
+        || "all being counted",
+        || (0..WORDS).all(|number| look(&first, both, &word(number)) == Ok(Some(times(number)))),
+    );
     check(&second, both);
     let asked = Instant::now();
     check(&first, both);
@@ -135,10 +130,13 @@ fn every_key_is_found_from_either_instance_during_rebalances_too() {
     let third = instance(&broker, HOSTS[1]);
     third.start().expect("threads start");
     let both = [Some(&first), Some(&third)];
-    wait("both having a part again", || {
-        check(&first, both);
-        has_parts(&first, 2) && has_parts(&third, 2) && third.state() == streams::State::Running
-    });
+    wait_for(
+        || "both having a part again",
+        || {
+            check(&first, both);
+            has_parts(&first, 2) && has_parts(&third, 2) && third.state() == streams::State::Running
+        },
+    );
     check(&third, both);
     check(&first, both);
     assert!(first.close(PATIENCE) && third.close(PATIENCE));

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_base_env::clock::Moment;
@@ -28,6 +27,7 @@ use rocksdb::{
 
 use super::overlay::{Overlay, Waiting};
 use super::{ChangelogOffsets, Order, Row, RowIter, Rows, Span};
+use crate::state::engines::KEPT_FOR;
 use crate::state::error::StateError;
 use crate::store::Gauge;
 
@@ -47,9 +47,6 @@ const SLOW_FROM: i32 = 2 * MERGE_FROM_FILLING;
 const STOP_FROM: i32 = 4 * MERGE_FROM_FILLING;
 /// How many files a database keeps open.
 const OPEN_FILES: i32 = 256;
-/// How long rows of a commit may wait for one that takes them to the database: what is restored after a crash is at least
-/// as much.
-const KEPT_FOR: Duration = Duration::from_secs(10);
 /// How many erased spans a read may have to look through.
 const ERASED_MAX: usize = 16;
 /// How many deleted keys a read of a range may have to pass over.

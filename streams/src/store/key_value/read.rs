@@ -78,14 +78,7 @@ impl<K: Data, S: Data> KeyValueStore<K, S> {
     }
 
     fn merged(&self, call: Call, span: Span<'_>, order: Order, from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure> {
-        let is_first = from.after.is_none();
-        let begun = self.tally.begin();
-        let page = self.merge(span, order, from);
-        // Its pages are one read.
-        if is_first {
-            self.tally.end_rows(call, begun);
-        }
-        page
+        self.tally.page(call, from.after.is_none(), || self.merge(span, order, from))
     }
 
     fn merge(&self, span: Span<'_>, order: Order, from: PageFrom<'_>) -> Result<Page<(K, S)>, Failure> {

@@ -66,14 +66,7 @@ impl<K: Data, V: Data> SessionStore<K, V> {
         from: PageFrom<'_>,
         typed: impl Fn(Windowed<Bytes>, V) -> Result<T, Failure>,
     ) -> Result<Page<T>, Failure> {
-        let is_first = from.after.is_none();
-        let begun = self.tally.begin();
-        let page = self.merge(span, order, from, typed);
-        // Its pages are one read.
-        if is_first {
-            self.tally.end_rows(Call::Fetch, begun);
-        }
-        page
+        self.tally.page(Call::Fetch, from.after.is_none(), || self.merge(span, order, from, typed))
     }
 
     fn merge<T>(

@@ -84,14 +84,7 @@ impl<K: Data, S: Data> WindowStore<K, S> {
         from: PageFrom<'_>,
         typed: impl Fn(Bytes, i64, S) -> Result<T, Failure>,
     ) -> Result<Page<T>, Failure> {
-        let is_first = from.after.is_none();
-        let begun = self.tally.begin();
-        let page = self.merge(span, order, from, typed);
-        // Its pages are one read.
-        if is_first {
-            self.tally.end_rows(Call::Fetch, begun);
-        }
-        page
+        self.tally.page(Call::Fetch, from.after.is_none(), || self.merge(span, order, from, typed))
     }
 
     fn merge<T>(
